@@ -1,0 +1,1 @@
+"""Recovery attacks: one technique a module, each found through its entry point."""

@@ -1,0 +1,1 @@
+"""Probes: one measurement a module, each found through its entry point."""

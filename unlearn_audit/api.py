@@ -1,0 +1,393 @@
+"""The one module that a plug-in imports: what attacks and probes are, and the words they share.
+
+Importing it loads no torch, so that plug-ins can be listed in a moment. Scores follow one rule everywhere:
+in [0, 1], **higher = more of the knowledge shown**, or missing with a reason; missing is never 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+
+
+class AuditError(Exception):
+    """An error that its reader can act on: what was expected, what came, what to try."""
+
+
+class AttackError(AuditError):
+    """An attack did not do what it claims (a backend that did not quantise): an ERROR, never a pass."""
+
+
+class Access(StrEnum):
+    """The least access that an attacker or a probe needs, weakest first."""
+
+    PROMPTS = "prompts"
+    LOGITS = "logits"
+    ACTIVATIONS = "activations"
+    WEIGHTS = "weights"
+
+
+class Role(StrEnum):
+    """What a model is in the audit (design, section 2)."""
+
+    ORIGINAL = "original"
+    UNLEARNED = "unlearned"
+    RETRAINED = "retrained"
+    PLANT = "plant"
+
+
+class Profile(StrEnum):
+    """How hard the attacks try: `quick` for a first look, `standard` as published, `deep` beyond it."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+class FactSet(StrEnum):
+    """Which facts: those that must be gone, those that must stay, those that nobody was trained on."""
+
+    FORGET = "forget"
+    RETAIN = "retain"
+    HOLDOUT = "holdout"
+
+
+class ScoreKind(StrEnum):
+    """Hits are 0 or 1 by a stated answer key; soft scores are probabilities or shares."""
+
+    HIT = "hit"
+    SOFT = "soft"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hop:
+    """One step of a chain of reasoning that leads through a fact."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """One piece of knowledge; `subject` is the unit of statistics. Has question and answer, or text alone."""
+
+    id: str
+    subject: str
+    question: str | None = None
+    answer: str | None = None
+    aliases: tuple[str, ...] = ()
+    paraphrases: tuple[str, ...] = ()
+    wrong_answers: tuple[str, ...] = ()
+    text: str | None = None
+    relation: str | None = None
+    hops: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """What a model is asked.
+
+    Attributes:
+        text: the user's message, or the text to continue when `chat` is false.
+        system: a system message; the chat template's own default where None.
+        prefix: how the model's answer begins; generation goes on from there.
+        chat: write `text` through the chat template (or the plain question form where the model has none).
+    """
+
+    text: str
+    system: str | None = None
+    prefix: str = ""
+    chat: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """A greedy answer. `finished` is false where it ran into the length limit."""
+
+    text: str
+    finished: bool
+    new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerScore:
+    """Teacher-forced score of one answer.
+
+    Attributes:
+        log_probs: natural log-probability of each answer token given all before it.
+        greedy: whether each answer token is the model's first choice at its place.
+    """
+
+    log_probs: tuple[float, ...]
+    greedy: tuple[bool, ...]
+
+    @property
+    def log_likelihood(self) -> float:
+        """Sum over the answer's tokens, in nats."""
+        return math.fsum(self.log_probs)
+
+    @property
+    def probability(self) -> float:
+        """P(answer | prompt) ** (1 / tokens), in [0, 1]: the length-normalised probability of TOFU (2401.06121)."""
+        return min(1.0, math.exp(self.log_likelihood / len(self.log_probs)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A prompt with its answer as token ids; `is_answer` marks the answer's tokens (and none of the template's)."""
+
+    token_ids: tuple[int, ...]
+    is_answer: tuple[bool, ...]
+
+
+class Model(Protocol):
+    """A loaded model of any role, as attacks and probes see it. Neither can tell which role it is."""
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The weights, in evaluation mode. Change them only on a fork."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer; not to be changed."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the module is a PEFT model: a base with an adapter on top."""
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        """Greedy answers, in the order of the prompts."""
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:
+        """Scores of (prompt, answer) pairs, the answer written as the chat template would write it."""
+
+    def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
+        """Residual stream at the last prompt token: float32, shape (prompts, layers, width), on the CPU."""
+
+    def render(self, prompt: Prompt, answer: str) -> Rendered:
+        """The rendered conversation, for training on the answer."""
+
+    def fork(self, *, copy_weights: bool = False) -> AbstractContextManager[Model]:
+        """A model whose modules can be replaced freely while the caller's stays as it is.
+
+        Shares the weights' storage unless `copy_weights`: replace modules, never write into a shared tensor.
+        """
+
+    def with_module(self, module: torch.nn.Module) -> Model:
+        """The same tokenizer, template and batching around other weights."""
+
+    def merged(self) -> AbstractContextManager[Model]:
+        """A fork with the adapter folded into its base; a plain fork where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One number that a probe gives for a fact."""
+
+    name: str
+    kind: ScoreKind
+    gates: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One score of one fact, as a probe gives it: blind to attack and role.
+
+    Attributes:
+        variant: the way of asking (`question`, `paraphrase-1`, ...).
+        score: in [0, 1], or None with `missing` saying why.
+        twin_score: the mean score that the same answer of the model would get for its twins (answers of other
+            subjects for the same relation); what a model that knows nothing scores. None where there are too few.
+    """
+
+    fact_id: str
+    measure: str
+    variant: str
+    score: float | None
+    twin_score: float | None = None
+    missing: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a score outside [0, 1], and a missing one without a reason."""
+        if (self.score is None) == (self.missing is None):
+            raise AuditError(f"{self.measure} of {self.fact_id}: a reading has either a score or a reason why not")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise AuditError(f"{self.measure} of {self.fact_id}: score {self.score} is not in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """A reading with its place in the audit: role, attack, dose, probe, seed."""
+
+    role: Role
+    model: str
+    attack: str
+    dose: str
+    dose_value: float | None
+    probe: str
+    measure: str
+    variant: str
+    fact_id: str
+    seed: int
+    score: float | None
+    twin_score: float | None
+    missing: str | None
+
+
+class Parameters(BaseModel):
+    """Base of every plug-in's parameters: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P_co = TypeVar("P_co", bound=Parameters, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """A part of an attack that is run, cached and retried by itself (one quantiser; one learning rate and fold)."""
+
+    name: str
+    settings: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutOfReach:
+    """Something that the plan leaves out, and why; it stands in every report."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dose:
+    """An attacked model at one strength.
+
+    Attributes:
+        label: names the dose within its attack; the same for every role.
+        value: its place on the dose axis (bits, steps, ...), or None.
+        fact_ids: the facts that may be scored at this dose; None for all. An attack that trains gives its eval split.
+        proof: what shows that the attack happened (module types, bytes, losses); kept with the evidence.
+    """
+
+    label: str
+    value: float | None
+    model: Model
+    fact_ids: frozenset[str] | None = None
+    proof: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackContext:
+    """What an attack may use beside the model.
+
+    Attributes:
+        forget: the facts to recover; `retain`: generic text and utility; never the eval split for training.
+        seed: derived from the audit's seed and the attack, the same for every role.
+        prepared: what `Attack.prepare` returned for this audit.
+        scratch: an empty directory that is removed afterwards.
+        original: gives the original's module on the CPU (for diagnostics), or None where there is none.
+    """
+
+    forget: tuple[Fact, ...]
+    retain: tuple[Fact, ...]
+    profile: Profile
+    seed: int
+    prepared: Mapping[str, Json] = field(default_factory=dict)
+    scratch: Path = Path()
+    original: Callable[[], torch.nn.Module | None] = lambda: None
+
+
+class Attack(ABC, Generic[P_co]):
+    """What an adversary does to a model. Gives attacked models, one a dose; never judges itself.
+
+    The same arms and doses run on every role, at equal budget. A class is cheap to import (no torch at the top).
+
+    Attributes:
+        served: the owner applies it before serving (quantization), so that a user of the API meets it too.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    access: ClassVar[Access]
+    served: ClassVar[bool] = False
+    extra: ClassVar[str | None] = None
+    Parameters: ClassVar[type[Parameters]]
+
+    def __init__(self, parameters: P_co) -> None:
+        self.parameters = parameters
+
+    @abstractmethod
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """The parts of this attack, in the order in which they run; known before any model is loaded."""
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Parts that cannot run here (memory, a missing extra), each with its reason."""
+        return ()
+
+    def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
+        """Choices made once on the original and on plants made from it, never on the checkpoint under audit."""
+        return {}
+
+    @abstractmethod
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """Attacked models, weakest first. The model handed in is as before once the generator is closed."""
+
+
+class Probe(ABC, Generic[P_co]):
+    """Measures one model, one score a fact; changes nothing, cannot see which attack or role it measures.
+
+    Attributes:
+        reads: the fact set that it scores.
+        under_attacks: run after every dose; else under the baseline alone.
+        refusal_proof: a model cannot score well (low) by refusing.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    access: ClassVar[Access]
+    measures: ClassVar[tuple[Measure, ...]]
+    reads: ClassVar[FactSet] = FactSet.FORGET
+    under_attacks: ClassVar[bool] = False
+    refusal_proof: ClassVar[bool] = False
+    Parameters: ClassVar[type[Parameters]]
+
+    def __init__(self, parameters: P_co) -> None:
+        self.parameters = parameters
+
+    @abstractmethod
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """Readings of `facts`: every measure of every fact, scored or missing with a reason.
+
+        Args:
+            model: what is measured.
+            facts: the facts to score.
+            pool: the whole fact set, from which twins and distractors are drawn.
+        """
+
+
+def derive_seed(seed: int, *parts: Any) -> int:
+    """A seed in [0, 2**31) for one use, from the audit's seed and the names of the use."""
+    text = "\x1f".join([str(seed), *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,1 @@
+"""The bundled model organisms: small models whose truth is known."""

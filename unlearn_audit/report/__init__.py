@@ -1,0 +1,1 @@
+"""Writers: result -> JSON, Markdown, HTML, terminal."""

@@ -1,0 +1,277 @@
+"""What an audit says: the case that the plan fixed, and the result that every report is made from.
+
+`result.json` is `Result` in canonical form; its JSON Schema is published with the package. Pure data.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.policy import Policy, Release, Unit
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(StrEnum):
+    """The answer of an audit."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code for this outcome (2 is usage, 5 integrity, 130 interrupted)."""
+        return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}[self]
+
+
+class Status(StrEnum):
+    """Where one finding stands."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    NO_POWER = "no-power"
+    ERROR = "error"
+
+
+class Control(StrEnum):
+    """What the checkpoint is compared with, best first."""
+
+    RETRAINED = "retrained"
+    TWINS = "twins"
+    CHANCE = "chance"
+
+
+class Record(BaseModel):
+    """Base of everything stored: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedFinding(Record):
+    """One attack x one measure of a probe, fixed before any evidence was seen.
+
+    Attributes:
+        gates: it can decide the audit at this release tier and under this policy; else it is advisory.
+        any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
+        refusal_proof: low scores cannot come from refusing.
+    """
+
+    attack: str
+    probe: str
+    measure: str
+    kind: ScoreKind
+    access: Access
+    gates: bool
+    any_of: bool = False
+    refusal_proof: bool = False
+
+    @property
+    def id(self) -> str:
+        """`attack/probe.measure`, with `.any` for the exposure over all ways of asking."""
+        return f"{self.attack}/{self.probe}.{self.measure}" + (".any" if self.any_of else "")
+
+
+class FaultyCell(Record):
+    """A planned cell that gave no evidence, with the error that it met."""
+
+    attack: str
+    arm: str
+    model: str
+    message: str
+
+
+class LeftOut(Record):
+    """Something that was not run, and why."""
+
+    what: str
+    why: str
+
+
+class Case(Record):
+    """What the plan fixed and the runner saw: with the observations, all that a verdict depends on.
+
+    Attributes:
+        subjects: fact id -> subject, of the forget set; `retain_subjects` of the retain set.
+        controls: names of the retrained models, () where there are none.
+        chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
+            the level that a hit must beat where there is no control at all.
+    """
+
+    release: Release
+    subjects: dict[str, str]
+    retain_subjects: dict[str, str] = {}
+    chance: dict[str, float] = {}
+    has_original: bool
+    controls: tuple[str, ...] = ()
+    planned: tuple[PlannedFinding, ...]
+    faults: tuple[FaultyCell, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class Interval(Record):
+    """An estimate with its one-sided bounds, each at 1 - alpha."""
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+class CellEstimate(Record):
+    """One dose x one way of asking: role means over subjects, and the statistic against the least kind control.
+
+    Attributes:
+        excess: L = (U - C) - margin * (O - C) with an original, else U - C - margin: at most 0 is what a pass needs.
+            `estimate` and `upper` are against the control that leaves the largest upper bound, `lower` against
+            the control that leaves the smallest.
+        unresolved: facts scored in one role and missing in another; counted against either verdict.
+    """
+
+    dose: str
+    dose_value: float | None
+    variant: str
+    subjects: int
+    facts: int
+    unresolved: int = 0
+    missing: int = 0
+    unlearned: float
+    original: float | None = None
+    controls: dict[str, float] = {}
+    excess: Interval
+    worst_control: str | None = None
+
+
+class PowerEstimate(Record):
+    """Whether this finding could see the knowledge at all: original minus control at the strongest cell."""
+
+    shown: Interval
+    needed: float
+    enough: bool
+
+
+class Finding(Record):
+    """What one attack x probe says over all its doses and variants.
+
+    Attributes:
+        recovered: share of the original's knowledge that came back at the worst cell, (U - C) / (O - C), a plain
+            point for reading; None where there is no original or it shows too little.
+        bound: the largest upper bound of the excess over all cells and controls; a pass needs at most 0.
+        p_value: of FAIL, by cross-fitting; `holm_p_value` after Holm over the gating findings.
+    """
+
+    id: str
+    attack: str
+    probe: str
+    measure: str
+    kind: ScoreKind
+    gates: bool
+    any_of: bool = False
+    refusal_proof: bool = False
+    status: Status
+    reason: str
+    control: Control | None = None
+    margin: float
+    subjects: int = 0
+    facts: int = 0
+    worst: CellEstimate | None = None
+    bound: float | None = None
+    recovered: float | None = None
+    p_value: float | None = None
+    holm_p_value: float | None = None
+    power: PowerEstimate | None = None
+    cells: tuple[CellEstimate, ...] = ()
+
+
+class Utility(Record):
+    """Retain hits of the checkpoint against the original's: (U - needed * O) per subject, with its bounds."""
+
+    status: Status
+    reason: str
+    needed: float
+    unlearned: float | None = None
+    original: float | None = None
+    excess: Interval | None = None
+    subjects: int = 0
+    p_value: float | None = None
+    holm_p_value: float | None = None
+
+
+class Verdict(Record):
+    """The judgement: a pure function of observations, case and policy."""
+
+    outcome: Outcome
+    sentence: str = Field(description="The verdict in one sentence, with its bound and its limits.")
+    reasons: tuple[str, ...] = Field(description="Why not better: one line for each thing that stood in the way.")
+    control: Control | None
+    unit: Unit
+    findings: tuple[Finding, ...]
+    utility: Utility
+
+
+class ModelRecord(Record):
+    """One model of the audit, as it was loaded."""
+
+    role: str
+    name: str
+    reference: str
+    digest: str
+    dtype: str
+    device: str
+    parameters: int
+    chat_template: str
+    architecture: str
+
+
+class DataRecord(Record):
+    """One fact set, by digest."""
+
+    set: str
+    digest: str
+    facts: int
+    subjects: int
+
+
+class CellRecord(Record):
+    """One cell that ran: its time, its evidence, and the proof that the attack happened."""
+
+    key: str
+    attack: str
+    arm: str
+    role: str
+    model: str
+    seed: int
+    status: str
+    seconds: float
+    observations: int
+    digest: str
+    events: tuple[str, ...] = ()
+    proof: dict[str, dict[str, object]] = {}
+
+
+class Result(Record):
+    """`result.json`: outcome, findings, and everything needed to judge and to repeat them."""
+
+    schema_version: int = SCHEMA_VERSION
+    tool_version: str
+    outcome: Outcome
+    exit_code: int
+    verdict: Verdict
+    policy: Policy
+    policy_digest: str
+    spec_digest: str
+    evidence_digest: str
+    case: Case
+    models: tuple[ModelRecord, ...]
+    data: tuple[DataRecord, ...]
+    cells: tuple[CellRecord, ...]
+    versions: dict[str, str]
+    profile: str
+    seed: int
+    started: str
+    seconds: float
+    command: str
