@@ -264,10 +264,18 @@ P_co = TypeVar("P_co", bound=Parameters, covariant=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """A part of an attack that is run, cached and retried by itself (one quantiser; one learning rate and fold)."""
+    """A part of an attack that is run, cached and retried by itself (one quantiser; one learning rate and fold).
+
+    Attributes:
+        doses: how many it will yield; `share` of the facts is scored at each; `training_texts` are
+            answers trained on, repeats counted. For the plan's estimate of time alone.
+    """
 
     name: str
     settings: Mapping[str, Json] = field(default_factory=dict)
+    doses: int = 1
+    share: float = 1.0
+    training_texts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -323,7 +331,9 @@ class Attack(ABC, Generic[P_co]):
     The same arms and doses run on every role, at equal budget. A class is cheap to import (no torch at the top).
 
     Attributes:
-        served: the owner applies it before serving (quantization), so that a user of the API meets it too.
+        served: the owner applies it before serving (quantization), so that a user of the API meets it too. The whole
+            probe battery runs on its first arm.
+        baseline: it does nothing; the whole probe battery runs under it.
     """
 
     name: ClassVar[str]
@@ -331,6 +341,7 @@ class Attack(ABC, Generic[P_co]):
     paper: ClassVar[str]
     access: ClassVar[Access]
     served: ClassVar[bool] = False
+    baseline: ClassVar[bool] = False
     extra: ClassVar[str | None] = None
     Parameters: ClassVar[type[Parameters]]
 

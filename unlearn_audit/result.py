@@ -57,7 +57,7 @@ class PlannedFinding(Record):
     """One attack x one measure of a probe, fixed before any evidence was seen.
 
     Attributes:
-        gates: it can decide the audit at this release tier and under this policy; else it is advisory.
+        gates: it can decide the audit at this release tier (and, after `Case.under`, by this policy); else advisory.
         any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
         refusal_proof: low scores cannot come from refusing.
     """
@@ -112,6 +112,14 @@ class Case(Record):
     planned: tuple[PlannedFinding, ...]
     faults: tuple[FaultyCell, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+
+    def under(self, policy: Policy) -> Case:
+        """The case with only those findings gating that the policy names."""
+        planned = tuple(
+            finding.model_copy(update={"gates": finding.gates and finding.probe in policy.gate})
+            for finding in self.planned
+        )
+        return self.model_copy(update={"planned": planned})
 
 
 class Interval(Record):

@@ -1,0 +1,346 @@
+"""The one engine for model work: greedy answers, answer scores and hidden states, for any list of prompts.
+
+Work is sorted by length and cut into batches under a token budget; a batch that does not fit is halved, and that is
+recorded. Scores are the same at any batch size (to 1e-4 in float32): scoring pads on the right, where a causal model
+cannot see it; generation pads on the left, with a mask, unless the model turns out to mind.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+from transformers import GenerationConfig
+
+from unlearn_audit.api import AnswerScore, AuditError, Generation, Model, Prompt, Rendered
+from unlearn_audit.rendering import Renderer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+PADDING_TOLERANCE = 1e-3
+
+
+@dataclass
+class Budget:
+    """How many tokens (padding included) a batch may hold; halved when memory runs out, and each time noted."""
+
+    tokens: int
+    events: list[str] = field(default_factory=list)
+
+    def halve(self, rows: int) -> None:
+        """Halves the budget after a batch of `rows` rows did not fit.
+
+        Raises:
+            AuditError: a single row does not fit.
+        """
+        if rows <= 1:
+            raise AuditError("out of memory on a single prompt; use a smaller dtype or another --device")
+        self.tokens = max(1, self.tokens // 2)
+        self.events.append(f"out of memory: token budget halved to {self.tokens}")
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first, each at most `budget` padded tokens (or one row)."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    while order:
+        rows = max(1, budget // max(1, lengths[order[0]]))
+        yield order[:rows]
+        order = order[rows:]
+
+
+def run_batched(
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    budget: Budget,
+    run: Callable[[list[Item]], list[Answer]],
+) -> list[Answer]:
+    """Runs all items in batches, halving on out-of-memory; answers in the order of the items."""
+    answers: dict[int, Answer] = {}
+    todo = list(range(len(items)))
+    while todo:
+        rows = [todo[place] for place in next(batches([lengths[index] for index in todo], budget.tokens))]
+        try:
+            found = run([items[index] for index in rows])
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            release_memory()
+            budget.halve(len(rows))
+            continue
+        answers.update(zip(rows, found, strict=True))
+        done = set(rows)
+        todo = [index for index in todo if index not in done]
+    return [answers[index] for index in range(len(items))]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory, on whichever device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def release_memory() -> None:
+    """Gives cached device memory back."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class Memory(Generic[Item, Answer]):
+    """Answers given before; lives for one dose, so that probes that ask the same thing share a pass."""
+
+    def __init__(self) -> None:
+        self._known: dict[Item, Answer] = {}
+
+    def complete(self, items: Sequence[Item], compute: Callable[[list[Item]], list[Answer]]) -> list[Answer]:
+        """The answers to all items, computing the new ones once each."""
+        new = [item for item in dict.fromkeys(items) if item not in self._known]
+        self._known.update(zip(new, compute(new), strict=True))
+        return [self._known[item] for item in items]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A model with its tokenizer, template and batching: the `Model` of the plug-in API."""
+
+    module: torch.nn.Module
+    renderer: Renderer
+    budget: Budget
+    left_padding: bool = True
+    memory: dict[int | None, Memory[Any, Any]] | None = None
+
+    def remembering(self) -> Engine:
+        """The same model, answering the same question once. For as long as its weights do not change."""
+        return replace(self, memory={})
+
+    def _complete(
+        self, kind: int | None, items: Sequence[Item], compute: Callable[[list[Item]], list[Answer]]
+    ) -> list[Answer]:
+        if self.memory is None:
+            return compute(list(items))
+        return self.memory.setdefault(kind, Memory()).complete(items, compute)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer; not to be changed."""
+        return self.renderer.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first weights are, and inputs go."""
+        return next(self.module.parameters()).device
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the module is a PEFT model."""
+        return hasattr(self.module, "peft_config") and hasattr(self.module, "merge_and_unload")
+
+    def render(self, prompt: Prompt, answer: str) -> Rendered:
+        """The rendered conversation, for training on the answer."""
+        return self.renderer.render(prompt, answer)
+
+    def with_module(self, module: torch.nn.Module) -> Engine:
+        """The same tokenizer, template and batching around other weights."""
+        return replace(self, module=module, memory=None)
+
+    @contextmanager
+    def fork(self, *, copy_weights: bool = False) -> Iterator[Model]:
+        """A model whose modules can be replaced freely; shares storage unless `copy_weights`."""
+        yield self.with_module(fork_module(self.module, copy_weights=copy_weights))
+        release_memory()
+
+    @contextmanager
+    def merged(self) -> Iterator[Model]:
+        """A fork with the adapter folded into its base; a plain fork where there is none."""
+        if not self.is_adapter:
+            with self.fork() as fork:
+                yield fork
+            return
+        # Merging writes into the base weights, so it needs a copy of its own.
+        with self.fork(copy_weights=True) as fork:
+            merge = getattr(fork.module, "merge_and_unload")  # noqa: B009 - PEFT's, unknown to nn.Module
+            yield self.with_module(merge())
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        """Greedy answers, in the order of the prompts."""
+        return self._complete(max_new_tokens, prompts, lambda new: self._generate_all(new, max_new_tokens))
+
+    def _generate_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
+        ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
+        if self.left_padding:
+            lengths = [len(row) + max_new_tokens for row in ids]
+            return run_batched(ids, lengths, self.budget, lambda rows: self._generate(rows, max_new_tokens))
+        answers: dict[int, Generation] = {}
+        for length in sorted({len(row) for row in ids}):
+            same = [index for index, row in enumerate(ids) if len(row) == length]
+            found = run_batched(
+                [ids[index] for index in same],
+                [length + max_new_tokens] * len(same),
+                self.budget,
+                lambda rows: self._generate(rows, max_new_tokens),
+            )
+            answers.update(zip(same, found, strict=True))
+        return [answers[index] for index in range(len(ids))]
+
+    def _generate(self, rows: list[list[int]], max_new_tokens: int) -> list[Generation]:
+        width = max(map(len, rows))
+        pad = self._pad_id
+        input_ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.device)
+        out = self.module.generate(  # type: ignore[operator]
+            input_ids=input_ids,
+            attention_mask=mask,
+            generation_config=self._greedy(max_new_tokens),
+        )
+        return [self._answer(row) for row in out[:, width:].tolist()]
+
+    def _greedy(self, max_new_tokens: int) -> GenerationConfig:
+        """Plain greedy search: none of the checkpoint's own sampling settings or penalties."""
+        return GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            eos_token_id=sorted(self.renderer.stop_ids) or None,
+            pad_token_id=self._pad_id,
+        )
+
+    @property
+    def _pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        if pad is None:
+            pad = self.tokenizer.eos_token_id
+        return 0 if pad is None else int(pad)
+
+    def _answer(self, new_ids: list[int]) -> Generation:
+        end = next((place for place, token in enumerate(new_ids) if token in self.renderer.stop_ids), None)
+        # In the plain form the stopping token may hold text before its line break.
+        kept = new_ids if end is None else new_ids[: end + 1]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        if self.renderer.chat_template is None and end is not None:
+            text = text.partition("\n")[0] or text.strip().partition("\n")[0]
+        return Generation(text=text.strip(), finished=end is not None, new_tokens=len(kept))
+
+    @torch.inference_mode()
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:
+        """Scores of (prompt, answer) pairs, in order."""
+        return self._complete(None, pairs, self._score_all)
+
+    def _score_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
+        rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
+        return run_batched(rendered, [len(row.token_ids) for row in rendered], self.budget, self._score)
+
+    def _score(self, rows: list[Rendered]) -> list[AnswerScore]:
+        width = max(len(row.token_ids) for row in rows)
+        first = min(row.is_answer.index(True) for row in rows) - 1
+        keep = width - first
+        logits = self._forward([row.token_ids for row in rows], keep)
+        return [answer_score(logits[place], row, width - keep) for place, row in enumerate(rows)]
+
+    def _forward(self, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
+        """Logits of the last `keep` positions of right-padded rows: float32, (rows, keep, vocabulary)."""
+        input_ids, mask = self._right_padded(rows)
+        if takes_logits_to_keep(self.module):
+            out = self.module(input_ids=input_ids, attention_mask=mask, use_cache=False, logits_to_keep=keep)
+            return torch.as_tensor(out.logits).float()
+        out = self.module(input_ids=input_ids, attention_mask=mask, use_cache=False)
+        return torch.as_tensor(out.logits)[:, -keep:].float()
+
+    def _right_padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and mask, both (rows, longest), padded where a causal model cannot see it."""
+        width = max(map(len, rows))
+        input_ids = [[*row, *[self._pad_id] * (width - len(row))] for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        return torch.tensor(input_ids, device=self.device), torch.tensor(mask, device=self.device)
+
+    @torch.inference_mode()
+    def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
+        """Residual stream at the last prompt token: float32, (prompts, layers, width), on the CPU."""
+        ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
+
+        def run(rows: list[list[int]]) -> list[torch.Tensor]:
+            input_ids, mask = self._right_padded(rows)
+            out = self.module(input_ids=input_ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
+            chosen = [out.hidden_states[layer] for layer in layers]
+            return [
+                torch.stack([states[place, len(row) - 1].float().cpu() for states in chosen])
+                for place, row in enumerate(rows)
+            ]
+
+        return torch.stack(run_batched(ids, [len(row) for row in ids], self.budget, run))
+
+    @torch.inference_mode()
+    def checked(self) -> Engine:
+        """This engine, with left padding off where the model answers differently behind it (recurrent ones do)."""
+        row = self.renderer.prompt_ids(Prompt(text="What is the capital of France?"))
+        pad = self._pad_id
+        alone = torch.tensor([row], device=self.device)
+        padded = torch.tensor([[pad] * 5 + row], device=self.device)
+        mask = torch.tensor([[0] * 5 + [1] * len(row)], device=self.device)
+        config = self._greedy(1)
+        config.output_logits, config.return_dict_in_generate = True, True
+        generate = self.module.generate
+        plain = generate(input_ids=alone, attention_mask=torch.ones_like(alone), generation_config=config)  # type: ignore[operator]
+        behind = generate(input_ids=padded, attention_mask=mask, generation_config=config)  # type: ignore[operator]
+        gap = (plain.logits[0].float() - behind.logits[0].float()).abs().max()
+        scale = plain.logits[0].float().abs().max().clamp(min=1.0)
+        tolerance = PADDING_TOLERANCE if self.module_dtype == torch.float32 else 30 * PADDING_TOLERANCE
+        if bool(gap <= tolerance * scale):
+            return self
+        self.budget.events.append("left padding changes this model's answers: prompts are batched by equal length")
+        return replace(self, left_padding=False)
+
+    @property
+    def module_dtype(self) -> torch.dtype:
+        """Type of the first floating-point weight."""
+        return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
+
+
+def answer_score(logits: torch.Tensor, row: Rendered, offset: int) -> AnswerScore:
+    """The score of one row.
+
+    Args:
+        logits: (kept positions, vocabulary); position `p` predicts token `offset + p + 1`.
+        row: the rendered answer.
+        offset: index of the token at the first kept position.
+    """
+    places = [place for place, mark in enumerate(row.is_answer) if mark]
+    at = torch.tensor([place - 1 - offset for place in places], device=logits.device)
+    chosen = torch.tensor([row.token_ids[place] for place in places], device=logits.device)
+    selected = logits[at]
+    log_probs = torch.log_softmax(selected, dim=-1).gather(1, chosen[:, None])[:, 0]
+    greedy = selected.argmax(dim=-1) == chosen
+    return AnswerScore(log_probs=tuple(log_probs.tolist()), greedy=tuple(greedy.tolist()))
+
+
+def takes_logits_to_keep(module: torch.nn.Module) -> bool:
+    """Whether the model can skip the logits of all but the last positions."""
+    base = module.get_base_model() if hasattr(module, "get_base_model") else module  # type: ignore[operator]
+    return "logits_to_keep" in inspect.signature(base.forward).parameters
+
+
+def fork_module(module: torch.nn.Module, *, copy_weights: bool) -> torch.nn.Module:
+    """The same module tree, hooks and all, on shared storage (or on copies): replacing its parts changes no caller.
+
+    Parameters are new objects even when they share storage, so that `requires_grad` is the fork's own. Tied weights
+    stay tied. Quantised parameters carry state beside their storage and are shared as they are.
+    """
+    memo: dict[int, object] = {}
+    for parameter in module.parameters():
+        if type(parameter) is torch.nn.Parameter:
+            data = parameter.detach().clone() if copy_weights else parameter.detach()
+            memo[id(parameter)] = torch.nn.Parameter(data, requires_grad=parameter.requires_grad)
+        elif not copy_weights:
+            memo[id(parameter)] = parameter
+    for buffer in module.buffers():
+        memo[id(buffer)] = buffer.clone() if copy_weights else buffer
+    return copy.deepcopy(module, memo)

@@ -1,0 +1,122 @@
+"""Prompts and answers as token ids, written the way the model's own chat template writes them.
+
+An answer is never glued to a prompt: the whole conversation is rendered and tokenised in one piece, and the answer's
+tokens are those that overlap its characters. (Llama-2's template, for one, puts a space before the answer, and that
+space belongs to the answer's first token.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api import AuditError, Prompt, Rendered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_PLACEHOLDER = "ANSWERGOESHERE"
+PLAIN_FORM = "Question: {question}\nAnswer:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renderer:
+    r"""Writes prompts for one tokenizer.
+
+    Attributes:
+        chat_template: the Jinja text in use, or None for the plain form `Question: ...\nAnswer:` of base models.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    chat_template: str | None
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Token ids after which the model answers."""
+        if prompt.chat and self.chat_template is not None:
+            text = self._apply(self._messages(prompt), add_generation_prompt=True) + prompt.prefix
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        text = self._plain_question(prompt) if prompt.chat else prompt.text
+        return list(self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True))
+
+    def render(self, prompt: Prompt, answer: str) -> Rendered:
+        """The conversation with its answer, cut off after the answer's last token.
+
+        Raises:
+            AuditError: the answer is empty, or the chat template does not write it.
+        """
+        before, after, answer = self._around(prompt, answer)
+        if not answer:
+            raise AuditError("an empty answer cannot be scored")
+        chat = prompt.chat and self.chat_template is not None
+        ids, is_answer = self._tokenize(before, answer, after, add_special_tokens=not chat)
+        last = max((place for place, mark in enumerate(is_answer) if mark), default=-1)
+        if last < 1:
+            raise AuditError(f"the tokenizer gives no tokens to the answer {answer[:40]!r}")
+        return Rendered(token_ids=tuple(ids[: last + 1]), is_answer=tuple(is_answer[: last + 1]))
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end an answer: end of text, the template's end of turn, or a line break in the plain form."""
+        ids = {self.tokenizer.eos_token_id} - {None}
+        if self.chat_template is None:
+            return frozenset(ids | self._line_break_ids())
+        _, after, _ = self._around(Prompt(text="?"), _PLACEHOLDER)
+        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        first = self.tokenizer.encode(after.lstrip(), add_special_tokens=False)[:1]
+        return frozenset(ids | (set(first) & special))
+
+    def _line_break_ids(self) -> set[int]:
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return {token for token, text in enumerate(texts) if "\n" in text}
+
+    def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
+        system = [{"role": "system", "content": prompt.system}] if prompt.system is not None else []
+        return [*system, {"role": "user", "content": prompt.text}]
+
+    def _apply(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages,
+                chat_template=self.chat_template,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=False,
+            )
+        except Exception as error:  # a template is a program of the checkpoint's author: anything can come out of it
+            raise AuditError(f"the chat template failed: {error}; try --chat-template none or a FILE") from error
+        return str(text)
+
+    def _plain_question(self, prompt: Prompt) -> str:
+        question = PLAIN_FORM.format(question=prompt.text)
+        return question if prompt.system is None else f"{prompt.system}\n{question}"
+
+    def _around(self, prompt: Prompt, answer: str) -> tuple[str, str, str]:
+        """The text before and after the answer, and the answer as it will stand there."""
+        if not prompt.chat:
+            return prompt.text + prompt.prefix, "", answer
+        answer = answer.strip()
+        if self.chat_template is None:
+            gap = "" if prompt.prefix.endswith((" ", "\n")) else " "
+            return self._plain_question(prompt) + prompt.prefix + gap, "\n", answer
+        turn = {"role": "assistant", "content": prompt.prefix + _PLACEHOLDER}
+        text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False)
+        before, found, after = text.rpartition(_PLACEHOLDER)
+        if not found:
+            raise AuditError("the chat template does not write the assistant's answer; try --chat-template none")
+        return before, after, answer
+
+    def _tokenize(
+        self, before: str, answer: str, after: str, *, add_special_tokens: bool
+    ) -> tuple[list[int], list[bool]]:
+        text = before + answer + after
+        if self.tokenizer.is_fast:
+            coded = self.tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
+            start, end = len(before), len(before) + len(answer)
+            marks = [left < end and right > start and right > left for left, right in coded["offset_mapping"]]
+            return list(coded["input_ids"]), marks
+        context = self.tokenizer.encode(before, add_special_tokens=add_special_tokens)
+        ids = self.tokenizer.encode(before + answer, add_special_tokens=add_special_tokens)
+        shared = 0
+        while shared < min(len(context), len(ids)) and context[shared] == ids[shared]:
+            shared += 1
+        return list(ids), [place >= shared for place in range(len(ids))]

@@ -1,0 +1,188 @@
+"""AuditSpec: everything that an audit depends on, from flags or `audit.yaml`. An unknown key is an error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from unlearn_audit.api import AuditError, Profile
+from unlearn_audit.digests import sha256_json
+from unlearn_audit.policy import Policy, Release
+
+Settings = dict[str, Any]
+ModelType = TypeVar("ModelType", bound=BaseModel)
+
+
+class SpecError(AuditError):
+    """The request itself is wrong: exit code 2."""
+
+
+def _named(value: object) -> object:
+    """A list of names is a mapping from each to no settings; a name without settings may stand alone."""
+    if isinstance(value, list | tuple):
+        return {str(name): {} for name in value}
+    if isinstance(value, dict):
+        return {name: settings or {} for name, settings in value.items()}
+    return value
+
+
+Named = Annotated[dict[str, Settings], BeforeValidator(_named)]
+
+
+class ModelOptions(BaseModel):
+    """How models are loaded; the same for every role."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="auto: the checkpoint's own on a GPU, float32 on the CPU"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    device_map: str | None = Field(None, description="spread over devices as accelerate does it, e.g. auto")
+    chat_template: str = Field("auto", description="auto: the tokenizer's where it has one; none; or a file")
+    base: str | None = Field(None, description="base model of an adapter, in place of the one that it names")
+    max_batch_tokens: Annotated[int, Field(ge=64)] | None = Field(
+        None, description="tokens a batch may hold, padding included; None: by device"
+    )
+    trust_remote_code: bool = Field(False, description="run Python code that comes with a checkpoint")
+    allow_pickle: bool = Field(False, description="load weights from pickle files, which can run code")
+    download: bool = Field(False, description="fetch hub ids that are not in the local cache")
+
+
+class AuditSpec(BaseModel):
+    """What to audit, against what, how hard, and by which policy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: str = Field(description="the unlearned checkpoint: directory, hub id@revision, adapter, or .gguf")
+    original: str | None = Field(None, description="the model before unlearning")
+    retrained: tuple[str, ...] = Field((), description="models trained without the forget set")
+    forget: str = Field(description="facts that must be gone")
+    retain: str | None = Field(None, description="facts that must stay")
+    holdout: str | None = Field(None, description="facts that nobody was trained on")
+    columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
+    release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
+    profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
+    attacks: Named | None = Field(None, description="attacks and their settings; None: all that come with the tool")
+    probes: Named | None = Field(None, description="probes and their settings; None: all that come with the tool")
+    seed: int = Field(0, ge=0, description="every random choice derives from it")
+    seeds: int = Field(1, ge=1, le=20, description="repeats of every attack that draws at random")
+    models: ModelOptions = ModelOptions()
+    policy: Policy = Policy()
+
+    def digest(self) -> str:
+        """SHA-256 of the spec's canonical JSON."""
+        return sha256_json(self.model_dump(mode="json"))
+
+    def as_yaml(self) -> str:
+        """The resolved spec, to run again from."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+_PATHS = ("checkpoint", "original", "forget", "retain", "holdout")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file.
+
+    Raises:
+        SpecError: no such file, or not a YAML mapping; names file and line.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise SpecError(f"{path}: expected a mapping of keys to values; `unlearn-audit init` writes one")
+    return content
+
+
+def load_spec(path: Path | None, flags: Mapping[str, Any]) -> AuditSpec:
+    """A spec from a file, overridden by flags that were given (nested for `models`).
+
+    Paths in the file are relative to it. Raises SpecError naming file, line, key and remedy.
+    """
+    content = read_yaml(path) if path else {}
+    if path:
+        content = _beside(content, path.parent)
+        if isinstance(content.get("policy"), str):
+            policy_path = path.parent / content["policy"]
+            content["policy"] = read_yaml(policy_path)
+            validate(Policy, content["policy"], policy_path)
+    given = {key: value for key, value in flags.items() if value is not None}
+    models = {**(content.get("models") or {}), **given.pop("models", {})}
+    return validate(AuditSpec, {**content, **given, "models": models}, path)
+
+
+def load_policy(path: Path) -> Policy:
+    """A policy from a YAML file."""
+    return validate(Policy, read_yaml(path), path)
+
+
+def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """The content with relative paths that exist beside the spec made absolute; hub ids stay as they are."""
+
+    def place(value: object) -> object:
+        found = directory / value if isinstance(value, str) else None
+        return str(found.resolve()) if found is not None and found.exists() else value
+
+    placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
+    if isinstance(content.get("retrained"), list | tuple):
+        placed["retrained"] = [place(value) for value in content["retrained"]]
+    elif "retrained" in content:
+        placed["retrained"] = [place(content["retrained"])]
+    return placed
+
+
+def validate(model: type[ModelType], content: Mapping[str, Any], path: Path | None) -> ModelType:
+    """The content as a model, or one SpecError for the first thing that is wrong with it."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(_explain(model, error, path)) from error
+
+
+def _explain(model: type[BaseModel], error: ValidationError, path: Path | None) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    line = _line_of(path, str(first["loc"][-1])) if path and first["loc"] else ""
+    where = f"{path}{line}: " if path else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, first["loc"][:-1])
+        return f"{where}unknown key {key!r}{did_you_mean(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"{where}{key!r} is required; give it in the spec or as a flag"
+    return f"{where}{key!r}: {first['msg']} (got {first['input']!r})"
+
+
+def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    for part in place:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _line_of(path: Path, key: str) -> str:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip().lstrip("- ").startswith(f"{key}:"):
+            return f", line {number}"
+    return ""
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """`; did you mean X?` with the nearest known name, and the list."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} (known: {', '.join(sorted(known))})" if known else hint
