@@ -1,0 +1,203 @@
+"""Evidence on disk: one directory a cell, each appearing whole by an atomic rename. Pure data; loads no model.
+
+A cell's observations carry no role: the same weights under the same attack give the same evidence, whatever they are
+called, so that cells can be shared between audits. The role is added when they are read back through the plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearn_audit.api import AuditError, Json
+from unlearn_audit.result import CellRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {
+    "dose": "str",
+    "dose_value": "float64",
+    "probe": "str",
+    "measure": "str",
+    "variant": "str",
+    "fact_id": "str",
+    "score": "float64",
+    "twin_score": "float64",
+    "missing": "object",
+}
+SCORE_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellEvidence:
+    """What one cell gave: rows with the keys of COLUMNS, proof by dose, and events."""
+
+    rows: Sequence[Mapping[str, Any]]
+    proof: Mapping[str, Mapping[str, Json]]
+    events: Sequence[str] = ()
+    seconds: float = 0.0
+    about: Mapping[str, Json] = field(default_factory=dict)
+
+
+class EvidenceStore:
+    """The cells of a run directory, with an optional store shared between runs behind it.
+
+    Model answers are never stored, but scores are about the very data that should be gone: directories are 0700.
+    """
+
+    def __init__(self, run: Path, shared: Path | None = None) -> None:
+        self.run = run
+        self._cells = run / "cells"
+        self._shared = shared
+        for directory in filter(None, (run, self._cells, shared)):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def has(self, key: str) -> bool:
+        """Whether the cell is done, here or in the shared store (from where it is then copied)."""
+        if (self._cells / key / "cell.json").is_file():
+            return True
+        if self._shared is None or not (self._shared / key / "cell.json").is_file():
+            return False
+        with self._appearing(self._cells / key) as directory:
+            shutil.copytree(self._shared / key, directory, dirs_exist_ok=True)
+        return True
+
+    def put(self, key: str, evidence: CellEvidence) -> None:
+        """Stores a finished cell, whole or not at all."""
+        frame = observation_frame(evidence.rows)
+        about = {
+            **evidence.about,
+            "seconds": round(evidence.seconds, 3),
+            "proof": evidence.proof,
+            "events": list(evidence.events),
+            "observations": len(frame),
+            "digest": frame_digest(frame),
+        }
+        with self._appearing(self._cells / key) as directory:
+            frame.to_parquet(directory / "observations.parquet", index=False)
+            write_json(directory / "cell.json", about)
+        self._share(key)
+
+    def put_note(self, key: str, note: Mapping[str, Json]) -> None:
+        """Stores something that is no observation: what an attack prepared, how a model was loaded."""
+        with self._appearing(self._cells / key) as directory:
+            write_json(directory / "cell.json", note)
+        self._share(key)
+
+    def note(self, key: str) -> dict[str, Any] | None:
+        """A note that was stored under the key, or None."""
+        return self.about(key) if self.has(key) else None
+
+    def _share(self, key: str) -> None:
+        if self._shared is not None and not (self._shared / key).exists():
+            with self._appearing(self._shared / key) as directory:
+                shutil.copytree(self._cells / key, directory, dirs_exist_ok=True)
+
+    def about(self, key: str) -> dict[str, Any]:
+        """A finished cell's cell.json."""
+        content = read_json(self._cells / key / "cell.json")
+        if not isinstance(content, dict):
+            raise AuditError(f"{self._cells / key}: damaged cell; delete it and run again")
+        return content
+
+    def observations(self, key: str) -> pd.DataFrame:
+        """A finished cell's observations, checked against their digest.
+
+        Raises:
+            AuditError: the file is not what was written.
+        """
+        import pandas as pd
+
+        path = self._cells / key / "observations.parquet"
+        try:
+            frame = pd.read_parquet(path)
+        except Exception as error:  # pyarrow raises many kinds for a damaged file
+            raise AuditError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
+        if frame_digest(frame) != self.about(key)["digest"]:
+            raise AuditError(f"{path}: does not match its digest; delete the cell and run again")
+        return frame
+
+    def gather(self, cells: Sequence[CellRecord]) -> pd.DataFrame:
+        """All observations of a run, with role, model, attack and seed from the cells' records."""
+        import pandas as pd
+
+        frames = []
+        for cell in cells:
+            if cell.status != "done":
+                continue
+            frame = self.observations(cell.key)
+            frames.append(frame.assign(role=cell.role, model=cell.model, attack=cell.attack, seed=cell.seed))
+        if not frames:
+            empty = observation_frame([])
+            return empty.assign(role="", model="", attack="", seed=0)
+        return pd.concat(frames, ignore_index=True)
+
+    @contextlib.contextmanager
+    def _appearing(self, target: Path) -> Iterator[Path]:
+        """A directory that takes its name only when it is complete."""
+        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+        try:
+            yield scratch
+            if target.exists():
+                shutil.rmtree(target)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def observation_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame with the columns of COLUMNS, in a canonical order."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    return frame.sort_values(["dose", "probe", "measure", "variant", "fact_id"], ignore_index=True)
+
+
+def frame_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 over the rows in sorted order, scores to six digits (beyond that, hardware speaks)."""
+    lines = sorted("\x1f".join(_token(value) for value in row) for row in frame.itertuples(index=False, name=None))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _token(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.{SCORE_DIGITS}f}" if isinstance(value, float) else str(value)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON so that the file appears whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file so that it appears whole or not at all, readable by its owner alone."""
+    handle, scratch = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """JSON from a file.
+
+    Raises:
+        AuditError: naming the file and what is wrong.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AuditError(f"{path}: cannot be read ({error})") from error

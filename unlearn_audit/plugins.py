@@ -1,0 +1,101 @@
+"""Attacks and probes by name, through entry points: ours by the same door as a third party's, loaded when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from unlearn_audit.api import Attack, Parameters, Probe
+from unlearn_audit.spec import SpecError, did_you_mean
+
+ATTACKS = "unlearn_audit.attacks"
+PROBES = "unlearn_audit.probes"
+OWN_DISTRIBUTION = "unlearn-audit"
+
+Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed(Generic[Plugin]):
+    """A plug-in as found: its class, or why there is none."""
+
+    name: str
+    distribution: str
+    plugin: type[Plugin] | None
+    broken: str | None = None
+
+
+def available(group: str, kind: type[Plugin]) -> dict[str, Listed[Plugin]]:
+    """All plug-ins of a group by name, ours first; a broken one is listed as broken.
+
+    Raises:
+        SpecError: two distributions claim one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        other = found.get(point.name)
+        if other is not None and other.value != point.value:
+            raise SpecError(
+                f"two distributions provide {point.name!r}: {_distribution(other)} and {_distribution(point)}; "
+                "uninstall one of them"
+            )
+        found[point.name] = point
+    ordered = sorted(found.values(), key=lambda point: _distribution(point) != OWN_DISTRIBUTION)
+    return {point.name: _load(point, kind) for point in ordered}
+
+
+def build(
+    group: str, kind: type[Plugin], wanted: Mapping[str, Mapping[str, Any]] | None, where: str
+) -> dict[str, Plugin]:
+    """The wanted plug-ins with their parameters; all of our own where nothing is named.
+
+    Raises:
+        SpecError: an unknown name, a broken plug-in that was asked for, or a wrong parameter.
+    """
+    listed = available(group, kind)
+    if wanted is None:
+        wanted = {name: {} for name, entry in listed.items() if entry.distribution == OWN_DISTRIBUTION}
+    built: dict[str, Plugin] = {}
+    for name, settings in wanted.items():
+        if name not in listed:
+            raise SpecError(f"{where}: no {kind.__name__.lower()} named {name!r}{did_you_mean(name, list(listed))}")
+        entry = listed[name]
+        if entry.plugin is None:
+            raise SpecError(f"{where}: {name!r} of {entry.distribution} is broken: {entry.broken}")
+        built[name] = entry.plugin(_parameters(entry.plugin, settings, f"{where}.{name}"))
+    return built
+
+
+def _parameters(plugin: type[Any], settings: Mapping[str, Any], where: str) -> Parameters:
+    model: type[Parameters] = plugin.Parameters
+    try:
+        return model.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise SpecError(f"{where}: unknown key {key!r}{did_you_mean(key, list(model.model_fields))}") from error
+        raise SpecError(f"{where}.{key}: {first['msg']} (got {first['input']!r})") from error
+
+
+def _load(point: EntryPoint, kind: type[Plugin]) -> Listed[Plugin]:
+    try:
+        plugin = point.load()
+        if not (isinstance(plugin, type) and issubclass(plugin, kind)):
+            raise TypeError(f"{point.value} is no {kind.__name__}")
+    except Exception as error:  # somebody else's module: whatever it raises, it is broken, and we are not
+        return Listed(
+            name=point.name,
+            distribution=_distribution(point),
+            plugin=None,
+            broken=f"{type(error).__name__}: {error}",
+        )
+    return Listed(name=point.name, distribution=_distribution(point), plugin=plugin)
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "unknown distribution"
