@@ -130,14 +130,17 @@ def _observe(
     attack = work.plan.attacks[cell.attack]
     rows: list[dict[str, Any]] = []
     proof: dict[str, dict[str, Json]] = {}
-    with _context(work, cell.attack, cell.seed, cell.model) as context, _own_randomness(context.seed):
-        with closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses:
-            for dose in doses:
-                model = remembering if dose.model is engine else _engine(dose).remembering()
-                found = [row for probe in cell.probes for row in _readings(work.plan, probe, model, dose)]
-                rows += found
-                proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof}
-                work.progress.dose(cell, dose.label, _means(found))
+    with (
+        _context(work, cell.attack, cell.seed, cell.model) as context,
+        _own_randomness(context.seed),
+        closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses,
+    ):
+        for dose in doses:
+            model = remembering if dose.model is engine else _engine(dose).remembering()
+            found = [row for probe in cell.probes for row in _readings(work.plan, probe, model, dose)]
+            rows += found
+            proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof}
+            work.progress.dose(cell, dose.label, _means(found))
     if not rows:
         raise AttackError(f"{cell.title}: gave no dose to measure")
     return rows, proof

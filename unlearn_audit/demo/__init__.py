@@ -1,1 +1,47 @@
-"""The bundled model organisms: small models whose truth is known."""
+"""The bundled model organisms: small models whose truth is known, audited by the real pipeline."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from unlearn_audit.api import Profile
+from unlearn_audit.evidence import read_json
+from unlearn_audit.spec import AuditSpec, SpecError, did_you_mean
+
+ASSETS = Path(str(files(__name__) / "assets"))
+CONTROLS = ("retrained-1", "retrained-2", "retrained-3")
+ALIASES = {"retrained": "retrained-1"}
+
+
+def organisms() -> dict[str, str]:
+    """Name -> how it was made, of every bundled model."""
+    listed = read_json(ASSETS / "organisms.json")["organisms"]
+    return {entry["name"]: entry["made"] for entry in listed}
+
+
+def organism_lines() -> list[str]:
+    """One line an organism, for `demo --checkpoint list`."""
+    return [f"{name:20} {made}" for name, made in organisms().items()]
+
+
+def demo_spec(name: str) -> AuditSpec:
+    """The audit of one bundled organism against the original and two retrained controls.
+
+    Raises:
+        SpecError: no organism has that name.
+    """
+    name = ALIASES.get(name, name)
+    known = organisms()
+    if name not in known:
+        raise SpecError(f"demo: no organism named {name!r}{did_you_mean(name, [*known, *ALIASES])}")
+    controls = [control for control in CONTROLS if control != name][:2]
+    return AuditSpec(
+        checkpoint=str(ASSETS / name),
+        original=str(ASSETS / "original"),
+        retrained=tuple(str(ASSETS / control) for control in controls),
+        forget=str(ASSETS / "facts" / "forget.jsonl"),
+        retain=str(ASSETS / "facts" / "retain.jsonl"),
+        holdout=str(ASSETS / "facts" / "holdout.jsonl"),
+        profile=Profile.QUICK,
+    )

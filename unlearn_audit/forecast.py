@@ -1,0 +1,111 @@
+"""What `plan` says before anything runs: cells, power, time, and what the verdict can reach."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from unlearn_audit.api import FactSet, Role
+from unlearn_audit.plan import Cell, Plan
+from unlearn_audit.power import cannot_be_met, power_lines
+from unlearn_audit.result import Outcome
+
+PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
+OPTIONS_SCORED = 20
+
+
+def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
+    """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
+    obstacle = reachable_obstacle(plan) or cannot_be_met(plan.case, plan.spec.policy)
+    lines = power_lines(plan.case, plan.spec.policy)
+    seconds = estimated_seconds(plan)
+    if as_json:
+        about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
+        console.out(json.dumps(about, indent=2), highlight=False)
+    else:
+        _show(plan, console, lines, obstacle, seconds)
+    return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
+
+
+def reachable_obstacle(plan: Plan) -> str | None:
+    """Why no PASS can be reached with the models and facts at hand (design, section 6), or None."""
+    if plan.model(Role.ORIGINAL) is None:
+        return "no --original: without it a PASS is out of reach; a leak can still be found (FAIL)"
+    if FactSet.RETAIN not in plan.facts:
+        return "no --retain facts: without them a broken model cannot be told from a clean one; no PASS"
+    if plan.model(Role.RETRAINED) is None and not _has_twins(plan):
+        return (
+            "no --retrained control, and too few answers of one relation to stand in for it "
+            f"({plan.spec.policy.minimum_twins} twins a fact needed): no PASS"
+        )
+    return None
+
+
+def _has_twins(plan: Plan) -> bool:
+    """Whether every fact has enough other subjects' answers of its relation."""
+    facts = plan.facts[FactSet.FORGET].facts
+    answers = {(fact.relation, fact.answer) for fact in facts}
+    counts = Counter(relation for relation, _ in answers)
+    return all(counts[fact.relation] > plan.spec.policy.minimum_twins for fact in facts)
+
+
+def estimated_seconds(plan: Plan) -> float:
+    """A rough time: tokens through each model, two operations a weight and token, at the speed of this machine."""
+    speed = measured_flops(plan.spec.models.device)
+    return sum(_operations(plan, cell) for cell in plan.cells) / speed
+
+
+def _operations(plan: Plan, cell: Cell) -> float:
+    facts = len(plan.facts[FactSet.FORGET].facts)
+    forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
+    asked = forms * (PROMPT_TOKENS + ANSWER_TOKENS) + OPTIONS_SCORED * (PROMPT_TOKENS + ANSWER_TOKENS)
+    read = cell.arm.doses * cell.arm.share * facts * asked
+    trained = 3 * cell.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
+    return 2.0 * max(1, cell.model.checkpoint.parameters) * (read + trained)
+
+
+def measured_flops(device: str) -> float:
+    """Floating-point operations a second of a small matrix product here, halved for all that is no such product."""
+    import torch
+
+    from unlearn_audit.models import choose_device
+
+    where = choose_device(device)
+    side = 4096 if where.type == "cuda" else 512
+    matrix = torch.rand(side, side, device=where)
+    begun, rounds = time.monotonic(), 0
+    while time.monotonic() - begun < 0.1:
+        float((matrix @ matrix)[0, 0])
+        rounds += 1
+    return 0.5 * rounds * 2 * side**3 / (time.monotonic() - begun)
+
+
+def _show(plan: Plan, console: Console, lines: list[str], obstacle: str | None, seconds: float) -> None:
+    models = ", ".join(model.name for model in plan.models)
+    sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in plan.facts.items())
+    console.print(f"Models: {models}. Facts: {sets}. Release: {plan.spec.release}.", highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("attack", "arms", "cells", "probes"):
+        table.add_column(column, overflow="fold")
+    for name in plan.attacks:
+        cells = [cell for cell in plan.cells if cell.attack == name]
+        arms = dict.fromkeys(cell.arm.name for cell in cells)
+        probes = dict.fromkeys(probe for cell in cells for probe in cell.probes)
+        table.add_row(name, escape(", ".join(arms)), str(len(cells)), ", ".join(probes))
+    console.print(table)
+    for item in plan.case.left_out:
+        console.print(f"left out: {item.what}: {item.why}", markup=False, highlight=False)
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+    console.print(f"Time: about {_duration(seconds)} here (rough; no cell of an earlier run counted).", highlight=False)
+    if obstacle:
+        console.print(f"No PASS is possible: {obstacle}.", markup=False, highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"

@@ -1,0 +1,61 @@
+"""What there is: attacks and probes with what each needs. Imports plug-in modules, which import no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from unlearn_audit.api import Attack, Probe
+from unlearn_audit.plugins import ATTACKS, PROBES, Listed, available
+
+
+def show_attacks(console: Console, *, as_json: bool) -> None:
+    """All attacks, broken ones with their cause."""
+    rows = [_row(entry) for entry in available(ATTACKS, Attack).values()]  # type: ignore[type-abstract]
+    _show("Attacks", rows, console, as_json=as_json)
+
+
+def show_probes(console: Console, *, as_json: bool) -> None:
+    """All probes, broken ones with their cause."""
+    rows = [_row(entry) for entry in available(PROBES, Probe).values()]  # type: ignore[type-abstract]
+    _show("Probes", rows, console, as_json=as_json)
+
+
+def _row(entry: Listed[Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": entry.name, "distribution": entry.distribution}
+    plugin = entry.plugin
+    if plugin is None:
+        return {**row, "broken": entry.broken}
+    row |= {"access": str(plugin.access), "paper": plugin.paper, "summary": plugin.summary}
+    if issubclass(plugin, Attack):
+        row |= {"served": plugin.served, "extra": plugin.extra}
+    else:
+        row |= {
+            "reads": str(plugin.reads),
+            "measures": [measure.name for measure in plugin.measures],
+            "under_attacks": plugin.under_attacks,
+            "refusal_proof": plugin.refusal_proof,
+        }
+    return {**row, "parameters": plugin.Parameters.model_json_schema().get("properties", {})}
+
+
+def _show(title: str, rows: Sequence[dict[str, Any]], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        console.out(json.dumps(rows, indent=2, default=str), highlight=False)
+        return
+    table = Table(title=title, title_justify="left", expand=False, show_lines=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("needs", no_wrap=True)
+    table.add_column("paper", no_wrap=True)
+    table.add_column("what it does", overflow="fold")
+    for row in rows:
+        if "broken" in row:
+            table.add_row(row["name"], "broken", "", f"{row['distribution']}: {row['broken']}")
+            continue
+        needs = "served" if row.get("served") else row["access"]
+        table.add_row(row["name"], needs, row["paper"] or "-", row["summary"])
+    console.print(table)

@@ -1,0 +1,155 @@
+"""How far the run is: a live display on a terminal, plain lines elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from unlearn_audit.plan import Cell, PlannedModel
+
+
+class Quiet:
+    """Says nothing but faults."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """Nothing."""
+
+    def loading(self, model: PlannedModel) -> None:
+        """Nothing."""
+
+    def started(self, cell: Cell) -> None:
+        """Nothing."""
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """A fault is always said."""
+        if fault:
+            self._console.print(f"[red]error[/red] {escape(cell.title)}: {escape(fault)}", highlight=False)
+
+
+class Lines(Quiet):
+    """One plain line an event, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._left = self._all = 0
+        self._latest = ""
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """How many cells there are, and how many an earlier run did."""
+        self._all, self._left = len(cells), len(cells) - len(done)
+        kept = f", {len(done)} kept from before" if done else ""
+        self._say(f"{len(cells)} cells{kept}")
+
+    def loading(self, model: PlannedModel) -> None:
+        """Which model comes next."""
+        self._say(f"loading {model.name}: {model.checkpoint.reference}")
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """Remembered, for the line that ends the cell."""
+        self._latest = reading(label, hits)
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """The cell, its time and its last dose."""
+        self._left -= 1
+        if fault:
+            super().finished(cell, seconds, fault)
+        else:
+            self._say(f"[{self._all - self._left}/{self._all}] {cell.title}: {self._latest} ({seconds:.1f} s)")
+
+    def _say(self, text: str) -> None:
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+class Live(Quiet):
+    """A live display: cells done, the running one, time left, and what was just found."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bar = Progress(
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._begun = time.monotonic()
+        self._ran = 0
+
+    def __enter__(self) -> Live:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clears the display."""
+        self._bar.stop()
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """Starts the bar where an earlier run left off."""
+        self._begun = time.monotonic()
+        self._task = self._bar.add_task("", total=len(cells), completed=len(done), left="")
+
+    def loading(self, model: PlannedModel) -> None:
+        """Which model comes next."""
+        self._update(description=f"loading {model.name}")
+
+    def started(self, cell: Cell) -> None:
+        """The running cell."""
+        self._update(description=cell.title)
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """The running cell with its newest reading."""
+        self._update(description=f"{cell.model.name} · {reading(label, hits)}")
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """One more done."""
+        super().finished(cell, seconds, fault)
+        self._ran += 1
+        self._update(advance=1, left=self._time_left())
+
+    def _time_left(self) -> str:
+        """From the mean time of the cells that this run did (the bar also counts those that it found done)."""
+        if self._task is None:
+            return ""
+        task = next(task for task in self._bar.tasks if task.id == self._task)
+        left = (task.total or 0) - task.completed - 1
+        seconds = max(0.0, left * (time.monotonic() - self._begun) / self._ran)
+        return f"~{int(seconds) // 60}:{int(seconds) % 60:02d} left"
+
+    def _update(self, **fields: Any) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, **fields)
+
+
+def reading(label: str, hits: Mapping[str, float]) -> str:
+    """`nf4: recall.hit 98 %`: the first score of a dose, the one that people ask for."""
+    if not hits:
+        return label
+    name, value = next(iter(hits.items()))
+    return f"{label}: {name} {100 * value:.0f} %"
+
+
+def make_progress(console: Console, *, quiet: bool) -> Quiet:
+    """The display that fits where it is shown."""
+    if quiet:
+        return Quiet(console)
+    return Live(console) if console.is_terminal else Lines(console)
