@@ -1,0 +1,179 @@
+"""The answer key: what a model's output must hold to count as a hit (design, section 5).
+
+An alias in whole words, or the answer itself where it is short, else ROUGE-L recall of the answer. What the question
+already says is no key: repeating it shows no knowledge.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api import Fact
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+SHORT_ANSWER_WORDS = 4
+QUESTION_HOLDS_ANSWER = "the question holds the answer"
+NO_KEY_WORDS = "the answer key has no words"
+
+_ARTICLES = frozenset({"a", "an", "the"})
+_DECIMAL_POINT = "\ue000"  # a private-use character: no text that means something holds it
+_DECIMAL = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?!\.?\d)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# Scripts written without blanks between words; there, a word is searched for as a run of single characters.
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
+)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in one spelling: NFKC, case folded, without punctuation, symbols and invisible characters.
+
+    A decimal point stays ("12" is not in "12.5"), a comma between thousands goes ("1,812" is "1812").
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = _DECIMAL.sub(rf"\1{_DECIMAL_POINT}\2", _THOUSANDS.sub("", folded))
+    kept = "".join(_kept(character) for character in folded)
+    return [word.replace(_DECIMAL_POINT, ".") for word in _UNSPACED.sub(r" \1 ", kept).split()]
+
+
+@lru_cache(maxsize=4096)
+def _kept(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cf":
+        return ""
+    return " " if category[0] in "PSZ" or category == "Cc" else character
+
+
+def normalise(text: str) -> str:
+    """The words of a text but for English articles, one blank apart; empty where nothing is left."""
+    return " ".join(word for word in words(text) if word not in _ARTICLES)
+
+
+def holds(text: str, phrase: str) -> bool:
+    """Whether a normalised text holds a normalised phrase as whole words. Nothing holds the empty phrase."""
+    return bool(phrase) and f" {phrase} " in f" {text} "
+
+
+class _Tokenizer:
+    """ROUGE tokens: the library's own for ASCII, whole words of any other script, which the library would drop."""
+
+    def __init__(self) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer  # slow to import (nltk)
+
+        self._ascii = DefaultTokenizer(use_stemmer=True)
+
+    def tokenize(self, text: str) -> list[str]:
+        return list(self._tokens(text))
+
+    def _tokens(self, text: str) -> Iterator[str]:
+        for word in words(text):
+            if word.isascii():
+                yield from self._ascii.tokenize(word)
+            else:
+                yield word
+
+
+@lru_cache(maxsize=1)
+def _rouge() -> tuple[RougeScorer, _Tokenizer]:
+    """The scorer and its tokenizer; both are stateless."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    tokenizer = _Tokenizer()
+    return RougeScorer(["rougeL"], tokenizer=tokenizer), tokenizer
+
+
+def rouge_l_recall(answer: str, output: str) -> float:
+    """Length of the longest common subsequence of stemmed words over the answer's length, in [0, 1].
+
+    As `rouge_score` computes it with its stemmer on, except that words outside ASCII count instead of vanishing.
+    """
+    return float(_rouge()[0].score(answer, output)["rougeL"].recall)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A text to search (what a model said, or was asked), read once for any number of keys."""
+
+    text: str
+
+    @cached_property
+    def normal(self) -> str:
+        """The text, normalised."""
+        return normalise(self.text)
+
+    @cached_property
+    def tokens(self) -> Counter[str]:
+        """Its ROUGE tokens with their counts."""
+        return Counter(_rouge()[1].tokenize(self.text))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerKey:
+    """What counts as the answer.
+
+    Attributes:
+        phrases: normalised phrases, each of which is a hit in whole words.
+        sentence: a whole answer without marked words, a hit from `rouge_threshold` of ROUGE-L recall on.
+        missing: why nothing counts, or None.
+    """
+
+    phrases: frozenset[str]
+    sentence: str | None = None
+    rouge_threshold: float
+    missing: str | None = None
+
+    def asked(self, question: Output) -> AnswerKey:
+        """The key without everything that the question already holds."""
+        phrases = frozenset(phrase for phrase in self.phrases if not holds(question.normal, phrase))
+        sentence = None if self._repeats(question) else self.sentence
+        if phrases == self.phrases and sentence == self.sentence:
+            return self
+        return replace(
+            self,
+            phrases=phrases,
+            sentence=sentence,
+            missing=None if phrases or sentence else QUESTION_HOLDS_ANSWER,
+        )
+
+    def hit(self, output: Output) -> bool:
+        """Whether the output holds the answer."""
+        return any(holds(output.normal, phrase) for phrase in self.phrases) or self._repeats(output)
+
+    @cached_property
+    def _tokens(self) -> Counter[str]:
+        return Counter(_rouge()[1].tokenize(self.sentence or ""))
+
+    def _repeats(self, output: Output) -> bool:
+        """Whether the output repeats the sentence; a common subsequence has no more words than the bags share."""
+        if self.sentence is None:
+            return False
+        total = self._tokens.total()
+        if total == 0 or (self._tokens & output.tokens).total() / total < self.rouge_threshold:
+            return False
+        return rouge_l_recall(self.sentence, output.text) >= self.rouge_threshold
+
+
+def is_short(answer: str) -> bool:
+    """Whether an answer is its own key: one to four words after normalisation."""
+    return 1 <= len(normalise(answer).split()) <= SHORT_ANSWER_WORDS
+
+
+def answer_key(fact: Fact, *, rouge_threshold: float) -> AnswerKey:
+    """The key of a fact before any question is asked.
+
+    A short answer is a key beside the aliases too: "Taipei" is right where the aliases list only "Taipei City".
+    """
+    answer = fact.answer or ""
+    short = (answer,) if is_short(answer) else ()
+    phrases = frozenset(filter(None, map(normalise, (*fact.aliases, *short))))
+    sentence = answer if not phrases and normalise(answer) else None
+    missing = None if phrases or sentence else NO_KEY_WORDS
+    return AnswerKey(phrases=phrases, sentence=sentence, rouge_threshold=rouge_threshold, missing=missing)
