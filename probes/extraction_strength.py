@@ -1,0 +1,102 @@
+"""Extraction strength: how little of an answer must be given before the model says the rest by itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from probes.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
+from unlearn_audit.api import (
+    Access,
+    AnswerScore,
+    Fact,
+    Measure,
+    Model,
+    Parameters,
+    Probe,
+    Prompt,
+    Reading,
+    ScoreKind,
+)
+
+SHARE = Measure(name="share", kind=ScoreKind.SOFT, gates=True)
+VARIANT = "prefix"
+
+
+class ExtractionStrengthParameters(Parameters):
+    """Parameters of `extraction-strength`."""
+
+    prompt_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of a passage's words that are given as the prompt; the rest is extracted."
+    )
+
+
+class ExtractionStrength(Probe[ExtractionStrengthParameters]):
+    """1 - k / |y|: k is the fewest leading answer tokens after which the rest y[k:] follows greedily.
+
+    Carlini et al. (2012.07805) in the form of OpenUnlearning. Teacher forcing decides it in one pass: the rest follows
+    greedily from k on if and only if every token from k on is the model's first choice. Departure: their k stops at
+    |y| - 1, so that nothing scores 0 and a wrong one-token answer scores 1; here a last token that is not the first
+    choice scores 0. Answers that end predictably (a full stop) score a little in any model: read it against a control.
+    There is no twin score, as twins have other lengths and ends.
+
+    A fact with text alone is a passage: its first words are the prompt, as plain text, and the rest is the answer.
+    """
+
+    name: ClassVar[str] = "extraction-strength"
+    summary: ClassVar[str] = "Share of the answer that follows greedily once its beginning is given."
+    paper: ClassVar[str] = "2012.07805"
+    access: ClassVar[Access] = Access.LOGITS
+    measures: ClassVar[tuple[Measure, ...]] = (SHARE,)
+    Parameters: ClassVar[type[Parameters]] = ExtractionStrengthParameters
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """One reading a fact, questions and passages in one variant."""
+        pairs = {fact.id: _pair(fact, self.parameters.prompt_share) for fact in facts}
+        scores = score_all(model, [pair for pair in pairs.values() if pair is not None])
+        for fact in facts:
+            pair = pairs[fact.id]
+            if pair is None:
+                yield _missing(fact, "the fact has neither question and answer nor a text of two words or more")
+            elif not is_readable(scores[pair]):
+                yield _missing(fact, NOT_A_NUMBER)
+            else:
+                share = extraction_strength(scores[pair])
+                yield Reading(fact_id=fact.id, measure=SHARE.name, variant=VARIANT, score=share)
+
+
+def extraction_strength(score: AnswerScore) -> float:
+    """Length of the longest all-greedy end of the answer over the answer's length, in tokens."""
+    followed = 0
+    for is_first_choice in reversed(score.greedy):
+        if not is_first_choice:
+            break
+        followed += 1
+    return followed / len(score.greedy)
+
+
+def _pair(fact: Fact, prompt_share: float) -> Pair | None:
+    if is_askable(fact):
+        return Prompt(text=fact.question or ""), fact.answer or ""
+    split = split_passage(fact.text or "", prompt_share)
+    return None if split is None else (Prompt(text=split[0], chat=False), split[1])
+
+
+def split_passage(text: str, prompt_share: float) -> tuple[str, str] | None:
+    """A passage cut between two words, at least one on each side; None where it has fewer than two.
+
+    The blank goes with the rest, so that the rest is tokenised as it stands in the passage.
+    """
+    text = text.strip()
+    ends = [place for place in range(1, len(text)) if text[place].isspace() and not text[place - 1].isspace()]
+    if not ends:
+        return None
+    given = min(max(1, round(prompt_share * (len(ends) + 1))), len(ends))
+    cut = ends[given - 1]
+    return text[:cut], text[cut:]
+
+
+def _missing(fact: Fact, reason: str) -> Reading:
+    return Reading(fact_id=fact.id, measure=SHARE.name, variant=VARIANT, score=None, missing=reason)

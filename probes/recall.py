@@ -1,0 +1,207 @@
+"""Recall: asked plainly, and in other words, does the model say it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import ClassVar
+
+from pydantic import Field
+
+from probes.answer_key import AnswerKey, Output, rouge_l_recall
+from probes.asking import (
+    CUT_OFF,
+    NOT_A_NUMBER,
+    Ask,
+    Pair,
+    count_tokens,
+    is_cut_off,
+    is_readable,
+    opens_thinking,
+    score_all,
+    token_limit,
+    ways_of_asking,
+)
+from probes.twins import Entry, Twins
+from unlearn_audit.api import (
+    Access,
+    AnswerScore,
+    Fact,
+    Generation,
+    Measure,
+    Model,
+    Parameters,
+    Probe,
+    Reading,
+    ScoreKind,
+)
+
+HIT = Measure(name="hit", kind=ScoreKind.HIT, gates=True)
+ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT)
+PROBABILITY = Measure(name="probability", kind=ScoreKind.SOFT)
+TRUTH_RATIO = Measure(name="truth_ratio", kind=ScoreKind.SOFT)
+
+
+class QuestionParameters(Parameters):
+    """How outputs are got and judged; shared with `utility`, so that both generate the same way."""
+
+    rouge_threshold: float = Field(
+        0.8, gt=0, le=1, description="ROUGE-L recall from which a whole-sentence answer without aliases is a hit."
+    )
+    extra_tokens: int = Field(
+        8, ge=0, description="Tokens an output may have beyond the longest question and answer of the set."
+    )
+    max_new_tokens: int = Field(64, ge=1, description="Most tokens of an output; raise it for thinking models.")
+
+
+class RecallParameters(QuestionParameters):
+    """Parameters of `recall`."""
+
+    max_paraphrases: int = Field(2, ge=0, description="Most paraphrases asked beside the question; each is a cell.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """One question with the model's output and the verdict of the answer key."""
+
+    ask: Ask
+    output: Output
+    hit: float | None
+    missing: str | None
+
+
+def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list[Answered]:
+    """Puts every question that can be put, in one batch, and judges the outputs; asks that cannot be put are left out.
+
+    Args:
+        model: what is asked.
+        asks: the questions.
+        twins: gives the answer keys.
+        limit: most new tokens of an output (`token_limit`).
+    """
+    put = [ask for ask in asks if ask.missing is None]
+    if not put:
+        return []
+    generations = model.generate([ask.prompt for ask in put], max_new_tokens=limit)
+    opened = opens_thinking(model.tokenizer)
+    return [
+        _judged(
+            ask, twins.entry(ask.fact).key, generation, opened, count_tokens(model.tokenizer, ask.fact.answer or "")
+        )
+        for ask, generation in zip(put, generations, strict=True)
+    ]
+
+
+def _judged(ask: Ask, key: AnswerKey, generation: Generation, opened: bool, answer_tokens: int) -> Answered:
+    output = Output(generation.text)
+    key = key.asked(Output(ask.question or ""))
+    hit, missing = (None, key.missing) if key.missing is not None else (float(key.hit(output)), None)
+    if hit == 0.0 and is_cut_off(generation, key, opened=opened, answer_tokens=answer_tokens):
+        hit, missing = None, CUT_OFF
+    return Answered(ask=ask, output=output, hit=hit, missing=missing)
+
+
+class Recall(Probe[RecallParameters]):
+    """Greedy answers against the answer key, with the soft measures of TOFU (2401.06121) beside them.
+
+    `hit` is what decides, and needs prompts alone; `probability` and `truth_ratio` read logits too.
+
+    - `hit`: the output holds the answer (see `probes.answer_key`). Its twin score is the share of other subjects'
+      answers, by their frequency, that the same output holds (see `probes.twins`).
+    - `rouge_l`: ROUGE-L recall of the answer, stemmed. Answers that repeat the question score without knowledge.
+    - `probability`: P(answer | question) ** (1 / tokens).
+    - `truth_ratio`: 1 / (1 + R) with R = mean over wrong answers of P(wrong | question) ** (1 / tokens), over the same
+      of the true answer (section 2.2.2, R_truth). The mean is arithmetic, as printed; the true answer is the fact's
+      own where the authors take a paraphrase of it; and R falls as knowledge grows, hence 1 / (1 + R).
+    """
+
+    name: ClassVar[str] = "recall"
+    summary: ClassVar[str] = "Asks each question and its paraphrases and looks for the answer in the output."
+    paper: ClassVar[str] = "2401.06121"
+    access: ClassVar[Access] = Access.PROMPTS
+    measures: ClassVar[tuple[Measure, ...]] = (HIT, ROUGE_L, PROBABILITY, TRUTH_RATIO)
+    under_attacks: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = RecallParameters
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """Readings of every fact in every variant of the pool; `truth_ratio` for the question alone."""
+        own = self.parameters
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        asks = list(ways_of_asking(facts, pool, max_paraphrases=own.max_paraphrases))
+        limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
+        answered = {(one.ask.fact.id, one.ask.variant): one for one in ask_all(model, asks, twins, limit)}
+        scores = score_all(model, [pair for ask in asks for pair in _pairs(ask)])
+        for ask in asks:
+            if ask.missing is not None:
+                yield from _unasked(ask, ask.missing)
+                continue
+            yield from self._read_output(answered[ask.fact.id, ask.variant], twins)
+            yield from _read_scores(ask, scores)
+
+    def _read_output(self, one: Answered, twins: Twins) -> Iterator[Reading]:
+        entry = twins.entry(one.ask.fact)
+        twin_score = None if one.hit is None else self._twin_score(one, entry, twins)
+        yield _reading(one.ask, HIT, one.hit, one.missing, twin_score=twin_score)
+        # An output that was cut off shows no more in its words than in its hit.
+        rouge = None if one.missing == CUT_OFF else rouge_l_recall(one.ask.fact.answer or "", one.output.text)
+        yield _reading(one.ask, ROUGE_L, rouge, CUT_OFF)
+
+    def _twin_score(self, one: Answered, entry: Entry, twins: Twins) -> float | None:
+        question = Output(one.ask.question or "")
+        asked = [(twin, twin.key.asked(question)) for twin in twins.of(entry)]
+        usable = [(twin, key) for twin, key in asked if key.missing is None]
+        if len({twin.identity for twin, _ in usable} - {entry.identity}) < self.parameters.minimum_twins:
+            return None
+        return sum(key.hit(one.output) for _, key in usable) / len(usable)
+
+
+def _wrong_answers(ask: Ask) -> list[str]:
+    """The wrong answers that `truth_ratio` needs; it is read for the question alone."""
+    return [wrong for wrong in ask.fact.wrong_answers if wrong.strip()] if ask.variant == "question" else []
+
+
+def _pairs(ask: Ask) -> Iterator[Pair]:
+    if ask.missing is None:
+        yield from ((ask.prompt, answer) for answer in (ask.fact.answer or "", *_wrong_answers(ask)))
+
+
+def _read_scores(ask: Ask, scores: Mapping[Pair, AnswerScore]) -> Iterator[Reading]:
+    true = scores[ask.prompt, ask.fact.answer or ""]
+    probability = true.probability if is_readable(true) else None
+    yield _reading(ask, PROBABILITY, probability, NOT_A_NUMBER)
+    if ask.variant == "question":
+        score, missing = truth_ratio(true, [scores[ask.prompt, wrong] for wrong in _wrong_answers(ask)])
+        yield _reading(ask, TRUTH_RATIO, score, missing)
+
+
+def truth_ratio(true: AnswerScore, wrong: Sequence[AnswerScore]) -> tuple[float | None, str | None]:
+    """1 / (1 + R_truth) in [0, 1], or None and why; 0.5 where the truth is as probable as a wrong answer."""
+    if not wrong:
+        return None, "the fact has no wrong answers"
+    if not all(map(is_readable, (true, *wrong))):
+        return None, NOT_A_NUMBER
+    mean_wrong = fsum(score.probability for score in wrong) / len(wrong)
+    total = true.probability + mean_wrong
+    # 1 / (1 + wrong / true) without a division by a true answer of probability 0.
+    return (true.probability / total, None) if total > 0 else (None, "every answer has probability 0")
+
+
+def _unasked(ask: Ask, reason: str) -> Iterator[Reading]:
+    for measure in (HIT, ROUGE_L, PROBABILITY, *((TRUTH_RATIO,) if ask.variant == "question" else ())):
+        yield _reading(ask, measure, None, reason)
+
+
+def _reading(
+    ask: Ask, measure: Measure, score: float | None, missing: str | None, *, twin_score: float | None = None
+) -> Reading:
+    """A reading; `missing` counts only where there is no score."""
+    return Reading(
+        fact_id=ask.fact.id,
+        measure=measure.name,
+        variant=ask.variant,
+        score=score,
+        twin_score=twin_score,
+        missing=missing if score is None else None,
+    )

@@ -1,0 +1,39 @@
+"""Utility: does the model still know what it should? Recall of the retain set, asked plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from probes.asking import token_limit, ways_of_asking
+from probes.recall import QuestionParameters, ask_all
+from probes.twins import Twins
+from unlearn_audit.api import Access, Fact, FactSet, Measure, Model, Parameters, Probe, Reading, ScoreKind
+
+
+class Utility(Probe[QuestionParameters]):
+    """Hits on the retain set, by the same key and the same generations as `recall`.
+
+    A checkpoint that lost the retain set too did not forget, it broke; the verdict compares these hits with the
+    original's. No twin scores: both sides are models that should know.
+    """
+
+    name: ClassVar[str] = "utility"
+    summary: ClassVar[str] = "Asks the questions of the retain set and looks for the answers in the output."
+    paper: ClassVar[str] = "2401.06121"
+    access: ClassVar[Access] = Access.PROMPTS
+    measures: ClassVar[tuple[Measure, ...]] = (Measure(name="hit", kind=ScoreKind.HIT),)
+    reads: ClassVar[FactSet] = FactSet.RETAIN
+    Parameters: ClassVar[type[Parameters]] = QuestionParameters
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """One reading a fact."""
+        own = self.parameters
+        asks = list(ways_of_asking(facts, pool, max_paraphrases=0))
+        limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        answered = {one.ask.fact.id: one for one in ask_all(model, asks, twins, limit)}
+        for ask in asks:
+            one = answered.get(ask.fact.id)
+            score, missing = (None, ask.missing) if one is None else (one.hit, one.missing)
+            yield Reading(fact_id=ask.fact.id, measure="hit", variant=ask.variant, score=score, missing=missing)
