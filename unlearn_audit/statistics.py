@@ -1,0 +1,221 @@
+"""Bounds and tests on arrays of numbers; knows nothing of models, roles or files.
+
+One bound serves everything (design, section 6). For independent values D_1 ... D_S in [lo, hi], the upper bound of
+their mean at 1 - alpha is the (1 - alpha) quantile of
+
+    sum_s w_s D_s + w_{S+1} hi,     w ~ Dirichlet(1, ..., 1) over S + 1,
+
+and the lower bound is the alpha quantile with lo in the place of hi (Gaffke's bound; Learned-Miller and Thomas,
+1905.06208; its coverage is proven for a slightly wider variant in 2106.03163). It is exact where all values are
+equal to the far end of the range: all zeros in [0, 1] give 1 - alpha ** (1 / S). It needs no normality, no bootstrap
+(which gives 0 +- 0 at 0 of n) and no assumed correlation inside a subject, because a subject is one value.
+
+**Monte Carlo.** With n draws and k = floor(alpha (n + 1)), the upper bound is the k-th largest draw and the lower the
+k-th smallest: the ranks of an exact Monte Carlo test, one step on the cautious side of the plain quantile, so that the
+error rate with simulation included is at most alpha. The bound and the p-value use the same draws: lower > t exactly
+where p(t) <= alpha. We depart from plain simulation in two ways, neither of which changes the distribution of w: the
+last weight, Beta(1, S), is stratified over its quantiles, which removes the simulation error where it matters most (a
+clean sheet is then exact to 1 / n); and values are sorted before they meet the weights, so that the order in which
+subjects come cannot move a bound, and larger values never give a smaller one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unlearn_audit.api import AuditError
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+TOLERANCE = 1e-9
+"""How far rounding may carry a number over a limit (a bound of 0 that comes out as 1e-17, a mean of 1 + 1e-16)."""
+
+_WEIGHTS_IN_MEMORY = 2**22  # weights drawn at a time: 32 MiB
+_MIXTURES_IN_MEMORY = 2**23  # draws x columns held at a time: 64 MiB
+
+
+def gaffke_bounds(
+    values: FloatArray, lo: float | FloatArray, hi: float | FloatArray, alpha: float, draws: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper bounds on the mean of each column, each one-sided at 1 - alpha.
+
+    All columns meet the same weights, drawn once.
+
+    Args:
+        values: shape (S,) or (S, columns); independent along the first axis, in [lo, hi].
+        lo: the least value that could have come, for all columns or one for each.
+        hi: the largest, likewise.
+        alpha: one-sided error rate of each bound, in (0, 1).
+        draws: Monte Carlo draws; with fewer than 1 / alpha of them the bounds are lo and hi.
+        seed: of the draws; the same seed gives the same bounds.
+
+    Returns:
+        (lower, upper), each of shape `values.shape[1:]`.
+
+    Raises:
+        AuditError: no values, a value that is NaN or outside [lo, hi], or an alpha outside (0, 1).
+    """
+    if not 0.0 < alpha < 1.0:
+        raise AuditError(f"a bound needs an alpha in (0, 1), not {alpha}")
+    columns, low_ends, high_ends = _checked(values, lo, hi)
+    rank = math.floor(alpha * (draws + 1) + TOLERANCE)
+    lower, upper = low_ends.copy(), high_ends.copy()
+    if rank > 0:
+        for block in _column_blocks(columns.shape[1], draws):
+            inner, last = _mixtures(columns[:, block], draws, seed)
+            below = inner + low_ends[block, None] * last
+            above = inner + high_ends[block, None] * last
+            lower[block] = np.partition(below, rank - 1, axis=1)[:, rank - 1]
+            upper[block] = np.partition(above, draws - rank, axis=1)[:, draws - rank]
+    shape = values.shape[1:]
+    return np.clip(lower, low_ends, high_ends).reshape(shape), np.clip(upper, low_ends, high_ends).reshape(shape)
+
+
+def gaffke_p_value(
+    values: FloatArray, lo: float | FloatArray, hi: float | FloatArray, threshold: float, draws: int, seed: int
+) -> FloatArray:
+    """p-value of "the mean is at most `threshold`" for each column, the dual of the lower bound.
+
+    It is (1 + c) / (draws + 1), c being the number of draws of sum_s w_s D_s + w_{S+1} lo that are at most
+    `threshold`; ties within `TOLERANCE` count for the hypothesis. Never 0.
+
+    Args:
+        values: shape (S,) or (S, columns), in [lo, hi].
+        lo: the least value that could have come; `hi` the largest.
+        hi: see `lo`.
+        threshold: the largest mean under the hypothesis.
+        draws: Monte Carlo draws.
+        seed: of the draws.
+
+    Returns:
+        Shape `values.shape[1:]`, in (0, 1].
+    """
+    columns, low_ends, _ = _checked(values, lo, hi)
+    counts = np.zeros(columns.shape[1])
+    for block in _column_blocks(columns.shape[1], draws):
+        inner, last = _mixtures(columns[:, block], draws, seed)
+        counts[block] = np.count_nonzero(inner + low_ends[block, None] * last <= threshold + TOLERANCE, axis=1)
+    p_values: FloatArray = (counts + 1.0) / (draws + 1.0)
+    return p_values.reshape(values.shape[1:])
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Holm's adjusted p-values, in the order given: family-wise error control under any dependence."""
+    if not p_values:
+        return ()
+    from statsmodels.stats.multitest import multipletests  # slow to import, and needed once an audit
+
+    return tuple(float(p) for p in multipletests(list(p_values), method="holm")[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One cell's values, subject by subject.
+
+    Attributes:
+        subjects: names, one for each row of `values`.
+        values: shape (subjects, controls); a column for each control, paired by subject.
+    """
+
+    subjects: tuple[str, ...]
+    values: FloatArray
+
+
+def first_half(subjects: Iterable[str]) -> frozenset[str]:
+    """Half of the subjects, by the parity of their rank in the order of their SHA-256.
+
+    Depends on the set of names alone: neither the order of the evidence nor any score can move a subject.
+    """
+    ranked = sorted(set(subjects), key=lambda name: (hashlib.sha256(name.encode()).digest(), name))
+    return frozenset(ranked[::2])
+
+
+def cross_fitted_p_value(cells: Sequence[Sample], *, lo: float, hi: float, draws: int, seed: int) -> float:
+    """p-value of "no cell has a positive mean against every control", valid although the worst cell is picked.
+
+    The cell is picked on one half of the subjects and tested on the other, then the other way round, which gives p_A
+    and p_B; the result is min(1, 2 min(p_A, p_B)). Each of the two is valid: given the picking half, its cell is
+    fixed, and the testing half is independent of it. They share all subjects and so depend on each other, but
+    Bonferroni over two valid p-values asks for no independence. With one cell there is nothing to pick, and all
+    subjects test it.
+
+    A cell is picked by the least mean over its controls, and tested by the largest p-value over them: what counts is
+    an excess over every control (intersection-union, no correction needed).
+
+    Args:
+        cells: in a fixed order (the first of equals is picked); a cell need not have all subjects.
+        lo: least possible value; `hi` largest.
+        hi: see `lo`.
+        draws: Monte Carlo draws.
+        seed: of the draws.
+    """
+    if not cells:
+        raise AuditError("a cross-fitted p-value needs at least one cell, and there is none")
+    if len(cells) == 1:
+        return float(gaffke_p_value(cells[0].values, lo, hi, 0.0, draws, seed).max())
+    half = first_half(name for cell in cells for name in cell.subjects)
+    in_half = [np.array([name in half for name in cell.subjects], dtype=bool) for cell in cells]
+    one = _picked_and_tested(cells, in_half, lo, hi, draws, seed)
+    other = _picked_and_tested(cells, [~mask for mask in in_half], lo, hi, draws, seed)
+    return min(1.0, 2.0 * min(one, other))
+
+
+def _picked_and_tested(
+    cells: Sequence[Sample], picking: Sequence[NDArray[np.bool_]], lo: float, hi: float, draws: int, seed: int
+) -> float:
+    """p-value, on the subjects that are not `picking`, of the cell that is worst on those that are."""
+    means = [
+        float(cell.values[mask].mean(axis=0).min()) if mask.any() and not mask.all() else -math.inf
+        for cell, mask in zip(cells, picking, strict=True)
+    ]
+    worst = int(np.argmax(means))
+    if means[worst] == -math.inf:  # no cell has subjects on both sides: nothing can be shown this way
+        return 1.0
+    testing = cells[worst].values[~picking[worst]]
+    return float(gaffke_p_value(testing, lo, hi, 0.0, draws, seed).max())
+
+
+def _checked(
+    values: FloatArray, lo: float | FloatArray, hi: float | FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Columns sorted and held to their range, with the ends of the range for each."""
+    if values.ndim not in (1, 2) or values.shape[0] == 0:
+        raise AuditError(f"a bound needs at least one value in a vector or a matrix, not shape {values.shape}")
+    columns = np.asarray(values, dtype=np.float64).reshape(values.shape[0], -1)
+    low_ends = np.broadcast_to(np.asarray(lo, dtype=np.float64), columns.shape[1:])
+    high_ends = np.broadcast_to(np.asarray(hi, dtype=np.float64), columns.shape[1:])
+    inside = (columns >= low_ends - TOLERANCE) & (columns <= high_ends + TOLERANCE)  # false for NaN, too
+    if not inside.all():
+        found = columns[~inside][0]
+        raise AuditError(f"values must lie in [{lo}, {hi}]; found {found}. Was a missing score not left out?")
+    return np.sort(np.clip(columns, low_ends, high_ends), axis=0), low_ends, high_ends
+
+
+def _column_blocks(columns: int, draws: int) -> Iterable[slice]:
+    step = max(1, _MIXTURES_IN_MEMORY // draws)
+    return (slice(start, min(start + step, columns)) for start in range(0, columns, step))
+
+
+def _mixtures(columns: FloatArray, draws: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """sum_s w_s D_s of each column and draw, shape (columns, draws), and the last weight w_{S+1}, shape (draws,).
+
+    Given w_{S+1}, the other weights are (1 - w_{S+1}) times a Dirichlet(1, ..., 1) over S: exponentials over their sum.
+    """
+    size = columns.shape[0]
+    rng = np.random.default_rng(seed)
+    last: FloatArray = -np.expm1(np.log1p(-(np.arange(draws) + 0.5) / draws) / size)
+    inner = np.empty((columns.shape[1], draws))
+    rows = max(1, _WEIGHTS_IN_MEMORY // size)
+    for start in range(0, draws, rows):
+        stop = min(start + rows, draws)
+        exponentials = rng.standard_exponential((stop - start, size))
+        shares = (1.0 - last[start:stop]) / exponentials.sum(axis=1)
+        inner[:, start:stop] = (exponentials @ columns).T * shares
+    return inner, last
