@@ -144,7 +144,8 @@ class AnswerScore:
     @property
     def probability(self) -> float:
         """P(answer | prompt) ** (1 / tokens), in [0, 1]: the length-normalised probability of TOFU (2401.06121)."""
-        return min(1.0, math.exp(self.log_likelihood / len(self.log_probs)))
+        mean = self.log_likelihood / len(self.log_probs)
+        return math.exp(min(0.0, mean)) if mean == mean else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import unlearn_audit
-from unlearn_audit.evidence import EvidenceStore, write_json, write_text
-from unlearn_audit.judging import RESULT, evidence_digest
+from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
+from unlearn_audit.judging import RESULT
 from unlearn_audit.plan import Plan
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.result import Result

@@ -19,6 +19,7 @@ from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, AuditError, Generation, Model, Prompt, Rendered
 from unlearn_audit.rendering import Renderer
+from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -114,6 +115,7 @@ class Engine:
     renderer: Renderer
     budget: Budget
     left_padding: bool = True
+    shares_prefixes: bool = False
     memory: dict[int | None, Memory[Any, Any]] | None = None
 
     def remembering(self) -> Engine:
@@ -237,7 +239,28 @@ class Engine:
 
     def _score_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
         rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
-        return run_batched(rendered, [len(row.token_ids) for row in rendered], self.budget, self._score)
+        if not self.shares_prefixes:
+            return run_batched(rendered, [len(row.token_ids) for row in rendered], self.budget, self._score)
+        groups = group_rows([prompt for prompt, _ in pairs], rendered, self.budget.tokens)
+        alone = [group for group in groups if len(group.rows) == 1 or group.shared == 0]
+        shared = [group for group in groups if len(group.rows) > 1 and group.shared > 0]
+        rows = [row for group in alone for row in group.rows]
+        found = dict(
+            zip(
+                (place for group in alone for place in group.places),
+                run_batched(rows, [len(row.token_ids) for row in rows], self.budget, self._score),
+                strict=True,
+            )
+        )
+        scored = run_batched(
+            shared,
+            [group.tokens for group in shared],
+            self.budget,
+            lambda batch: score_groups(self.module, batch, self._pad_id, self.device),
+        )
+        for group, scores in zip(shared, scored, strict=True):
+            found.update(zip(group.places, scores, strict=True))
+        return [found[place] for place in range(len(pairs))]
 
     def _score(self, rows: list[Rendered]) -> list[AnswerScore]:
         width = max(len(row.token_ids) for row in rows)
@@ -278,9 +301,36 @@ class Engine:
 
         return torch.stack(run_batched(ids, [len(row) for row in ids], self.budget, run))
 
-    @torch.inference_mode()
     def checked(self) -> Engine:
-        """This engine, with left padding off where the model answers differently behind it (recurrent ones do)."""
+        """This engine with only those short cuts on that give this model's plain numbers (each is tried once)."""
+        engine = self._with_checked_padding()
+        return replace(engine, shares_prefixes=engine.left_padding and engine._may_share_prefixes())
+
+    @torch.inference_mode()
+    def _may_share_prefixes(self) -> bool:
+        """Whether answers scored behind a shared prompt get their plain scores."""
+        questions = (Prompt(text="What is the capital of France?"), Prompt(text="Who?"))
+        pairs = [(question, answer) for question in questions for answer in ("Paris", "It is a long answer", "No")]
+        rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
+        groups = group_rows([prompt for prompt, _ in pairs], rendered, self.budget.tokens)
+        if any(group.shared == 0 for group in groups):
+            return False
+        try:
+            shared = score_groups(self.module, groups, self._pad_id, self.device)
+        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
+            return False  # no cache of this form in this architecture
+        plain = self._score(rendered)
+        tolerance = PADDING_TOLERANCE if self.module_dtype == torch.float32 else 100 * PADDING_TOLERANCE
+        return all(
+            abs(one - two) <= tolerance
+            for group, scores in zip(groups, shared, strict=True)
+            for place, score in zip(group.places, scores, strict=True)
+            for one, two in zip(score.log_probs, plain[place].log_probs, strict=True)
+        )
+
+    @torch.inference_mode()
+    def _with_checked_padding(self) -> Engine:
+        """With left padding off where the model answers differently behind it (recurrent ones do)."""
         row = self.renderer.prompt_ids(Prompt(text="What is the capital of France?"))
         pad = self._pad_id
         alone = torch.tensor([row], device=self.device)
@@ -303,23 +353,6 @@ class Engine:
     def module_dtype(self) -> torch.dtype:
         """Type of the first floating-point weight."""
         return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
-
-
-def answer_score(logits: torch.Tensor, row: Rendered, offset: int) -> AnswerScore:
-    """The score of one row.
-
-    Args:
-        logits: (kept positions, vocabulary); position `p` predicts token `offset + p + 1`.
-        row: the rendered answer.
-        offset: index of the token at the first kept position.
-    """
-    places = [place for place, mark in enumerate(row.is_answer) if mark]
-    at = torch.tensor([place - 1 - offset for place in places], device=logits.device)
-    chosen = torch.tensor([row.token_ids[place] for place in places], device=logits.device)
-    selected = logits[at]
-    log_probs = torch.log_softmax(selected, dim=-1).gather(1, chosen[:, None])[:, 0]
-    greedy = selected.argmax(dim=-1) == chosen
-    return AnswerScore(log_probs=tuple(log_probs.tolist()), greedy=tuple(greedy.tolist()))
 
 
 def takes_logits_to_keep(module: torch.nn.Module) -> bool:

@@ -168,6 +168,11 @@ def frame_digest(frame: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def evidence_digest(observations: pd.DataFrame) -> str:
+    """SHA-256 over all observations with their roles: equal for equal evidence, in whatever order it came."""
+    return frame_digest(observations[sorted(observations.columns)])
+
+
 def _token(value: object) -> str:
     if value is None or value != value:
         return ""

@@ -249,7 +249,8 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
     try:
         parsed = _FactRow.model_validate(present)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt column explains the missing one that it was meant to be.
+        first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             hint = did_you_mean(key, list(_FactRow.model_fields))

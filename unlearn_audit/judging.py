@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unlearn_audit.api import AuditError
-from unlearn_audit.evidence import EvidenceStore, frame_digest
+from unlearn_audit.evidence import EvidenceStore, evidence_digest
 from unlearn_audit.policy import Policy
 from unlearn_audit.report import load_result
 from unlearn_audit.result import Result
 from unlearn_audit.verdict import judge
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RESULT = "result.json"
-
-
-def evidence_digest(observations: pd.DataFrame) -> str:
-    """SHA-256 over all observations with their roles: equal for equal evidence, in whatever order it came."""
-    return frame_digest(observations[sorted(observations.columns)])
 
 
 def judge_again(run: Path, policy: Policy | None = None) -> Result:

@@ -152,7 +152,8 @@ def validate(model: type[ModelType], content: Mapping[str, Any], path: Path | No
 
 
 def _explain(model: type[BaseModel], error: ValidationError, path: Path | None) -> str:
-    first = error.errors(include_url=False)[0]
+    # A misspelt key explains the missing one that it was meant to be.
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     line = _line_of(path, str(first["loc"][-1])) if path and first["loc"] else ""
     where = f"{path}{line}: " if path else ""

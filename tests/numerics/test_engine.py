@@ -159,3 +159,16 @@ def test_batches_keep_the_budget_and_lose_nothing():
     found = list(batches(lengths, 100))
     assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
     assert all(len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 100 for batch in found)
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_options_behind_a_shared_prompt_get_their_plain_scores(tokenizer, architecture):
+    engine = tiny_engine(tokenizer, architecture)
+    answers = ["Paris", "London", "George Eliot wrote Middlemarch", "a", "The capital of France is Paris."]
+    pairs = [(prompt, answer) for answer in answers for prompt in PROMPTS[:4]] + PAIRS[4:]
+    plain = replace(engine, shares_prefixes=False).score(pairs)
+    for budget in (4096, 150):
+        for one, two in zip(replace(engine, budget=Budget(tokens=budget)).score(pairs), plain, strict=True):
+            assert one.log_probs == pytest.approx(two.log_probs, abs=1e-4)
+            assert one.greedy == two.greedy
+    assert engine.shares_prefixes == (architecture != "mamba")
