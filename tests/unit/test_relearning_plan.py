@@ -1,0 +1,186 @@
+"""What relearning would run, known before any model is loaded."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from attacks import memory
+from attacks.learning_rates import Trial, choose_rates, sample_subjects
+from attacks.relearning import Relearning, rate_label
+from attacks.relearning_parameters import CANDIDATES, DEFAULT_RATES, QUICK_CANDIDATES, SLOTS, RelearningParameters
+from unlearn_audit.api import AttackContext, AuditError, Fact, Profile
+
+GIB = 2**30
+
+
+def context(profile=Profile.QUICK, **more):
+    return AttackContext(forget=(), retain=(), profile=profile, seed=0, **more)
+
+
+def names(attack, where):
+    return [arm.name for arm in attack.arms(where)]
+
+
+def test_quick_runs_one_rate_of_lora_on_two_folds():
+    attack = Relearning(RelearningParameters())
+    assert names(attack, context()) == ["lora r16 lr0 fold0", "lora r16 lr0 fold1"]
+
+
+@pytest.mark.parametrize(("profile", "lora", "full"), [(Profile.STANDARD, 6, 6), (Profile.DEEP, 12, 6)])
+def test_the_larger_profiles_run_three_rates_and_full_fine_tuning(profile, lora, full):
+    found = names(Relearning(RelearningParameters()), context(profile))
+    assert len(found) == len(set(found)) == lora + full
+    assert sum(name.startswith("lora") for name in found) == lora
+    assert sum(name.startswith("full") for name in found) == full
+
+
+def test_arms_are_the_same_before_and_after_the_rates_are_known():
+    attack = Relearning(RelearningParameters())
+    known = context(prepared={"learning_rates": {"lora": [2e-3]}})
+    assert attack.arms(context()) == attack.arms(known)
+
+
+def test_given_rates_are_the_slots():
+    attack = Relearning(RelearningParameters(methods=("lora",), learning_rates={"lora": (1e-4, 5e-4)}, folds=3))
+    assert names(attack, context()) == [f"lora r16 lr{slot} fold{fold}" for slot in range(2) for fold in range(3)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"method": "lora"},
+        {"methods": ()},
+        {"methods": ("lora", "lora")},
+        {"methods": ("adapter",)},
+        {"steps": (0, 20, 10)},
+        {"steps": (-1, 10)},
+        {"steps": (0, 10, 10)},
+        {"folds": 1},
+        {"batch_size": 0},
+        {"ranks": (0,)},
+        {"methods": ("full",), "ranks": (8,)},
+        {"methods": ("lora",), "learning_rates": {"full": (1e-4,)}},
+        {"learning_rates": {"lora": ()}},
+        {"learning_rates": {"lora": (1e-3, 1e-3)}},
+        {"learning_rates": {"lora": (-1e-3,)}},
+        {"learning_rates": {"lora": (1e-3,)}, "candidates": {"lora": (1e-3, 1e-2)}},
+        {"leak_share": 0},
+    ],
+)
+def test_combinations_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        RelearningParameters(**wrong)
+
+
+def test_rates_for_a_method_that_the_profile_leaves_out_are_an_error_and_not_ignored():
+    attack = Relearning(RelearningParameters(learning_rates={"full": (1e-4,)}))
+    assert any(name.startswith("full") for name in names(attack, context(Profile.STANDARD)))
+    with pytest.raises(AuditError, match="name it in `methods`"):
+        attack.arms(context())
+
+
+def left_out(parameters, profile, *, weight_bytes=GIB, is_adapter=False):
+    attack = Relearning(RelearningParameters(**parameters))
+    return attack.out_of_reach(context(profile), weight_bytes=weight_bytes, is_adapter=is_adapter)
+
+
+def test_full_fine_tuning_needs_sixteen_bytes_a_parameter_and_a_quarter_more(monkeypatch):
+    """1 GiB of float32 weights: 4 GiB for weights, gradients and moments, 5 with the reserve; 6.25 for an adapter."""
+    free = 5 * GIB
+    monkeypatch.setattr(memory, "available_bytes", lambda: (free, "a test machine"))
+    assert left_out({}, Profile.STANDARD) == ()
+    (merged,) = left_out({}, Profile.STANDARD, is_adapter=True)
+    (larger,) = left_out({}, Profile.STANDARD, weight_bytes=GIB + 8)
+    assert merged.what == larger.what == "full"
+    assert "6.2 GiB" in merged.why
+    assert "5.0 GiB are free on a test machine" in merged.why
+
+
+def test_what_is_out_of_reach_names_the_arms_that_fall_away(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: (0, "a test machine"))
+    (gap,) = left_out({}, Profile.DEEP)
+    found = names(Relearning(RelearningParameters()), context(Profile.DEEP))
+    kept = [name for name in found if not name.startswith(gap.what)]
+    assert kept
+    assert all(name.startswith("lora") for name in kept)
+
+
+def test_the_quick_profile_says_that_it_leaves_full_out_unless_it_was_asked_for(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: (2**60, "a test machine"))
+    (gap,) = left_out({}, Profile.QUICK)
+    assert (gap.what, "quick" in gap.why) == ("full", True)
+    assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == ()
+    assert left_out({"methods": ("lora",)}, Profile.QUICK) == ()
+
+
+def test_memory_is_read_from_this_machine():
+    free, where = memory.available_bytes()
+    assert free > 2**20
+    assert where
+
+
+def trials(*rows):
+    return [Trial(rate=rate, recovered=recovered, retained=1.0, keeps=keeps) for rate, recovered, keeps in rows]
+
+
+BEST_IN_THE_MIDDLE = trials(
+    (1e-4, 0.1, True), (3e-4, 0.5, True), (1e-3, 0.9, True), (3e-3, 0.6, True), (1e-2, 0.2, True)
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "slots", "chosen"),
+    [
+        (BEST_IN_THE_MIDDLE, 1, (1e-3,)),
+        (BEST_IN_THE_MIDDLE[::-1], 3, (3e-4, 1e-3, 3e-3)),
+        (BEST_IN_THE_MIDDLE, 5, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
+        # The best at the border: its neighbours are on one side.
+        (trials((1e-4, 0.9, True), (3e-4, 0.5, True), (1e-3, 0.1, True), (3e-3, 0.0, True)), 3, (1e-4, 3e-4, 1e-3)),
+        # The highest recovery wrecks the retain answers: out, and so is its neighbourhood.
+        (trials((1e-4, 0.3, True), (3e-4, 0.6, True), (1e-3, 0.7, True), (3e-3, 0.9, False)), 1, (1e-3,)),
+        (trials((1e-4, 0.3, True), (3e-4, 0.6, True), (1e-3, 0.7, True), (3e-3, 0.9, False)), 3, (1e-4, 3e-4, 1e-3)),
+        # Equal recovery: the gentler rate.
+        (trials((1e-4, 0.5, True), (1e-3, 0.5, True)), 1, (1e-4,)),
+        # Nothing keeps the retain answers: the strongest stands in.
+        (trials((1e-3, 0.4, False), (1e-2, 0.8, False)), 1, (1e-2,)),
+        # A rate at which training broke down is never the best.
+        ([*trials((1e-3, 0.0, True)), Trial(rate=1e-1, recovered=None, retained=None, keeps=False)], 1, (1e-3,)),
+    ],
+)
+def test_the_best_rates_are_neighbours_on_the_grid(rows, slots, chosen):
+    assert choose_rates(rows, slots) == chosen
+
+
+def test_too_few_candidates_are_an_error():
+    with pytest.raises(AuditError, match="3 learning rates wanted from 2"):
+        choose_rates(BEST_IN_THE_MIDDLE[:2], 3)
+    with pytest.raises(AuditError, match="0 trained"):
+        choose_rates([Trial(rate=1.0, recovered=None, retained=None, keeps=False)], 1)
+
+
+def test_every_default_fits_its_profile():
+    for profile, slots in SLOTS.items():
+        grid = QUICK_CANDIDATES if profile is Profile.QUICK else CANDIDATES
+        for method, rates in grid.items():
+            assert slots <= len(rates)
+            assert len(DEFAULT_RATES[method][slots]) == slots
+            assert set(DEFAULT_RATES[method][slots]) <= set(rates)
+    assert all(len(rates) <= 4 for rates in QUICK_CANDIDATES.values())
+
+
+@pytest.mark.parametrize(
+    ("rate", "label"), [(1e-3, "1e-03"), (0.0003, "3e-04"), (2.5e-5, "2.5e-05"), (1.0, "1e+00"), (1.26e-3, "1.26e-03")]
+)
+def test_a_rate_is_labelled_plainly(rate, label):
+    assert rate_label(rate) == label
+    assert float(rate_label(rate)) == rate
+
+
+def test_a_sample_of_subjects_keeps_all_their_facts():
+    facts = [Fact(id=f"{n}-{k}", subject=f"s{n}", question="?", answer="!") for n in range(50) for k in range(2)]
+    chosen = sample_subjects(facts, seed=1)
+    assert len(chosen) == 64
+    assert len({fact.subject for fact in chosen}) == 32
+    assert sample_subjects(facts[:10], seed=1) == tuple(facts[:10])
+    assert chosen != sample_subjects(facts, seed=2)
