@@ -1,0 +1,84 @@
+"""Result -> page: which sections a report has, and in which order."""
+
+from __future__ import annotations
+
+from unlearn_audit.report import background, evidence_sections
+from unlearn_audit.report.numbers import count, percent
+from unlearn_audit.report.text import clean
+from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
+from unlearn_audit.result import Control, Outcome, Result, Status
+
+CONTROL_WORDS = {
+    Control.RETRAINED: "retrained models",
+    Control.TWINS: "twin answers",
+    Control.CHANCE: "chance level",
+}
+
+
+def build(result: Result, limits: Limits) -> Page:
+    """The page of a result, no longer than the limits allow."""
+    return Page(
+        outcome=result.outcome,
+        exit_code=result.exit_code,
+        sentence=verdict_sentence(result),
+        subject=subject_of(result),
+        facts=_key_facts(result),
+        sections=(
+            _reasons(result, limits),
+            background.tested(result, limits),
+            evidence_sections.findings(result, limits),
+            evidence_sections.doses(result, limits),
+            evidence_sections.power(result, limits),
+            evidence_sections.utility(result),
+            background.coverage(result, limits),
+            evidence_sections.advisory(result, limits),
+            background.statistics_notes(result),
+            background.provenance(result, limits),
+        ),
+    )
+
+
+def verdict_sentence(result: Result) -> str:
+    """The verdict's sentence, without the outcome if it begins with that: a report sets it apart."""
+    sentence = clean(result.verdict.sentence)
+    for mark in (": ", ". ", " - ", " – "):
+        sentence = sentence.removeprefix(result.outcome + mark)
+    return sentence
+
+
+def subject_of(result: Result) -> str:
+    """The name of the checkpoint under audit."""
+    names = [clean(model.name, 80) for model in result.models if model.role == "unlearned"]
+    return names[0] if names else "the checkpoint"
+
+
+def findings_passed(result: Result) -> str:
+    """How many of the findings that decide have passed."""
+    deciding = [finding for finding in result.verdict.findings if finding.gates]
+    passed = sum(finding.status is Status.PASSED for finding in deciding)
+    return f"{passed} of {len(deciding)}"
+
+
+def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
+    control = result.verdict.control
+    return (
+        ("Release", result.case.release.value),
+        ("Compared with", CONTROL_WORDS[control] if control else "no control"),
+        ("Findings passed", findings_passed(result)),
+        ("Margin", percent(result.policy.margin)),
+        ("Error bound", f"{percent(result.policy.alpha)}, one-sided"),
+        ("Forget set", count(len(set(result.case.subjects.values())), "subject")),
+    )
+
+
+def _reasons(result: Result, limits: Limits) -> Section:
+    reasons = result.verdict.reasons
+    if not reasons:
+        nothing = "Nothing stood in the way." if result.outcome is Outcome.PASS else "The verdict names no reason."
+        return Section(id="reasons", title="Reasons", blocks=(paragraph(nothing),))
+    items = tuple((clean(reason, 2 * limits.text),) for reason in reasons[: limits.entries])
+    return Section(
+        id="reasons",
+        title="Reasons",
+        blocks=(Listing(items=items), *background.left_over(len(reasons) - len(items), "reason")),
+    )
