@@ -135,7 +135,8 @@ def report(
     """Write reports of a finished run: to stdout, or with FORMAT=FILE to a file. Needs no torch."""
     from unlearn_audit.evidence import write_text
     from unlearn_audit.judging import RESULT
-    from unlearn_audit.report import load_result, render
+    from unlearn_audit.report import render
+    from unlearn_audit.report.as_json import load_result
 
     result = load_result(directory / RESULT)
     for wanted in formats:
@@ -229,7 +230,8 @@ def _settle_libraries(*, network: bool) -> None:
 
 def _finish(result: Result, directory: Path | None, *, json: bool) -> None:
     """The summary and the exit code. With `--json`, stdout carries the result and nothing else."""
-    from unlearn_audit.report import render, summary
+    from unlearn_audit.report import render
+    from unlearn_audit.report.console import summary
 
     if json:
         sys.stdout.write(render(result, "json"))

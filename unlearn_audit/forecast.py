@@ -21,37 +21,30 @@ OPTIONS_SCORED = 20
 
 def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
-    obstacle = reachable_obstacle(plan) or cannot_be_met(plan.case, plan.spec.policy)
-    lines = power_lines(plan.case, plan.spec.policy)
+    controls = control_obstacle(plan)
+    obstacle = cannot_be_met(plan.case, plan.spec.policy) or controls
+    lines = power_lines(plan.case, plan.spec.policy) + ([controls] if controls else [])
     seconds = estimated_seconds(plan)
     if as_json:
         about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
         console.out(json.dumps(about, indent=2), highlight=False)
     else:
-        _show(plan, console, lines, obstacle, seconds)
+        _show(plan, console, lines, seconds)
     return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
 
 
-def reachable_obstacle(plan: Plan) -> str | None:
-    """Why no PASS can be reached with the models and facts at hand (design, section 6), or None."""
-    if plan.model(Role.ORIGINAL) is None:
-        return "no --original: without it a PASS is out of reach; a leak can still be found (FAIL)"
-    if FactSet.RETAIN not in plan.facts:
-        return "no --retain facts: without them a broken model cannot be told from a clean one; no PASS"
-    if plan.model(Role.RETRAINED) is None and not _has_twins(plan):
-        return (
-            "no --retrained control, and too few answers of one relation to stand in for it "
-            f"({plan.spec.policy.minimum_twins} twins a fact needed): no PASS"
-        )
-    return None
-
-
-def _has_twins(plan: Plan) -> bool:
-    """Whether every fact has enough other subjects' answers of its relation."""
+def control_obstacle(plan: Plan) -> str | None:
+    """Why neither a retrained model nor twins can stand against the checkpoint, or None."""
+    if plan.model(Role.RETRAINED) is not None:
+        return None
     facts = plan.facts[FactSet.FORGET].facts
-    answers = {(fact.relation, fact.answer) for fact in facts}
-    counts = Counter(relation for relation, _ in answers)
-    return all(counts[fact.relation] > plan.spec.policy.minimum_twins for fact in facts)
+    answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
+    if all(answers[fact.relation] > plan.spec.policy.minimum_twins for fact in facts):
+        return None
+    return (
+        "This audit cannot end in PASS: no --retrained control, and too few different answers of one relation to "
+        f"stand in for it ({plan.spec.policy.minimum_twins} twins a fact needed)."
+    )
 
 
 def estimated_seconds(plan: Plan) -> float:
@@ -63,7 +56,8 @@ def estimated_seconds(plan: Plan) -> float:
 def _operations(plan: Plan, cell: Cell) -> float:
     facts = len(plan.facts[FactSet.FORGET].facts)
     forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
-    asked = forms * (PROMPT_TOKENS + ANSWER_TOKENS) + OPTIONS_SCORED * (PROMPT_TOKENS + ANSWER_TOKENS)
+    # Each form is read and answered; the options of forced choice share one reading of the prompt.
+    asked = (2 * forms + 1) * (PROMPT_TOKENS + ANSWER_TOKENS) + OPTIONS_SCORED * ANSWER_TOKENS // 2
     read = cell.arm.doses * cell.arm.share * facts * asked
     trained = 3 * cell.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
     return 2.0 * max(1, cell.model.checkpoint.parameters) * (read + trained)
@@ -85,7 +79,7 @@ def measured_flops(device: str) -> float:
     return 0.5 * rounds * 2 * side**3 / (time.monotonic() - begun)
 
 
-def _show(plan: Plan, console: Console, lines: list[str], obstacle: str | None, seconds: float) -> None:
+def _show(plan: Plan, console: Console, lines: list[str], seconds: float) -> None:
     models = ", ".join(model.name for model in plan.models)
     sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in plan.facts.items())
     console.print(f"Models: {models}. Facts: {sets}. Release: {plan.spec.release}.", highlight=False)
@@ -103,8 +97,6 @@ def _show(plan: Plan, console: Console, lines: list[str], obstacle: str | None, 
     for line in lines:
         console.print(line, markup=False, highlight=False)
     console.print(f"Time: about {_duration(seconds)} here (rough; no cell of an earlier run counted).", highlight=False)
-    if obstacle:
-        console.print(f"No PASS is possible: {obstacle}.", markup=False, highlight=False)
 
 
 def _duration(seconds: float) -> str:

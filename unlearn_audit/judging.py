@@ -7,7 +7,7 @@ from pathlib import Path
 from unlearn_audit.api import AuditError
 from unlearn_audit.evidence import EvidenceStore, evidence_digest
 from unlearn_audit.policy import Policy
-from unlearn_audit.report import load_result
+from unlearn_audit.report.as_json import load_result
 from unlearn_audit.result import Result
 from unlearn_audit.verdict import judge
 
