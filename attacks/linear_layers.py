@@ -1,0 +1,98 @@
+"""Which layers of a model a quantiser rounds, and their weights in one orientation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api import AttackError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearLayer:
+    """One layer that a quantiser rounds.
+
+    Attributes:
+        path: where it stands in the module that was searched.
+        name: its name in the plain model, the same with an adapter around it and without.
+        weight: shape (out, in), a view that shares the module's storage (Conv1D, as in GPT-2, stores the transpose).
+        bias: shape (out,), or None.
+    """
+
+    path: str
+    name: str
+    module: torch.nn.Module
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+
+def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
+    """The layers that transformers itself would quantise on loading: `nn.Linear` and Conv1D but the output layer.
+
+    Of an adapter's model, the base's layers alone: the adapter's own matrices, and modules that it trained whole,
+    stay as they are, as they do when an adapter is loaded onto a quantised base.
+
+    Raises:
+        AttackError: where the module is no transformers model, or its weights are not in memory.
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    base = plain_model(module)
+    kept = _kept_in_full_precision(base)
+    prefix = next(name for name, child in module.named_modules() if child is base)
+    adapter_parts = tuple(_adapter_parts(base))
+    for name, layer in base.named_modules():
+        plain_name = name.replace(".base_layer", "")
+        # Exactly nn.Linear, as in transformers: a subclass may compute something else with its weight.
+        if not (isinstance(layer, Conv1D) or type(layer) is nn.Linear) or name.startswith(adapter_parts):
+            continue
+        if not should_convert_module(plain_name, kept):
+            continue
+        if layer.weight.is_meta:
+            raise AttackError(f"{name} holds no weights here (offloaded); load the model whole onto one device")
+        weight = layer.weight.detach()
+        yield LinearLayer(
+            path=f"{prefix}.{name}" if prefix else name,
+            name=plain_name,
+            module=layer,
+            weight=weight.T if isinstance(layer, Conv1D) else weight,
+            bias=None if layer.bias is None else layer.bias.detach(),
+        )
+
+
+def plain_model(module: torch.nn.Module) -> PreTrainedModel:
+    """The transformers model itself: within the adapter's wrapper, if there is one."""
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+    base = module.get_base_model() if isinstance(module, PeftModel) else module
+    if not isinstance(base, PreTrainedModel):
+        raise AttackError(f"expected a transformers model to quantise, got {type(base).__name__}")
+    return base
+
+
+def _kept_in_full_precision(base: torch.nn.Module) -> list[str]:
+    """Name patterns that transformers leaves alone: the output embeddings and whatever is tied to others."""
+    from transformers.quantizers.base import HfQuantizer
+
+    kept: list[str] = HfQuantizer.get_modules_to_not_convert(base, None, getattr(base, "_keep_in_fp32_modules", None))
+    return kept
+
+
+def _adapter_parts(base: torch.nn.Module) -> Iterator[str]:
+    """Name prefixes of everything that an adapter put into the model."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    for name, module in base.named_modules():
+        if isinstance(module, AuxiliaryTrainingWrapper):
+            yield f"{name}."
+        elif isinstance(module, BaseTunerLayer):
+            yield from (f"{name}.{child}." for child, _ in module.named_children() if child != "base_layer")

@@ -1,0 +1,31 @@
+"""No attack: the model as it is, the baseline that every other attack is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Model, Parameters
+
+
+class NoParameters(Parameters):
+    """Nothing to choose."""
+
+
+class NoAttack(Attack[NoParameters]):
+    """The un-attacked model. An attack like any other, so that the baseline meets the same controls and bounds."""
+
+    name: ClassVar[str] = "none"
+    summary: ClassVar[str] = "The model as it is: what a user who simply asks gets."
+    paper: ClassVar[str] = ""
+    access: ClassVar[Access] = Access.PROMPTS
+    baseline: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = NoParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm."""
+        return (Arm(name="none"),)
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """One dose, 0: the model that was handed in, itself."""
+        yield Dose(label="none", value=0.0, model=model)

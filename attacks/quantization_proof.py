@@ -1,0 +1,113 @@
+"""What shows that a model was quantised: kinds of layers, share of the weights, bytes, and how far they moved."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api import AttackError, Json
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerChange:
+    """One layer before and after.
+
+    Attributes:
+        kind: the class of the layer that came in.
+        weights: number of weights in the layer's matrix.
+        squared_error: squared Frobenius norm of (weight - dequantised weight).
+        squared_norm: that of the weight.
+        bytes_before: of the matrix; `bytes_after`: of codes, scales and tables.
+        same_code: share of the weights with the same code as the original's, or None where that was not compared.
+    """
+
+    name: str
+    kind: str
+    weights: int
+    squared_error: float
+    squared_norm: float
+    bytes_before: int
+    bytes_after: int
+    same_code: float | None = None
+
+
+def squared_change(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
+    """Squared Frobenius norms of (before - after) and of before, in float32."""
+    import torch
+
+    exact = before.to(torch.float32)
+    error = torch.linalg.vector_norm(exact - after.to(exact.device, torch.float32))
+    return error.item() ** 2, torch.linalg.vector_norm(exact).item() ** 2
+
+
+def model_size(module: torch.nn.Module) -> tuple[int, int]:
+    """Numbers and bytes of a model's parameters, tied ones counted once."""
+    parameters = list(module.parameters())
+    return sum(each.numel() for each in parameters), sum(each.nbytes for each in parameters)
+
+
+def proof(backend: str, version: str, changes: Sequence[LayerChange], size_before: tuple[int, int]) -> dict[str, Json]:
+    """The proof, as it is kept with the evidence.
+
+    Args:
+        backend: what quantised.
+        version: the backend's version.
+        changes: every layer that was replaced.
+        size_before: parameters and bytes of the whole model before.
+
+    Raises:
+        AttackError: where no layer was replaced, the weights are as before, or fewer bits take no fewer bytes.
+    """
+    if not changes:
+        raise AttackError(
+            f"{backend} {version} found no linear layer to quantise, so nothing was tested; models whose weights "
+            "are all fused expert tensors cannot be quantised this way"
+        )
+    parameters, bytes_before = size_before
+    norm = math.fsum(change.squared_norm for change in changes)
+    error = math.fsum(change.squared_error for change in changes)
+    saved = sum(change.bytes_before - change.bytes_after for change in changes)
+    if not (math.isfinite(error) and math.isfinite(norm)):
+        raise AttackError(
+            f"{backend} {version} met or made weights that are not finite; check the checkpoint's weights"
+        )
+    if error <= 0.0:
+        raise AttackError(
+            f"{backend} {version} changed no weight: it did not quantise, or the checkpoint already holds exactly this "
+            "quantiser's values; give the checkpoint as it was before quantisation"
+        )
+    if saved <= 0:
+        raise AttackError(f"{backend} {version} saved no bytes over {len(changes)} layers: it did not quantise")
+    return {
+        "backend": backend,
+        "version": version,
+        "layers": len(changes),
+        "layer_types": dict(Counter(change.kind for change in changes)),
+        "share_of_parameters": round(sum(change.weights for change in changes) / parameters, 4),
+        "bytes_before": bytes_before,
+        "bytes_after": bytes_before - saved,
+        "relative_weight_change": float(f"{math.sqrt(error / norm):.6g}"),
+        **_same_bucket(changes),
+    }
+
+
+def _same_bucket(changes: Sequence[LayerChange]) -> Mapping[str, Json]:
+    """The share of weights that round to the original's code: overall (by weights) and for each layer."""
+    compared = {change.name: (change.same_code, change.weights) for change in changes if change.same_code is not None}
+    if not compared:
+        return {}
+    weights = sum(count for _, count in compared.values())
+    same = math.fsum(share * count for share, count in compared.values())
+    return {
+        "same_bucket": {
+            "overall": round(same / weights, 4),
+            "layers_compared": len(compared),
+            "layers": {name: round(share, 4) for name, (share, _) in compared.items()},
+        }
+    }
