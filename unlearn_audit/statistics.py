@@ -11,12 +11,12 @@ equal to the far end of the range: all zeros in [0, 1] give 1 - alpha ** (1 / S)
 (which gives 0 +- 0 at 0 of n) and no assumed correlation inside a subject, because a subject is one value.
 
 **Monte Carlo.** With n draws and k = floor(alpha (n + 1)), the upper bound is the k-th largest draw and the lower the
-k-th smallest: the ranks of an exact Monte Carlo test, one step on the cautious side of the plain quantile, so that the
-error rate with simulation included is at most alpha. The bound and the p-value use the same draws: lower > t exactly
-where p(t) <= alpha. We depart from plain simulation in two ways, neither of which changes the distribution of w: the
-last weight, Beta(1, S), is stratified over its quantiles, which removes the simulation error where it matters most (a
-clean sheet is then exact to 1 / n); and values are sorted before they meet the weights, so that the order in which
-subjects come cannot move a bound, and larger values never give a smaller one.
+k-th smallest: the ranks of an exact Monte Carlo test, never inside the plain quantile. The bound and the p-value use
+the same draws: lower > t exactly where p(t) <= alpha. Two departures from plain simulation, neither of which changes
+the distribution of w: the last weight, Beta(1, S), takes its quantiles at i / (n + 1) in place of random values, which
+leaves no simulation error where values are equal (a clean sheet); and values are sorted before they meet the weights,
+so that the order in which subjects come cannot move a bound, and larger values never give a smaller one. Where values
+differ, simulation moves the error rate by at most about sqrt(alpha (1 - alpha) / n): 0.0015 at the defaults.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -37,7 +38,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 TOLERANCE = 1e-9
 """How far rounding may carry a number over a limit (a bound of 0 that comes out as 1e-17, a mean of 1 + 1e-16)."""
 
-_WEIGHTS_IN_MEMORY = 2**22  # weights drawn at a time: 32 MiB
+_WEIGHTS_IN_MEMORY = 2**22  # weights drawn at a time, or kept for one size: 32 MiB
 _MIXTURES_IN_MEMORY = 2**23  # draws x columns held at a time: 64 MiB
 
 
@@ -209,13 +210,30 @@ def _mixtures(columns: FloatArray, draws: int, seed: int) -> tuple[FloatArray, F
     Given w_{S+1}, the other weights are (1 - w_{S+1}) times a Dirichlet(1, ..., 1) over S: exponentials over their sum.
     """
     size = columns.shape[0]
+    last = -np.expm1(np.log1p(-np.arange(1, draws + 1) / (draws + 1)) / size)
+    if draws * size <= _WEIGHTS_IN_MEMORY:
+        return columns.T @ _exponential_shares(size, draws, seed).T * (1.0 - last), last
     rng = np.random.default_rng(seed)
-    last: FloatArray = -np.expm1(np.log1p(-(np.arange(draws) + 0.5) / draws) / size)
     inner = np.empty((columns.shape[1], draws))
     rows = max(1, _WEIGHTS_IN_MEMORY // size)
     for start in range(0, draws, rows):
         stop = min(start + rows, draws)
-        exponentials = rng.standard_exponential((stop - start, size))
-        shares = (1.0 - last[start:stop]) / exponentials.sum(axis=1)
-        inner[:, start:stop] = (exponentials @ columns).T * shares
+        inner[:, start:stop] = columns.T @ _shares(rng, stop - start, size).T * (1.0 - last[start:stop])
     return inner, last
+
+
+@lru_cache(maxsize=4)
+def _exponential_shares(size: int, draws: int, seed: int) -> FloatArray:
+    """Dirichlet(1, ..., 1) over `size`, shape (draws, size), read-only.
+
+    Kept, because an audit asks again and again for the few sizes of its subjects and their halves.
+    """
+    shares = _shares(np.random.default_rng(seed), draws, size)
+    shares.flags.writeable = False
+    return shares
+
+
+def _shares(rng: np.random.Generator, draws: int, size: int) -> FloatArray:
+    exponentials = rng.standard_exponential((draws, size))
+    exponentials /= exponentials.sum(axis=1, keepdims=True)
+    return exponentials

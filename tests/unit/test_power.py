@@ -1,0 +1,176 @@
+"""What the plan says of an audit's reach, against the bounds that will judge it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.policy import Policy, Release, Unit
+from unlearn_audit.power import (
+    cannot_be_met,
+    power_lines,
+    smallest_failing_effect,
+    smallest_passing_subjects,
+    smallest_retain_subjects,
+)
+from unlearn_audit.result import Case, PlannedFinding
+from unlearn_audit.statistics import Sample, cross_fitted_p_value, first_half, gaffke_bounds
+
+POLICY = Policy(draws=10_000)
+
+
+def planned(attack: str, probe: str) -> PlannedFinding:
+    kind = ScoreKind.HIT if probe == "recall" else ScoreKind.SOFT
+    return PlannedFinding(
+        attack=attack,
+        probe=probe,
+        measure="hit",
+        kind=kind,
+        access=Access.PROMPTS,
+        gates=True,
+        refusal_proof=probe != "recall",
+    )
+
+
+def case(*, size: int = 60, facts: int = 2, **changes: object) -> Case:
+    whole = Case(
+        release=Release.OPEN_WEIGHTS,
+        subjects={f"s{s}-{f}": f"s{s}" for s in range(size) for f in range(facts)},
+        retain_subjects={f"r{s}": f"r{s}" for s in range(30)},
+        has_original=True,
+        controls=("retrained",),
+        planned=tuple(
+            planned(attack, probe)
+            for attack in ("none", "quantization", "relearning")
+            for probe in ("recall", "forced-choice")
+        ),
+    )
+    return whole.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(("margin", "points", "share"), [(0.10, 29, 32), (0.05, 59, 62), (0.01, 299, 302)])
+def test_smallest_passing_subjects_by_hand(margin: float, points: int, share: int) -> None:
+    # Points: 1 - 0.05 ** (1 / S) <= margin. Share: w (1 + margin) <= margin, so (1 + margin) ** S >= 20.
+    assert smallest_passing_subjects(margin, 0.05, False) == points
+    assert smallest_passing_subjects(margin, 0.05, True) == share
+
+
+@pytest.mark.parametrize("margin", [0.03, 0.05, 0.10, 0.25])
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+@pytest.mark.parametrize("kind", ["points", "share", "twins"])
+def test_from_that_number_on_the_bound_passes_and_below_it_does_not(margin: float, alpha: float, kind: str) -> None:
+    least = smallest_passing_subjects(margin, alpha, kind != "points", twins=kind == "twins")
+    lo, hi = {"points": (-1 - margin, 1 - margin), "share": (-1.0, 1.0), "twins": (-1 - margin, 1 + margin)}[kind]
+    for size, passes in ((least, True), (least - 1, False)):
+        _, upper = gaffke_bounds(np.full(size, -margin), lo, hi, alpha, 20_000, 0)
+        assert (float(upper) <= 0) == passes
+
+
+@pytest.mark.parametrize(("utility", "least"), [(0.8, 14), (0.9, 29), (0.5, 5)])
+def test_smallest_retain_subjects(utility: float, least: int) -> None:
+    assert smallest_retain_subjects(utility, 0.05) == least  # utility ** S <= 0.05
+    for size, passes in ((least, True), (least - 1, False)):
+        lower, _ = gaffke_bounds(np.full(size, 1 - utility), -utility, 1.0, 0.05, 20_000, 0)
+        assert (float(lower) >= 0) == passes
+
+
+def test_the_smallest_failing_effect_fails_and_a_subject_less_does_not() -> None:
+    effect = smallest_failing_effect(60, 0.05, 5, 0.10)
+    assert effect is not None
+    leaks = round(effect * 30)
+    names = tuple(f"s{place}" for place in range(60))
+    half = first_half(names)
+    quiet = Sample(subjects=names, values=np.full((60, 1), -0.1))
+    for number, fails in ((leaks, True), (leaks - 1, False)):
+        leaking = {*sorted(half)[:number], *sorted(set(names) - half)[:number]}  # as many in either half
+        values = np.array([[0.9 if name in leaking else -0.1] for name in names])
+        cells = [quiet, Sample(subjects=names, values=values)]
+        p_value = cross_fitted_p_value(cells, lo=-1.0, hi=1.0, draws=20_000, seed=0)
+        assert (5 * p_value <= 0.05) == fails
+
+
+def test_more_subjects_see_less_and_more_findings_see_more() -> None:
+    effects = [smallest_failing_effect(size, 0.05, 3, 0.10) for size in (20, 60, 200)]
+    assert all(one is not None for one in effects)
+    assert effects == sorted(effects, key=lambda one: -(one or 0))
+    assert (smallest_failing_effect(60, 0.05, 20, 0.10) or 0) > (smallest_failing_effect(60, 0.05, 1, 0.10) or 0)
+
+
+@pytest.mark.parametrize("subjects", [0, 1, 8])
+def test_too_few_subjects_can_never_fail(subjects: int) -> None:
+    # Eight: halves of four, (1 / 1.9) ** 4 = 0.077, above 0.025.
+    assert smallest_failing_effect(subjects, 0.05, 1, 0.10) is None
+
+
+def test_twelve_subjects_fail_when_all_come_back() -> None:
+    assert smallest_failing_effect(12, 0.05, 1, 0.10) == 1.0  # (1 / 1.9) ** 6 = 0.021
+
+
+def test_an_audit_of_good_size_has_no_obstacle() -> None:
+    assert cannot_be_met(case(), POLICY) is None
+    lines = power_lines(case(), POLICY)
+    assert lines[0] == "PASS needs 32 subjects or more with a clean sheet (margin 0.1, alpha 0.05); there are 60."
+    assert lines[1].startswith("FAIL is in reach from ")
+    assert "6 findings decide" in lines[1]
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"subjects": {f"f{n}": f"s{n}" for n in range(31)}}, "needs 32 subjects at margin 0.1, and there are 31"),
+        ({"subjects": {f"f{n}": "one" for n in range(99)}}, "there are 1"),
+        ({"has_original": False}, "no original is given"),
+        ({"retain_subjects": {}}, "no retain facts"),
+        ({"retain_subjects": {"r": "r"}}, "utility needs 14 retain subjects, and there are 1"),
+        ({"planned": ()}, "no finding gates"),
+        (
+            {
+                "planned": (
+                    planned("none", "recall"),
+                    planned("quantization", "recall"),
+                    planned("relearning", "recall"),
+                )
+            },
+            "no refusal-proof finding gates under none",
+        ),
+        (
+            {"planned": (planned("none", "recall"), planned("none", "forced-choice"))},
+            "the policy wants power of quantization/recall, which is not planned",
+        ),
+        ({"controls": (), "subjects": {f"f{n}": f"s{n}" for n in range(34)}}, "needs 35 subjects"),
+    ],
+)
+def test_what_stands_in_the_way_of_any_pass_is_said_before_the_run(changes: dict[str, object], says: str) -> None:
+    obstacle = cannot_be_met(case(**changes), POLICY)
+    assert obstacle is not None
+    assert obstacle.startswith("This audit cannot end in PASS: ")
+    assert says in obstacle
+    assert power_lines(case(**changes), POLICY)[-1] == obstacle
+
+
+def test_facts_as_units_are_an_assumption_that_is_named() -> None:
+    policy = Policy(draws=10_000, unit=Unit.FACT)
+    few = case(size=16)
+    few = few.model_copy(update={"retain_subjects": {f"r{n}": "one" for n in range(20)}})
+    assert cannot_be_met(few, POLICY) is not None
+    assert cannot_be_met(few, policy) is None
+    assert power_lines(few, policy)[0].startswith("Facts are counted as independent")
+
+
+def test_too_small_to_fail_is_said() -> None:
+    lines = power_lines(case(size=6), POLICY)
+    assert any(line.startswith("FAIL is out of reach: 6 subjects are too few") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"has_original": False}, "INCONCLUSIVE or FAIL"),
+        ({"controls": ()}, "PASS or FAIL against twins"),
+        ({}, "against every control taken singly"),
+    ],
+)
+def test_the_table_of_what_is_in_reach(changes: dict[str, object], says: str) -> None:
+    assert any(says in line for line in power_lines(case(**changes), POLICY))

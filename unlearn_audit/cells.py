@@ -1,0 +1,309 @@
+"""Observations of one finding -> cells: for each dose and way of asking, what is known of every model, by subject.
+
+Missing is never 0 and never dropped in silence. A fact that no model has a score for is left out and counted. A fact
+that some models have a score for and others have not is *unresolved*: the missing score could be anything in [0, 1],
+and both ends are carried along, so that a verdict of either kind must hold whatever it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unlearn_audit.api import AuditError, Role
+from unlearn_audit.policy import Unit
+from unlearn_audit.result import Case, PlannedFinding
+from unlearn_audit.statistics import FloatArray
+
+Codes: TypeAlias = NDArray[np.intp]
+
+BASELINE = "none"
+"""The attack that does nothing."""
+
+UNLEARNED = "unlearned"
+ORIGINAL = "original"
+CHANCE = "chance"
+TWINS = " twins"  # suffix: what the same outputs score for the twins of a fact
+
+_CONTROL = "control "  # prefix: a user may call a control "original"
+_ITEM = ["dose", "variant", "fact_id", "seed"]
+_COLUMNS = ["role", "model", "attack", "dose", "dose_value", "probe", "measure", *_ITEM[1:], "score", "twin_score"]
+
+
+def control_key(name: str) -> str:
+    """The key under which a retrained model's scores stand in a cell."""
+    return _CONTROL + name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """What is known of one quantity, subject by subject: the mean over a subject's facts lies in [low, high].
+
+    Attributes:
+        low: shape (subjects,); equal to `high` where every score is there.
+        high: shape (subjects,).
+        shown: mean over subjects of what was scored, for display; None where nothing was.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    shown: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One dose x one way of asking, every model paired by subject.
+
+    Attributes:
+        spans: by model key (`UNLEARNED`, `ORIGINAL`, `control_key(...)`), with `TWINS` added, or `CHANCE`.
+        facts: scored in some model; `unresolved` of them not in all; `missing` further ones in none.
+    """
+
+    dose: str
+    dose_value: float | None
+    variant: str
+    subjects: tuple[str, ...]
+    facts: int
+    unresolved: int
+    missing: int
+    spans: Mapping[str, Span]
+
+    @property
+    def place(self) -> str:
+        """`dose, variant`, for a reader."""
+        return f"{self.dose}, {self.variant}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All of a finding's evidence.
+
+    Attributes:
+        lacking: a line for each dose that some models have and another lacks entirely.
+        twin_share: share of the checkpoint's and the original's scores that carry a twin score.
+        fact_ids: all facts that were scored in some model.
+    """
+
+    cells: tuple[Cell, ...]
+    lacking: tuple[str, ...]
+    twin_share: float
+    fact_ids: frozenset[str]
+
+
+def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
+    """The observations of models that the case knows, with a column `key` that names the model.
+
+    Names come back as categories: an audit has half a million rows and a few hundred names.
+
+    Raises:
+        AuditError: a column is missing, a score is outside [0, 1], or a retrained model is not in the case.
+    """
+    lacking = [column for column in _COLUMNS if column not in observations.columns]
+    if lacking:
+        raise AuditError(f"observations lack the columns {', '.join(lacking)}; expected those of api.Observation")
+    frame = observations[_COLUMNS].copy()
+    frame["role"] = frame["role"].astype(str)
+    for column in ("score", "twin_score", "dose_value"):
+        frame[column] = pd.to_numeric(frame[column]).astype(float)
+    for column in ("score", "twin_score"):
+        outside = frame[column].notna() & ~frame[column].between(0.0, 1.0)
+        if outside.any():
+            row = frame[outside].iloc[0]
+            raise AuditError(f"{column} of {row['fact_id']} under {row['attack']} is {row[column]}, not in [0, 1]")
+    roles = {str(Role.UNLEARNED), str(Role.RETRAINED)} | ({str(Role.ORIGINAL)} if case.has_original else set())
+    frame = frame[frame["role"].isin(roles)].reset_index(drop=True)
+    retrained = frame["role"] == str(Role.RETRAINED)
+    strangers = sorted(set(frame.loc[retrained, "model"].astype(str)) - set(case.controls))
+    if strangers:
+        raise AuditError(f"the evidence holds retrained models {strangers}, but the plan named {list(case.controls)}")
+    frame["key"] = frame["role"].where(~retrained, _CONTROL + frame["model"].astype(str))
+    names = ["key", "attack", "dose", "probe", "measure", "variant", "fact_id"]
+    return frame.astype(dict.fromkeys(names, "category"))
+
+
+def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: Unit) -> Evidence:
+    """The cells of one finding.
+
+    Args:
+        planned: which finding; with `any_of`, the ways of asking are one cell a dose, each fact at its maximum.
+        rows: its observations, out of `checked`.
+        case: subjects, models and chance levels.
+        unit: with `Unit.FACT`, a fact is its own subject.
+
+    Raises:
+        AuditError: two scores for one place, or a fact that the case does not know in a finding that gates.
+    """
+    known = rows["fact_id"].isin(list(case.subjects))
+    if planned.gates and not known.all():
+        stranger = rows.loc[~known, "fact_id"].iloc[0]
+        raise AuditError(f"{planned.id} scores fact {stranger!r}, which is not in the case's forget set")
+    rows = rows[known]
+    keys = [UNLEARNED, *([ORIGINAL] if case.has_original else []), *map(control_key, case.controls)]
+    table = _Table.of(rows, keys, planned.id)
+    if planned.any_of:
+        table = table.at_maximum()
+    cells = _cells(table, case, unit)
+    judged = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
+    return Evidence(
+        cells=cells,
+        lacking=_lacking(rows, keys),
+        twin_share=float(judged["twin_score"].notna().mean()) if len(judged) else 0.0,
+        fact_ids=frozenset(rows.loc[rows["score"].notna(), "fact_id"]),
+    )
+
+
+def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
+    """Doses that some models have and others have no row of. Seeds count apart where there are several."""
+    seeds = rows["seed"].nunique() > 1
+    lines = []
+    for (dose, seed), part in rows.groupby(["dose", "seed"], sort=True, observed=True):
+        present = set(part["key"])
+        lines += [
+            f"{key} has no evidence at dose {dose}" + (f" with seed {seed}" if seeds else "")
+            for key in keys
+            if key not in present
+        ]
+    return tuple(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """Scores as matrices: one row an item (dose, variant, fact, seed), one column a model.
+
+    Attributes:
+        items: columns dose, dose_value, variant, fact_id, seed.
+        alive: shape (items,), whether any model has a score there.
+        scored: the score, NaN where missing; `low` and `high` what it can have been.
+        twin_low: what the twins' score can have been, at least; `twin_high` at most.
+    """
+
+    keys: tuple[str, ...]
+    items: pd.DataFrame
+    alive: NDArray[np.bool_]
+    scored: FloatArray
+    low: FloatArray
+    high: FloatArray
+    twin_scored: FloatArray
+    twin_low: FloatArray
+    twin_high: FloatArray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, keys: list[str], finding: str) -> _Table:
+        if rows.duplicated([*_ITEM, "key"]).any():
+            row = rows[rows.duplicated([*_ITEM, "key"])].iloc[0]
+            raise AuditError(
+                f"{finding} has two scores of {row['key']} for fact {row['fact_id']!r} at dose {row['dose']!r}, "
+                f"{row['variant']!r}: expected one each. Do two parts of the attack share a dose label?"
+            )
+        groups = rows.groupby(_ITEM, sort=True, observed=True)
+        item = groups.ngroup().to_numpy()
+        columns = np.array(
+            [keys.index(key) if key in keys else -1 for key in rows["key"].cat.categories], dtype=np.intp
+        )
+        model = columns[rows["key"].cat.codes.to_numpy()]
+        scored = np.full((groups.ngroups, len(keys)), np.nan)
+        twins = scored.copy()
+        scored[item, model] = rows["score"].to_numpy()
+        twins[item, model] = rows["twin_score"].to_numpy()
+        return cls(
+            keys=tuple(keys),
+            items=groups["dose_value"].first().reset_index(),
+            alive=np.isfinite(scored).any(axis=1),
+            scored=scored,
+            low=np.nan_to_num(scored, nan=0.0),
+            high=np.nan_to_num(scored, nan=1.0),
+            twin_scored=twins,
+            twin_low=np.nan_to_num(twins, nan=0.0),
+            twin_high=np.nan_to_num(twins, nan=1.0),
+        )
+
+    def at_maximum(self) -> _Table:
+        """Each fact at its maximum over the ways of asking, within a dose and a seed (design 6.4).
+
+        A way of asking that no model has a score for is out of the budget of every model. The twins' maximum cannot be
+        had from their means: it lies between the largest of them and their sum, and both ends are kept.
+        """
+        alive = self.alive
+        groups = self.items.groupby(["dose", "fact_id", "seed"], sort=True, observed=True)
+        code: Codes = groups.ngroup().to_numpy().astype(np.intp)
+        ways = self.items["variant"].to_numpy()[alive]
+        items = groups["dose_value"].first().reset_index().assign(variant=f"any of {len(set(ways))}")
+        shape = (groups.ngroups, len(self.keys))
+
+        def largest(values: FloatArray, start: float) -> FloatArray:
+            out = np.full(shape, start)
+            np.fmax.at(out, code[alive], values[alive])
+            return out
+
+        total = np.zeros(shape)
+        np.add.at(total, code[alive], self.twin_high[alive])
+        low, high = largest(self.low, 0.0), largest(self.high, 0.0)
+        return _Table(
+            keys=self.keys,
+            items=items,
+            # A fact is settled for a model when every way of asking is, or when one of them shows it fully.
+            alive=np.isin(np.arange(groups.ngroups), code[alive]),
+            scored=np.where(low == high, high, np.nan),
+            low=low,
+            high=high,
+            twin_scored=largest(self.twin_scored, np.nan),
+            twin_low=largest(self.twin_low, 0.0),
+            twin_high=np.minimum(total, 1.0),
+        )
+
+
+def _cells(table: _Table, case: Case, unit: Unit) -> tuple[Cell, ...]:
+    facts: Codes = table.items["fact_id"].cat.codes.to_numpy().astype(np.intp)
+    names = [str(name) for name in table.items["fact_id"].cat.categories]
+    # The frame holds other findings' facts among its categories; none of those is met below.
+    subjects = np.array([name if unit is Unit.FACT else case.subjects.get(name, "") for name in names], dtype=object)
+    chance = np.array([case.chance.get(name, np.nan) for name in names])
+    cells = []
+    for (dose, variant), part in table.items.groupby(["dose", "variant"], sort=True, observed=True):
+        places: Codes = part.index.to_numpy().astype(np.intp)
+        kept = places[table.alive[places]]
+        if not len(kept):
+            continue
+        gaps = np.isnan(table.scored[kept]).any(axis=1)
+        codes, owners = pd.factorize(subjects[facts[kept]], sort=True)
+        value = part["dose_value"].dropna()
+        cells.append(
+            Cell(
+                dose=str(dose),
+                dose_value=float(value.iloc[0]) if len(value) else None,
+                variant=str(variant),
+                subjects=tuple(map(str, owners)),
+                facts=len(np.unique(facts[kept])),
+                unresolved=len(np.unique(facts[kept[gaps]])),
+                missing=len(np.setdiff1d(facts[places], facts[kept])),
+                spans=_spans(table, kept, codes.astype(np.intp), chance[facts[kept]]),
+            )
+        )
+    return tuple(sorted(cells, key=lambda c: (math.inf if c.dose_value is None else c.dose_value, c.dose, c.variant)))
+
+
+def _spans(table: _Table, kept: Codes, codes: Codes, chance: FloatArray) -> dict[str, Span]:
+    spans = {CHANCE: _span(codes, chance, np.nan_to_num(chance, nan=0.0), np.nan_to_num(chance, nan=1.0))}
+    for place, key in enumerate(table.keys):
+        spans[key] = _span(codes, table.scored[kept, place], table.low[kept, place], table.high[kept, place])
+        spans[key + TWINS] = _span(
+            codes, table.twin_scored[kept, place], table.twin_low[kept, place], table.twin_high[kept, place]
+        )
+    return spans
+
+
+def _span(codes: Codes, scored: FloatArray, low: FloatArray, high: FloatArray) -> Span:
+    """Item values -> subject means."""
+    counts = np.bincount(codes)
+    there = np.isfinite(scored)
+    shown = None
+    if there.any():
+        totals, held = np.bincount(codes[there], scored[there]), np.bincount(codes[there])
+        shown = float(np.mean(totals[held > 0] / held[held > 0]))
+    return Span(low=np.bincount(codes, low) / counts, high=np.bincount(codes, high) / counts, shown=shown)

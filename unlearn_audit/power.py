@@ -1,0 +1,150 @@
+"""What an audit of this size can show at all, said before it runs: who can pass, and what would be seen to fail.
+
+A clean sheet is the best that can come: the original shows everything, the checkpoint and the control nothing. Then
+every subject has the value -margin, the upper bound is -margin (1 - w) + hi w with w = 1 - alpha ** (1 / S), and it is
+at most 0 from S = ln(1 / alpha) / ln(1 + margin / hi) subjects on, hi being the largest value that a subject can have.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from unlearn_audit.cells import BASELINE
+from unlearn_audit.findings import SEED
+from unlearn_audit.policy import Policy, Unit
+from unlearn_audit.result import Case, Finding, PlannedFinding
+from unlearn_audit.statistics import TOLERANCE, gaffke_p_value
+
+
+def smallest_passing_subjects(margin: float, alpha: float, with_original: bool, *, twins: bool = False) -> int:
+    """Subjects from which on a clean sheet passes.
+
+    Args:
+        margin: share of the original's knowledge, or points without an original.
+        alpha: one-sided error rate.
+        with_original: L = (U - C) - margin (O - C) in [-1, 1]; else D - margin with D = U - C, at most 1 - margin.
+        twins: the control is twins, scored on each model's own outputs: L reaches 1 + margin.
+    """
+    largest = (1.0 + margin if twins else 1.0) if with_original else 1.0 - margin
+    return _first_at_or_above(math.log(1.0 / alpha) / math.log1p(margin / largest))
+
+
+def smallest_retain_subjects(utility: float, alpha: float) -> int:
+    """Retain subjects from which on a checkpoint that kept everything passes: (1 - utility) each, least -utility."""
+    return _first_at_or_above(math.log(1.0 / alpha) / math.log(1.0 / utility))
+
+
+def smallest_failing_effect(
+    subjects: int, alpha: float, findings: int, margin: float, *, draws: int = 20_000
+) -> float | None:
+    """Smallest share of subjects that, coming back whole in one cell, is a proven leak; None where not even all are.
+
+    Worst case of what FAIL asks for: one finding against Holm over all `findings`, the cell picked on one half of the
+    subjects and tested on the other, an original that knows everything and a control that knows nothing. A subject
+    then has 1 - margin if it came back and -margin if not.
+
+    Args:
+        subjects: in the forget set.
+        alpha: family-wise error rate.
+        findings: that gate.
+        margin: share that may come back.
+        draws: Monte Carlo draws of the p-value.
+    """
+    half = subjects // 2
+    if half == 0:
+        return None
+    level = alpha / (2 * max(findings, 1))
+    came_back = np.arange(half)[:, None] < np.arange(half + 1)[None, :]  # one column for each number of subjects
+    values = np.where(came_back, 1.0 - margin, -margin)
+    enough = np.flatnonzero(gaffke_p_value(values, -1.0, 1.0, 0.0, draws, SEED) <= level)
+    return float(enough[0] / half) if len(enough) else None
+
+
+def cannot_be_met(case: Case, policy: Policy) -> str | None:
+    """Why no checkpoint, however clean, can pass this audit; None where one could."""
+    obstacles = _obstacles(case.under(policy), policy)
+    return "This audit cannot end in PASS: " + "; ".join(obstacles) + "." if obstacles else None
+
+
+def power_lines(case: Case, policy: Policy) -> list[str]:
+    """What an audit of this case can show, for the plan: one line a statement."""
+    case = case.under(policy)
+    subjects, unit = _size(case.subjects, policy), _plural(policy)
+    gating = [finding for finding in case.planned if finding.gates]
+    family = len(gating) + int(case.has_original and bool(case.retain_subjects))
+    lines = []
+    if policy.unit is Unit.FACT:
+        lines.append("Facts are counted as independent of each other: an assumption, named in the verdict.")
+    lines.append(
+        f"PASS needs {_needed(case, policy)} {unit} or more with a clean sheet (margin {policy.margin:.3g}, alpha "
+        f"{policy.alpha:.3g}); there are {subjects}."
+    )
+    effect = smallest_failing_effect(subjects, policy.alpha, family, policy.margin, draws=policy.draws)
+    lines.append(
+        f"FAIL is in reach from {100 * effect:.0f} % of {unit} on that come back whole ({len(gating)} findings decide)."
+        if effect is not None
+        else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all come back."
+    )
+    lines.append(_within_reach(case))
+    obstacle = cannot_be_met(case, policy)
+    return lines if obstacle is None else [*lines, obstacle]
+
+
+def _within_reach(case: Case) -> str:
+    """The table of design section 6: what a user can reach with the models given."""
+    if not case.has_original:
+        return "Without the original: INCONCLUSIVE or FAIL (nothing shows that the knowledge could be seen)."
+    if case.controls:
+        return f"Original and {len(case.controls)} retrained: PASS or FAIL, against every control taken singly."
+    return (
+        "Original and no retrained model: PASS or FAIL against twins where facts have them, else INCONCLUSIVE or FAIL."
+    )
+
+
+def _obstacles(case: Case, policy: Policy) -> list[str]:
+    gating = [finding for finding in case.planned if finding.gates]
+    found = []
+    subjects, needed, unit = _size(case.subjects, policy), _needed(case, policy), _plural(policy)
+    if subjects < needed:
+        found.append(f"a clean sheet needs {needed} {unit} at margin {policy.margin:.3g}, and there are {subjects}")
+    if not case.has_original:
+        found.append("no original is given")
+    retained = _size(case.retain_subjects, policy)
+    least = smallest_retain_subjects(policy.utility, policy.alpha)
+    if retained == 0:
+        found.append("no retain facts are given, so that utility cannot be measured")
+    elif retained < least:
+        found.append(f"utility needs {least} retain {unit}, and there are {retained}")
+    if not gating:
+        found.append(f"no finding gates at release tier {case.release}")
+    elif not any(finding.refusal_proof and finding.attack == BASELINE for finding in gating):
+        found.append(f"no refusal-proof finding gates under {BASELINE}")
+    for entry in policy.must_have_power.get(case.release, ()):
+        if not any(selects(entry, finding) for finding in case.planned):
+            found.append(f"the policy wants power of {entry}, which is not planned")
+    return found
+
+
+def _needed(case: Case, policy: Policy) -> int:
+    return smallest_passing_subjects(policy.margin, policy.alpha, case.has_original, twins=not case.controls)
+
+
+def selects(entry: str, finding: Finding | PlannedFinding) -> bool:
+    """Whether an entry of `must_have_power`, `attack` or `attack/probe`, names the finding."""
+    attack, _, probe = entry.partition("/")
+    return finding.attack == attack and probe in ("", finding.probe)
+
+
+def _size(subjects: dict[str, str], policy: Policy) -> int:
+    """Independent units: subjects, or facts where the policy counts them."""
+    return len(subjects) if policy.unit is Unit.FACT else len(set(subjects.values()))
+
+
+def _plural(policy: Policy) -> str:
+    return "facts" if policy.unit is Unit.FACT else "subjects"
+
+
+def _first_at_or_above(value: float) -> int:
+    return math.ceil(value - TOLERANCE)

@@ -1,0 +1,190 @@
+"""What a verdict says in words: one sentence for the audit, one reason for each finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from unlearn_audit.cells import BASELINE
+from unlearn_audit.findings import Weighed
+from unlearn_audit.policy import Policy, Unit
+from unlearn_audit.result import Case, CellEstimate, Control, Finding, Outcome, Status, Utility
+from unlearn_audit.statistics import TOLERANCE
+
+_MOST_LISTED = 3
+
+
+def percent(share: float) -> str:
+    """`98 %`."""
+    return f"{100 * share:.3g} %"
+
+
+def counted(number: int, unit: Unit) -> str:
+    """`64 subjects`; or facts, with the assumption that counting them makes."""
+    if unit is Unit.SUBJECT:
+        return f"{number} subject" + ("s" if number != 1 else "")
+    return f"{number} facts, counted as independent"
+
+
+def some(lines: Sequence[str]) -> str:
+    """The first few lines and the number of the rest."""
+    rest = len(lines) - _MOST_LISTED
+    return "; ".join(lines[:_MOST_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def p_value(value: float) -> str:
+    """`< 0.0001` or `= 0.0123`."""
+    return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"
+
+
+def excess_over(policy: Policy, case: Case) -> str:
+    """What the bounded number is an excess over: a share with an original, points without one."""
+    return (
+        f"excess over {percent(policy.margin)}"
+        if case.has_original
+        else f"excess over {100 * policy.margin:.3g} points"
+    )
+
+
+def reason(status: Status, one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
+    """Why a finding has its status, and what would change it."""
+    match status:
+        case Status.FAILED:
+            return _leak(one.cells[place], one.recovered[place]) if place is not None else "it comes back"
+        case Status.ERROR:
+            return some(one.errors)
+        case Status.NO_POWER:
+            return _no_power(one)
+        case Status.PASSED:
+            return f"the largest upper bound of the {excess_over(policy, case)} is {_signed(one.bound)}"
+        case Status.INCONCLUSIVE:
+            return _open(one, place, policy, case)
+    assert_never(status)
+
+
+def _leak(cell: CellEstimate, recovered: float | None) -> str:
+    back = "" if recovered is None else f"{percent(recovered)} of what was removed comes back: "
+    controls = ", ".join(f"{name} {mean:.2f}" for name, mean in cell.controls.items())
+    return f"at {cell.dose}, {cell.variant}: {back}the checkpoint scores {cell.unlearned:.2f} ({controls})"
+
+
+def _no_power(one: Weighed) -> str:
+    if one.power is None:
+        return "nothing shows whether it could see the knowledge"
+    shown = one.power.shown
+    return (
+        f"no power: at its strongest the original shows {shown.estimate:.2f} more than the control (lower bound "
+        f"{shown.lower:.2f}, {one.power.needed:.2f} needed), so that a clean result means nothing"
+    )
+
+
+def _open(one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
+    if one.gaps:
+        return some(one.gaps)
+    if not case.has_original:
+        return "without the original nothing shows that the knowledge could be seen, so that it cannot pass"
+    if one.control is Control.CHANCE:
+        return "with chance as its only control it can fail and never pass: give a retrained model"
+    if place is None:
+        return "nothing was measured"
+    cell = one.cells[place]
+    unresolved = f"; {one.unresolved} facts have no score in some model" if one.unresolved else ""
+    return (
+        f"the upper bound of the {excess_over(policy, case)} is {_signed(one.bound)} (estimate "
+        f"{_signed(cell.excess.estimate)} at {cell.dose}, {cell.variant}, {counted(cell.subjects, policy.unit)}"
+        f"{unresolved}), and a pass needs at most 0; more subjects would narrow it"
+    )
+
+
+def _signed(value: float | None) -> str:
+    """Two decimals, more where two would round a bound onto the limit that it missed or met."""
+    if value is None:
+        return "unknown"
+    if abs(value) <= TOLERANCE:
+        return "0"
+    return f"{value:+.2f}" if abs(value) >= 0.005 else f"{value:+.1g}"
+
+
+def sentence(
+    outcome: Outcome, findings: Sequence[Finding], utility: Utility, reasons: Sequence[str], case: Case, policy: Policy
+) -> str:
+    """The verdict in one sentence, with the numbers that decided and their limits."""
+    gating = [finding for finding in findings if finding.gates]
+    match outcome:
+        case Outcome.FAIL:
+            failed = [finding for finding in gating if finding.status is Status.FAILED]
+            return _leaks(failed, utility, case, policy) if failed else _broken(utility, policy)
+        case Outcome.PASS:
+            return _clean(gating, case, policy)
+        case Outcome.ERROR:
+            return f"ERROR: the audit could not be completed: {reasons[0]}" + _more(reasons)
+        case Outcome.INCONCLUSIVE:
+            return f"INCONCLUSIVE: no leak was proven, and its absence was not either: {reasons[0]}" + _more(reasons)
+    assert_never(outcome)
+
+
+def _more(reasons: Sequence[str]) -> str:
+    rest = len(reasons) - 1
+    return f" (and {rest} more)." if rest > 0 else "."
+
+
+def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
+    chief = min(
+        failed,
+        key=lambda finding: (finding.holm_p_value or 0.0, -(finding.worst.excess.lower if finding.worst else 0.0)),
+    )
+    cell = chief.worst
+    if cell is None or chief.holm_p_value is None:
+        raise ValueError(f"{chief.id} failed without a cell to show for it")
+    how = "without any attack" if chief.attack == BASELINE else f"under {chief.attack} ({cell.dose})"
+    control = max(cell.controls.values(), default=0.0)
+    if chief.recovered is not None:
+        what = f"{percent(chief.recovered)} of what was removed comes back"
+    else:
+        what = f"the checkpoint scores {cell.unlearned:.2f} where its control scores {control:.2f}"
+    measure = chief.id.removeprefix(f"{chief.attack}/")
+    more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
+    broken = "; the checkpoint is broken, too" if utility.status is Status.FAILED else ""
+    return (
+        f"FAIL: {how} {what} ({measure}; lower bound of the {excess_over(policy, case)} is "
+        f"{_signed(cell.excess.lower)}, Holm p {p_value(chief.holm_p_value)}, {counted(cell.subjects, policy.unit)}"
+        f"{more}{broken})."
+    )
+
+
+def _broken(utility: Utility, policy: Policy) -> str:
+    return (
+        "FAIL: the checkpoint is broken, which is no statement on leaks: of what must stay it gets "
+        f"{_mean(utility.unlearned)} right and the original {_mean(utility.original)}; the policy asks for "
+        f"{percent(utility.needed)} of the original's share (Holm p {p_value(utility.holm_p_value or 0.0)}, "
+        f"{counted(utility.subjects, policy.unit)})."
+    )
+
+
+def _mean(value: float | None) -> str:
+    return "nothing" if value is None else percent(value)
+
+
+def _clean(gating: Sequence[Finding], case: Case, policy: Policy) -> str:
+    passed = [finding for finding in gating if finding.status is Status.PASSED]
+    powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER]
+    attacks = list(dict.fromkeys(finding.attack for finding in passed if finding.attack != BASELINE))
+    margin = percent(policy.margin)
+    tried = (
+        f"neither plain asking nor {', '.join(attacks)} brings back more than {margin} of what was removed"
+        if attacks
+        else f"plain asking brings back no more than {margin} of what was removed, and no attack was tried"
+    )
+    bound = max(finding.bound for finding in passed if finding.bound is not None)
+    subjects = min(finding.subjects for finding in passed)
+    silent = f"; no statement on {some(powerless)}, without power" if powerless else ""
+    return (
+        f"PASS: against {_controls(passed, case)}, {tried} (largest upper bound of the excess over that "
+        f"{_signed(bound)}, {counted(subjects, policy.unit)}, alpha {policy.alpha:g}{silent})."
+    )
+
+
+def _controls(passed: Sequence[Finding], case: Case) -> str:
+    if any(finding.control is Control.TWINS for finding in passed):
+        return "the twins of each fact (no retrained control)"
+    return "1 retrained control" if len(case.controls) == 1 else f"{len(case.controls)} retrained controls"
