@@ -37,8 +37,8 @@ class Relearning(Attack[RelearningParameters]):
     """Trains on the facts of some subjects, so that those of others can be scored."""
 
     name: ClassVar[str] = "relearning"
-    summary: ClassVar[str] = "fine-tune on part of the forget set, score the rest (subjects disjoint and rotated)"
-    paper: ClassVar[str] = "arXiv 2410.08827"
+    summary: ClassVar[str] = "Fine-tunes on part of the forget set and scores the rest, subjects disjoint and rotated."
+    paper: ClassVar[str] = "2410.08827"
     access: ClassVar[Access] = Access.WEIGHTS
     Parameters: ClassVar[type[api.Parameters]] = RelearningParameters
 

@@ -31,6 +31,9 @@ class Quiet:
     def loading(self, model: PlannedModel) -> None:
         """Nothing."""
 
+    def preparing(self, attack: str) -> None:
+        """Nothing."""
+
     def started(self, cell: Cell) -> None:
         """Nothing."""
 
@@ -60,6 +63,10 @@ class Lines(Quiet):
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
         self._say(f"loading {model.name}: {model.checkpoint.reference}")
+
+    def preparing(self, attack: str) -> None:
+        """Which attack prepares."""
+        self._say(f"{attack}: choosing its settings on the original")
 
     def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
         """Remembered, for the line that ends the cell."""
@@ -111,6 +118,10 @@ class Live(Quiet):
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
         self._update(description=f"loading {model.name}")
+
+    def preparing(self, attack: str) -> None:
+        """Which attack prepares."""
+        self._update(description=f"{attack}: choosing its settings on the original")
 
     def started(self, cell: Cell) -> None:
         """The running cell."""

@@ -31,6 +31,9 @@ class Progress(Protocol):
     def loading(self, model: PlannedModel) -> None:
         """A model is being loaded."""
 
+    def preparing(self, attack: str) -> None:
+        """An attack makes its choices on the original."""
+
     def started(self, cell: Cell) -> None:
         """A cell has begun."""
 
@@ -96,6 +99,7 @@ def _prepare(work: _Work, engine: Engine, attacks: set[str]) -> None:
         if name not in attacks or work.store.note(key) is not None:
             continue
         attack = work.plan.attacks[name]
+        work.progress.preparing(name)
         with _context(work, name, 0, None) as context, _own_randomness(context.seed):
             work.store.put_note(key, dict(attack.prepare(engine, context)))
 

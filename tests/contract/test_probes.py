@@ -1,0 +1,79 @@
+"""Every probe, through one contract: each fact and measure scored or missing with a reason, blind and harmless."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import entry_points
+
+import pytest
+import torch
+
+from tests.conftest import tiny_engine
+from unlearn_audit.api import Access, Fact, Parameters, Probe
+from unlearn_audit.plugins import PROBES
+
+NAMES = sorted(point.name for point in entry_points(group=PROBES))
+FACTS = [
+    *(
+        Fact(
+            id=f"f{place}",
+            subject=f"Person {place}",
+            question=f"Where was Person {place} born?",
+            answer=f"Town{place}.",
+            aliases=(f"Town{place}",),
+            paraphrases=(f"Person {place} was born in which town?",) if place % 2 else (),
+            relation="born",
+        )
+        for place in range(24)
+    ),
+    Fact(id="text", subject="A book", text="It was the best of times, it was the worst of times, the age of wisdom."),
+]
+
+
+def build(name: str) -> Probe[Parameters]:
+    kind = next(point for point in entry_points(group=PROBES) if point.name == name).load()
+    return kind(kind.Parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_probe_says_what_it_is(name):
+    probe = build(name)
+    assert probe.name == name
+    assert probe.summary.endswith(".")
+    assert isinstance(probe.access, Access)
+    assert probe.paper == "" or probe.paper[:4].isdigit()
+    assert inspect.getdoc(type(probe))
+    assert probe.measures
+    with pytest.raises(ValueError, match="extra"):
+        probe.Parameters.model_validate({"no_such_key": 1})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_fact_is_read_once_or_missing_with_a_reason(name, tokenizer):
+    probe, engine = build(name), tiny_engine(tokenizer)
+    before = {key: value.clone() for key, value in engine.module.state_dict().items()}
+    readings = list(probe.observe(engine, FACTS, FACTS))
+    places = [(reading.fact_id, reading.measure, reading.variant) for reading in readings]
+    assert len(set(places)) == len(places)
+    measures = {measure.name for measure in probe.measures}
+    assert {reading.measure for reading in readings} <= measures
+    for fact in FACTS:
+        assert {reading.measure for reading in readings if reading.fact_id == fact.id} == measures, fact.id
+    for reading in readings:
+        assert reading.score is None or 0 <= reading.score <= 1
+        assert reading.twin_score is None or 0 <= reading.twin_score <= 1
+        assert (reading.score is None) == bool(reading.missing)
+    assert any(reading.score is not None for reading in readings)
+    assert all(torch.equal(before[key], value) for key, value in engine.module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_of_the_facts_gets_the_scores_of_the_whole(name, tokenizer):
+    """An attack that trains has its eval split scored alone: the numbers may not depend on the company."""
+    probe, engine = build(name), tiny_engine(tokenizer)
+    whole = {(r.fact_id, r.measure, r.variant): r.score for r in probe.observe(engine, FACTS, FACTS)}
+    for reading in probe.observe(engine, FACTS[::-1][:11], FACTS):
+        expected = whole[reading.fact_id, reading.measure, reading.variant]
+        assert (reading.score is None) == (expected is None)
+        if expected is not None:
+            assert reading.score == pytest.approx(expected, abs=1e-4)

@@ -1,0 +1,38 @@
+"""Audits of the bundled organisms, each run once for the whole session on cells that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from unlearn_audit.audit import audit
+from unlearn_audit.demo import demo_spec
+from unlearn_audit.plan import make_plan
+from unlearn_audit.progress import Quiet
+from unlearn_audit.result import Result
+from unlearn_audit.spec import AuditSpec
+
+# Two of the four quantisers, to keep the suite within minutes; the demo runs them all.
+ATTACKS = {"none": {}, "quantization": {"quantizers": ["nf4", "fp4"]}, "relearning": {"steps": [0, 10, 40]}}
+
+
+def run_audit(spec: AuditSpec, out: Path, cells: Path | None = None) -> Result:
+    """One audit, without a display."""
+    return audit(make_plan(spec), out, Quiet(Console(stderr=True)), cells=cells)
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Result]:
+    """The result of auditing an organism by name."""
+    cells = tmp_path_factory.mktemp("cells")
+
+    @cache
+    def result(name: str) -> Result:
+        spec = demo_spec(name).model_copy(update={"attacks": ATTACKS})
+        return run_audit(spec, tmp_path_factory.mktemp(name) / "run", cells)
+
+    return result
