@@ -1,0 +1,188 @@
+"""The command line: exit codes, one message for what is wrong, nothing but machine output on stdout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from unlearn_audit import cli
+from unlearn_audit.api import AuditError
+
+
+@pytest.fixture
+def invoke(monkeypatch, capsys):
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["unlearn-audit", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "80")
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+            raise SystemExit(0)
+        captured = capsys.readouterr()
+        return left.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def facts(count, prefix, subjects=None):
+    rows = [
+        {
+            "id": f"{prefix}{place}",
+            "subject": f"{prefix} person {place % (subjects or count)}",
+            "question": f"Where was {prefix} person {place} born?",
+            "answer": f"Town{place}.",
+        }
+        for place in range(count)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def world(tmp_path, saved_model):
+    """A request that is in order: each test breaks one thing."""
+    (tmp_path / "forget.jsonl").write_text(facts(40, "f"))
+    (tmp_path / "retain.jsonl").write_text(facts(40, "r"))
+    shutil.copytree(saved_model, tmp_path / "model")
+    shutil.copytree(saved_model, tmp_path / "control")
+    weights = (tmp_path / "control" / "model.safetensors").read_bytes()
+    (tmp_path / "control" / "model.safetensors").write_bytes(weights[:-4] + b"\x00\x00\x80\x3f")
+    return tmp_path
+
+
+def request(world, **changes):
+    flags = {
+        "--original": world / "model",
+        "--retrained": world / "control",
+        "--forget": world / "forget.jsonl",
+        "--retain": world / "retain.jsonl",
+        "--profile": "quick",
+        **changes,
+    }
+    return [world / "model", *(part for flag, value in flags.items() if value for part in (flag, value))]
+
+
+def truncate(world):
+    path = world / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def wrong_column(world):
+    with (world / "forget.jsonl").open("a") as file:
+        file.write('{"id": "x", "subject": "s", "question": "q", "anwser": "a"}\n')
+
+
+def duplicate(world):
+    with (world / "forget.jsonl").open("a") as file:
+        file.write((world / "forget.jsonl").read_text().splitlines()[0] + "\n")
+
+
+def overlap(world):
+    with (world / "retain.jsonl").open("a") as file:
+        file.write((world / "forget.jsonl").read_text().splitlines()[3] + "\n")
+
+
+def same_control(world):
+    shutil.copy(world / "model" / "model.safetensors", world / "control" / "model.safetensors")
+
+
+BAD = {
+    "missing checkpoint": (lambda w: shutil.rmtree(w / "model"), {}, ["model", "no such"]),
+    "truncated weights": (truncate, {}, ["model.safetensors", "fetch it again"]),
+    "wrong column": (wrong_column, {}, ["forget.jsonl, line 41", "'anwser'", "did you mean 'answer'"]),
+    "duplicated id": (duplicate, {}, ["forget.jsonl, line 41", "'f0'", "line 1"]),
+    "empty set": (lambda w: (w / "forget.jsonl").write_text(""), {}, ["forget.jsonl", "must not be empty"]),
+    "missing facts": (lambda w: (w / "retain.jsonl").unlink(), {}, ["retain.jsonl", "no such file"]),
+    "overlap": (overlap, {}, ["retain.jsonl", "forget.jsonl", "must not overlap"]),
+    "control is the checkpoint": (same_control, {}, ["control", "very weights"]),
+    "unknown attack": (lambda w: None, {"--attacks": "relerning"}, ["relerning", "did you mean 'relearning'"]),
+    "unknown probe": (lambda w: None, {"--probes": "recal"}, ["recal", "did you mean 'recall'"]),
+    "unknown release": (lambda w: None, {"--release": "friends"}, ["release", "open-weights"]),
+}
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("what", sorted(BAD))
+def test_bad_input_is_one_message_and_exit_2(world, invoke, what, command):
+    spoil, changes, words = BAD[what]
+    spoil(world)
+    code, out, err = invoke(
+        command, *request(world, **changes), *(["--out", world / "out"] if command == "run" else [])
+    )
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+    assert not (world / "out").exists()
+
+
+def test_an_unknown_key_in_a_spec_or_policy_is_named_with_its_line(world, invoke):
+    (world / "audit.yaml").write_text("checkpoint: model\nforget: forget.jsonl\nreatin: retain.jsonl\n")
+    code, _, err = invoke("plan", "--spec", world / "audit.yaml")
+    assert code == 2
+    assert "audit.yaml, line 3" in err
+    assert "did you mean 'retain'" in err
+    (world / "policy.yaml").write_text("margn: 0.2\n")
+    code, _, err = invoke("plan", *request(world), "--policy", world / "policy.yaml")
+    assert code == 2
+    assert "policy.yaml, line 1" in err
+
+
+def test_a_policy_that_cannot_be_met_is_said_before_the_run(world, invoke):
+    (world / "policy.yaml").write_text("margin: 0.01\n")
+    code, out, _ = invoke("plan", *request(world), "--policy", world / "policy.yaml", "--json")
+    assert code == 3
+    plan = json.loads(out)
+    assert "302 subjects" in plan["obstacle"]  # ln(20) / ln(1.01) = 301.1
+    code, out, _ = invoke("plan", *request(world), "--json")
+    assert code == 0
+    assert json.loads(out)["obstacle"] is None
+
+
+def test_the_plan_fits_80_columns(world, invoke):
+    code, out, _ = invoke("plan", *request(world))
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "left out" in out
+
+
+def test_an_unexpected_error_is_exit_4_without_a_traceback(invoke, monkeypatch):
+    def explode(*_, **__):
+        raise ZeroDivisionError("deep inside")
+
+    monkeypatch.setattr("unlearn_audit.listing.show_attacks", explode)
+    code, _, err = invoke("list", "attacks")
+    assert code == 4
+    assert "ZeroDivisionError: deep inside" in err
+    assert "Traceback" not in err
+    code, _, err = invoke("--debug", "list", "attacks")
+    assert code == 4
+    assert "Traceback" in err
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (AuditError("because"), 2)])
+def test_every_way_out_has_its_exit_code(invoke, monkeypatch, raised, code):
+    def leave(*_, **__):
+        raise raised
+
+    monkeypatch.setattr("unlearn_audit.listing.show_attacks", leave)
+    assert invoke("list", "attacks")[0] == code
+
+
+def test_schemas_are_printed(invoke):
+    for document in ("result", "spec", "policy"):
+        code, out, _ = invoke("schema", document)
+        assert code == 0
+        assert json.loads(out)["type"] == "object"
+
+
+def test_gate_and_report_say_what_is_no_run(tmp_path, invoke):
+    for args in (["gate", tmp_path], ["report", tmp_path, "-f", "md"]):
+        code, out, err = invoke(*args)
+        assert code == 2
+        assert out == ""
+        assert str(tmp_path) in err
