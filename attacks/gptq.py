@@ -141,7 +141,13 @@ def _run_worker(folder: Path, job: Mapping[str, Json], budget_seconds: float) ->
     with log_path.open("wb") as log:
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter and file, no shell
-                command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False, timeout=budget_seconds
+                command,
+                cwd=folder,  # GPTQModel writes its logs where it runs
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=budget_seconds,
             )
         except subprocess.TimeoutExpired as error:
             raise AttackError(f"GPTQModel took more than {budget_seconds:g} s; raise `gptq_budget_seconds`") from error

@@ -204,8 +204,12 @@ def schema(document: Document) -> None:
 def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool) -> Result:
     _settle_libraries(network=plan.spec.models.download)
     from unlearn_audit.audit import audit
+    from unlearn_audit.power import cannot_be_met
     from unlearn_audit.progress import make_progress
 
+    obstacle = cannot_be_met(plan.case, plan.spec.policy)
+    if obstacle and not quiet:
+        _stderr().print(f"note: {obstacle}", markup=False, highlight=False)
     command = shlex.join(["unlearn-audit", *sys.argv[1:]])
     with make_progress(_stderr(), quiet=quiet) as progress:
         return audit(plan, out, progress, cells=cells, command=command)
