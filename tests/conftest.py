@@ -12,7 +12,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from unlearn_audit.engine import Budget, Engine
+from unlearn_audit.batching import Budget
+from unlearn_audit.engine import Engine
 from unlearn_audit.rendering import Renderer
 
 torch.set_num_threads(1)

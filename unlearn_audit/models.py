@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from unlearn_audit.api import AuditError
+from unlearn_audit.batching import Budget, release_memory
 from unlearn_audit.digests import sha256_text
-from unlearn_audit.engine import Budget, Engine, release_memory
+from unlearn_audit.engine import Engine
 from unlearn_audit.references import Checkpoint, Storage
 from unlearn_audit.rendering import Renderer
 from unlearn_audit.result import ModelRecord

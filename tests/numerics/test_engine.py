@@ -9,7 +9,7 @@ import torch
 
 from tests.conftest import ARCHITECTURES, CHATML, LLAMA2, tiny_engine
 from unlearn_audit.api import AuditError, Prompt
-from unlearn_audit.engine import Budget, batches
+from unlearn_audit.batching import Budget, batches
 
 PAIRS = [
     (Prompt(text="Where was Ada Lovelace born?"), "London."),

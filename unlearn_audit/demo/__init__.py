@@ -17,7 +17,7 @@ ALIASES = {"retrained": "retrained-1"}
 def organisms() -> dict[str, str]:
     """Name -> how it was made, of every bundled model."""
     listed = read_json(ASSETS / "organisms.json")["organisms"]
-    return {entry["name"]: entry["made"] for entry in listed}
+    return {entry["name"]: entry["made_by"] for entry in listed}
 
 
 def organism_lines() -> list[str]:

@@ -1,0 +1,91 @@
+"""Work in batches: sorted by length, cut under a token budget, halved when memory runs out, never done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+
+from unlearn_audit.api import AuditError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Budget:
+    """How many tokens (padding included) a batch may hold; halved when memory runs out, and each time noted."""
+
+    tokens: int
+    events: list[str] = field(default_factory=list)
+
+    def halve(self, rows: int) -> None:
+        """Halves the budget after a batch of `rows` rows did not fit.
+
+        Raises:
+            AuditError: a single row does not fit.
+        """
+        if rows <= 1:
+            raise AuditError("out of memory on a single prompt; use a smaller dtype or another --device")
+        self.tokens = max(1, self.tokens // 2)
+        self.events.append(f"out of memory: token budget halved to {self.tokens}")
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first, each at most `budget` padded tokens (or one row)."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    while order:
+        rows = max(1, budget // max(1, lengths[order[0]]))
+        yield order[:rows]
+        order = order[rows:]
+
+
+def run_batched(
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    budget: Budget,
+    run: Callable[[list[Item]], list[Answer]],
+) -> list[Answer]:
+    """Runs all items in batches, halving on out-of-memory; answers in the order of the items."""
+    answers: dict[int, Answer] = {}
+    todo = list(range(len(items)))
+    while todo:
+        rows = [todo[place] for place in next(batches([lengths[index] for index in todo], budget.tokens))]
+        try:
+            found = run([items[index] for index in rows])
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            release_memory()
+            budget.halve(len(rows))
+            continue
+        answers.update(zip(rows, found, strict=True))
+        done = set(rows)
+        todo = [index for index in todo if index not in done]
+    return [answers[index] for index in range(len(items))]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory, on whichever device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def release_memory() -> None:
+    """Gives cached device memory back."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+class Memory(Generic[Item, Answer]):
+    """Answers given before; lives for one dose, so that probes that ask the same thing share a pass."""
+
+    def __init__(self) -> None:
+        self._known: dict[Item, Answer] = {}
+
+    def complete(self, items: Sequence[Item], compute: Callable[[list[Item]], list[Answer]]) -> list[Answer]:
+        """The answers to all items, computing the new ones once each."""
+        new = [item for item in dict.fromkeys(items) if item not in self._known]
+        self._known.update(zip(new, compute(new), strict=True))
+        return [self._known[item] for item in items]
