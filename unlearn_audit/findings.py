@@ -16,7 +16,7 @@ import pandas as pd
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import CHANCE, ORIGINAL, TWINS, UNLEARNED, Cell, Evidence, control_key, evidence_for
 from unlearn_audit.policy import Policy
-from unlearn_audit.result import Case, CellEstimate, Control, Interval, PlannedFinding, PowerEstimate
+from unlearn_audit.result import Case, CellEstimate, Control, FaultyCell, Interval, PlannedFinding, PowerEstimate
 from unlearn_audit.statistics import FloatArray, Sample, cross_fitted_p_value, gaffke_bounds
 
 SEED = 0
@@ -113,6 +113,11 @@ class Weighed:
     unresolved: int = field(default=0)
 
 
+def crash(fault: FaultyCell) -> str:
+    """A cell that gave no evidence, for a reader."""
+    return f"{fault.attack} ({fault.arm}) gave no evidence for {fault.model}: {fault.message}"
+
+
 def weigh(planned: PlannedFinding, rows: pd.DataFrame, case: Case, policy: Policy) -> Weighed:
     """All numbers of one finding.
 
@@ -122,8 +127,7 @@ def weigh(planned: PlannedFinding, rows: pd.DataFrame, case: Case, policy: Polic
         case: what the plan fixed.
         policy: margin, alpha, power, draws.
     """
-    faults = tuple(f"{f.attack} ({f.arm}) gave no evidence for {f.model}: {f.message}" for f in case.faults)
-    errors = tuple(line for line, f in zip(faults, case.faults, strict=True) if f.attack == planned.attack)
+    errors = tuple(crash(fault) for fault in case.faults if fault.attack == planned.attack)
     if rows.empty:
         return Weighed(planned=planned, errors=errors or ("it was planned, and the evidence holds nothing of it",))
     evidence = evidence_for(planned, rows, case, policy.unit)

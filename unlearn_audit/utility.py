@@ -8,7 +8,7 @@ import pandas as pd
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.cells import BASELINE, ORIGINAL, UNLEARNED, Cell, evidence_for
-from unlearn_audit.findings import SEED, Contrast, both_bounds
+from unlearn_audit.findings import SEED, Contrast, both_bounds, crash
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import Case, Interval, PlannedFinding, Status, Utility
 from unlearn_audit.statistics import TOLERANCE, gaffke_p_value
@@ -80,9 +80,7 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
     if not case.retain_subjects:
         return WeighedUtility(needed=needed, alpha=alpha, gap="no retain facts were given to measure utility on")
     errors = tuple(
-        f"{fault.attack} ({fault.arm}) gave no evidence for {fault.model}: {fault.message}"
-        for fault in case.faults
-        if fault.attack == BASELINE and fault.model not in case.controls
+        crash(fault) for fault in case.faults if fault.attack == BASELINE and fault.model not in case.controls
     )
     rows = observations[
         (observations["attack"] == BASELINE)

@@ -17,7 +17,7 @@ import pandas as pd
 from unlearn_audit import wording
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE, UNLEARNED, checked, control_key
-from unlearn_audit.findings import Weighed, weigh
+from unlearn_audit.findings import Weighed, crash, weigh
 from unlearn_audit.policy import Policy
 from unlearn_audit.power import selects
 from unlearn_audit.result import Case, Control, Finding, Outcome, Status, Utility, Verdict
@@ -140,7 +140,7 @@ def _outcome(
     errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR)
     attacks = {finding.attack for finding in gating} | {BASELINE}
     for fault in case.faults:
-        line = f"{fault.attack} ({fault.arm}) gave no evidence for {fault.model}: {fault.message}"
+        line = crash(fault)
         if fault.attack in attacks and not any(line in error for error in errors):
             errors.append(line)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)

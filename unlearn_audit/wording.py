@@ -129,10 +129,8 @@ def _more(reasons: Sequence[str]) -> str:
 
 
 def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
-    chief = min(
-        failed,
-        key=lambda finding: (finding.holm_p_value or 0.0, -(finding.worst.excess.lower if finding.worst else 0.0)),
-    )
+    # All of them are proven; the one to name is where the most is proven to come back.
+    chief = max(failed, key=lambda finding: finding.worst.excess.lower if finding.worst else -1.0)
     cell = chief.worst
     if cell is None or chief.holm_p_value is None:
         raise ValueError(f"{chief.id} failed without a cell to show for it")

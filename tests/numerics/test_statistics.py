@@ -253,6 +253,7 @@ def test_an_excess_over_one_control_of_two_is_no_leak() -> None:
     quiet = np.full((40, 2), -0.1)
     assert crossed(cell(both), cell(quiet)) < 0.001
     assert crossed(cell(one), cell(quiet)) == 1.0
+    assert crossed(cell(np.tile([1.0, -0.1], (40, 1))), cell(both)) < 0.001  # and does not hide one over both
 
 
 def test_cells_may_have_subjects_of_their_own() -> None:

@@ -264,6 +264,8 @@ def test_one_control_of_two_is_enough_against_a_pass_and_not_enough_for_a_fail()
     assert one.worst is not None
     assert one.worst.worst_control == "retrained-1"
     assert one.bound == pytest.approx(0.9, abs=0.01)
+    assert one.worst.excess.estimate == pytest.approx(0.9)  # against retrained-1
+    assert one.worst.excess.lower == pytest.approx(-(1 - 0.05 ** (1 / 60)), abs=1e-3)  # against retrained-2: L is 0
     assert audit.judged().outcome is Outcome.INCONCLUSIVE
 
 
@@ -415,15 +417,15 @@ def test_any_of_counts_a_way_that_nobody_was_asked_out_of_every_budget() -> None
 def test_any_of_is_not_fooled_by_gaps_in_every_model() -> None:
     # Each model has one way scored and the other missing: nothing is settled, nothing may be left out.
     audit = Audit().but(planned=(planned("none", any_of=True),))
-    gone = {"attack": "none", "probe": "recall", "fact_id": subjects(0, 60)}
+    gone = {"attack": "none", "probe": "recall", "fact_id": subjects(0, 20)}
     audit.score(np.nan, **gone, variant="question", role="unlearned")
     audit.score(np.nan, **gone, variant="paraphrase-1", role=["retrained"])
     audit.score(0.0, **gone, variant="question", role="original").score(
         np.nan, **gone, variant="paraphrase-1", role="original"
     )
     one = audit.judged().findings[0]
-    assert one.status is Status.INCONCLUSIVE
-    assert one.facts == 120
+    assert one.status is not Status.PASSED
+    assert (one.cells[0].unresolved, one.cells[0].missing, one.cells[0].facts) == (40, 0, 120)
 
 
 # Errors.
@@ -478,6 +480,12 @@ def test_a_crash_of_an_attack_that_gates_nothing_changes_nothing() -> None:
     audit = Audit().but(faults=(FAULT,))
     audit.but(planned=tuple(one.model_copy(update={"gates": one.attack != "relearning"}) for one in PLANNED))
     assert audit.judged().outcome is Outcome.PASS
+
+
+def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() -> None:
+    fault = FaultyCell(attack="none", arm="none", model="retrained-1", message="out of memory")
+    audit = Audit().but(faults=(fault,), planned=tuple(one for one in PLANNED if one.attack != "none"))
+    assert audit.judged().outcome is Outcome.ERROR
 
 
 def test_a_control_that_is_the_checkpoint_saved_anew_is_an_error() -> None:
@@ -576,7 +584,10 @@ def test_chance_can_fail_and_never_pass() -> None:
     verdict = audit.judged()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert finding(verdict, RECALL).control is Control.CHANCE
-    assert finding(verdict, RECALL).bound is not None
+    assert finding(verdict, RECALL).status is Status.INCONCLUSIVE
+    bound = finding(verdict, RECALL).bound
+    assert bound is not None
+    assert bound <= 0  # which would pass against a better control
     assert finding(verdict, "none/forced-choice.probability").control is None  # soft scores have no chance level
     assert audit.score(1.0, **LEAK).judged().outcome is Outcome.FAIL
 
@@ -621,6 +632,15 @@ def test_a_leak_is_a_leak_without_power() -> None:
 def test_power_against_the_control_that_leaves_least() -> None:
     audit = Audit().score(0.8, model="retrained-2", attack="quantization", probe="recall")
     assert finding(audit.judged(), RECALL).status is Status.NO_POWER
+
+
+def test_power_is_taken_where_the_original_stands_out_against_every_control() -> None:
+    audit = Audit().but(planned=(planned("quantization"),))
+    audit.score(0.9, model="retrained-2", attack="quantization", probe="recall", dose="nf4")
+    audit.score(0.6, model="original", attack="quantization", probe="recall", dose="int8")
+    power = audit.judged().findings[0].power
+    assert power is not None
+    assert power.shown.estimate == pytest.approx(0.6)
 
 
 def test_an_entry_that_names_an_attack_as_a_whole_asks_power_of_every_finding_of_it() -> None:
@@ -703,6 +723,12 @@ def test_missing_utility_scores_do_not_pass() -> None:
     verdict = audit.judged()
     assert verdict.utility.status is Status.INCONCLUSIVE
     assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_missing_utility_scores_do_not_fail_either() -> None:
+    audit = Audit().score(0.0, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(10)])
+    audit.score(np.nan, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(10, 30)])
+    assert audit.judged().utility.status is Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -841,7 +867,7 @@ def test_at_the_limit_both_verdicts_are_rare() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
-def test_over_hundreds_of_audits_neither_error_exceeds_alpha(correlation: float) -> None:
-    fails, passes = wrong_verdicts(300, correlation)
-    assert fails <= 15
-    assert passes <= 2 * 15  # two findings, each of which may err
+def test_over_many_audits_neither_error_exceeds_alpha(correlation: float) -> None:
+    fails, passes = wrong_verdicts(150, correlation)
+    assert fails <= 150 * 0.05
+    assert passes <= 2 * 150 * 0.05  # two findings, each of which may err
