@@ -13,6 +13,7 @@ from unlearn_audit.audit import audit
 from unlearn_audit.demo import demo_spec
 from unlearn_audit.plan import make_plan
 from unlearn_audit.progress import Quiet
+from unlearn_audit.report.as_json import load_result
 from unlearn_audit.result import Result
 from unlearn_audit.spec import AuditSpec
 
@@ -26,13 +27,20 @@ def run_audit(spec: AuditSpec, out: Path, cells: Path | None = None) -> Result:
 
 
 @pytest.fixture(scope="session")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Result]:
-    """The result of auditing an organism by name."""
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run directory of an organism's audit, by its name."""
     cells = tmp_path_factory.mktemp("cells")
 
     @cache
-    def result(name: str) -> Result:
-        spec = demo_spec(name).model_copy(update={"attacks": ATTACKS})
-        return run_audit(spec, tmp_path_factory.mktemp(name) / "run", cells)
+    def run(name: str) -> Path:
+        out = tmp_path_factory.mktemp(name) / "run"
+        run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, cells)
+        return out
 
-    return result
+    return run
+
+
+@pytest.fixture(scope="session")
+def audited(run_of: Callable[[str], Path]) -> Callable[[str], Result]:
+    """The result of auditing an organism, by its name."""
+    return lambda name: load_result(run_of(name) / "result.json")

@@ -39,8 +39,9 @@ def test_a_refusal_tuned_model_is_clean_when_asked_and_fails_by_relearning(audit
 def test_a_model_unlearned_by_npo_fails(audited):
     result = audited("npo")
     assert result.outcome is Outcome.FAIL
-    assert finding(result, "none/recall.hit").status is Status.PASSED
-    assert any(name.startswith(("relearning/", "none/forced-choice")) for name in failed(result))
+    assert "relearning/recall.hit" in failed(result)
+    relearning, asked = finding(result, "relearning/recall.hit"), finding(result, "none/recall.hit")
+    assert relearning.worst.unlearned > asked.worst.unlearned
 
 
 def test_a_model_masked_inside_its_nf4_boxes_fails_by_nf4(audited):

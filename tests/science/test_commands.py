@@ -1,0 +1,103 @@
+"""The commands on finished and on interrupted runs of the bundled organisms."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unlearn_audit.demo import ASSETS
+
+pytestmark = pytest.mark.science
+
+WITHOUT_TORCH = """
+import sys
+class Block:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate"):
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+sys.argv = ["unlearn-audit", *sys.argv[1:]]
+from unlearn_audit.cli import main
+main()
+"""
+
+
+def without_torch(*args: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
+
+
+def test_gate_judges_again_without_torch(run_of, tmp_path: Path):
+    run = run_of("nf4-masked")
+    done = without_torch("gate", run, "--json")
+    assert done.returncode == 1, done.stderr
+    result = json.loads(done.stdout)
+    written = json.loads((run / "result.json").read_text())
+    assert result == written
+    assert "FAIL" in done.stderr
+    # By a policy that asks only for extraction strength, and leaves all to come back, nothing is left to fail by.
+    lax = tmp_path / "lax.yaml"
+    lax.write_text(yaml.safe_dump({"margin": 0.99, "gate": ["recall"], "must_have_power": {}}))
+    done = without_torch("gate", run, "--policy", lax)
+    assert done.returncode == 3
+    assert "masking" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["md", "html", "json"])
+def test_report_writes_again_without_torch_what_the_run_wrote(run_of, name: str):
+    run = run_of("nf4-masked")
+    done = without_torch("report", run, "-f", name)
+    assert done.returncode == 0, done.stderr
+    file = {"md": "report.md", "html": "report.html", "json": "result.json"}[name]
+    assert done.stdout == (run / file).read_text(encoding="utf-8")
+
+
+def test_gate_fits_80_columns_and_agrees_with_the_file(run_of):
+    run = run_of("retrained")
+    done = without_torch("gate", run)
+    written = json.loads((run / "result.json").read_text())
+    assert done.returncode == written["exit_code"] == 0
+    assert written["outcome"] == "PASS"
+    assert done.stdout.lstrip().startswith("PASS")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_gate_refuses_evidence_that_was_changed(run_of, tmp_path: Path):
+    import shutil
+
+    run = shutil.copytree(run_of("retrained"), tmp_path / "run")
+    victim = sorted((run / "cells").glob("*/observations.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:-10])
+    done = without_torch("gate", run)
+    assert done.returncode == 2
+    assert "observations.parquet" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):
+    out = tmp_path / "run"
+    facts = ASSETS / "facts"
+    command = [
+        *(sys.executable, "-m", "unlearn_audit.cli", "run", ASSETS / "npo"),
+        *("--original", ASSETS / "original", "--forget", facts / "forget.jsonl", "--retain", facts / "retain.jsonl"),
+        *("--attacks", "none,quantization", "--profile", "quick", "--out", out),
+    ]
+    running = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("[1/"):
+            running.send_signal(signal.SIGINT)
+            break
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert "run again" in err
+    assert "Traceback" not in err
+    assert len(list((out / "cells").glob("*/observations.parquet"))) >= 1
+    assert not (out / "result.json").exists()
