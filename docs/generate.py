@@ -72,7 +72,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "attacks.md": page(
             "Attacks",
-            "What an adversary does to a model. Every attack runs on the checkpoint, the original and the controls alike.",
+            "What an adversary does to a model. Every attack runs on the checkpoint, the original and the controls.",
             ATTACKS,
             Attack,
         ),
