@@ -868,6 +868,6 @@ def test_at_the_limit_both_verdicts_are_rare() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
 def test_over_many_audits_neither_error_exceeds_alpha(correlation: float) -> None:
-    fails, passes = wrong_verdicts(150, correlation)
-    assert fails <= 150 * 0.05
-    assert passes <= 2 * 150 * 0.05  # two findings, each of which may err
+    fails, passes = wrong_verdicts(100, correlation)
+    assert fails <= 100 * 0.05
+    assert passes <= 2 * 100 * 0.05  # two findings, each of which may err
