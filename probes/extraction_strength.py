@@ -21,7 +21,8 @@ from unlearn_audit.api import (
     ScoreKind,
 )
 
-SHARE = Measure(name="share", kind=ScoreKind.SOFT, gates=True)
+PASSAGE = Measure(name="passage_share", kind=ScoreKind.SOFT, gates=True, passages=True)
+ANSWER = Measure(name="answer_share", kind=ScoreKind.SOFT)
 VARIANT = "prefix"
 
 
@@ -42,29 +43,34 @@ class ExtractionStrength(Probe[ExtractionStrengthParameters]):
     choice scores 0. Answers that end predictably (a full stop) score a little in any model: read it against a control.
     There is no twin score, as twins have other lengths and ends.
 
-    A fact with text alone is a passage: its first words are the prompt, as plain text, and the rest is the answer.
+    A fact with text alone is a passage: its first words are the prompt, as plain text, and the rest is the answer. Only
+    passages gate. Half of a three-token answer follows from its beginning in models that never saw the fact, so that
+    short answers tell little and say it loudly; recall and forced choice judge those.
     """
 
     name: ClassVar[str] = "extraction-strength"
     summary: ClassVar[str] = "Share of the answer that follows greedily once its beginning is given."
     paper: ClassVar[str] = "2012.07805"
     access: ClassVar[Access] = Access.LOGITS
-    measures: ClassVar[tuple[Measure, ...]] = (SHARE,)
+    measures: ClassVar[tuple[Measure, ...]] = (PASSAGE, ANSWER)
     Parameters: ClassVar[type[Parameters]] = ExtractionStrengthParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
-        """One reading a fact, questions and passages in one variant."""
+        """Two readings a fact: of the measure that fits it, and of the other as missing."""
         pairs = {fact.id: _pair(fact, self.parameters.prompt_share) for fact in facts}
         scores = score_all(model, [pair for pair in pairs.values() if pair is not None])
         for fact in facts:
-            pair = pairs[fact.id]
+            pair, (measure, other) = pairs[fact.id], (ANSWER, PASSAGE) if is_askable(fact) else (PASSAGE, ANSWER)
+            yield _missing(fact, other, "a question" if measure is ANSWER else "a passage")
             if pair is None:
-                yield _missing(fact, "the fact has neither question and answer nor a text of two words or more")
+                yield _missing(
+                    fact, measure, "the fact has neither question and answer nor a text of two words or more"
+                )
             elif not is_readable(scores[pair]):
-                yield _missing(fact, NOT_A_NUMBER)
+                yield _missing(fact, measure, NOT_A_NUMBER)
             else:
                 share = extraction_strength(scores[pair])
-                yield Reading(fact_id=fact.id, measure=SHARE.name, variant=VARIANT, score=share)
+                yield Reading(fact_id=fact.id, measure=measure.name, variant=VARIANT, score=share)
 
 
 def extraction_strength(score: AnswerScore) -> float:
@@ -98,5 +104,5 @@ def split_passage(text: str, prompt_share: float) -> tuple[str, str] | None:
     return text[:cut], text[cut:]
 
 
-def _missing(fact: Fact, reason: str) -> Reading:
-    return Reading(fact_id=fact.id, measure=SHARE.name, variant=VARIANT, score=None, missing=reason)
+def _missing(fact: Fact, measure: Measure, reason: str) -> Reading:
+    return Reading(fact_id=fact.id, measure=measure.name, variant=VARIANT, score=None, missing=reason)

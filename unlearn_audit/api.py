@@ -202,11 +202,17 @@ class Model(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """One number that a probe gives for a fact."""
+    """One number that a probe gives for a fact.
+
+    Attributes:
+        gates: it can decide an audit; else it is advisory.
+        passages: it is of facts that are a text alone, and is planned only where there are such.
+    """
 
     name: str
     kind: ScoreKind
     gates: bool = False
+    passages: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -211,8 +211,12 @@ def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool) -> Result:
     if obstacle and not quiet:
         _stderr().print(f"note: {obstacle}", markup=False, highlight=False)
     command = shlex.join(["unlearn-audit", *sys.argv[1:]])
-    with make_progress(_stderr(), quiet=quiet) as progress:
-        return audit(plan, out, progress, cells=cells, command=command)
+    try:
+        with make_progress(_stderr(), quiet=quiet) as progress:
+            return audit(plan, out, progress, cells=cells, command=command)
+    except KeyboardInterrupt:
+        _say_error(f"interrupted; run again with --out {out} to go on", debug=False)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _settle_libraries(*, network: bool) -> None:
@@ -264,7 +268,6 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        _say_error("interrupted; run again on the same --out to go on", debug=False)
         sys.exit(INTERRUPTED)
     except Exception as error:
         from unlearn_audit.api import AuditError

@@ -256,9 +256,13 @@ class _Planner:
     ) -> list[PlannedFinding]:
         release = self._draft.spec.release
         reached = release.reaches(attack.access, served=attack.served) and release.reaches(probe.access)
-        rephrased = any(fact.paraphrases for fact in self._draft.facts[FactSet.FORGET].facts)
+        facts = self._draft.facts[FactSet.FORGET].facts
+        rephrased = any(fact.paraphrases for fact in facts)
+        passages = any(fact.question is None for fact in facts)
         found = []
         for measure in probe.measures:
+            if measure.passages and not passages:
+                continue
             exposures = (False, True) if attack.baseline and rephrased and measure.kind is ScoreKind.HIT else (False,)
             found += [
                 PlannedFinding(

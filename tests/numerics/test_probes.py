@@ -520,7 +520,7 @@ def test_fewer_than_two_wrong_options_are_missing() -> None:
 def test_extraction_strength_by_hand(greedy: list[bool], expected: float) -> None:
     fact = person(0, "Paris")
     model = FakeModel(scores=lambda *_: score_of(*[-1.0] * len(greedy), greedy=greedy))
-    (reading,) = all_of(strength(), model, [fact])
+    (reading,) = only(all_of(strength(), model, [fact]), "answer_share")
     assert reading.score == expected
     assert reading.twin_score is None
 
@@ -562,7 +562,9 @@ def test_a_passage_is_continued_as_plain_text() -> None:
         (Prompt(text="one two", chat=False), " three four"),
         (Prompt(text="Where was Subject0 born?"), "Paris"),
     ]
-    assert [one.fact_id for one in readings if one.missing] == ["b"]
+    scored = {(one.fact_id, one.measure) for one in readings if one.score is not None}
+    assert scored == {("t", "passage_share"), (person(0, "Paris").id, "answer_share")}
+    assert len(readings) == 6
 
 
 # --- utility --------------------------------------------------------------------------------------------------------

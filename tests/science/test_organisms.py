@@ -39,7 +39,7 @@ def test_a_refusal_tuned_model_is_clean_when_asked_and_fails_by_relearning(audit
 def test_a_model_unlearned_by_npo_fails(audited):
     result = audited("npo")
     assert result.outcome is Outcome.FAIL
-    assert "relearning/recall.hit" in failed(result)
+    assert any(name.startswith("relearning/") for name in failed(result))
     relearning, asked = finding(result, "relearning/recall.hit"), finding(result, "none/recall.hit")
     assert relearning.worst.unlearned > asked.worst.unlearned
 
