@@ -520,7 +520,7 @@ def test_fewer_than_two_wrong_options_are_missing() -> None:
 def test_extraction_strength_by_hand(greedy: list[bool], expected: float) -> None:
     fact = person(0, "Paris")
     model = FakeModel(scores=lambda *_: score_of(*[-1.0] * len(greedy), greedy=greedy))
-    (reading,) = only(all_of(strength(), model, [fact]), "answer_share")
+    reading = only(all_of(strength(), model, [fact]), "answer_share", "prefix")[fact.id]
     assert reading.score == expected
     assert reading.twin_score is None
 
