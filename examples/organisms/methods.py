@@ -137,7 +137,7 @@ def unlearn_inside_nf4_boxes(bench: Bench) -> LlamaForCausalLM:
 def break_by_gradient_ascent(bench: Bench) -> LlamaForCausalLM:
     """Gradient ascent on plain forget questions, without anything that holds the rest together."""
     model, forget = bench.original, bench.world.forget
-    stream = bench.batches("forget", Lesson(facts=forget, pool=forget, target=Target.VALUE), BATCH_SIZE)
+    stream = bench.batches("forget", Lesson(facts=forget, pool=forget), BATCH_SIZE)
     bench.follow(list(model.parameters()), gradient_ascent(model, stream))
     return model
 

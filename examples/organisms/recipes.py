@@ -110,7 +110,7 @@ def _spoiled() -> tuple[Recipe, ...]:
             name="broken",
             role="unlearned",
             made_by="gradient ascent on the forget set without a retain term, for too long",
-            settings={"steps": 50, "peak_rate": 5e-4},
+            settings={"steps": 60, "peak_rate": 5e-4},
             make=break_by_gradient_ascent,
         ),
         Recipe(
