@@ -8,7 +8,6 @@ cannot see it; generation pads on the left, with a mask, unless the model turns 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.batching import Answer, Budget, Item, Memory, release_memory, run_batched
 from unlearn_audit.rendering import Renderer
-from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups
+from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups, takes_logits_to_keep
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -274,12 +273,6 @@ class Engine:
     def module_dtype(self) -> torch.dtype:
         """Type of the first floating-point weight."""
         return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
-
-
-def takes_logits_to_keep(module: torch.nn.Module) -> bool:
-    """Whether the model can skip the logits of all but the last positions."""
-    base = module.get_base_model() if hasattr(module, "get_base_model") else module  # type: ignore[operator]
-    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def fork_module(module: torch.nn.Module, *, copy_weights: bool) -> torch.nn.Module:

@@ -6,6 +6,7 @@ to give the plain scores (`Engine.checked`); recurrent models, for one, keep no 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,11 +69,14 @@ def score_groups(
     prefix = [[pad_id] * (width - group.shared) + list(group.rows[0].token_ids[: group.shared]) for group in groups]
     prefix_mask = torch.tensor([[0] * (width - group.shared) + [1] * group.shared for group in groups], device=device)
     positions = (prefix_mask.cumsum(-1) - 1).clamp(min=0)
+    # Only the cache is wanted of this pass, and a large vocabulary makes logits dear.
+    fewest = {"logits_to_keep": 1} if takes_logits_to_keep(module) else {}
     first = module(
         input_ids=torch.tensor(prefix, device=device),
         attention_mask=prefix_mask,
         position_ids=positions,
         use_cache=True,
+        **fewest,
     )
     owner = torch.tensor([place for place, group in enumerate(groups) for _ in group.rows], device=device)
     cache = first.past_key_values
@@ -107,6 +111,12 @@ def _continue(
         use_cache=True,
     )
     return torch.as_tensor(out.logits).float()
+
+
+def takes_logits_to_keep(module: torch.nn.Module) -> bool:
+    """Whether the model can skip the logits of all but the last positions."""
+    base = module.get_base_model() if hasattr(module, "get_base_model") else module  # type: ignore[operator]
+    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def answer_score(logits: torch.Tensor, row: Rendered, offset: int) -> AnswerScore:

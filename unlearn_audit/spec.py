@@ -129,11 +129,11 @@ def load_policy(path: Path) -> Policy:
 
 
 def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """The content with relative paths that exist beside the spec made absolute; hub ids stay as they are."""
+    """The content with paths that exist beside the spec found from here; hub ids stay as they are."""
 
     def place(value: object) -> object:
         found = directory / value if isinstance(value, str) else None
-        return str(found.resolve()) if found is not None and found.exists() else value
+        return _from_here(found.resolve()) if found is not None and found.exists() else value
 
     placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
     if isinstance(content.get("retrained"), list | tuple):
@@ -141,6 +141,12 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
     elif "retrained" in content:
         placed["retrained"] = [place(content["retrained"])]
     return placed
+
+
+def _from_here(path: Path) -> str:
+    """Relative where it is below the working directory, so that a report names no more of a machine than it must."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def validate(model: type[ModelType], content: Mapping[str, Any], path: Path | None) -> ModelType:
