@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 USAGE, ERROR, INTERRUPTED = 2, 4, 130
+SMALL_MODEL = 10_000_000  # parameters
 
 
 class Kind(StrEnum):
@@ -203,6 +204,7 @@ def schema(document: Document) -> None:
 
 def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool) -> Result:
     _settle_libraries(network=plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in plan.models])
     from unlearn_audit.audit import audit
     from unlearn_audit.power import cannot_be_met
     from unlearn_audit.progress import make_progress
@@ -234,6 +236,14 @@ def _settle_libraries(*, network: bool) -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
+
+def _settle_threads(parameters: list[int]) -> None:
+    """One thread for models so small that a second only waits for the first (for minutes, on a busy machine)."""
+    import torch
+
+    if 0 < min(parameters) <= max(parameters) < SMALL_MODEL:
+        torch.set_num_threads(1)
 
 
 def _finish(result: Result, directory: Path | None, *, json: bool) -> None:
