@@ -169,7 +169,7 @@ def _clean(gating: Sequence[Finding], case: Case, policy: Policy) -> str:
     attacks = list(dict.fromkeys(finding.attack for finding in passed if finding.attack != BASELINE))
     margin = percent(policy.margin)
     tried = (
-        f"neither plain asking nor {', '.join(attacks)} brings back more than {margin} of what was removed"
+        f"neither plain asking nor {' nor '.join(attacks)} brings back more than {margin} of what was removed"
         if attacks
         else f"plain asking brings back no more than {margin} of what was removed, and no attack was tried"
     )
