@@ -78,6 +78,7 @@ class _Work:
 
 def _run_model(work: _Work, model: PlannedModel, pending: Sequence[Cell]) -> None:
     work.progress.loading(model)
+    left = list(pending)
     try:
         with loaded(model.checkpoint, work.plan.spec.models) as engine:
             about = record(model.role, model.name, model.checkpoint, engine)
@@ -85,12 +86,12 @@ def _run_model(work: _Work, model: PlannedModel, pending: Sequence[Cell]) -> Non
             if model.role is Role.ORIGINAL:
                 _prepare(work, engine, {cell.attack for cell in work.plan.cells})
             remembering = engine.remembering()
-            for cell in pending:
-                _run_cell(work, engine, remembering, cell)
+            while left:
+                _run_cell(work, engine, remembering, left[0])
+                left.pop(0)
     except AuditError as error:
-        for cell in pending:
-            if not work.store.has(cell.key):
-                _fault(work, cell, str(error), 0.0)
+        for cell in left:
+            _fault(work, cell, str(error), 0.0)
 
 
 def _prepare(work: _Work, engine: Engine, attacks: set[str]) -> None:
@@ -108,23 +109,28 @@ def _run_cell(work: _Work, engine: Engine, remembering: Engine, cell: Cell) -> N
     work.progress.started(cell)
     begun = time.monotonic()
     before, events = fingerprint(engine.module), len(engine.budget.events)
+    fault = None
     try:
         rows, proof = _observe(work, engine, remembering, cell)
     except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
         _log_traceback(work.store.run, cell)
-        _fault(work, cell, _message(error), time.monotonic() - begun)
-    else:
-        evidence = CellEvidence(
-            rows=rows,
-            proof=proof,
-            events=engine.budget.events[events:],
-            seconds=time.monotonic() - begun,
-            about={"attack": cell.attack, "arm": cell.arm.name},
-        )
-        work.store.put(cell.key, evidence)
-        work.progress.finished(cell, evidence.seconds, None)
+        fault = _message(error)
+    seconds = time.monotonic() - begun
+    # Before anything is stored: a cell that is kept is never run, and so never found out, again.
     if fingerprint(engine.module) != before:
-        raise AttackError(f"{cell.title}: left the model changed behind it; its later cells were not run")
+        raise AttackError(f"{cell.title}: left the model changed behind it; nothing of it or after it counts")
+    if fault is not None:
+        _fault(work, cell, fault, seconds)
+        return
+    evidence = CellEvidence(
+        rows=rows,
+        proof=proof,
+        events=engine.budget.events[events:],
+        seconds=seconds,
+        about={"attack": cell.attack, "arm": cell.arm.name},
+    )
+    work.store.put(cell.key, evidence)
+    work.progress.finished(cell, seconds, None)
 
 
 def _observe(
