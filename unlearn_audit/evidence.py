@@ -185,11 +185,16 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file so that it appears whole or not at all, readable by its owner alone."""
+    """Writes a text file so that it appears whole or not at all, readable by its owner alone.
+
+    UTF-8 and line feeds on every system: equal results are equal bytes.
+    """
     handle, scratch = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a crash of the machine may leave the new name on an empty file
         Path(scratch).replace(path)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from unlearn_audit.api import AuditError
+from unlearn_audit.evidence import write_text
 from unlearn_audit.result import Result
 
 __all__ = ["FORMATS", "Format", "UnknownFormatError", "render", "write"]
@@ -61,7 +61,7 @@ def write(result: Result, directory: Path, formats: Iterable[str]) -> tuple[Path
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = tuple(directory / each.file_name for each in chosen)
     for path, text in zip(paths, texts, strict=True):
-        _write_atomically(path, text)
+        write_text(path, text)
     return paths
 
 
@@ -69,15 +69,3 @@ def _format(name: str) -> Format:
     if name not in FORMATS:
         raise UnknownFormatError(f"There is no report format {name!r}. Choose from: {', '.join(FORMATS)}.")
     return FORMATS[name]
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
