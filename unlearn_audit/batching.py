@@ -50,20 +50,19 @@ def run_batched(
 ) -> list[Answer]:
     """Runs all items in batches, halving on out-of-memory; answers in the order of the items."""
     answers: dict[int, Answer] = {}
-    todo = list(range(len(items)))
-    while todo:
-        rows = [todo[place] for place in next(batches([lengths[index] for index in todo], budget.tokens))]
-        try:
-            found = run([items[index] for index in rows])
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            release_memory()
-            budget.halve(len(rows))
-            continue
-        answers.update(zip(rows, found, strict=True))
-        done = set(rows)
-        todo = [index for index in todo if index not in done]
+    while len(answers) < len(items):  # a second time only after the budget was halved
+        todo = [index for index in range(len(items)) if index not in answers]
+        for places in batches([lengths[index] for index in todo], budget.tokens):
+            rows = [todo[place] for place in places]
+            try:
+                found = run([items[index] for index in rows])
+            except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
+                if not is_out_of_memory(error):
+                    raise
+                release_memory()
+                budget.halve(len(rows))
+                break
+            answers.update(zip(rows, found, strict=True))
     return [answers[index] for index in range(len(items))]
 
 
