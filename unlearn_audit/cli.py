@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="unlearn-audit",
     help="Finds out whether knowledge removed from a language model can be got back, with an error bound.",
-    epilog="Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 INCONCLUSIVE, 4 ERROR, 5 integrity, 130 interrupted.",
+    epilog="Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 INCONCLUSIVE, 4 ERROR, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -179,6 +179,8 @@ def doctor(
     """Say what is installed, which extras and devices there are, and whether a checkpoint loads."""
     from unlearn_audit.doctor import examine
 
+    if checkpoint is not None:  # only loading is noisy, and without it a broken transformers can still be reported
+        _settle_libraries(network=False)
     raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
 
 

@@ -186,3 +186,27 @@ def test_gate_and_report_say_what_is_no_run(tmp_path, invoke):
         assert code == 2
         assert out == ""
         assert str(tmp_path) in err
+
+
+def test_doctor_loads_a_checkpoint_without_a_library_talking(invoke, saved_model, monkeypatch):
+    from transformers.utils import logging
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    verbosity = logging.get_verbosity()
+    logging.enable_progress_bar()  # as in a fresh process, whatever ran before in this one
+    logging.set_verbosity_info()
+    try:
+        code, out, err = invoke("doctor", saved_model)
+    finally:
+        logging.set_verbosity(verbosity)
+    assert code == 0
+    assert f"{saved_model}: LlamaForCausalLM" in out
+    assert err == ""
+
+
+def test_help_names_no_exit_code_that_there_is_not(invoke):
+    code, out, _ = invoke("--help")
+    assert code == 0
+    text = " ".join(out.split())
+    assert all(word in text for word in ("0 PASS", "1 FAIL", "2 usage", "3 INCONCLUSIVE", "4 ERROR", "130 interrupted"))
+    assert "integrity" not in text
