@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unlearn_audit.api import Fact, FactSet, Hop
 from unlearn_audit.digests import sha256_json
+from unlearn_audit.problems import first_problem
 from unlearn_audit.result import DataRecord
 from unlearn_audit.spec import SpecError, did_you_mean
 
@@ -249,17 +250,17 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
     try:
         parsed = _FactRow.model_validate(present)
     except ValidationError as error:
-        # A misspelt column explains the missing one that it was meant to be.
-        first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            hint = did_you_mean(key, list(_FactRow.model_fields))
-            raise SpecError(f"{where}: unknown column {key!r}{hint}; map it with `columns` in the spec") from error
-        if first["type"] == "missing":
+        first = first_problem(error)
+        if first.unknown:
+            hint = did_you_mean(first.key, list(_FactRow.model_fields))
             raise SpecError(
-                f"{where}: {key!r} is required; a column by another name is mapped with `columns`"
+                f"{where}: unknown column {first.key!r}{hint}; map it with `columns` in the spec"
             ) from error
-        raise SpecError(f"{where}: {key!r}: {first['msg']}") from error
+        if first.missing:
+            raise SpecError(
+                f"{where}: {first.key!r} is required; a column by another name is mapped with `columns`"
+            ) from error
+        raise SpecError(f"{where}: {first.key!r}: {first.message}") from error  # never the value: it may be the secret
     if parsed.text is None and (not (parsed.question or "").strip() or not (parsed.answer or "").strip()):
         raise SpecError(f"{where}: a fact needs a question and an answer, or a text")
     hops = tuple(Hop(question=hop.question, answer=hop.answer) for hop in parsed.hops)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from unlearn_audit.api import Attack, Parameters, Probe
+from unlearn_audit.problems import first_problem
 from unlearn_audit.spec import SpecError, did_you_mean
 
 ATTACKS = "unlearn_audit.attacks"
@@ -75,11 +76,13 @@ def _parameters(plugin: type[Any], settings: Mapping[str, Any], where: str) -> P
     try:
         return model.model_validate(dict(settings))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            raise SpecError(f"{where}: unknown key {key!r}{did_you_mean(key, list(model.model_fields))}") from error
-        raise SpecError(f"{where}.{key}: {first['msg']} (got {first['input']!r})") from error
+        first = first_problem(error)
+        if first.unknown:
+            hint = did_you_mean(first.key, list(model.model_fields))
+            raise SpecError(f"{where}: unknown key {first.key!r}{hint}") from error
+        if first.missing:
+            raise SpecError(f"{where}: {first.key!r} is required") from error
+        raise SpecError(f"{where}.{first.key}: {first.message} (got {first.value!r})") from error
 
 
 def _load(point: EntryPoint, kind: type[Plugin]) -> Listed[Plugin]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from unlearn_audit.api import AuditError, Profile
 from unlearn_audit.digests import sha256_json
 from unlearn_audit.policy import Policy, Release
+from unlearn_audit.problems import first_problem
 
 Settings = dict[str, Any]
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -158,17 +159,15 @@ def validate(model: type[ModelType], content: Mapping[str, Any], path: Path | No
 
 
 def _explain(model: type[BaseModel], error: ValidationError, path: Path | None) -> str:
-    # A misspelt key explains the missing one that it was meant to be.
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    line = _line_of(path, str(first["loc"][-1])) if path and first["loc"] else ""
+    first = first_problem(error)
+    line = _line_of(path, str(first.place[-1])) if path and first.place else ""
     where = f"{path}{line}: " if path else ""
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(model, first["loc"][:-1])
-        return f"{where}unknown key {key!r}{did_you_mean(str(first['loc'][-1]), known)}"
-    if first["type"] == "missing":
-        return f"{where}{key!r} is required; give it in the spec or as a flag"
-    return f"{where}{key!r}: {first['msg']} (got {first['input']!r})"
+    if first.unknown:
+        known = _keys_at(model, first.place[:-1])
+        return f"{where}unknown key {first.key!r}{did_you_mean(str(first.place[-1]), known)}"
+    if first.missing:
+        return f"{where}{first.key!r} is required; give it in the spec or as a flag"
+    return f"{where}{first.key!r}: {first.message} (got {first.value!r})"
 
 
 def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

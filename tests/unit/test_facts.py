@@ -68,6 +68,13 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, rows, message):
     assert path in str(caught.value)
 
 
+def test_a_message_never_repeats_a_value_that_may_be_the_secret(tmp_path):
+    path = write(tmp_path / "f.jsonl", [{**ROWS[0], "answer": ["Atlantis"]}])
+    with pytest.raises(SpecError, match="'answer'") as caught:
+        load_facts(path, FactSet.FORGET)
+    assert "Atlantis" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -66,6 +66,7 @@ def test_a_third_party_plugin_runs_only_when_named(installed):
             r"attacks\.quantization: unknown key 'quantizer'; did you mean 'quantizers'",
         ),
         ({"relearning": {"folds": "many"}}, r"attacks\.relearning\.folds"),
+        ({"relearning": {"folds": "many", "stepps": 3}}, "unknown key 'stepps'; did you mean 'steps'"),
     ],
 )
 def test_unknown_names_and_keys_get_a_hint(wanted, message):
