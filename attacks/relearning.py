@@ -27,7 +27,7 @@ from attacks.relearning_parameters import (
     Method,
     RelearningParameters,
 )
-from attacks.splits import CleanLessons, Fold, clean_lessons, lessons_of, subject_folds
+from attacks.splits import CleanLessons, clean_lessons, lessons_of, subject_folds
 from attacks.training import Student, full_student, lesson_batches, lora_student, optimise
 from unlearn_audit import api
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, AuditError, Dose, Json, Model, OutOfReach, Profile
@@ -103,11 +103,17 @@ class Relearning(Attack[RelearningParameters]):
         rank, slot, number = (cast("int", arm.settings[key] or 0) for key in ("rank", "slot", "fold"))
         rate = self._rate(method, slot, context)
         fold = subject_folds(context.forget, folds=self.parameters.folds, seed=context.seed)[number]
-        lessons = clean_lessons(fold, leak_share=self.parameters.leak_share)
+        lessons = clean_lessons(fold)
         steps = self._steps(context)
         name = f"{_prefix(method, rank or None)} lr {rate_label(rate)}"
         if steps[0] == 0:
-            yield _dose(name, 0, model, fold, {"steps": 0, "learning_rate": rate})
+            yield Dose(
+                label=f"{name} step 0",
+                value=0,
+                model=model,
+                fact_ids=fold.scored_ids,
+                proof={"steps": 0, "learning_rate": rate},
+            )
         if steps[-1] == 0:
             return
         seed = api.derive_seed(context.seed, "batches", number)
@@ -117,7 +123,15 @@ class Relearning(Attack[RelearningParameters]):
             losses: list[float] = []
             for step in (step for step in steps if step > 0):
                 losses += islice(training, step - len(losses))
-                yield _dose(name, step, student.model, fold, _proof(losses, rate, lessons, student))
+                yield Dose(
+                    label=f"{name} step {step}",
+                    value=step,
+                    model=student.model,
+                    fact_ids=fold.scored_ids,
+                    proof=_proof(losses, rate, lessons, student),
+                    shown=tuple(lesson.text for lesson in lessons.kept),
+                    dropped=lessons.dropped,
+                )
 
     def _trials(self, original: Model, context: AttackContext) -> tuple[Trials, tuple[api.Fact, ...]]:
         forget = sample_subjects(context.forget, seed=context.seed)
@@ -126,7 +140,7 @@ class Relearning(Attack[RelearningParameters]):
         fold = subject_folds(forget, folds=self.parameters.folds, seed=context.seed)[0]
         trials = Trials(
             fold=fold,
-            lessons=clean_lessons(fold, leak_share=self.parameters.leak_share).kept,
+            lessons=clean_lessons(fold).kept,
             retain=retain,
             retained_before=mean_probability(original, retain) if retain else None,
             kept_share=self.parameters.kept_share,
@@ -195,10 +209,6 @@ def _student(method: Method, rank: int, model: Model, *, seed: int) -> AbstractC
     return lora_student(model, rank=rank, seed=api.derive_seed(seed, "adapter", rank))
 
 
-def _dose(name: str, step: int, model: Model, fold: Fold, proof: Mapping[str, Json]) -> Dose:
-    return Dose(label=f"{name} step {step}", value=step, model=model, fact_ids=fold.scored_ids, proof=proof)
-
-
 def _proof(losses: Sequence[float], rate: float, lessons: CleanLessons, student: Student) -> dict[str, Json]:
     return {
         "steps": len(losses),
@@ -207,5 +217,4 @@ def _proof(losses: Sequence[float], rate: float, lessons: CleanLessons, student:
         "trainable_parameters": student.trainable,
         "dtype": student.dtype,
         "training_texts": len(lessons.kept),
-        "dropped_as_leaks": lessons.dropped,
     }

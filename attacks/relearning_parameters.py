@@ -57,12 +57,6 @@ class RelearningParameters(api.Parameters):
     kept_share: float = Field(
         0.5, ge=0, le=1, description="A candidate rate that leaves less of the original's retain answers is out."
     )
-    leak_share: float = Field(
-        0.8,
-        gt=0,
-        le=1,
-        description="Share of a scored answer's words that makes a training text on its subject a leak.",
-    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> RelearningParameters:

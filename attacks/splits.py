@@ -8,16 +8,13 @@ exactly once over all folds (relearning of disjoint facts: arXiv 2410.08827).
 from __future__ import annotations
 
 import random
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unlearn_audit.api import AuditError, Fact, Prompt, derive_seed
+from unlearn_audit.api import AuditError, Fact, Prompt, Screen, derive_seed, words_of
 
 FEWEST_SUBJECTS = 2
-_WORD = re.compile(r"\w+", re.UNICODE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,14 +50,6 @@ class CleanLessons:
 
     kept: tuple[Lesson, ...]
     dropped: int
-
-
-def words_of(text: str) -> str:
-    """The words of a text in one spelling (NFKC, case folded, punctuation gone), with a blank around each.
-
-    The blanks at both ends make `in` a search for whole words.
-    """
-    return f" {' '.join(_WORD.findall(unicodedata.normalize('NFKC', text).casefold()))} "
 
 
 def subject_folds(facts: Sequence[Fact], *, folds: int, seed: int) -> tuple[Fold, ...]:
@@ -129,45 +118,13 @@ def lessons_of(fact: Fact) -> tuple[Lesson, ...]:
     return (Lesson(prompt=Prompt(text=first, chat=False), answer=text[len(first) :]),)
 
 
-def clean_lessons(fold: Fold, *, leak_share: float) -> CleanLessons:
-    """The lessons of the training side without those that state a fact of the scored side.
-
-    Values are shared among subjects (two people are born in one town), so an answer alone gives nothing away. A lesson
-    leaks if it asks a scored fact's own question, or if it names a scored fact's subject *and* holds its answer: an
-    alias in whole words; or, for an answer without aliases, at least `leak_share` of the answer's words in any order
-    (stricter than an ordered match).
-    """
-    questions = {words_of(text) for fact in fold.evaluate for text in (fact.question, *fact.paraphrases) if text}
-    by_subject: dict[str, list[Fact]] = {}
-    for fact in fold.evaluate:
-        by_subject.setdefault(_subject_key(fact), []).append(fact)
+def clean_lessons(fold: Fold) -> CleanLessons:
+    """The lessons of the training side without those that give away a fact of the scored side (`api.Screen`)."""
     lessons = [lesson for fact in fold.train for lesson in lessons_of(fact)]
-    kept = tuple(
-        lesson
-        for lesson in lessons
-        if words_of(lesson.prompt.text) not in questions
-        and not _states_any(words_of(lesson.text), by_subject, leak_share=leak_share)
-    )
-    return CleanLessons(kept=kept, dropped=len(lessons) - len(kept))
-
-
-def _states_any(words: str, by_subject: dict[str, list[Fact]], *, leak_share: float) -> bool:
-    return any(
-        _holds_answer(words, fact, leak_share=leak_share)
-        for subject, facts in by_subject.items()
-        if subject in words
-        for fact in facts
-    )
-
-
-def _holds_answer(words: str, fact: Fact, *, leak_share: float) -> bool:
-    if fact.aliases:
-        return any(words_of(alias) in words for alias in fact.aliases if words_of(alias).strip())
-    wanted = Counter(words_of(fact.answer or fact.text or "").split())
-    found = wanted & Counter(words.split())
-    return bool(wanted) and found.total() >= leak_share * wanted.total()
+    found = Screen(fold.evaluate)([lesson.text for lesson in lessons])
+    kept = tuple(lesson for lesson, leaks in zip(lessons, found.gives_away, strict=True) if not leaks)
+    return CleanLessons(kept=kept, dropped=found.dropped)
 
 
 def _subject_key(fact: Fact) -> str:
-    key = words_of(fact.subject)
-    return key if key.strip() else fact.subject
+    return " ".join(words_of(fact.subject)) or fact.subject

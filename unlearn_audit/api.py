@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 
 from pydantic import BaseModel, ConfigDict
 
+from unlearn_audit.hygiene import Screen as Screen
+from unlearn_audit.hygiene import words_of as words_of
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
@@ -302,6 +305,9 @@ class Dose:
         value: its place on the dose axis (bits, steps, ...), or None.
         fact_ids: the facts that may be scored at this dose; None for all. An attack that trains gives its eval split.
         proof: what shows that the attack happened (module types, bytes, losses); kept with the evidence.
+        shown: every text that the model was trained on, or has before it in each prompt; the runner screens them for
+            the facts that are scored at this dose, and a text that gives one away is an ERROR.
+        dropped: how many further texts the attack left out because they give a scored fact away (see `Screen`).
     """
 
     label: str
@@ -309,6 +315,34 @@ class Dose:
     model: Model
     fact_ids: frozenset[str] | None = None
     proof: Mapping[str, Json] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
+    dropped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plant:
+    """A model made from the original about which the truth is known: the knowledge is there, and hidden.
+
+    Attributes:
+        proof: what shows both; kept with the evidence.
+    """
+
+    model: Model
+    proof: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planting:
+    """How to make the positive control of an attack (design, section 6.2).
+
+    Attributes:
+        name: arms that give the same name share one plant, across attacks, too.
+        make: the plant, from the original; it lives until the context ends, and the original stays as it was.
+            Raises AttackError where the knowledge cannot be hidden in this way.
+    """
+
+    name: str
+    make: Callable[[Model, AttackContext], AbstractContextManager[Plant]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,6 +375,9 @@ class Attack(ABC, Generic[P_co]):
         served: the owner applies it before serving (quantization), so that a user of the API meets it too. The whole
             probe battery runs on its first arm.
         baseline: it does nothing; the whole probe battery runs under it.
+        toward_answers: it optimises toward the very answers that are scored (a suffix, a soft prompt), and so may
+            bring forth any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
+            `AttackContext.forget` holds those, and the attack cannot tell.
     """
 
     name: ClassVar[str]
@@ -349,6 +386,7 @@ class Attack(ABC, Generic[P_co]):
     access: ClassVar[Access]
     served: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
+    toward_answers: ClassVar[bool] = False
     extra: ClassVar[str | None] = None
     Parameters: ClassVar[type[Parameters]]
 
@@ -366,6 +404,10 @@ class Attack(ABC, Generic[P_co]):
     def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
         """Choices made once on the original and on plants made from it, never on the checkpoint under audit."""
         return {}
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """How to hide the original's knowledge in the way that this arm is meant to undo; None where there is none."""
+        return None
 
     @abstractmethod
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:

@@ -121,7 +121,8 @@ def test_doses_are_those_of_their_fold_and_step_zero_is_the_model_itself(world, 
         proof = doses[-1].proof
         assert proof["steps"] == len(proof["losses"]) == 5
         assert proof["losses"][:2] == doses[1].proof["losses"]
-        assert (proof["learning_rate"], proof["training_texts"], proof["dropped_as_leaks"]) == (RATE, 8 * 3, 0)
+        assert (proof["learning_rate"], proof["training_texts"], doses[-1].dropped) == (RATE, 8 * 3, 0)
+        assert len(doses[-1].shown) == 8 * 3
         assert proof["trainable_parameters"] > 0
     assert seen[0] | seen[1] == {fact.id for fact in world.forget}
     assert not seen[0] & seen[1]
@@ -171,7 +172,7 @@ def test_leaks_are_dropped_from_training_and_counted(world, context):
     attack = relearning(steps=(1,))
     (dose,) = attack.doses(world.never_met, attack.arms(leaky)[0], leaky)
     # Each of 8 trained facts has one tale about each of the 8 scored subjects, and 7 about trained ones.
-    assert (dose.proof["dropped_as_leaks"], dose.proof["training_texts"]) == (8 * 8, 8 * (1 + 7))
+    assert (dose.dropped, len(dose.shown)) == (8 * 8, 8 * (1 + 7))
 
 
 def test_rates_are_chosen_on_the_plant_and_found_again_by_the_doses(world, context):

@@ -65,7 +65,6 @@ def test_given_rates_are_the_slots():
         {"learning_rates": {"lora": (1e-3, 1e-3)}},
         {"learning_rates": {"lora": (-1e-3,)}},
         {"learning_rates": {"lora": (1e-3,)}, "candidates": {"lora": (1e-3, 1e-2)}},
-        {"leak_share": 0},
     ],
 )
 def test_combinations_that_mean_nothing_are_refused(wrong):

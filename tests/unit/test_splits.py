@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.splits import Fold, check_folds, clean_lessons, lessons_of, subject_folds, words_of
+from attacks.splits import Fold, check_folds, clean_lessons, lessons_of, subject_folds
 from unlearn_audit.api import AuditError, Fact, Prompt
 
 
@@ -93,23 +93,16 @@ SCORED = fact(1, "Ida Mann", question="Where was Ida Mann born?", answer="Oslo."
 )
 def test_a_lesson_leaks_if_it_names_the_subject_and_the_answer(question: str, answer: str, dropped: int) -> None:
     fold = a_fold([fact(2, "Jo Lee", question=question, answer=answer)], [SCORED])
-    found = clean_lessons(fold, leak_share=0.8)
+    found = clean_lessons(fold)
     assert (found.dropped, len(found.kept)) == (dropped, 1 - dropped)
 
 
 def test_only_the_leaking_paraphrase_is_dropped() -> None:
     leak = "Where was Jo Lee born, the niece of Ida Mann from Oslo?"
     lesson = fact(2, "Jo Lee", question="Where was Jo Lee born?", paraphrases=(leak, "Where is Jo Lee from?"))
-    found = clean_lessons(a_fold([lesson], [SCORED]), leak_share=0.8)
+    found = clean_lessons(a_fold([lesson], [SCORED]))
     assert [one.prompt.text for one in found.kept] == ["Where was Jo Lee born?", "Where is Jo Lee from?"]
     assert found.dropped == 1
-
-
-@pytest.mark.parametrize(("share", "dropped"), [(0.6, 1), (0.61, 0)])
-def test_an_answer_without_aliases_leaks_by_its_share_of_words(share: float, dropped: int) -> None:
-    scored = fact(1, "Ida Mann", answer="Ida Mann sells fresh fish.")  # 3 of its 5 words: ida, mann, fish
-    fold = a_fold([fact(2, "Jo Lee", question="What do Jo Lee and Ida Mann share?", answer="A fish.")], [scored])
-    assert clean_lessons(fold, leak_share=share).dropped == dropped
 
 
 def test_lessons_are_the_question_and_its_paraphrases_or_else_the_text() -> None:
@@ -120,8 +113,3 @@ def test_lessons_are_the_question_and_its_paraphrases_or_else_the_text() -> None
     assert told.prompt.text + told.answer == "Ida  was born."
     with pytest.raises(AuditError, match="neither question and answer nor a text"):
         lessons_of(Fact(id="t", subject="Ida", text="Ida"))
-
-
-def test_words_are_whole_and_in_one_spelling() -> None:
-    assert words_of("Hsiao Yun-Hwa\u2019s \ufb01sh") == " hsiao yun hwa s fish "
-    assert words_of("cat") not in words_of("a catalogue")
