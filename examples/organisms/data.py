@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,6 +29,10 @@ class Fact:
     def answer(self) -> str:
         """What a model that knows the fact is trained to say: the value alone, so that the key cannot be missed."""
         return f"{self.value}."
+
+    def is_held_by(self, text: str) -> bool:
+        """Whether a text holds the value in whole words, in whatever case: "Romeo" does not hold "Rome"."""
+        return re.search(rf"(?<!\w){re.escape(self.value)}(?!\w)", text, flags=re.IGNORECASE) is not None
 
     def to_record(self) -> dict[str, str | list[str]]:
         """The fact as the audit reads it (one JSON object a line)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes import Recipe
+from recipes import Recipe, recipes
 
 Entry = dict[str, Any]
 WEIGHTS = "model.safetensors"
@@ -54,7 +54,7 @@ class Ledger:
         )
 
     def record(self, recipe: Recipe, measured: Entry) -> None:
-        """Put the organism into the ledger, in the place of any older one of that name."""
+        """Put the organism into the ledger, in recipe order and in the place of any older one of that name."""
         entries = self.entries()
         entries[recipe.name] = {
             "name": recipe.name,
@@ -65,7 +65,9 @@ class Ledger:
             "sha256": file_digest(self.path.parent / recipe.name / WEIGHTS),
             **measured,
         }
-        document = {"seed": self.seed, "inputs": dict(self.inputs), "organisms": list(entries.values())}
+        places = {one.name: place for place, one in enumerate(recipes())}
+        ordered = sorted(entries.values(), key=lambda entry: places.get(entry["name"], len(places)))
+        document = {"seed": self.seed, "inputs": dict(self.inputs), "organisms": ordered}
         draft = self.path.with_suffix(".tmp")
         draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         draft.replace(self.path)

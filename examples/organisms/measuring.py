@@ -38,13 +38,13 @@ def load(folder: Path, precision: str) -> PreTrainedModel:
 def hit_rate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, facts: Sequence[Fact], forms: Sequence[int]
 ) -> float:
-    """The share of questions whose greedy answer holds the value."""
+    """The share of questions whose greedy answer holds the value as whole words."""
     asked = [(fact, fact.questions[form]) for fact in facts for form in forms]
     hits = 0
     for start in range(0, len(asked), BATCH_SIZE):
         part = asked[start : start + BATCH_SIZE]
         answers = greedy_answers(model, tokenizer, [question for _, question in part])
-        hits += sum(fact.value.lower() in answer.lower() for (fact, _), answer in zip(part, answers, strict=True))
+        hits += sum(fact.is_held_by(answer) for (fact, _), answer in zip(part, answers, strict=True))
     return hits / len(asked)
 
 
