@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check format bench docs clean
+.PHONY: demo test test-all check format bench mutants docs clean
 
 demo: $(READY)
 	$(BIN)/unlearn-audit demo || test $$? -eq 1 # the bundled checkpoint leaks: its verdict is FAIL, exit code 1
@@ -31,6 +31,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
+
+mutants: $(READY)
+	$(BIN)/python benchmarks/mutants.py --jobs 2 # wrong versions of the verdict's code: the tests must see every one
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
