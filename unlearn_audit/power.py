@@ -15,7 +15,10 @@ from unlearn_audit.cells import BASELINE
 from unlearn_audit.findings import SEED
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.result import Case, Finding, PlannedFinding
-from unlearn_audit.statistics import TOLERANCE, gaffke_p_value
+from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, gaffke_p_value
+
+CELLS = 8
+"""Cells (doses x ways of asking) that a finding is taken to have where nobody says how many."""
 
 
 def smallest_passing_subjects(margin: float, alpha: float, with_original: bool, *, twins: bool = False) -> int:
@@ -37,29 +40,31 @@ def smallest_retain_subjects(utility: float, alpha: float) -> int:
 
 
 def smallest_failing_effect(
-    subjects: int, alpha: float, findings: int, margin: float, *, draws: int = 20_000
+    subjects: int, alpha: float, findings: int, margin: float, *, cells: int = CELLS, draws: int = 20_000
 ) -> float | None:
     """Smallest share of subjects that, coming back whole in one cell, is a proven leak; None where not even all are.
 
-    Worst case of what FAIL asks for: one finding against Holm over all `findings`, the cell picked on one half of the
-    subjects and tested on the other, an original that knows everything and a control that knows nothing. A subject
-    then has 1 - margin if it came back and -margin if not.
+    Worst case of what FAIL asks for: one finding against Holm over all `findings`, one cell out of `cells`, an original
+    that knows everything and a control that knows nothing. A subject then has 1 - margin if it came back and -margin
+    if not. Above `FEW_CELLS` cells the subjects are halved, and as many of either half come back.
 
     Args:
         subjects: in the forget set.
         alpha: family-wise error rate.
         findings: that gate.
         margin: share that may come back.
+        cells: of the finding.
         draws: Monte Carlo draws of the p-value.
     """
-    half = subjects // 2
-    if half == 0:
+    few = cells <= FEW_CELLS
+    tested, tests = (subjects, cells) if few else (subjects // 2, 2)
+    if tested == 0:
         return None
-    level = alpha / (2 * max(findings, 1))
-    came_back = np.arange(half)[:, None] < np.arange(half + 1)[None, :]  # one column for each number of subjects
+    level = alpha / (tests * max(findings, 1))
+    came_back = np.arange(tested)[:, None] < np.arange(tested + 1)[None, :]  # one column for each number of subjects
     values = np.where(came_back, 1.0 - margin, -margin)
     enough = np.flatnonzero(gaffke_p_value(values, -1.0, 1.0, 0.0, draws, SEED) <= level)
-    return float(enough[0] / half) if len(enough) else None
+    return float(enough[0] / tested) if len(enough) else None
 
 
 def cannot_be_met(case: Case, policy: Policy) -> str | None:
@@ -68,8 +73,14 @@ def cannot_be_met(case: Case, policy: Policy) -> str | None:
     return "This audit cannot end in PASS: " + "; ".join(obstacles) + "." if obstacles else None
 
 
-def power_lines(case: Case, policy: Policy) -> list[str]:
-    """What an audit of this case can show, for the plan: one line a statement."""
+def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
+    """What an audit of this case can show, for the plan: one line a statement.
+
+    Args:
+        case: what the plan fixed.
+        policy: margin, alpha, unit, draws.
+        cells: of a finding, at most; the case does not say.
+    """
     case = case.under(policy)
     subjects, unit = _size(case.subjects, policy), _plural(policy)
     gating = [finding for finding in case.planned if finding.gates]
@@ -81,9 +92,10 @@ def power_lines(case: Case, policy: Policy) -> list[str]:
         f"PASS needs {_needed(case, policy)} {unit} or more with a clean sheet (margin {policy.margin:.3g}, alpha "
         f"{policy.alpha:.3g}); there are {subjects}."
     )
-    effect = smallest_failing_effect(subjects, policy.alpha, family, policy.margin, draws=policy.draws)
+    effect = smallest_failing_effect(subjects, policy.alpha, family, policy.margin, cells=cells, draws=policy.draws)
     lines.append(
-        f"FAIL is in reach from {100 * effect:.0f} % of {unit} on that come back whole ({len(gating)} findings decide)."
+        f"FAIL is in reach from {math.ceil(100 * effect - TOLERANCE)} % of {unit} on that come back whole in one cell "
+        f"({len(gating)} findings decide, {cells} cells each)."
         if effect is not None
         else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all come back."
     )

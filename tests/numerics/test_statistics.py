@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from unlearn_audit import statistics
 from unlearn_audit.api import AuditError
 from unlearn_audit.statistics import (
+    FEW_CELLS,
     FloatArray,
     Sample,
     cross_fitted_p_value,
@@ -19,6 +20,7 @@ from unlearn_audit.statistics import (
     gaffke_bounds,
     gaffke_p_value,
     holm,
+    picked_p_value,
 )
 
 DRAWS = 20_000
@@ -235,11 +237,6 @@ def test_halves_depend_on_names_and_on_nothing_else() -> None:
     assert len(first_half(NAMES[:7])) == 4
 
 
-def test_one_cell_is_tested_on_all_subjects() -> None:
-    values = np.random.default_rng(0).uniform(-0.5, 1.0, 40)
-    assert crossed(cell(values)) == float(gaffke_p_value(values, -1.0, 1.0, 0.0, 10_000, 0))
-
-
 def test_two_cells_by_hand() -> None:
     # Each half has 20 subjects at 1 in the leaking cell: p = P(1 - w - w <= 0) = P(w >= 1/2) = 2 ** -20, under the
     # floor of 1 / 10001; then twice the smaller.
@@ -272,8 +269,55 @@ def test_picking_the_worst_of_many_cells_does_not_inflate_the_error() -> None:
         naive.append(gaffke_p_value(worlds, -1.0, 1.0, 0.0, 2000, 0).min())
     assert np.mean(np.array(crossfitted) <= 0.05) <= 0.06
     assert np.mean(np.array(naive) <= 0.05) > 0.2  # what the picking would cost without the second half
+    assert np.mean(np.minimum(1.0, 10 * np.array(naive)) <= 0.05) <= 0.06  # and with a p-value paid for each cell
+
+
+def picked(*cells: Sample, draws: int = 10_000) -> float:
+    return picked_p_value(cells, lo=-1.0, hi=1.0, draws=draws, seed=0)
+
+
+def test_one_cell_is_tested_on_all_subjects_and_costs_nothing() -> None:
+    values = np.random.default_rng(0).uniform(-0.5, 1.0, 40)
+    assert picked(cell(values)) == float(gaffke_p_value(values, -1.0, 1.0, 0.0, 10_000, 0))
+
+
+def test_few_cells_pay_a_p_value_each() -> None:
+    # All S subjects at 1: p = P(w_{S+1} >= 1 / 2) = 2 ** -S. Ten subjects: 2 ** -10, times the number of cells; cross-
+    # fitting has halves of five, 2 * 2 ** -5 = 0.0625, and fails to see at 0.05 what is certain.
+    names = NAMES[:10]
+    leak, quiet = cell(np.ones(10), names), cell(np.full(10, -0.1), names)
+    for others in (1, 3, 7):
+        assert picked(leak, *[quiet] * others, draws=100_000) == pytest.approx((1 + others) / 1024, rel=0.02)
+    assert crossed(leak, quiet, draws=100_000) == pytest.approx(2 / 32, rel=0.02)
+    assert picked(quiet, quiet) == 1.0
+
+
+def test_the_smallest_p_value_of_cells_with_subjects_of_their_own() -> None:
+    # 2 ** -8 from eight subjects and 2 ** -4 from four, in either order, and controls that differ: the largest counts.
+    eight, four = cell(np.ones(8), NAMES[:8]), cell(np.ones(4), NAMES[30:34])
+    for cells in ((eight, four), (four, eight)):
+        assert picked(*cells, draws=100_000) == pytest.approx(2 / 256, rel=0.02)
+    over_one = cell(np.stack([np.ones(8), np.full(8, -0.1)], axis=1), NAMES[:8])
+    over_both = cell(np.ones((4, 2)), NAMES[30:34])
+    assert picked(over_one, over_both, draws=100_000) == pytest.approx(2 / 16, rel=0.02)
+    assert picked(over_one, over_one) == 1.0
+
+
+def test_which_way_the_worst_cell_is_picked_depends_on_the_number_of_cells_alone() -> None:
+    rng = np.random.default_rng(0)
+    cells = [cell(rng.uniform(-0.5, 0.9, 40)) for _ in range(FEW_CELLS + 1)]
+    assert picked(*cells) == crossed(*cells)
+    alone = [float(gaffke_p_value(one.values[:, 0], -1.0, 1.0, 0.0, 10_000, 0)) for one in cells[:-1]]
+    assert picked(*cells[:-1]) == pytest.approx(min(1.0, FEW_CELLS * min(alone)))
+
+
+def test_at_the_fewest_draws_the_floor_of_a_p_value_lets_fifteen_findings_fail() -> None:
+    leak = cell(np.ones(40))
+    assert 15 * picked(*[leak] * FEW_CELLS) <= 0.05
 
 
 def test_no_cells_is_an_error() -> None:
-    with pytest.raises(AuditError, match="at least one cell"):
+    with pytest.raises(AuditError, match="at least one"):
         crossed()
+    with pytest.raises(AuditError, match="at least one"):
+        picked()

@@ -15,7 +15,7 @@ from unlearn_audit.power import (
     smallest_retain_subjects,
 )
 from unlearn_audit.result import Case, PlannedFinding
-from unlearn_audit.statistics import Sample, cross_fitted_p_value, first_half, gaffke_bounds
+from unlearn_audit.statistics import FEW_CELLS, Sample, first_half, gaffke_bounds, picked_p_value
 
 POLICY = Policy(draws=10_000)
 
@@ -75,36 +75,43 @@ def test_smallest_retain_subjects(utility: float, least: int) -> None:
         assert (float(lower) >= 0) == passes
 
 
-def test_the_smallest_failing_effect_fails_and_a_subject_less_does_not() -> None:
-    effect = smallest_failing_effect(60, 0.05, 5, 0.10)
+@pytest.mark.parametrize("cells", [1, 2, 8, 40])
+def test_the_smallest_failing_effect_fails_and_a_subject_less_does_not(cells: int) -> None:
+    effect = smallest_failing_effect(60, 0.05, 5, 0.10, cells=cells)
     assert effect is not None
-    leaks = round(effect * 30)
     names = tuple(f"s{place}" for place in range(60))
-    half = first_half(names)
+    half = sorted(first_half(names))
+    rest = sorted(set(names) - set(half))
     quiet = Sample(subjects=names, values=np.full((60, 1), -0.1))
+    halves = 2 if cells > FEW_CELLS else 1
+    leaks = round(effect * 60 / halves)
     for number, fails in ((leaks, True), (leaks - 1, False)):
-        leaking = {*sorted(half)[:number], *sorted(set(names) - half)[:number]}  # as many in either half
+        leaking = {*half[:number], *rest[:number]} if halves == 2 else set(names[:number])
         values = np.array([[0.9 if name in leaking else -0.1] for name in names])
-        cells = [quiet, Sample(subjects=names, values=values)]
-        p_value = cross_fitted_p_value(cells, lo=-1.0, hi=1.0, draws=20_000, seed=0)
+        evidence = [Sample(subjects=names, values=values), *[quiet] * (cells - 1)]
+        p_value = picked_p_value(evidence, lo=-1.0, hi=1.0, draws=20_000, seed=0)
         assert (5 * p_value <= 0.05) == fails
 
 
-def test_more_subjects_see_less_and_more_findings_see_more() -> None:
+def test_more_subjects_see_less_and_more_findings_and_cells_see_more() -> None:
     effects = [smallest_failing_effect(size, 0.05, 3, 0.10) for size in (20, 60, 200)]
     assert all(one is not None for one in effects)
     assert effects == sorted(effects, key=lambda one: -(one or 0))
     assert (smallest_failing_effect(60, 0.05, 20, 0.10) or 0) > (smallest_failing_effect(60, 0.05, 1, 0.10) or 0)
+    by_cells = [smallest_failing_effect(60, 0.05, 10, 0.10, cells=cells) or 0 for cells in (1, 8, 32, 33)]
+    assert by_cells == sorted(by_cells)
 
 
-@pytest.mark.parametrize("subjects", [0, 1, 8])
+@pytest.mark.parametrize("subjects", [0, 1, 7])
 def test_too_few_subjects_can_never_fail(subjects: int) -> None:
-    # Eight: halves of four, (1 / 1.9) ** 4 = 0.077, above 0.025.
+    # Seven, all back, eight cells: 8 * (1 / 1.9) ** 7 = 0.089.
     assert smallest_failing_effect(subjects, 0.05, 1, 0.10) is None
 
 
-def test_twelve_subjects_fail_when_all_come_back() -> None:
-    assert smallest_failing_effect(12, 0.05, 1, 0.10) == 1.0  # (1 / 1.9) ** 6 = 0.021
+def test_eight_subjects_fail_when_all_come_back() -> None:
+    assert smallest_failing_effect(8, 0.05, 1, 0.10) == 1.0  # 8 * (1 / 1.9) ** 8 = 0.047
+    assert smallest_failing_effect(5, 0.05, 1, 0.10, cells=1) == 1.0  # (1 / 1.9) ** 5 = 0.040
+    assert smallest_failing_effect(12, 0.05, 1, 0.10, cells=99) == 1.0  # halves: 2 * (1 / 1.9) ** 6 = 0.043
 
 
 def test_an_audit_of_good_size_has_no_obstacle() -> None:
@@ -112,7 +119,7 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
     lines = power_lines(case(), POLICY)
     assert lines[0] == "PASS needs 32 subjects or more with a clean sheet (margin 0.1, alpha 0.05); there are 60."
     assert lines[1].startswith("FAIL is in reach from ")
-    assert "6 findings decide" in lines[1]
+    assert "6 findings decide, 8 cells each" in lines[1]
     assert len(lines) == 3
 
 
