@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from test_verdict import LEAK, PLANNED, RECALL, Audit, finding, planned, subjects, weak
 
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import Outcome, Status
+from unlearn_audit.statistics import gaffke_p_value
 
 ALONE = (planned("quantization"),)
 
@@ -87,6 +89,11 @@ def test_every_subject_weighs_the_same_however_many_facts_it_has() -> None:
     assert (one.worst.subjects, one.worst.facts) == (60, 90)
     assert one.worst.unlearned == pytest.approx(0.1)
     assert one.worst.excess.estimate == pytest.approx(0.1 - 0.1)
+
+
+def test_values_that_can_be_no_lower_than_the_limit_are_no_evidence_against_it() -> None:
+    # Twenty values at 0, which is both the limit and the least there can be: whatever the weights, their mean is 0.
+    assert gaffke_p_value(np.zeros(20), 0.0, 1.0, 0.0, 10_000, 0) == 1.0
 
 
 def test_the_made_up_audit_holds_what_these_tests_say_of_it() -> None:
