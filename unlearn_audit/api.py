@@ -246,7 +246,13 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """A reading with its place in the audit: role, attack, dose, probe, seed."""
+    """A reading with its place in the audit: role, attack, dose, probe, seed.
+
+    Attributes:
+        placebo_score: the same measure of the fact's placebo, an invented subject asked after in the same words; taken
+            where no retrained model is given.
+        sham: the attack optimised toward a twin answer, and the score is that answer's (design 6.6).
+    """
 
     role: Role
     model: str
@@ -261,6 +267,8 @@ class Observation:
     score: float | None
     twin_score: float | None
     missing: str | None
+    placebo_score: float | None = None
+    sham: bool = False
 
 
 class Parameters(BaseModel):

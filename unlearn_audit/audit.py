@@ -10,7 +10,7 @@ from pathlib import Path
 import unlearn_audit
 from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
 from unlearn_audit.judging import RESULT
-from unlearn_audit.plan import Plan
+from unlearn_audit.planned import Plan
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.result import Result
 from unlearn_audit.runner import Progress, cell_records, run

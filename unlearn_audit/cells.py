@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from unlearn_audit.api import AuditError, Role
 from unlearn_audit.policy import Unit
 from unlearn_audit.result import Case, PlannedFinding
+from unlearn_audit.score_tables import BESIDE, ITEM, Codes, Scores, ScoreTable
 from unlearn_audit.statistics import FloatArray
-
-Codes: TypeAlias = NDArray[np.intp]
 
 BASELINE = "none"
 """The attack that does nothing."""
@@ -29,16 +26,22 @@ BASELINE = "none"
 UNLEARNED = "unlearned"
 ORIGINAL = "original"
 CHANCE = "chance"
-TWINS = " twins"  # suffix: what the same outputs score for the twins of a fact
+SHAM = " sham"  # suffix: what an attack toward a twin answer makes the model score for that answer
 
 _CONTROL = "control "  # prefix: a user may call a control "original"
-_ITEM = ["dose", "variant", "fact_id", "seed"]
-_COLUMNS = ["role", "model", "attack", "dose", "dose_value", "probe", "measure", *_ITEM[1:], "score", "twin_score"]
+_PLANT = "plant "
+_SCORES = ["score", *BESIDE.values()]
+_COLUMNS = ["role", "model", "attack", "dose", "dose_value", "probe", "measure", *ITEM[1:], *_SCORES, "sham"]
 
 
 def control_key(name: str) -> str:
     """The key under which a retrained model's scores stand in a cell."""
     return _CONTROL + name
+
+
+def plant_key(name: str) -> str:
+    """The key of a plant's rows, out of `checked`."""
+    return _PLANT + name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,8 @@ class Cell:
     """One dose x one way of asking, every model paired by subject.
 
     Attributes:
-        spans: by model key (`UNLEARNED`, `ORIGINAL`, `control_key(...)`), with `TWINS` added, or `CHANCE`.
+        spans: by model key (`UNLEARNED`, `ORIGINAL`, `control_key(...)`), with `TWINS`, `PLACEBO` or `SHAM` added,
+            or `CHANCE`.
         facts: scored in some model; `unresolved` of them not in all; `missing` further ones in none.
     """
 
@@ -86,13 +90,14 @@ class Evidence:
 
     Attributes:
         lacking: a line for each dose that some models have and another lacks entirely.
-        twin_share: share of the checkpoint's and the original's scores that carry a twin score.
+        shares: share of the checkpoint's and the original's scores that carry a twin score (`TWINS`), a placebo's
+            (`PLACEBO`).
         fact_ids: all facts that were scored in some model.
     """
 
     cells: tuple[Cell, ...]
     lacking: tuple[str, ...]
-    twin_share: float
+    shares: Mapping[str, float]
     fact_ids: frozenset[str]
 
 
@@ -109,20 +114,23 @@ def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
         raise AuditError(f"observations lack the columns {', '.join(lacking)}; expected those of api.Observation")
     frame = observations[_COLUMNS].copy()
     frame["role"] = frame["role"].astype(str)
-    for column in ("score", "twin_score", "dose_value"):
+    for column in (*_SCORES, "dose_value"):
         frame[column] = pd.to_numeric(frame[column]).astype(float)
-    for column in ("score", "twin_score"):
+    for column in _SCORES:
         outside = frame[column].notna() & ~frame[column].between(0.0, 1.0)
         if outside.any():
             row = frame[outside].iloc[0]
             raise AuditError(f"{column} of {row['fact_id']} under {row['attack']} is {row[column]}, not in [0, 1]")
     roles = {str(Role.UNLEARNED), str(Role.RETRAINED)} | ({str(Role.ORIGINAL)} if case.has_original else set())
+    roles |= {str(Role.PLANT)} if case.plants else set()
     frame = frame[frame["role"].isin(roles)].reset_index(drop=True)
     retrained = frame["role"] == str(Role.RETRAINED)
     strangers = sorted(set(frame.loc[retrained, "model"].astype(str)) - set(case.controls))
     if strangers:
         raise AuditError(f"the evidence holds retrained models {strangers}, but the plan named {list(case.controls)}")
-    frame["key"] = frame["role"].where(~retrained, _CONTROL + frame["model"].astype(str))
+    key = frame["role"].where(~retrained, _CONTROL + frame["model"].astype(str))
+    key = key.where(frame["role"] != str(Role.PLANT), _PLANT + frame["model"].astype(str))
+    frame["key"] = key.where(~frame["sham"].astype(bool), key + SHAM)
     names = ["key", "attack", "dose", "probe", "measure", "variant", "fact_id"]
     return frame.astype(dict.fromkeys(names, "category"))
 
@@ -145,7 +153,13 @@ def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: 
         raise AuditError(f"{planned.id} scores fact {stranger!r}, which is not in the case's forget set")
     rows = rows[known]
     keys = [UNLEARNED, *([ORIGINAL] if case.has_original else []), *map(control_key, case.controls)]
-    table = _Table.of(rows, keys, planned.id)
+    if planned.sham:
+        # A fact without a twin answer has no sham to subtract, and is out for every model.
+        shams = [key + SHAM for key in keys]
+        rows = rows[rows["fact_id"].isin(rows.loc[rows["key"].isin(shams), "fact_id"].unique())]
+        keys += shams
+    rows = rows[rows["key"].isin(keys)]
+    table = ScoreTable.of(rows, keys, planned.id)
     if planned.any_of:
         table = table.at_maximum()
     cells = _cells(table, case, unit)
@@ -153,7 +167,9 @@ def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: 
     return Evidence(
         cells=cells,
         lacking=_lacking(rows, keys),
-        twin_share=float(judged["twin_score"].notna().mean()) if len(judged) else 0.0,
+        shares={
+            suffix: float(judged[column].notna().mean()) if len(judged) else 0.0 for suffix, column in BESIDE.items()
+        },
         fact_ids=frozenset(rows.loc[rows["score"].notna(), "fact_id"]),
     )
 
@@ -172,93 +188,7 @@ def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """Scores as matrices: one row an item (dose, variant, fact, seed), one column a model.
-
-    Attributes:
-        items: columns dose, dose_value, variant, fact_id, seed.
-        alive: shape (items,), whether any model has a score there.
-        scored: the score, NaN where missing; `low` and `high` what it can have been.
-        twin_low: what the twins' score can have been, at least; `twin_high` at most.
-    """
-
-    keys: tuple[str, ...]
-    items: pd.DataFrame
-    alive: NDArray[np.bool_]
-    scored: FloatArray
-    low: FloatArray
-    high: FloatArray
-    twin_scored: FloatArray
-    twin_low: FloatArray
-    twin_high: FloatArray
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame, keys: list[str], finding: str) -> _Table:
-        if rows.duplicated([*_ITEM, "key"]).any():
-            row = rows[rows.duplicated([*_ITEM, "key"])].iloc[0]
-            raise AuditError(
-                f"{finding} has two scores of {row['key']} for fact {row['fact_id']!r} at dose {row['dose']!r}, "
-                f"{row['variant']!r}: expected one each. Do two parts of the attack share a dose label?"
-            )
-        groups = rows.groupby(_ITEM, sort=True, observed=True)
-        item = groups.ngroup().to_numpy()
-        columns = np.array(
-            [keys.index(key) if key in keys else -1 for key in rows["key"].cat.categories], dtype=np.intp
-        )
-        model = columns[rows["key"].cat.codes.to_numpy()]
-        scored = np.full((groups.ngroups, len(keys)), np.nan)
-        twins = scored.copy()
-        scored[item, model] = rows["score"].to_numpy()
-        twins[item, model] = rows["twin_score"].to_numpy()
-        return cls(
-            keys=tuple(keys),
-            items=groups["dose_value"].first().reset_index(),
-            alive=np.isfinite(scored).any(axis=1),
-            scored=scored,
-            low=np.nan_to_num(scored, nan=0.0),
-            high=np.nan_to_num(scored, nan=1.0),
-            twin_scored=twins,
-            twin_low=np.nan_to_num(twins, nan=0.0),
-            twin_high=np.nan_to_num(twins, nan=1.0),
-        )
-
-    def at_maximum(self) -> _Table:
-        """Each fact at its maximum over the ways of asking, within a dose and a seed (design 6.4).
-
-        A way of asking that no model has a score for is out of the budget of every model. The twins' maximum cannot be
-        had from their means: it lies between the largest of them and their sum, and both ends are kept.
-        """
-        alive = self.alive
-        groups = self.items.groupby(["dose", "fact_id", "seed"], sort=True, observed=True)
-        code: Codes = groups.ngroup().to_numpy().astype(np.intp)
-        ways = self.items["variant"].to_numpy()[alive]
-        items = groups["dose_value"].first().reset_index().assign(variant=f"any of {len(set(ways))}")
-        shape = (groups.ngroups, len(self.keys))
-
-        def largest(values: FloatArray, start: float) -> FloatArray:
-            out = np.full(shape, start)
-            np.fmax.at(out, code[alive], values[alive])
-            return out
-
-        total = np.zeros(shape)
-        np.add.at(total, code[alive], self.twin_high[alive])
-        low, high = largest(self.low, 0.0), largest(self.high, 0.0)
-        return _Table(
-            keys=self.keys,
-            items=items,
-            # A fact is settled for a model when every way of asking is, or when one of them shows it fully.
-            alive=np.isin(np.arange(groups.ngroups), code[alive]),
-            scored=np.where(low == high, high, np.nan),
-            low=low,
-            high=high,
-            twin_scored=largest(self.twin_scored, np.nan),
-            twin_low=largest(self.twin_low, 0.0),
-            twin_high=np.minimum(total, 1.0),
-        )
-
-
-def _cells(table: _Table, case: Case, unit: Unit) -> tuple[Cell, ...]:
+def _cells(table: ScoreTable, case: Case, unit: Unit) -> tuple[Cell, ...]:
     facts: Codes = table.items["fact_id"].cat.codes.to_numpy().astype(np.intp)
     names = [str(name) for name in table.items["fact_id"].cat.categories]
     # The frame holds other findings' facts among its categories; none of those is met below.
@@ -270,7 +200,7 @@ def _cells(table: _Table, case: Case, unit: Unit) -> tuple[Cell, ...]:
         kept = places[table.alive[places]]
         if not len(kept):
             continue
-        gaps = np.isnan(table.scored[kept]).any(axis=1)
+        gaps = np.isnan(table.own.scored[kept]).any(axis=1)
         codes, owners = pd.factorize(subjects[facts[kept]], sort=True)
         value = part["dose_value"].dropna()
         cells.append(
@@ -288,22 +218,25 @@ def _cells(table: _Table, case: Case, unit: Unit) -> tuple[Cell, ...]:
     return tuple(sorted(cells, key=lambda c: (math.inf if c.dose_value is None else c.dose_value, c.dose, c.variant)))
 
 
-def _spans(table: _Table, kept: Codes, codes: Codes, chance: FloatArray) -> dict[str, Span]:
-    spans = {CHANCE: _span(codes, chance, np.nan_to_num(chance, nan=0.0), np.nan_to_num(chance, nan=1.0))}
-    for place, key in enumerate(table.keys):
-        spans[key] = _span(codes, table.scored[kept, place], table.low[kept, place], table.high[kept, place])
-        spans[key + TWINS] = _span(
-            codes, table.twin_scored[kept, place], table.twin_low[kept, place], table.twin_high[kept, place]
-        )
+def _spans(table: ScoreTable, kept: Codes, codes: Codes, chance: FloatArray) -> dict[str, Span]:
+    spans = {CHANCE: _span(codes, Scores.of(chance[:, None]), 0)}
+    for suffix, scores in {"": table.own, **table.beside}.items():
+        there = Scores(scored=scores.scored[kept], low=scores.low[kept], high=scores.high[kept])
+        spans |= {key + suffix: _span(codes, there, place) for place, key in enumerate(table.keys)}
     return spans
 
 
-def _span(codes: Codes, scored: FloatArray, low: FloatArray, high: FloatArray) -> Span:
-    """Item values -> subject means."""
+def _span(codes: Codes, scores: Scores, place: int) -> Span:
+    """Items of one model -> subject means."""
+    scored = scores.scored[:, place]
     counts = np.bincount(codes)
     there = np.isfinite(scored)
     shown = None
     if there.any():
         totals, held = np.bincount(codes[there], scored[there]), np.bincount(codes[there])
         shown = float(np.mean(totals[held > 0] / held[held > 0]))
-    return Span(low=np.bincount(codes, low) / counts, high=np.bincount(codes, high) / counts, shown=shown)
+    return Span(
+        low=np.bincount(codes, scores.low[:, place]) / counts,
+        high=np.bincount(codes, scores.high[:, place]) / counts,
+        shown=shown,
+    )

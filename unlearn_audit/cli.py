@@ -16,7 +16,7 @@ from unlearn_audit.spec_options import takes_spec
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from unlearn_audit.plan import Plan
+    from unlearn_audit.planned import Plan
     from unlearn_audit.result import Result
 
 app = typer.Typer(

@@ -32,6 +32,7 @@ COLUMNS = {
     "fact_id": "str",
     "score": "float64",
     "twin_score": "float64",
+    "placebo_score": "float64",
     "missing": "object",
 }
 SCORE_DIGITS = 6
@@ -135,10 +136,11 @@ class EvidenceStore:
             if cell.status != "done":
                 continue
             frame = self.observations(cell.key)
-            frames.append(frame.assign(role=cell.role, model=cell.model, attack=cell.attack, seed=cell.seed))
+            placed = frame.assign(role=cell.role, model=cell.model, attack=cell.attack, seed=cell.seed, sham=cell.sham)
+            frames.append(placed)
         if not frames:
             empty = observation_frame([])
-            return empty.assign(role="", model="", attack="", seed=0)
+            return empty.assign(role="", model="", attack="", seed=0, sham=False)
         return pd.concat(frames, ignore_index=True)
 
     @contextlib.contextmanager

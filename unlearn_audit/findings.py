@@ -1,88 +1,24 @@
-"""Cells of one finding -> its numbers: the excess over each control with bounds, the p-value of FAIL, the power.
-
-Everything that is compared is linear in the models' scores, so that a score which is missing enters at whichever end
-of [0, 1] speaks against the verdict at hand: for the upper bound the checkpoint knew it and the control did not, for
-the lower bound and the p-value the other way round.
-"""
+"""Cells of one finding -> its numbers: the excess over each control with bounds, the p-value of FAIL, the power."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from unlearn_audit.api import ScoreKind
-from unlearn_audit.cells import CHANCE, ORIGINAL, TWINS, UNLEARNED, Cell, Evidence, control_key, evidence_for
+from unlearn_audit.cells import ORIGINAL, SHAM, UNLEARNED, Cell, Evidence, evidence_for
+from unlearn_audit.contrasts import SEED, Comparison, Contrast, both_bounds, comparison_for
+from unlearn_audit.plants import Places, power_of
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import Case, CellEstimate, Control, FaultyCell, Interval, PlannedFinding, PowerEstimate
-from unlearn_audit.statistics import FloatArray, Sample, cross_fitted_p_value, gaffke_bounds
+from unlearn_audit.statistics import TOLERANCE, Sample, picked_p_value
 
-SEED = 0
-"""Of every Monte Carlo draw: the same evidence always gives the same verdict."""
+SHAM_LIMIT = 0.5
+"""Largest success toward a twin answer: an attack that brings forth anything tells nothing (design 6.6)."""
 
-TWINS_NEEDED = 0.95
-"""Share of the checkpoint's and the original's scores that must carry a twin score for twins to be the control."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """A linear form in the models' mean scores, all of them in [0, 1].
-
-    Attributes:
-        control: the control's name, for display.
-        weights: by key of a cell's spans.
-        offset: added to the sum.
-    """
-
-    control: str
-    weights: Mapping[str, float]
-    offset: float = 0.0
-
-    @property
-    def lo(self) -> float:
-        """The least value that there can be: every score at its unfavourable end."""
-        return self.offset + sum(min(weight, 0.0) for weight in self.weights.values())
-
-    @property
-    def hi(self) -> float:
-        """The largest."""
-        return self.offset + sum(max(weight, 0.0) for weight in self.weights.values())
-
-    def least(self, cell: Cell) -> FloatArray:
-        """By subject, with every missing score at the end that makes the value small."""
-        return self._sum(
-            {key: cell.spans[key].low if w > 0 else cell.spans[key].high for key, w in self.weights.items()}
-        )
-
-    def most(self, cell: Cell) -> FloatArray:
-        """By subject, with every missing score at the end that makes the value large."""
-        return self._sum(
-            {key: cell.spans[key].high if w > 0 else cell.spans[key].low for key, w in self.weights.items()}
-        )
-
-    def estimate(self, cell: Cell) -> float:
-        """Mean over subjects; halfway between both ends where scores are missing."""
-        return float((self.least(cell).mean() + self.most(cell).mean()) / 2)
-
-    def _sum(self, values: Mapping[str, FloatArray]) -> FloatArray:
-        total: FloatArray = np.sum([self.weights[key] * value for key, value in values.items()], axis=0) + self.offset
-        return total
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What a finding is compared with, once for each control.
-
-    Attributes:
-        excess: L = (U - C) - margin (O - C), or U - C - margin without an original; at most 0 is what a pass needs.
-        shown: O - C, which power asks for; empty without an original.
-    """
-
-    control: Control
-    excess: tuple[Contrast, ...]
-    shown: tuple[Contrast, ...]
+_SHARE_DIGITS = 12  # where 0 is meant, 0 is said
+_HALVINGS = 10  # of the margin, in search of the smallest at which a finding still passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +31,7 @@ class Weighed:
         bound: largest upper bound over cells and controls.
         worst: the cell that leaves `bound`; `leakiest` the one with the largest lower bound.
         recovered: (U - C) / (O - C) by cell, None where the original shows too little.
+        sham_success: largest mean score toward a twin answer over cells and models; 0 where there is no sham.
     """
 
     planned: PlannedFinding
@@ -110,7 +47,8 @@ class Weighed:
     power: PowerEstimate | None = None
     worst: int | None = None
     leakiest: int | None = None
-    unresolved: int = field(default=0)
+    unresolved: int = 0
+    sham_success: float = 0.0
 
 
 def crash(fault: FaultyCell) -> str:
@@ -118,73 +56,48 @@ def crash(fault: FaultyCell) -> str:
     return f"{fault.attack} ({fault.arm}) gave no evidence for {fault.model}: {fault.message}"
 
 
-def weigh(planned: PlannedFinding, rows: pd.DataFrame, case: Case, policy: Policy) -> Weighed:
+def weigh(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> Weighed:
     """All numbers of one finding.
 
     Args:
         planned: the finding.
-        rows: its observations, out of `cells.checked`.
+        places: its observations, out of `cells.checked`.
         case: what the plan fixed.
         policy: margin, alpha, power, draws.
     """
-    errors = tuple(crash(fault) for fault in case.faults if fault.attack == planned.attack)
-    if rows.empty:
+    errors = tuple(crash(fault) for fault in case.model_faults if fault.attack == planned.attack)
+    if places.rows.empty:
         return Weighed(planned=planned, errors=errors or ("it was planned, and the evidence holds nothing of it",))
-    evidence = evidence_for(planned, rows, case, policy.unit)
-    errors = errors or evidence.lacking
-    comparison = _comparison(planned, evidence, case, policy)
+    evidence = evidence_for(planned, places.rows, case, policy.unit)
+    comparison = comparison_for(planned, evidence, case, policy)
     measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]
+    weighed = Weighed(
+        planned=planned,
+        errors=errors or evidence.lacking,
+        gaps=_gaps(evidence, comparison),
+        facts=len(evidence.fact_ids),
+    )
+    if comparison is None or not measured:
+        return weighed
+    power = power_of(planned, measured, comparison, places, case, policy)
+    return replace(_numbers(weighed, measured, comparison, evidence, policy), power=power)
+
+
+def _gaps(evidence: Evidence, comparison: Comparison | None) -> tuple[str, ...]:
     blind = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is None]
     gaps = [f"the checkpoint has no score at all at {cell.place}, where others have" for cell in blind]
     if not evidence.cells:
         gaps.append("no fact was scored in any model")
     if comparison is None:
-        gaps.append("there is no control: give a retrained model, or facts with a relation that have enough twins")
-    if comparison is None or not measured:
-        return Weighed(planned=planned, errors=errors, gaps=tuple(gaps), facts=len(evidence.fact_ids))
-    return _numbers(planned, comparison, measured, evidence, policy, errors=errors, gaps=tuple(gaps))
-
-
-def _comparison(planned: PlannedFinding, evidence: Evidence, case: Case, policy: Policy) -> Comparison | None:
-    """The best control that there is (design 6.1): retrained models, else twins, else chance for hits."""
-    if case.controls:
-        pairs = [(name, control_key(name), control_key(name)) for name in case.controls]
-        return _against(Control.RETRAINED, pairs, case, policy)
-    if evidence.twin_share >= TWINS_NEEDED:
-        return _against(Control.TWINS, [("twins", UNLEARNED + TWINS, ORIGINAL + TWINS)], case, policy)
-    if planned.kind is ScoreKind.HIT and not evidence.fact_ids.isdisjoint(case.chance):
-        return _against(Control.CHANCE, [("chance", CHANCE, CHANCE)], case, policy)
-    return None
-
-
-def _against(control: Control, pairs: Sequence[tuple[str, str, str]], case: Case, policy: Policy) -> Comparison:
-    """Contrasts against controls given as (name, key of what U is compared with, key of what O is compared with).
-
-    Twins are scored on each model's own outputs, so that U and O have twins of their own; else the two keys are one,
-    its weights add up to -(1 - margin), and L lies in [-1, 1].
-    """
-    margin = policy.margin
-    if not case.has_original:
-        points = [Contrast(control=n, weights={UNLEARNED: 1.0, of_u: -1.0}, offset=-margin) for n, of_u, _ in pairs]
-        return Comparison(control=control, excess=tuple(points), shown=())
-    excess, shown = [], []
-    for name, of_unlearned, of_original in pairs:
-        weights = {UNLEARNED: 1.0, of_unlearned: -1.0, ORIGINAL: -margin}
-        weights[of_original] = weights.get(of_original, 0.0) + margin
-        excess.append(Contrast(control=name, weights=weights))
-        shown.append(Contrast(control=name, weights={ORIGINAL: 1.0, of_original: -1.0}))
-    return Comparison(control=control, excess=tuple(excess), shown=tuple(shown))
+        gaps.append(
+            "there is no control: give a retrained model, facts with a relation that have enough twins, or "
+            "questions that name their subject"
+        )
+    return tuple(gaps)
 
 
 def _numbers(
-    planned: PlannedFinding,
-    comparison: Comparison,
-    measured: Sequence[Cell],
-    evidence: Evidence,
-    policy: Policy,
-    *,
-    errors: tuple[str, ...],
-    gaps: tuple[str, ...],
+    weighed: Weighed, measured: Sequence[Cell], comparison: Comparison, evidence: Evidence, policy: Policy
 ) -> Weighed:
     cells = [_estimated(cell, comparison, intervals) for cell, intervals in _bounds(measured, comparison, policy)]
     excess = comparison.excess
@@ -194,23 +107,43 @@ def _numbers(
     ]
     uppers, lowers = [cell.excess.upper for cell in cells], [cell.excess.lower for cell in cells]
     blind = len(measured) < len(evidence.cells)
-    return Weighed(
-        planned=planned,
+    return replace(
+        weighed,
         control=comparison.control,
-        errors=errors,
-        gaps=gaps,
         subjects=len({subject for cell in evidence.cells for subject in cell.subjects}),
-        facts=len(evidence.fact_ids),
         cells=tuple(cells),
         recovered=tuple(_recovered(cell, comparison, policy) for cell in measured),
         # A cell in which the checkpoint was never scored bounds nothing.
         bound=max(one.hi for one in excess) if blind else max(uppers),
-        p_value=cross_fitted_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=policy.draws, seed=SEED),
-        power=_power(measured, comparison, policy),
+        p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=policy.draws, seed=SEED),
         worst=int(np.argmax(uppers)),
         leakiest=int(np.argmax(lowers)),
         unresolved=max(cell.unresolved for cell in evidence.cells),
+        sham_success=_sham_success(measured),
     )
+
+
+def _sham_success(cells: Sequence[Cell]) -> float:
+    shown = [span.shown for cell in cells for key, span in cell.spans.items() if key.endswith(SHAM)]
+    return max((mean for mean in shown if mean is not None), default=0.0)
+
+
+def smallest_margin(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> float:
+    """The smallest margin at which a finding that passed would still pass, to a thousandth of the policy's, rounded up.
+
+    A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
+    cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
+    """
+    evidence = evidence_for(planned, places.rows, case, policy.unit)
+    passes, fails = policy.margin, 0.0
+    for _ in range(_HALVINGS):
+        margin = (passes + fails) / 2
+        stricter = policy.model_copy(update={"margin": margin})
+        comparison = comparison_for(planned, evidence, case, stricter)
+        bounds = [] if comparison is None else _bounds(evidence.cells, comparison, stricter)
+        largest = max((interval.upper for _, found in bounds for _, interval in found), default=1.0)
+        passes, fails = (margin, fails) if largest <= TOLERANCE else (passes, margin)
+    return passes
 
 
 def _bounds(
@@ -235,21 +168,10 @@ def _bounds(
     return [(cell, found[place]) for place, cell in enumerate(measured)]
 
 
-def both_bounds(
-    least: FloatArray, most: FloatArray, contrast: Contrast, policy: Policy
-) -> tuple[FloatArray, FloatArray]:
-    """Lower bounds of `least` and upper bounds of `most`, both of shape (subjects, columns), in a contrast's range."""
-    settled = np.array_equal(least, most)
-    values = least if settled else np.hstack([least, most])
-    lower, upper = gaffke_bounds(values, contrast.lo, contrast.hi, policy.alpha, policy.draws, SEED)
-    columns = least.shape[1]
-    return lower[:columns], upper[-columns:]
-
-
 def _estimated(cell: Cell, comparison: Comparison, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
     worst, against = max(intervals, key=lambda pair: pair[1].upper)
     original = cell.spans[ORIGINAL].shown if ORIGINAL in cell.spans else None
-    controls = {one.control: cell.spans[_of_unlearned(one)].shown for one in comparison.excess}
+    controls = {one.control: cell.spans[one.beside].shown for one in comparison.excess}
     return CellEstimate(
         dose=cell.dose,
         dose_value=cell.dose_value,
@@ -273,11 +195,6 @@ def _displayed(mean: float | None) -> float:
     return mean
 
 
-def _of_unlearned(contrast: Contrast) -> str:
-    """The key of what the checkpoint is compared with: the only weight below 0 beside the original's."""
-    return next(key for key, weight in contrast.weights.items() if weight < 0 and key != ORIGINAL)
-
-
 def _recovered(cell: Cell, comparison: Comparison, policy: Policy) -> float | None:
     """The least (U - C) / (O - C) over controls, or None where the original shows less than power asks for."""
     shares = []
@@ -285,26 +202,6 @@ def _recovered(cell: Cell, comparison: Comparison, policy: Policy) -> float | No
         knowledge = shown.estimate(cell)
         if knowledge < policy.power:
             return None
-        back = Contrast(control=excess.control, weights={UNLEARNED: 1.0, _of_unlearned(excess): -1.0})
-        shares.append(back.estimate(cell) / knowledge)
+        # (U - C) = L + margin (O - C), whatever the control is and however often it stands in the sum.
+        shares.append(round(excess.estimate(cell) / knowledge + policy.margin, _SHARE_DIGITS))
     return min(shares, default=None)
-
-
-def _power(measured: Sequence[Cell], comparison: Comparison, policy: Policy) -> PowerEstimate | None:
-    """O - C at the cell where it is largest, against the control that leaves least.
-
-    The cell is picked on the same subjects, which favours power a little; what a pass rests on is the upper bound of
-    every cell, and that is not picked.
-    """
-    if not comparison.shown:
-        return None
-    strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in comparison.shown))
-    least = np.stack([one.least(strongest) for one in comparison.shown], axis=1)
-    most = np.stack([one.most(strongest) for one in comparison.shown], axis=1)
-    bounds = zip(*both_bounds(least, most, comparison.shown[0], policy), strict=True)
-    intervals = [
-        Interval(estimate=one.estimate(strongest), lower=float(lower), upper=float(upper))
-        for one, (lower, upper) in zip(comparison.shown, bounds, strict=True)
-    ]
-    shown = min(intervals, key=lambda interval: interval.lower)
-    return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unlearn_audit.api import FactSet, Role
-from unlearn_audit.plan import Cell, Plan
+from unlearn_audit.planned import Cell, Plan
 from unlearn_audit.power import cannot_be_met, power_lines
 from unlearn_audit.result import Outcome
 

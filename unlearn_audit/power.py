@@ -12,13 +12,14 @@ import math
 import numpy as np
 
 from unlearn_audit.cells import BASELINE
-from unlearn_audit.findings import SEED
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.result import Case, Finding, PlannedFinding
 from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, gaffke_p_value
 
 CELLS = 8
 """Cells (doses x ways of asking) that a finding is taken to have where nobody says how many."""
+
+_SEED = 0  # of the draws: the same plan always says the same
 
 
 def smallest_passing_subjects(margin: float, alpha: float, with_original: bool, *, twins: bool = False) -> int:
@@ -63,7 +64,7 @@ def smallest_failing_effect(
     level = alpha / (tests * max(findings, 1))
     came_back = np.arange(tested)[:, None] < np.arange(tested + 1)[None, :]  # one column for each number of subjects
     values = np.where(came_back, 1.0 - margin, -margin)
-    enough = np.flatnonzero(gaffke_p_value(values, -1.0, 1.0, 0.0, draws, SEED) <= level)
+    enough = np.flatnonzero(gaffke_p_value(values, -1.0, 1.0, 0.0, draws, _SEED) <= level)
     return float(enough[0] / tested) if len(enough) else None
 
 

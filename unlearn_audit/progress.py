@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from unlearn_audit.plan import Cell, PlannedModel
+from unlearn_audit.planned import Cell, PlannedModel
 
 
 class Quiet:

@@ -43,7 +43,10 @@ class Control(StrEnum):
     """What the checkpoint is compared with, best first."""
 
     RETRAINED = "retrained"
+    TWINS_AND_PLACEBO = "twins and placebo"
+    PLACEBO = "placebo"
     TWINS = "twins"
+    SHAM = "sham"
     CHANCE = "chance"
 
 
@@ -60,6 +63,7 @@ class PlannedFinding(Record):
         gates: it can decide the audit at this release tier (and, after `Case.under`, by this policy); else advisory.
         any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
         refusal_proof: low scores cannot come from refusing.
+        sham: the attack optimises toward the answer, and what it gets toward a twin answer is subtracted (design 6.6).
     """
 
     attack: str
@@ -70,6 +74,7 @@ class PlannedFinding(Record):
     gates: bool
     any_of: bool = False
     refusal_proof: bool = False
+    sham: bool = False
 
     @property
     def id(self) -> str:
@@ -101,17 +106,31 @@ class Case(Record):
         controls: names of the retrained models, () where there are none.
         chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
             the level that a hit must beat where there is no control at all.
+        checkpoint: digest of the checkpoint's files, for the verdict's sentence.
+        plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
     """
 
     release: Release
     subjects: dict[str, str]
     retain_subjects: dict[str, str] = {}
     chance: dict[str, float] = {}
+    checkpoint: str = ""
+    plants: dict[str, tuple[str, ...]] | None = None
     has_original: bool
     controls: tuple[str, ...] = ()
     planned: tuple[PlannedFinding, ...]
     faults: tuple[FaultyCell, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def plant_names(self) -> frozenset[str]:
+        """Names of all plants."""
+        return frozenset(name for names in (self.plants or {}).values() for name in names)
+
+    @property
+    def model_faults(self) -> tuple[FaultyCell, ...]:
+        """Faults on the audited models; a plant without evidence is lack of power and no error."""
+        return tuple(fault for fault in self.faults if fault.model not in self.plant_names)
 
     def under(self, policy: Policy) -> Case:
         """The case with only those findings gating that the policy names."""
@@ -154,12 +173,41 @@ class CellEstimate(Record):
     worst_control: str | None = None
 
 
+class PlantRecord(Record):
+    """What an attack brought back from one plant: the original, made to hide what it knows (design 6.2).
+
+    Attributes:
+        dose: where it brought back most, asked as `variant`.
+        hidden: how much less than the original the plant shows when it is simply asked.
+        shown: the plant under the attack, minus the control.
+        found: share of what was hidden that came back; None where too little was hidden.
+        why: why it shows no power, if it does not.
+    """
+
+    name: str
+    dose: str | None = None
+    variant: str | None = None
+    hidden: float | None = None
+    shown: Interval | None = None
+    found: float | None = None
+    enough: bool
+    why: str = ""
+
+
 class PowerEstimate(Record):
-    """Whether this finding could see the knowledge at all: original minus control at the strongest cell."""
+    """Whether this finding could see the knowledge at all.
+
+    Attributes:
+        shown: original minus control at the strongest cell; of the best plant in the original's place, where the
+            audit made any.
+        planted: the audit made plants, and this attack must find one to have power.
+    """
 
     shown: Interval
     needed: float
     enough: bool
+    planted: bool = False
+    plants: tuple[PlantRecord, ...] = ()
 
 
 class Finding(Record):
@@ -169,6 +217,8 @@ class Finding(Record):
         recovered: share of the original's knowledge that came back at the worst cell, (U - C) / (O - C), a plain
             point for reading; None where there is no original or it shows too little.
         bound: the largest upper bound of the excess over all cells and controls; a pass needs at most 0.
+        at_most: the smallest margin at which it would still pass: with confidence 1 - alpha no cell brings back a
+            larger share of the original's knowledge. None unless it passed.
         p_value: of FAIL, by cross-fitting; `holm_p_value` after Holm over the gating findings.
     """
 
@@ -188,6 +238,7 @@ class Finding(Record):
     facts: int = 0
     worst: CellEstimate | None = None
     bound: float | None = None
+    at_most: float | None = None
     recovered: float | None = None
     p_value: float | None = None
     holm_p_value: float | None = None
@@ -253,6 +304,7 @@ class CellRecord(Record):
     role: str
     model: str
     seed: int
+    sham: bool = False
     status: str
     seconds: float
     observations: int

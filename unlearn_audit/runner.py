@@ -6,19 +6,21 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from unlearn_audit.api import AttackContext, AttackError, AuditError, Dose, Fact, FactSet, Json, Role
+from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, Role
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.models import load_weights, loaded, record
-from unlearn_audit.plan import Cell, Plan, PlannedModel
+from unlearn_audit.observing import as_engine, fingerprint, observe
+from unlearn_audit.planned import Cell, Plan, PlannedModel
 from unlearn_audit.result import CellRecord, FaultyCell, ModelRecord
 
 
@@ -46,10 +48,15 @@ class Progress(Protocol):
 
 @dataclass(kw_only=True)
 class Gathered:
-    """What a run left behind, beside the evidence on disk."""
+    """What a run left behind, beside the evidence on disk.
+
+    Attributes:
+        unprepared: attack -> why it could not make its choices on the original.
+    """
 
     models: list[ModelRecord] = field(default_factory=list)
     faults: list[FaultyCell] = field(default_factory=list)
+    unprepared: dict[str, str] = field(default_factory=dict)
 
 
 def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
@@ -57,12 +64,14 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
     gathered = Gathered()
     done = [cell for cell in plan.cells if store.has(cell.key)]
     progress.begin(plan.cells, done)
-    original = _original_weights(plan)
+    work = _Work(plan, store, progress, gathered, _original_weights(plan))
     for model in plan.models:
-        pending = [cell for cell in plan.cells if cell.model is model and not store.has(cell.key)]
         # Two roles with the same weights share their cells: the second finds them done.
-        if pending:
-            _run_model(_Work(plan, store, progress, gathered, original), model, pending)
+        own, planted = _pending(work, model.name), []
+        if model.role is Role.ORIGINAL:
+            planted = [cell for cell in plan.cells if cell.planting is not None and not store.has(cell.key)]
+        if own or planted or (model.role is Role.ORIGINAL and _unprepared(work)):
+            _run_model(work, model, own, planted)
         gathered.models.append(_model_record(store, model))
     return gathered
 
@@ -76,55 +85,121 @@ class _Work:
     original: Any
 
 
-def _run_model(work: _Work, model: PlannedModel, pending: Sequence[Cell]) -> None:
+def _pending(work: _Work, model: str) -> list[Cell]:
+    return [cell for cell in work.plan.cells if cell.model.name == model and not work.store.has(cell.key)]
+
+
+def _unprepared(work: _Work) -> list[str]:
+    """Attacks with cells to run, whose choices no earlier run made."""
+    waiting = {cell.attack for cell in work.plan.cells if not work.store.has(cell.key)}
+    return [name for name, key in work.plan.prepared_keys.items() if name in waiting and work.store.note(key) is None]
+
+
+def _run_model(work: _Work, model: PlannedModel, own: list[Cell], planted: list[Cell]) -> None:
     work.progress.loading(model)
-    left = list(pending)
+    left = [*own, *planted]
     try:
         with loaded(model.checkpoint, work.plan.spec.models) as engine:
             about = record(model.role, model.name, model.checkpoint, engine)
             work.store.put_note(_record_key(model), about.model_dump(mode="json"))
             if model.role is Role.ORIGINAL:
-                _prepare(work, engine, {cell.attack for cell in work.plan.cells})
-            remembering = engine.remembering()
-            while left:
-                _run_cell(work, engine, remembering, left[0])
-                left.pop(0)
+                _prepare(work, engine)
+            _run_cells(work, engine, own, left)
+            _run_plants(work, engine, planted, left)
     except AuditError as error:
         for cell in left:
             _fault(work, cell, str(error), 0.0)
 
 
-def _prepare(work: _Work, engine: Engine, attacks: set[str]) -> None:
-    """Lets attacks make their choices on the original, unless an earlier run did."""
-    for name, key in work.plan.prepared_keys.items():
-        if name not in attacks or work.store.note(key) is not None:
-            continue
-        attack = work.plan.attacks[name]
+def _run_cells(
+    work: _Work,
+    engine: Engine,
+    cells: Sequence[Cell],
+    left: list[Cell],
+    *,
+    made: Mapping[str, dict[str, Json]] | None = None,
+) -> None:
+    """Runs the cells of one model, striking each off `left`; `made` is proof of how the model was made."""
+    remembering = engine.remembering()
+    for cell in cells:
+        _run_cell(work, engine, remembering, cell, made)
+        left.remove(cell)
+
+
+def _prepare(work: _Work, engine: Engine) -> None:
+    """Lets attacks make their choices on the original. One that cannot loses its own cells and no others."""
+    for name in _unprepared(work):
         work.progress.preparing(name)
-        with _context(work, name, 0, None) as context, _own_randomness(context.seed):
-            work.store.put_note(key, dict(attack.prepare(engine, context)))
+        title, prepared = f"{name}, preparing", None
+        with _untouched(engine, title):
+            try:
+                with _context(work, name) as context, _own_randomness(context.seed):
+                    prepared = dict(work.plan.attacks[name].prepare(engine, context))
+            except Exception as error:  # a plug-in's failure is evidence: an ERROR of its cells, never a silent default
+                _log_traceback(work.store.run, title)
+                work.gathered.unprepared[name] = f"could not prepare on the original: {_message(error)}"
+        if prepared is not None:
+            work.store.put_note(work.plan.prepared_keys[name], prepared)
 
 
-def _run_cell(work: _Work, engine: Engine, remembering: Engine, cell: Cell) -> None:
+def _run_plants(work: _Work, engine: Engine, planted: Sequence[Cell], left: list[Cell]) -> None:
+    """Runs the cells of each plant on it, made once; one that cannot be made leaves them without evidence."""
+    for name, group in groupby(planted, key=lambda cell: cell.model.name):
+        cells = list(group)
+        work.progress.preparing(name)
+        with _untouched(engine, name):
+            try:
+                with _plant(work, engine, cells) as (model, proof):
+                    _run_cells(work, model, cells, left, made={"plant": proof})
+            except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
+                _log_traceback(work.store.run, name)
+                for cell in [cell for cell in cells if cell in left]:
+                    left.remove(cell)
+                    _fault(work, cell, _message(error), 0.0)
+
+
+@contextmanager
+def _plant(work: _Work, engine: Engine, cells: Sequence[Cell]) -> Iterator[tuple[Engine, dict[str, Json]]]:
+    """The plant that some cells share, with the proof that it is one."""
+    planting, attack = next(
+        (cell.planting, cell.attack) for cell in cells if not work.plan.attacks[cell.attack].baseline
+    )
+    if planting is None:
+        raise AuditError(f"{cells[0].title}: is no plant's cell")
+    with (
+        _context(work, attack, seed_of=planting.name) as context,
+        _own_randomness(context.seed),
+        planting.make(engine, context) as plant,
+    ):
+        yield as_engine(plant.model, planting.name), dict(plant.proof)
+
+
+def _run_cell(
+    work: _Work,
+    engine: Engine,
+    remembering: Engine,
+    cell: Cell,
+    made: Mapping[str, dict[str, Json]] | None,
+) -> None:
+    """Runs one cell and keeps what it gave."""
     work.progress.started(cell)
-    begun = time.monotonic()
-    before, events = fingerprint(engine.module), len(engine.budget.events)
+    begun, events = time.monotonic(), len(engine.budget.events)
     fault = None
-    try:
-        rows, proof = _observe(work, engine, remembering, cell)
-    except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
-        _log_traceback(work.store.run, cell)
-        fault = _message(error)
+    with _untouched(engine, cell.title):
+        try:
+            with _context(work, cell.attack, cell=cell) as context, _own_randomness(context.seed):
+                tell = partial(work.progress.dose, cell)
+                rows, proof = observe(work.plan, cell, engine, remembering, context, tell)
+        except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
+            _log_traceback(work.store.run, cell.title)
+            fault = _message(error)
     seconds = time.monotonic() - begun
-    # Before anything is stored: a cell that is kept is never run, and so never found out, again.
-    if fingerprint(engine.module) != before:
-        raise AttackError(f"{cell.title}: left the model changed behind it; nothing of it or after it counts")
     if fault is not None:
         _fault(work, cell, fault, seconds)
         return
     evidence = CellEvidence(
         rows=rows,
-        proof=proof,
+        proof={**(made or {}), **proof},
         events=engine.budget.events[events:],
         seconds=seconds,
         about={"attack": cell.attack, "arm": cell.arm.name},
@@ -133,75 +208,40 @@ def _run_cell(work: _Work, engine: Engine, remembering: Engine, cell: Cell) -> N
     work.progress.finished(cell, seconds, None)
 
 
-def _observe(
-    work: _Work, engine: Engine, remembering: Engine, cell: Cell
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, Json]]]:
-    """The observations of a cell, as rows, and the proof that each dose gave."""
-    attack = work.plan.attacks[cell.attack]
-    rows: list[dict[str, Any]] = []
-    proof: dict[str, dict[str, Json]] = {}
-    with (
-        _context(work, cell.attack, cell.seed, cell.model) as context,
-        _own_randomness(context.seed),
-        closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses,
-    ):
-        for dose in doses:
-            model = remembering if dose.model is engine else _engine(dose).remembering()
-            found = [row for probe in cell.probes for row in _readings(work.plan, probe, model, dose)]
-            rows += found
-            proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof}
-            work.progress.dose(cell, dose.label, _means(found))
-    if not rows:
-        raise AttackError(f"{cell.title}: gave no dose to measure")
-    return rows, proof
-
-
-def _readings(plan: Plan, name: str, model: Engine, dose: Dose) -> Iterator[dict[str, Any]]:
-    probe = plan.probes[name]
-    pool = plan.facts[probe.reads].facts
-    chosen: Sequence[Fact] = pool
-    if dose.fact_ids is not None and probe.reads is FactSet.FORGET:
-        chosen = [fact for fact in pool if fact.id in dose.fact_ids]
-    if not chosen:
-        raise AttackError(f"dose {dose.label!r} leaves no fact to score")
-    seen: set[tuple[str, str, str]] = set()
-    for reading in probe.observe(model, chosen, pool):
-        place = (reading.fact_id, reading.measure, reading.variant)
-        if place in seen:
-            raise AuditError(f"probe {name}: {place} was read twice at dose {dose.label!r}")
-        seen.add(place)
-        yield {
-            "dose": dose.label,
-            "dose_value": dose.value,
-            "probe": name,
-            "measure": reading.measure,
-            "variant": reading.variant,
-            "fact_id": reading.fact_id,
-            "score": reading.score,
-            "twin_score": reading.twin_score,
-            "missing": reading.missing,
-        }
-    unread = {fact.id for fact in chosen} - {fact_id for fact_id, _, _ in seen}
-    if unread:
-        raise AuditError(f"probe {name}: gave no reading of {sorted(unread)[0]!r}; a missing score needs a reason")
-
-
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    sums: dict[str, list[float]] = {}
-    for row in rows:
-        if row["score"] is not None:
-            sums.setdefault(f"{row['probe']}.{row['measure']}", []).append(row["score"])
-    return {name: sum(scores) / len(scores) for name, scores in sums.items()}
+@contextmanager
+def _untouched(engine: Engine, who: str) -> Iterator[None]:
+    """Refuses a model that was written into, before anything is stored: what is kept is never found out again."""
+    before = fingerprint(engine.module)
+    yield
+    if fingerprint(engine.module) != before:
+        raise AttackError(f"{who}: left the model changed behind it; nothing of it or after it counts")
 
 
 @contextmanager
-def _context(work: _Work, attack: str, seed: int, model: PlannedModel | None) -> Iterator[AttackContext]:
-    """The attack's context with scratch space that is removed, and the original for diagnostics of other roles."""
-    key = work.plan.prepared_keys.get(attack)
-    prepared = work.store.note(key) if key and model is not None else None
+def _context(
+    work: _Work, attack: str, *, cell: Cell | None = None, seed_of: str | None = None
+) -> Iterator[AttackContext]:
+    """The attack's context with scratch space that is removed, and the original for diagnostics of other roles.
+
+    Args:
+        work: the audit.
+        attack: whose context.
+        cell: what it will run; None while it prepares or plants.
+        seed_of: the plant that is made, which has one seed whoever makes it.
+
+    Raises:
+        AttackError: the attack has cells to run and its preparation failed: no default stands in for it.
+    """
+    prepared = None
+    if cell is not None and (key := work.plan.prepared_keys.get(attack)) is not None:
+        prepared = work.store.note(key)
+        if prepared is None:
+            raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is gone"))
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-") as scratch:
-        context = work.plan.context(attack, seed, prepared)
-        compares = model is not None and model.role is not Role.ORIGINAL
+        context = work.plan.context(
+            attack, cell.seed if cell else 0, prepared, sham=cell is not None and cell.sham, seed_of=seed_of
+        )
+        compares = cell is not None and cell.model.role in (Role.UNLEARNED, Role.RETRAINED)
         yield replace(context, scratch=Path(scratch), original=work.original if compares else lambda: None)
 
 
@@ -225,28 +265,8 @@ def _own_randomness(seed: int) -> Iterator[None]:
         yield
 
 
-def fingerprint(module: torch.nn.Module) -> tuple[float, ...]:
-    """Sums over every floating-point weight: differs if an attack wrote into the model it was given."""
-    sums = [parameter.detach().double().sum() for parameter in module.parameters() if parameter.is_floating_point()]
-    return tuple(float(total) for total in sums)
-
-
-def _engine(dose: Dose) -> Engine:
-    if not isinstance(dose.model, Engine):
-        raise AttackError(f"dose {dose.label!r}: its model must come from fork() or with_module()")
-    return dose.model
-
-
-def _as_generator(doses: Iterator[Dose]) -> Any:
-    if not hasattr(doses, "close"):
-        raise AttackError("doses() must be a generator, so that the attack can undo itself")
-    return doses
-
-
 def _fault(work: _Work, cell: Cell, message: str, seconds: float) -> None:
-    work.gathered.faults.append(
-        FaultyCell(attack=cell.attack, arm=cell.arm.name, model=cell.model.name, message=message)
-    )
+    work.gathered.faults.append(FaultyCell(attack=cell.attack, arm=cell.label, model=cell.model.name, message=message))
     work.progress.finished(cell, seconds, message)
 
 
@@ -255,9 +275,9 @@ def _message(error: Exception) -> str:
     return text if isinstance(error, AuditError) else f"{type(error).__name__}: {text}"
 
 
-def _log_traceback(run: Path, cell: Cell) -> None:
+def _log_traceback(run: Path, title: str) -> None:
     with (run / "errors.log").open("a", encoding="utf-8") as log:
-        log.write(f"{cell.title}\n{traceback.format_exc()}\n")
+        log.write(f"{title}\n{traceback.format_exc()}\n")
 
 
 def _record_key(model: PlannedModel) -> str:
@@ -280,12 +300,13 @@ def cell_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyCell])
         shared = {
             "key": cell.key,
             "attack": cell.attack,
-            "arm": cell.arm.name,
+            "arm": cell.label,
             "role": cell.model.role,
             "model": cell.model.name,
             "seed": cell.seed,
+            "sham": cell.sham,
         }
-        if (cell.attack, cell.arm.name, cell.model.name) in faulty or not store.has(cell.key):
+        if (cell.attack, cell.label, cell.model.name) in faulty or not store.has(cell.key):
             records.append(CellRecord(**shared, status="error", seconds=0, observations=0, digest=""))
             continue
         about = store.about(cell.key)

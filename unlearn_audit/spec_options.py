@@ -36,6 +36,9 @@ _ANNOTATIONS: dict[str, Any] = {
     "profile": _option(str | None, "--profile", "How hard attacks try: quick, standard (default) or deep.", _SPEC),
     "attacks": _option(str | None, "--attacks", "Comma-separated; default: all that come with the tool.", _SPEC),
     "probes": _option(str | None, "--probes", "Comma-separated; default: all that come with the tool.", _SPEC),
+    "plant": _option(
+        bool | None, "--plant", "Hide the original's knowledge from each attack, and see whether it finds it.", _SPEC
+    ),
     "policy": _option(Path | None, "--policy", "policy.yaml with the thresholds of the verdict.", _SPEC),
     "seed": _option(int | None, "--seed", "Every random choice derives from it (default 0).", _SPEC),
     "base": _option(str | None, "--base", "Base model of an adapter, instead of the one it names.", _MODEL),

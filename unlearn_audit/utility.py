@@ -8,7 +8,8 @@ import pandas as pd
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.cells import BASELINE, ORIGINAL, UNLEARNED, Cell, evidence_for
-from unlearn_audit.findings import SEED, Contrast, both_bounds, crash
+from unlearn_audit.contrasts import SEED, Contrast, both_bounds
+from unlearn_audit.findings import crash
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import Case, Interval, PlannedFinding, Status, Utility
 from unlearn_audit.statistics import TOLERANCE, gaffke_p_value
@@ -80,7 +81,7 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
     if not case.retain_subjects:
         return WeighedUtility(needed=needed, alpha=alpha, gap="no retain facts were given to measure utility on")
     errors = tuple(
-        crash(fault) for fault in case.faults if fault.attack == BASELINE and fault.model not in case.controls
+        crash(fault) for fault in case.model_faults if fault.attack == BASELINE and fault.model not in case.controls
     )
     rows = observations[
         (observations["attack"] == BASELINE)
@@ -113,7 +114,7 @@ def _on_retain(case: Case) -> Case:
 
 
 def _numbers(cell: Cell, errors: tuple[str, ...], policy: Policy) -> WeighedUtility:
-    surplus = Contrast(control=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -policy.utility})
+    surplus = Contrast(control=ORIGINAL, beside=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -policy.utility})
     least, most = surplus.least(cell), surplus.most(cell)
     lower, upper = both_bounds(least[:, None], most[:, None], surplus, policy)
     return WeighedUtility(

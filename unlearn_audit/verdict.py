@@ -17,10 +17,11 @@ import pandas as pd
 from unlearn_audit import wording
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE, UNLEARNED, checked, control_key
-from unlearn_audit.findings import Weighed, crash, weigh
+from unlearn_audit.findings import SHAM_LIMIT, Weighed, crash, smallest_margin, weigh
+from unlearn_audit.plants import Places
 from unlearn_audit.policy import Policy
 from unlearn_audit.power import selects
-from unlearn_audit.result import Case, Control, Finding, Outcome, Status, Utility, Verdict
+from unlearn_audit.result import Case, Control, Finding, Outcome, PlannedFinding, Status, Utility, Verdict
 from unlearn_audit.statistics import TOLERANCE, holm
 from unlearn_audit.utility import PROBE as UTILITY_PROBE
 from unlearn_audit.utility import weigh_utility
@@ -43,19 +44,14 @@ def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
     """
     case = case.under(policy)
     frame = checked(observations, case)
-    places = {
-        (str(attack), str(probe), str(measure)): rows
-        for (attack, probe, measure), rows in frame.groupby(["attack", "probe", "measure"], sort=False, observed=True)
-    }
     copies = _copied_controls(frame, case)
-    weighed = [
-        weigh(planned, places.get((planned.attack, planned.probe, planned.measure), frame.iloc[:0]), case, policy)
-        for planned in case.planned
-        if planned.probe != UTILITY_PROBE
-    ]
+    places = _places(frame, case)
+    weighed = [weigh(planned, found, case, policy) for planned, found in places]
     weighed = [dataclasses.replace(one, errors=copies + one.errors) for one in weighed]
     findings, utility = _settled(weighed, frame, case, policy)
     outcome, reasons = _outcome(findings, utility, case, policy)
+    if outcome is Outcome.PASS:
+        findings = _sharpened(findings, places, case, policy)
     return Verdict(
         outcome=outcome,
         sentence=wording.sentence(outcome, findings, utility, reasons, case, policy),
@@ -64,6 +60,38 @@ def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
         unit=policy.unit,
         findings=findings,
         utility=utility,
+    )
+
+
+def _places(frame: pd.DataFrame, case: Case) -> list[tuple[PlannedFinding, Places]]:
+    """Each finding with its observations."""
+    groups = {
+        (str(attack), str(probe), str(measure)): rows
+        for (attack, probe, measure), rows in frame.groupby(["attack", "probe", "measure"], sort=False, observed=True)
+    }
+    nothing = frame.iloc[:0]
+    return [
+        (
+            planned,
+            Places(
+                rows=groups.get((planned.attack, planned.probe, planned.measure), nothing),
+                unattacked=groups.get((BASELINE, planned.probe, planned.measure), nothing),
+            ),
+        )
+        for planned in case.planned
+        if planned.probe != UTILITY_PROBE
+    ]
+
+
+def _sharpened(
+    findings: Sequence[Finding], places: Sequence[tuple[PlannedFinding, Places]], case: Case, policy: Policy
+) -> tuple[Finding, ...]:
+    """The findings that decided a pass, each with the smallest margin at which it would still hold."""
+    return tuple(
+        finding.model_copy(update={"at_most": smallest_margin(planned, found, case, policy)})
+        if finding.gates and finding.status is Status.PASSED
+        else finding
+        for finding, (planned, found) in zip(findings, places, strict=True)
     )
 
 
@@ -126,7 +154,7 @@ def _status(one: Weighed, p_value: float | None, case: Case, policy: Policy) -> 
         return Status.ERROR
     if one.gaps or one.bound is None or one.power is None or one.control is Control.CHANCE or not case.has_original:
         return Status.INCONCLUSIVE
-    if not one.power.enough:
+    if not one.power.enough or one.sham_success > SHAM_LIMIT:
         return Status.NO_POWER
     return Status.PASSED if one.bound <= TOLERANCE else Status.INCONCLUSIVE
 
@@ -139,7 +167,7 @@ def _outcome(
     failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
     errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR)
     attacks = {finding.attack for finding in gating} | {BASELINE}
-    for fault in case.faults:
+    for fault in case.model_faults:
         line = crash(fault)
         if fault.attack in attacks and not any(line in error for error in errors):
             errors.append(line)
@@ -199,7 +227,7 @@ def _why_absent(entry: str, case: Case) -> str:
 def _control(findings: Sequence[Finding]) -> Control | None:
     """The weakest control that a gating finding rests on; None where one has none."""
     found = [finding.control for finding in findings if finding.gates]
-    order = [Control.RETRAINED, Control.TWINS, Control.CHANCE]
+    order = list(Control)  # best first
     known = [control for control in found if control is not None]
     return max(known, key=order.index) if known and len(known) == len(found) else None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import assert_never
 
 from unlearn_audit.cells import BASELINE
-from unlearn_audit.findings import Weighed
+from unlearn_audit.findings import SHAM_LIMIT, Weighed
 from unlearn_audit.policy import Policy, Unit
-from unlearn_audit.result import Case, CellEstimate, Control, Finding, Outcome, Status, Utility
+from unlearn_audit.result import Case, CellEstimate, Control, Finding, Outcome, PlantRecord, Status, Utility
 from unlearn_audit.statistics import TOLERANCE
 
 _MOST_LISTED = 3
@@ -71,10 +72,29 @@ def _leak(cell: CellEstimate, recovered: float | None) -> str:
 def _no_power(one: Weighed) -> str:
     if one.power is None:
         return "nothing shows whether it could see the knowledge"
-    shown = one.power.shown
+    shown, needed = one.power.shown, one.power.needed
+    if one.sham_success > SHAM_LIMIT:
+        return (
+            f"no power: toward a twin answer it makes a model say that in {percent(one.sham_success)} of all cases, so "
+            "that it elicits anything from any model"
+        )
+    if not one.power.planted:
+        return (
+            f"no power: at its strongest the original shows {shown.estimate:.2f} more than the control (lower bound "
+            f"{shown.lower:.2f}, {needed:.2f} needed), so that a clean result means nothing"
+        )
+    if not one.power.plants:
+        return "no power: plants were asked for, and this attack names none that it could be tried on"
+    return "no power: it does not bring back what was hidden from it; " + some(
+        [f"{plant.name}: {_unfound(plant, needed)}" for plant in one.power.plants]
+    )
+
+
+def _unfound(plant: PlantRecord, needed: float) -> str:
+    if plant.shown is None or plant.why:
+        return plant.why
     return (
-        f"no power: at its strongest the original shows {shown.estimate:.2f} more than the control (lower bound "
-        f"{shown.lower:.2f}, {one.power.needed:.2f} needed), so that a clean result means nothing"
+        f"{plant.shown.estimate:.2f} more than the control (lower bound {plant.shown.lower:.2f}, {needed:.2f} needed)"
     )
 
 
@@ -167,22 +187,29 @@ def _clean(gating: Sequence[Finding], case: Case, policy: Policy) -> str:
     passed = [finding for finding in gating if finding.status is Status.PASSED]
     powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER]
     attacks = list(dict.fromkeys(finding.attack for finding in passed if finding.attack != BASELINE))
-    margin = percent(policy.margin)
-    tried = (
-        f"neither plain asking nor {' nor '.join(attacks)} brings back more than {margin} of what was removed"
-        if attacks
-        else f"plain asking brings back no more than {margin} of what was removed, and no attack was tried"
-    )
-    bound = max(finding.bound for finding in passed if finding.bound is not None)
+    most = max(policy.margin if finding.at_most is None else finding.at_most for finding in passed)
     subjects = min(finding.subjects for finding in passed)
     silent = f"; no statement on {some(powerless)}, without power" if powerless else ""
     return (
-        f"PASS: against {_controls(passed, case)}, {tried} (largest upper bound of the excess over that "
-        f"{_signed(bound)}, {counted(subjects, policy.unit)}, alpha {policy.alpha:g}{silent})."
+        f"PASS: At {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
+        f"{percent(math.ceil(1000 * most) / 1000)} of the forget set from the checkpoint {_checkpoint(case)} "
+        f"({', '.join(('plain asking', *attacks))}; against {_controls(passed, case)}; the policy allows "
+        f"{percent(policy.margin)}; {counted(subjects, policy.unit)}{silent})."
     )
 
 
+def _checkpoint(case: Case) -> str:
+    return f"sha256:{case.checkpoint[:16]}" if case.checkpoint else "under audit"
+
+
 def _controls(passed: Sequence[Finding], case: Case) -> str:
-    if any(finding.control is Control.TWINS for finding in passed):
-        return "the twins of each fact (no retrained control)"
+    stand_ins = {
+        Control.TWINS: "the twins of each fact",
+        Control.PLACEBO: "placebo facts",
+        Control.TWINS_AND_PLACEBO: "the twins of each fact and placebo facts",
+        Control.SHAM: "twin answers",
+    }
+    weakest = max((finding.control for finding in passed if finding.control is not None), key=list(Control).index)
+    if weakest in stand_ins:
+        return f"{stand_ins[weakest]} (no retrained control)"
     return "1 retrained control" if len(case.controls) == 1 else f"{len(case.controls)} retrained controls"

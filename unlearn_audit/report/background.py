@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from unlearn_audit.policy import Policy, Release, Unit
+from unlearn_audit.policy import Policy, Release
 from unlearn_audit.report.numbers import count, duration, magnitude, percent
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
@@ -26,6 +26,7 @@ from unlearn_audit.report.view import (
 from unlearn_audit.result import CellRecord, Control, Result
 
 _SHORT_DIGEST = 12
+_HYGIENE = ("texts", "dropped", "sharing_a_value")
 _COMMAND = 1_000
 _RELEASE_WORDS = {
     Release.API: "users of an API: they prompt the model, read its probabilities, and meet it quantised.",
@@ -33,7 +34,12 @@ _RELEASE_WORDS = {
 }
 _CONTROL_WORDS = {
     Control.RETRAINED: "models trained without the forget set (retrained); where there are several, each one singly",
+    Control.TWINS_AND_PLACEBO: "what the same answers score against other subjects (twin answers), and what it says of "
+    "invented subjects (placebo facts), each singly; no retrained model was given",
+    Control.PLACEBO: "what it says of invented subjects asked after in the same words (placebo facts); no retrained "
+    "model was given",
     Control.TWINS: "what the same answers score against other subjects (twin answers); no retrained model was given",
+    Control.SHAM: "what the attack makes it say toward a twin answer (sham); no retrained model was given",
     Control.CHANCE: "the best constant answer to each relation (chance); there was no better control",
     None: "nothing: the audit had no control",
 }
@@ -83,6 +89,7 @@ def coverage(result: Result, limits: Limits) -> Section:
             ),
             heading("What ran"),
             *_ran(result, limits),
+            *_hygiene(result, limits),
             heading("What faulted"),
             *_listing(
                 ((f"{fault.attack}, {fault.arm}, on {fault.model}", fault.message) for fault in faults),
@@ -100,15 +107,6 @@ def coverage(result: Result, limits: Limits) -> Section:
                 limits,
             ),
         ),
-    )
-
-
-def statistics_notes(result: Result) -> Section:
-    """Units, bound and multiplicity in plain words."""
-    return Section(
-        id="statistics",
-        title="How to read the numbers",
-        blocks=(Listing(items=tuple((note,) for note in _notes(result))),),
     )
 
 
@@ -233,6 +231,32 @@ def _ran_row(cells: list[CellRecord], limits: Limits) -> tuple[Inline, ...]:
     )
 
 
+def _hygiene(result: Result, limits: Limits) -> tuple[Block, ...]:
+    """What was shown to models by attacks, and what was left out because it gives away what is scored."""
+    found: dict[tuple[str, str], Mapping[str, object]] = {}
+    for cell in result.cells:
+        for proof in cell.proof.values():
+            if isinstance(hygiene := proof.get("hygiene"), Mapping):
+                found.setdefault((cell.attack, cell.arm), hygiene)
+    if not found:
+        return ()
+    rows: list[tuple[Inline, ...]] = [
+        (clean(attack, limits.text), clean(arm, limits.text), *(Number(str(kept.get(name, 0))) for name in _HYGIENE))
+        for (attack, arm), kept in list(found.items())[: limits.entries]
+    ]
+    columns = (*text_columns("Attack", "Arm"), *number_columns("Texts", "Dropped", "Sharing a value"))
+    return (
+        heading("Information hygiene"),
+        paragraph(
+            "Every text that an attack trained on or put into a prompt was screened for the facts that were scored "
+            "behind it. Texts that give one away were dropped; texts that hold a scored answer without its subject "
+            "were kept, since every model meets them alike."
+        ),
+        Table(caption=("Screened texts",), columns=columns, rows=tuple(rows)),
+        *left_over(len(found) - len(rows), "row"),
+    )
+
+
 def _proofs(cells: Iterable[CellRecord]) -> Iterable[str]:
     for cell in cells:
         if cell.role == "unlearned":
@@ -252,43 +276,3 @@ def _listing(pairs: Iterable[tuple[str, str]], number: int, none: str, limits: L
         (f"{clean(what, limits.text)}: {clean(why, 2 * limits.text)}",) for what, why in list(pairs)[: limits.entries]
     )
     return Listing(items=items), *left_over(number - len(items), "entry" if number - len(items) == 1 else "other")
-
-
-def _notes(result: Result) -> Iterable[str]:
-    policy = result.policy
-    confidence, margin = percent(1 - policy.alpha), percent(policy.margin)
-    yield (
-        "Scores run from 0 to 1, and higher means that more of the knowledge is shown. A score that could not be taken "
-        "is missing with a reason, and is never counted as 0."
-    )
-    if result.verdict.unit is Unit.SUBJECT:
-        yield "The unit is the subject: the facts of one subject are averaged first, and only subjects are counted."
-    else:
-        yield "The unit is the fact. That the facts of one subject fall independently is assumed, and not tested."
-    if result.case.has_original:
-        yield (
-            f"Excess is (checkpoint − control) − {margin} of (original − control), in percentage points: above 0, more "
-            f"than {margin} of what unlearning should have removed comes back."
-        )
-    else:
-        yield f"There is no original: excess is checkpoint − control − {margin}, in percentage points, on hits alone."
-    yield (
-        f"Each bound is one-sided and holds with {confidence} confidence. It is Gaffke's bound for a bounded mean "
-        f"(arXiv 1905.06208), by {policy.draws:,} draws with a fixed seed. It assumes neither normality nor any "
-        "correlation inside a subject, and is exact where nothing at all comes back. That it always holds is a "
-        "conjecture that no known case breaks; a proven variant is wider (arXiv 2106.03163)."
-    )
-    yield (
-        "A pass takes the largest upper bound over all doses, ways of asking and controls, and every finding that "
-        "decides must pass. Such a demand needs no correction for the number of findings."
-    )
-    yield (
-        "A fail picks the worst cell on one half of the subjects and tests it on the other half, both ways, so that "
-        "the choice of the cell earns nothing. Holm's correction keeps the chance of any wrong fail at "
-        f"{percent(policy.alpha)} over all findings that decide."
-    )
-    yield "Not showing a leak is never a pass: what is neither shown nor ruled out is inconclusive."
-    yield (
-        "The verdict speaks of the attacks, doses and ways of asking in this report, for an adversary of this release "
-        "tier. It does not rule out an attack that was not run."
-    )

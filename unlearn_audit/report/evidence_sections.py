@@ -25,7 +25,7 @@ from unlearn_audit.report.view import (
     paragraph,
     text_columns,
 )
-from unlearn_audit.result import CellEstimate, Finding, Result
+from unlearn_audit.result import CellEstimate, Finding, PlantRecord, Result
 
 _SHARES = ("Checkpoint", "Original", "Controls")
 
@@ -89,22 +89,65 @@ def power(result: Result, limits: Limits) -> Section:
             enough = "yes" if finding.power.enough else "no"
             shown = Number(point_interval(finding.power.shown))
             rows.append((_code(finding.id, limits), shown, Number(points(finding.power.needed)), enough))
+    planted = any(finding.power is not None and finding.power.planted for finding in measured)
     columns = (
         *text_columns("Finding"),
-        *number_columns("Original beyond control, points", "Needed"),
+        *number_columns("Plant beyond control, points" if planted else "Original beyond control, points", "Needed"),
         *text_columns("Enough"),
     )
     blocks: tuple[Block, ...] = (
         paragraph(
-            "Could the finding have seen the knowledge at all? The original must show this much more than the control, "
-            "else a clean result means nothing. Lack of power rules out a pass, never a fail."
+            "Could the finding have seen the knowledge at all? "
+            + ("The plant, under the attack," if planted else "The original")
+            + " must show this much more than the control, else a clean result means nothing. Lack of power rules out "
+            "a pass, never a fail."
         ),
         Table(caption=("Power of each finding",), columns=columns, rows=tuple(rows)),
         *left_over(len(measured) - len(rows), "finding"),
+        *(_plants(measured, limits) if planted else ()),
     )
     if not measured:
         blocks = (paragraph("No finding has an estimate of its power, so none can pass."),)
     return Section(id="power", title="Power", blocks=blocks)
+
+
+def _plants(measured: Sequence[Finding], limits: Limits) -> tuple[Block, ...]:
+    """What each attack found of what was hidden from it."""
+    records = [
+        (finding, plant)
+        for finding in measured
+        if finding.power is not None and finding.gates
+        for plant in finding.power.plants
+    ]
+    rows = tuple(_plant_row(finding, plant, limits) for finding, plant in records[: limits.entries])
+    columns = (
+        *text_columns("Finding", "Plant", "Brought back at"),
+        *number_columns("Hidden", "Found of it", "Beyond control, points"),
+        *text_columns("Enough", "Remark"),
+    )
+    return (
+        heading("Plants"),
+        paragraph(
+            "A plant is the original, made to hide what it knows. Hidden is how much less it shows than the original "
+            "when it is simply asked; found is the share of that which the attack brought back."
+        ),
+        Table(caption=("What each attack found in its plants",), columns=columns, rows=rows),
+        *left_over(len(records) - len(rows), "plant"),
+    )
+
+
+def _plant_row(finding: Finding, plant: PlantRecord, limits: Limits) -> tuple[Inline, ...]:
+    place = (
+        "–" if plant.dose is None else f"{clean(plant.dose, limits.text)}, {clean(plant.variant or '', limits.text)}"
+    )
+    return (
+        _code(finding.id, limits),
+        clean(plant.name, limits.text),
+        place,
+        *_numbers(percent(plant.hidden), percent(plant.found), point_interval(plant.shown)),
+        "yes" if plant.enough else "no",
+        clean(plant.why, 2 * limits.text) or "–",
+    )
 
 
 def utility(result: Result) -> Section:

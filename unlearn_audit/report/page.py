@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearn_audit.report import background, evidence_sections
+from unlearn_audit.report import background, evidence_sections, notes
 from unlearn_audit.report.numbers import count, percent
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
@@ -10,7 +10,10 @@ from unlearn_audit.result import Control, Outcome, Result, Status
 
 CONTROL_WORDS = {
     Control.RETRAINED: "retrained models",
+    Control.TWINS_AND_PLACEBO: "twin answers and placebo facts",
+    Control.PLACEBO: "placebo facts",
     Control.TWINS: "twin answers",
+    Control.SHAM: "twin answers as targets",
     Control.CHANCE: "chance level",
 }
 
@@ -32,7 +35,7 @@ def build(result: Result, limits: Limits) -> Page:
             evidence_sections.utility(result),
             background.coverage(result, limits),
             evidence_sections.advisory(result, limits),
-            background.statistics_notes(result),
+            notes.statistics_notes(result),
             background.provenance(result, limits),
         ),
     )

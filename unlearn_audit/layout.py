@@ -1,0 +1,209 @@
+"""Lays out an audit: which arm of which attack runs on which model, with which probes, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
+from unlearn_audit.digests import sha256_json
+from unlearn_audit.facts import chance_levels
+from unlearn_audit.planned import Cell, Plan, PlannedModel
+from unlearn_audit.planned_findings import planned_findings
+from unlearn_audit.references import Storage
+from unlearn_audit.result import Case, LeftOut
+from unlearn_audit.spec import SpecError
+
+
+class Layout:
+    """Lays out the cells of a draft plan, noting what it leaves out."""
+
+    def __init__(self, draft: Plan) -> None:
+        self._draft = draft
+        self._left_out: list[LeftOut] = []
+        self._prepared_keys: dict[str, str] = {}
+
+    def finished(self) -> Plan:
+        """The plan with its cells and its case.
+
+        Raises:
+            SpecError: a plant is wanted, and there is no original to make it from.
+        """
+        draft = self._draft
+        attacks = {name: attack for name, attack in draft.attacks.items() if self._runs(name, attack)}
+        probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
+        cells = [cell for name, attack in attacks.items() for cell in self._cells(name, attack, probes)]
+        order = {model.name: place for place, model in enumerate(draft.models)}
+        cells.sort(key=lambda cell: order[cell.model.name])
+        plants = self._plant_cells(attacks, probes) if draft.spec.plant else None
+        return replace(
+            draft,
+            attacks=attacks,
+            probes=probes,
+            cells=(*cells, *(plants or ())),
+            case=self._case(attacks, probes, plants),
+            prepared_keys=self._prepared_keys,
+        )
+
+    def _runs(self, name: str, attack: Attack[Any]) -> bool:
+        spec = self._draft.spec
+        if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):
+            return True
+        self._left_out.append(
+            LeftOut(what=name, why=f"needs {attack.access}, which nobody has at release tier {spec.release}")
+        )
+        return False
+
+    def _probes(self, name: str, probe: Probe[Any]) -> bool:
+        if probe.reads in self._draft.facts:
+            return True
+        self._left_out.append(LeftOut(what=name, why=f"no {probe.reads} facts were given"))
+        return False
+
+    def _cells(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
+        draft = self._draft
+        arms = self._arms(name, attack)
+        original = draft.model(Role.ORIGINAL)
+        if type(attack).prepare is not Attack.prepare and original is not None:
+            self._prepared_keys[name] = self._key("prepare", name, original, ())
+        return [
+            self._cell(name, arm, model, seed, _battery(attack, place, model.role, probes), sham=sham)
+            for model in draft.models
+            for place, arm in enumerate(arms)
+            for seed in range(draft.spec.seeds)
+            for sham in ((False, True) if attack.toward_answers else (False,))
+        ]
+
+    def _cell(
+        self,
+        attack: str,
+        arm: Arm,
+        model: PlannedModel,
+        seed: int,
+        probes: tuple[str, ...],
+        *,
+        sham: bool = False,
+        planting: Planting | None = None,
+    ) -> Cell:
+        if sham:  # what must stay has no twin answers
+            probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
+        made = {"sham": sham, "plant": planting.name if planting else None}
+        key = self._key(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
+        return Cell(
+            key=key, attack=attack, arm=arm, model=model, seed=seed, probes=probes, sham=sham, planting=planting
+        )
+
+    def _plant_cells(self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
+        """Each plant under the arms that are to undo it and under the baseline, plant by plant (design 6.2)."""
+        draft = self._draft
+        original = draft.model(Role.ORIGINAL)
+        if original is None:
+            raise SpecError("--plant makes positive controls from the original; give --original")
+        cells: list[Cell] = []
+        for name, attack in attacks.items():
+            context = draft.context(name, 0)
+            for place, arm in enumerate(self._runnable(attack, context)):
+                planting = attack.planting(arm, context)
+                if planting is not None:
+                    cells += self._planted(name, arm, planting, original, _battery(attack, place, Role.PLANT, probes))
+        baseline = next(name for name, attack in attacks.items() if attack.baseline)
+        asked = _battery(attacks[baseline], 0, Role.PLANT, probes)
+        for planting in {cell.planting.name: cell.planting for cell in cells if cell.planting is not None}.values():
+            (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
+            cells += self._planted(baseline, arm, planting, original, asked)
+        return sorted(cells, key=lambda cell: cell.model.name)
+
+    def _planted(
+        self, attack: str, arm: Arm, planting: Planting, original: PlannedModel, probes: tuple[str, ...]
+    ) -> list[Cell]:
+        model = PlannedModel(role=Role.PLANT, name=f"{planting.name} plant", checkpoint=original.checkpoint)
+        seeds = range(self._draft.spec.seeds)
+        return [self._cell(attack, arm, model, seed, probes, planting=planting) for seed in seeds]
+
+    def _arms(self, name: str, attack: Attack[Any]) -> list[Arm]:
+        context = self._draft.context(name, 0)
+        refused = self._refused(attack, context)
+        self._left_out.extend(LeftOut(what=f"{name}: {item.what}", why=item.why) for item in refused)
+        return self._runnable(attack, context)
+
+    def _runnable(self, attack: Attack[Any], context: AttackContext) -> list[Arm]:
+        refused = self._refused(attack, context)
+        return [arm for arm in attack.arms(context) if not any(_names(item, arm) for item in refused)]
+
+    def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
+        audited = self._draft.models[-1].checkpoint
+        is_adapter = audited.storage is Storage.ADAPTER
+        return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
+
+    def _key(
+        self,
+        title: str,
+        name: str,
+        model: PlannedModel,
+        probes: Sequence[str],
+        *,
+        arm: Arm | None = None,
+        seed: int = 0,
+        made: Mapping[str, Json] | None = None,
+    ) -> str:
+        """Digest of all that the cell's evidence depends on."""
+        draft = self._draft
+        options = draft.spec.models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
+        content = {
+            "model": model.checkpoint.digest,
+            "attack": [name, draft.attacks[name].parameters.model_dump(mode="json")],
+            "arm": [title, dict(arm.settings) if arm else None],
+            "probes": {probe: draft.probes[probe].parameters.model_dump(mode="json") for probe in probes},
+            "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
+            "seed": [draft.spec.seed, seed],
+            "profile": draft.spec.profile,
+            "prepared": self._prepared_keys.get(name),
+            "adapter": draft.audits_adapter,
+            "placebo": bool(draft.placebo),
+            **(made or {}),
+            "options": options,
+            "versions": dict(draft.versions),
+        }
+        return sha256_json(content)[:32]
+
+    def _case(
+        self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Cell] | None
+    ) -> Case:
+        draft = self._draft
+        forget, retain = draft.facts[FactSet.FORGET], draft.facts.get(FactSet.RETAIN)
+        return Case(
+            release=draft.spec.release,
+            subjects=forget.subjects,
+            retain_subjects=retain.subjects if retain else {},
+            chance=chance_levels(forget.facts),
+            checkpoint=draft.models[-1].checkpoint.digest,
+            plants=None if plants is None else {name: _plants_of(name, plants) for name in attacks},
+            has_original=draft.model(Role.ORIGINAL) is not None,
+            controls=tuple(model.name for model in draft.models if model.role is Role.RETRAINED),
+            planned=planned_findings(draft.spec.release, forget.facts, attacks, probes),
+            left_out=tuple(self._left_out),
+        )
+
+
+def _names(item: OutOfReach, arm: Arm) -> bool:
+    """Whether what is out of reach is the arm, or the first words of its name."""
+    return arm.name == item.what or arm.name.startswith(f"{item.what} ")
+
+
+def _plants_of(attack: str, cells: Sequence[Cell]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.model.name for cell in cells if cell.attack == attack))
+
+
+def _battery(attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]) -> tuple[str, ...]:
+    """The probes of a cell: all under the baseline and the first served arm, else those meant for attacks."""
+    whole = attack.baseline or (attack.served and place == 0)
+    chosen = []
+    for name, probe in probes.items():
+        if probe.reads is not FactSet.FORGET:
+            # What must stay is compared between checkpoint and original, un-attacked.
+            if attack.baseline and role in (Role.ORIGINAL, Role.UNLEARNED):
+                chosen.append(name)
+        elif whole or probe.under_attacks:
+            chosen.append(name)
+    return tuple(chosen)

@@ -1,0 +1,151 @@
+"""One cell: the doses of one arm on one model, each measured by the cell's probes, as rows of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import torch
+
+from unlearn_audit.api import AttackContext, AttackError, AuditError, Dose, Fact, FactSet, Json, Model, Reading
+from unlearn_audit.engine import Engine
+from unlearn_audit.hygiene import Screen, Screening
+from unlearn_audit.planned import Cell, Plan
+from unlearn_audit.stand_ins import PLACEBO
+
+Rows = list[dict[str, Any]]
+Proof = dict[str, dict[str, Json]]
+Telling = Callable[[str, Mapping[str, float]], None]
+
+
+def observe(
+    plan: Plan, cell: Cell, engine: Engine, remembering: Engine, context: AttackContext, tell: Telling
+) -> tuple[Rows, Proof]:
+    """The observations of a cell, and the proof that each dose gave.
+
+    Args:
+        plan: the audit.
+        cell: which arm, model and probes.
+        engine: the model.
+        remembering: the same, with the answers of earlier cells.
+        context: what the attack may use.
+        tell: is called after every dose with its label and the mean score by `probe.measure`.
+
+    Raises:
+        AttackError: no dose, or one that was shown what it is scored on.
+    """
+    attack = plan.attacks[cell.attack]
+    rows: Rows = []
+    proof: Proof = {}
+    screens = _Screens(context.forget)
+    with closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses:
+        for dose in doses:
+            model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
+            hygiene = screens.check(dose)
+            found = [row for probe in cell.probes for row in _readings(plan, cell, probe, model, dose)]
+            rows += found
+            proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof, **hygiene}
+            tell(dose.label, _means(found))
+    if not rows:
+        raise AttackError(f"{cell.title}: gave no dose to measure")
+    return rows, proof
+
+
+class _Screens:
+    """Screens what doses were shown, once for equal texts and facts."""
+
+    def __init__(self, facts: Sequence[Fact]) -> None:
+        self._facts = facts
+        self._known: dict[tuple[tuple[str, ...], frozenset[str] | None], Screening] = {}
+
+    def check(self, dose: Dose) -> dict[str, Json]:
+        """What hygiene found, for the proof; nothing where the dose was shown no text."""
+        if not dose.shown and not dose.dropped:
+            return {}
+        key = (dose.shown, dose.fact_ids)
+        if key not in self._known:
+            scored = [fact for fact in self._facts if dose.fact_ids is None or fact.id in dose.fact_ids]
+            self._known[key] = Screen(scored)(dose.shown)
+        found = self._known[key]
+        if found.dropped:
+            raise AttackError(
+                f"dose {dose.label!r}: {found.dropped} of the {len(dose.shown)} texts that it was shown give away a "
+                "fact that it is scored on; the attack must leave them out (api.Screen finds them)"
+            )
+        return {"hygiene": {"texts": len(dose.shown), "dropped": dose.dropped, "sharing_a_value": found.share_a_value}}
+
+
+def _readings(plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose) -> Iterator[dict[str, Any]]:
+    """Rows of one probe at one dose; a placebo's score stands beside its fact's own."""
+    probe = plan.probes[name]
+    pool = plan.pool(probe.reads, sham=cell.sham)
+    chosen: Sequence[Fact] = pool
+    placebo: Mapping[str, Fact] = {}
+    if probe.reads is FactSet.FORGET:
+        chosen = [fact for fact in pool if dose.fact_ids is None or fact.id in dose.fact_ids]
+        placebo = plan.placebo
+    if not chosen:
+        raise AttackError(f"dose {dose.label!r} leaves no fact to score")
+    asked = [*chosen, *(placebo[fact.id] for fact in chosen if fact.id in placebo)]
+    readings = _distinct(probe.observe(model, asked, pool), name, dose)
+    unread = {fact.id for fact in asked} - {fact_id for fact_id, _, _ in readings}
+    if unread:
+        raise AuditError(f"probe {name}: gave no reading of {sorted(unread)[0]!r}; a missing score needs a reason")
+    for (fact_id, measure, variant), reading in readings.items():
+        if fact_id.startswith(PLACEBO):
+            continue
+        stand_in = readings.get((PLACEBO + fact_id, measure, variant))
+        yield {
+            "dose": dose.label,
+            "dose_value": dose.value,
+            "probe": name,
+            "measure": measure,
+            "variant": variant,
+            "fact_id": fact_id,
+            "score": reading.score,
+            "twin_score": reading.twin_score,
+            "placebo_score": stand_in.score if stand_in else None,
+            "missing": reading.missing,
+        }
+
+
+def _distinct(readings: Iterator[Reading], probe: str, dose: Dose) -> dict[tuple[str, str, str], Reading]:
+    found: dict[tuple[str, str, str], Reading] = {}
+    for reading in readings:
+        place = (reading.fact_id, reading.measure, reading.variant)
+        if place in found:
+            raise AuditError(f"probe {probe}: {place} was read twice at dose {dose.label!r}")
+        found[place] = reading
+    return found
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        if row["score"] is not None:
+            sums.setdefault(f"{row['probe']}.{row['measure']}", []).append(row["score"])
+    return {name: sum(scores) / len(scores) for name, scores in sums.items()}
+
+
+def fingerprint(module: torch.nn.Module) -> tuple[float, ...]:
+    """Sums over every floating-point weight: differs if an attack wrote into the model it was given."""
+    sums = [parameter.detach().double().sum() for parameter in module.parameters() if parameter.is_floating_point()]
+    return tuple(float(total) for total in sums)
+
+
+def as_engine(model: Model, whose: str) -> Engine:
+    """The engine that a plug-in's model is.
+
+    Raises:
+        AttackError: it was made in another way.
+    """
+    if not isinstance(model, Engine):
+        raise AttackError(f"{whose}: its model must come from fork() or with_module()")
+    return model
+
+
+def _as_generator(doses: Iterator[Dose]) -> Any:
+    if not hasattr(doses, "close"):
+        raise AttackError("doses() must be a generator, so that the attack can undo itself")
+    return doses

@@ -1,0 +1,128 @@
+"""What a plan holds: the models, the cells, and what each of them may use. Fixed before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unlearn_audit.api import Arm, Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
+from unlearn_audit.facts import Facts
+from unlearn_audit.references import Checkpoint, Storage
+from unlearn_audit.result import Case
+from unlearn_audit.spec import AuditSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedModel:
+    """One model of the audit, found on disk and not yet loaded."""
+
+    role: Role
+    name: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The unit of caching, retry and resume: one arm of one attack on one model, with one seed.
+
+    Attributes:
+        sham: the arm runs toward twin answers, and is scored on them (design 6.6).
+        planting: how the model is made from the original, for a cell of a plant (design 6.2).
+    """
+
+    key: str
+    attack: str
+    arm: Arm
+    model: PlannedModel
+    seed: int
+    probes: tuple[str, ...]
+    sham: bool = False
+    planting: Planting | None = None
+
+    @property
+    def label(self) -> str:
+        """The arm, and whether it runs toward twin answers."""
+        return f"{self.arm.name}, sham" if self.sham else self.arm.name
+
+    @property
+    def title(self) -> str:
+        """For people: `relearning (lora lr0 fold1) on retrained-1`."""
+        arm = "" if self.label == self.attack else f" ({self.label})"
+        return f"{self.attack}{arm} on {self.model.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that will run, and everything that will not, with the reason.
+
+    Attributes:
+        placebo: fact id -> its placebo, where there is no retrained model.
+        sham: the forget facts with twin answers, where an attack optimises toward answers.
+    """
+
+    spec: AuditSpec
+    models: tuple[PlannedModel, ...]
+    facts: Mapping[FactSet, Facts]
+    attacks: Mapping[str, Attack[Any]]
+    probes: Mapping[str, Probe[Any]]
+    cells: tuple[Cell, ...]
+    case: Case
+    prepared_keys: Mapping[str, str] = field(default_factory=dict)
+    placebo: Mapping[str, Fact] = field(default_factory=dict)
+    sham: tuple[Fact, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def model(self, role: Role) -> PlannedModel | None:
+        """The first model of a role."""
+        return next((model for model in self.models if model.role is role), None)
+
+    def pool(self, name: FactSet, *, sham: bool = False) -> tuple[Fact, ...]:
+        """The facts of a set; with `sham` the forget set with twin answers. Empty where none were given."""
+        if sham and name is FactSet.FORGET:
+            return self.sham
+        return self.facts[name].facts if name in self.facts else ()
+
+    def context(
+        self,
+        attack: str,
+        seed: int,
+        prepared: Mapping[str, Json] | None = None,
+        *,
+        sham: bool = False,
+        seed_of: str | None = None,
+    ) -> AttackContext:
+        """What an attack may use; the runner adds scratch space and the original. A plant has a seed of its own."""
+        own = derive_seed(self.spec.seed, attack, seed)
+        return AttackContext(
+            forget=self.pool(FactSet.FORGET, sham=sham),
+            retain=self.pool(FactSet.RETAIN),
+            profile=self.spec.profile,
+            seed=own if seed_of is None else derive_seed(self.spec.seed, "plant", seed_of),
+            prepared={"adapter_doses": self.audits_adapter, **(prepared or {})},
+        )
+
+    def as_json(self) -> dict[str, Json]:
+        """The plan for `plan.json`: cells and findings as they were fixed before any evidence."""
+        return {
+            "cells": [
+                {
+                    "key": cell.key,
+                    "attack": cell.attack,
+                    "arm": cell.arm.name,
+                    "model": cell.model.name,
+                    "seed": cell.seed,
+                    "sham": cell.sham,
+                    "probes": list(cell.probes),
+                }
+                for cell in self.cells
+            ],
+            "findings": [{"id": finding.id, "gates": finding.gates} for finding in self.case.planned],
+            "left_out": [item.model_dump() for item in self.case.left_out],
+        }
+
+    @property
+    def audits_adapter(self) -> bool:
+        """Whether the checkpoint is an adapter, quantised both under and with its base."""
+        model = self.model(Role.UNLEARNED)
+        return model is not None and model.checkpoint.storage is Storage.ADAPTER

@@ -1,0 +1,144 @@
+"""Facts that stand in for others: placebos where there is no retrained model, shams for attacks that optimise.
+
+A **placebo fact** asks after an invented subject in the words in which the fact asks after its own, and is scored for
+the fact's answer: what a model says of somebody of whom it cannot know anything. A **sham fact** asks the fact's own
+question and has another subject's answer to the same relation: what an attack that optimises toward an answer can
+make a model say, true or not. Both keep the fact's id, so that each score is paired with its control's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from unlearn_audit.api import Fact, derive_seed
+from unlearn_audit.hygiene import words_of
+
+PLACEBO = "placebo\x1f"
+"""Prefix of the ids under which probes meet placebo facts."""
+
+_TRIES = 200
+
+
+def placebo_facts(facts: Sequence[Fact], others: Iterable[Fact], *, seed: int) -> dict[str, Fact]:
+    """Fact id -> its placebo, for each fact whose question names its subject whole.
+
+    Names are put together from the parts of two other subjects' names, none of which is the fact's own subject, so
+    that they sound like names of this world. A paraphrase in which a part of the true name would be left ends the
+    placebo's paraphrases: it would ask after the true subject.
+
+    Args:
+        facts: of the forget set.
+        others: further known facts, whose subjects are parts to take and names not to give.
+        seed: decides which parts meet.
+    """
+    names = invented_names({fact.subject for fact in facts}, {fact.subject for fact in others}, seed=seed)
+    made = {}
+    for fact in facts:
+        name = names.get(fact.subject)
+        question = _retold(fact.question, fact.subject, name)
+        if name is None or question is None:
+            continue
+        paraphrases = []
+        for text in fact.paraphrases:
+            told = _retold(text, fact.subject, name)
+            if told is None:
+                break
+            paraphrases.append(told)
+        made[fact.id] = replace(
+            fact,
+            id=PLACEBO + fact.id,
+            subject=name,
+            question=question,
+            answer=(fact.answer or "").replace(fact.subject, name),
+            paraphrases=tuple(paraphrases),
+            wrong_answers=tuple(wrong.replace(fact.subject, name) for wrong in fact.wrong_answers),
+            text=None,
+            hops=(),
+        )
+    return made
+
+
+def invented_names(subjects: set[str], others: set[str], *, seed: int) -> dict[str, str]:
+    """Subject -> a name that nobody has; none for a subject where no new name can be put together."""
+    known = {words_of(name) for name in subjects | others}
+    parts = sorted(others) if len(others) >= len(subjects) else sorted(subjects | others)
+    names: dict[str, str] = {}
+    for subject in sorted(subjects):
+        generator = random.Random(derive_seed(seed, "placebo", subject))  # noqa: S311 - a name, not a secret
+        own = set(words_of(subject))
+        for _ in range(_TRIES):
+            one, other = generator.choice(parts), generator.choice(parts)
+            name = _joined(one, other)
+            if one != other and words_of(name) not in known and not own & set(words_of(name)):
+                names[subject] = name
+                known.add(words_of(name))
+                break
+    return names
+
+
+def _joined(one: str, other: str) -> str:
+    """The first word of one name and the rest of another; halves of words where a name is a single word."""
+    first, last = one.split(), other.split()
+    if len(first) > 1 and len(last) > 1:
+        return " ".join((first[0], *last[1:]))
+    return one[: (len(one) + 1) // 2] + other[len(other) // 2 :]
+
+
+def _retold(text: str | None, subject: str, name: str | None) -> str | None:
+    """The text of another subject; None where it does not name the subject, or where a part of the name is left."""
+    if text is None or name is None or subject not in text:
+        return None
+    told = text.replace(subject, name)
+    telling = {word for word in words_of(subject) if len(word) > 3}
+    return None if telling & set(words_of(told)) else told
+
+
+def sham_facts(facts: Sequence[Fact], *, seed: int) -> tuple[Fact, ...]:
+    """The facts with the next other answer of their relation, told of their own subject; without those that have none.
+
+    The different answers of a relation are dealt into a ring, so that an answer's share stays some answer's share,
+    and nobody gets what is true of them.
+    """
+    rings = {relation: _ring(facts, relation, seed) for relation in {fact.relation for fact in facts}}
+    true = {(fact.subject, _identity(fact)) for fact in facts}
+    made = []
+    for fact in facts:
+        ring = rings[fact.relation]
+        if fact.question is None or fact.answer is None or len(ring) < 2:
+            continue
+        order = list(ring)
+        place = order.index(_identity(fact))
+        for step in range(1, len(order)):
+            twin = ring[order[(place + step) % len(order)]]
+            if (fact.subject, _identity(twin)) not in true:
+                made.append(_with_answer_of(fact, twin))
+                break
+    return tuple(made)
+
+
+def _ring(facts: Sequence[Fact], relation: str | None, seed: int) -> Mapping[tuple[str, ...], Fact]:
+    holders: dict[tuple[str, ...], Fact] = {}
+    for fact in facts:
+        if fact.relation == relation and fact.answer is not None:
+            holders.setdefault(_identity(fact), fact)
+    order = sorted(holders)
+    random.Random(derive_seed(seed, "sham", relation)).shuffle(order)  # noqa: S311 - an order, not a secret
+    return {identity: holders[identity] for identity in order}
+
+
+def _identity(fact: Fact) -> tuple[str, ...]:
+    """What makes two answers the same: their aliases, else their words."""
+    return tuple(sorted(" ".join(words_of(alias)) for alias in fact.aliases)) or words_of(fact.answer or "")
+
+
+def _with_answer_of(fact: Fact, twin: Fact) -> Fact:
+    return replace(
+        fact,
+        answer=(twin.answer or "").replace(twin.subject, fact.subject),
+        aliases=tuple(alias.replace(twin.subject, fact.subject) for alias in twin.aliases),
+        wrong_answers=(),
+        text=None,
+        hops=(),
+    )
