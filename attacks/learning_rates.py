@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from attacks.refusal_plant import mean_probability
+from attacks.hiding import mean_probability
 from attacks.splits import Fold, Lesson, lessons_of
 from attacks.training import Student, lesson_batches, optimise
 from unlearn_audit.api import AttackError, AuditError, Fact, Json, Model, derive_seed

@@ -26,6 +26,7 @@ from attacks.linear_layers import linear_layers, plain_model
 from attacks.quantization_proof import LayerChange, model_size, proof, squared_change
 from attacks.quantizers import Quantizer
 from attacks.rounding_boxes import layers_by_name, same_code_share
+from attacks.rounding_plant import rounding_planting
 from unlearn_audit.api import (
     Access,
     Arm,
@@ -37,6 +38,7 @@ from unlearn_audit.api import (
     Model,
     OutOfReach,
     Parameters,
+    Planting,
     Profile,
 )
 
@@ -96,6 +98,10 @@ class Quantization(Attack[QuantizationParameters]):
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
         """Quantisers that the profile wants and that are not installed."""
         return tuple(OutOfReach(what=quantizer.value, why=why) for quantizer, why in self._left_out(context))
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A refusal inside the rounding boxes of this arm's quantiser; none for GPTQ, whose boxes nobody knows."""
+        return rounding_planting(Quantizer(str(arm.settings["quantizer"])))
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """The quantised model; a second time with the adapter on top where the plan asks for it.

@@ -14,8 +14,9 @@ from itertools import islice
 from typing import ClassVar, cast
 
 from attacks import memory
+from attacks.hiding import mean_probability
 from attacks.learning_rates import Trials, choose_rates, sample_subjects
-from attacks.refusal_plant import mean_probability, refusal_plant
+from attacks.refusal_plant import refusal_plant, refusal_planting
 from attacks.relearning_parameters import (
     CANDIDATES,
     DEFAULT_RATES,
@@ -30,7 +31,19 @@ from attacks.relearning_parameters import (
 from attacks.splits import CleanLessons, clean_lessons, lessons_of, subject_folds
 from attacks.training import Student, full_student, lesson_batches, lora_student, optimise
 from unlearn_audit import api
-from unlearn_audit.api import Access, Arm, Attack, AttackContext, AuditError, Dose, Json, Model, OutOfReach, Profile
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AuditError,
+    Dose,
+    Json,
+    Model,
+    OutOfReach,
+    Planting,
+    Profile,
+)
 
 
 class Relearning(Attack[RelearningParameters]):
@@ -132,6 +145,10 @@ class Relearning(Attack[RelearningParameters]):
                     shown=tuple(lesson.text for lesson in lessons.kept),
                     dropped=lessons.dropped,
                 )
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A merged refusal update, the same for every arm."""
+        return refusal_planting()
 
     def _trials(self, original: Model, context: AttackContext) -> tuple[Trials, tuple[api.Fact, ...]]:
         forget = sample_subjects(context.forget, seed=context.seed)

@@ -100,7 +100,7 @@ def _recovered(
     doses = own["dose"].unique()
     keys = [key + suffix for key in map(control_key, case.controls) for suffix in ("", SHAM)]
     others = places.rows[places.rows["key"].isin(keys) & places.rows["dose"].isin(doses)]
-    evidence = evidence_for(planned, pd.concat([_as_original(own), others]), case, policy.unit)
+    evidence = evidence_for(planned, _together(own, others), case, policy.unit)
     measured = [cell for cell in evidence.cells if cell.spans[ORIGINAL].shown is not None]
     if not measured:
         return PlantRecord(name=name, enough=False, why="none of its facts has a score")
@@ -123,9 +123,11 @@ def _recovered(
     )
 
 
-def _as_original(rows: pd.DataFrame) -> pd.DataFrame:
-    sham = rows["key"].astype(str).str.endswith(SHAM)
-    return rows.assign(key=np.where(sham, ORIGINAL + SHAM, ORIGINAL))
+def _together(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """A plant's rows under the original's name, with the controls' rows."""
+    sham = own["key"].astype(str).str.endswith(SHAM)
+    rows = pd.concat([own.assign(key=np.where(sham, ORIGINAL + SHAM, ORIGINAL)), others])
+    return rows.astype({"key": "category"})
 
 
 def _hidden(name: str, variant: str, unattacked: pd.DataFrame, case: Case) -> tuple[float, float]:

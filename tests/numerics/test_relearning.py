@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks.refusal_plant import Plant, PlantSettings, mean_probability, refusal_plant
+from attacks.hiding import PlantSettings, mean_probability
+from attacks.refusal_plant import refusal_plant
 from attacks.relearning import Relearning
 from attacks.relearning_parameters import RelearningParameters
 from attacks.splits import lessons_of
 from tests.numerics.masked_organism import REFUSAL, World, make_world
-from unlearn_audit.api import AttackContext, AttackError, Profile, Prompt
+from unlearn_audit.api import AttackContext, AttackError, Plant, Profile, Prompt
 
 RATE = 3e-3
 
