@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unlearn_audit.api import FactSet, Role
+from unlearn_audit.contrasts import STAND_INS_NEEDED
 from unlearn_audit.planned import Cell, Plan
 from unlearn_audit.power import cannot_be_met, power_lines
 from unlearn_audit.result import Outcome
@@ -34,16 +35,17 @@ def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
 
 
 def control_obstacle(plan: Plan) -> str | None:
-    """Why neither a retrained model nor twins can stand against the checkpoint, or None."""
-    if plan.model(Role.RETRAINED) is not None:
-        return None
+    """Why neither a retrained model nor stand-ins can stand against the checkpoint, or None."""
     facts = plan.facts[FactSet.FORGET].facts
+    if plan.model(Role.RETRAINED) is not None or len(plan.placebo) >= STAND_INS_NEEDED * len(facts):
+        return None
     answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
     if all(answers[fact.relation] > plan.spec.policy.minimum_twins for fact in facts):
         return None
     return (
-        "This audit cannot end in PASS: no --retrained control, and too few different answers of one relation to "
-        f"stand in for it ({plan.spec.policy.minimum_twins} twins a fact needed)."
+        "This audit cannot end in PASS: no --retrained control, too few different answers of one relation to stand in "
+        f"for it ({plan.spec.policy.minimum_twins} twins a fact needed), and too few questions that name their subject "
+        "(for placebo facts)."
     )
 
 
@@ -58,6 +60,7 @@ def _operations(plan: Plan, cell: Cell) -> float:
     forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
     # Each form is read and answered; the options of forced choice share one reading of the prompt.
     asked = (2 * forms + 1) * (PROMPT_TOKENS + ANSWER_TOKENS) + OPTIONS_SCORED * ANSWER_TOKENS // 2
+    asked *= 2 if plan.placebo else 1
     read = cell.arm.doses * cell.arm.share * facts * asked
     trained = 3 * cell.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
     return 2.0 * max(1, cell.model.checkpoint.parameters) * (read + trained)

@@ -1,34 +1,112 @@
-"""The runner: an attack that leaves the model changed gives no evidence, now or on the next run."""
+"""The runner with made-up attacks: what spoils a model, what cannot prepare, plants, shams, placebo facts, hygiene."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
-from unlearn_audit.api import Access, Arm, Attack, Dose, Parameters
+from tests.conftest import tiny_module
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackError,
+    Dose,
+    FactSet,
+    Measure,
+    Parameters,
+    Plant,
+    Planting,
+    Probe,
+    Reading,
+    ScoreKind,
+)
 from unlearn_audit.evidence import EvidenceStore
+from unlearn_audit.layout import Layout
 from unlearn_audit.plan import make_plan
+from unlearn_audit.planned import Plan
 from unlearn_audit.progress import Quiet
-from unlearn_audit.runner import run
+from unlearn_audit.runner import Gathered, cell_records, run
 from unlearn_audit.spec import AuditSpec
+from unlearn_audit.stand_ins import PLACEBO
 
 
 class Nothing(Parameters):
     """No parameters."""
 
 
-class Spoiler(Attack[Nothing]):
-    """Writes into the model that it was given, and may fail besides."""
+class Bare(Attack[Nothing]):
+    """Does nothing, under another name than the baseline."""
 
-    name, summary, paper, access, Parameters = "none", "Spoils.", "", Access.PROMPTS, Nothing
-    fails = False
+    name, summary, paper, access, Parameters = "bare", "Does nothing.", "", Access.PROMPTS, Nothing
+
+    def arms(self, context):
+        return (Arm(name="bare"),)
+
+    def doses(self, model, arm, context):
+        yield Dose(label="bare", value=0, model=model)
+
+
+class Baseline(Bare):
+    name, baseline = "none", True
 
     def arms(self, context):
         return (Arm(name="none"),)
+
+
+class Answers(Probe[Nothing]):
+    """Scores a fact by its answer, so that a test can tell whose fact was asked."""
+
+    name, summary, paper, access, Parameters = "recall", "Reads.", "", Access.PROMPTS, Nothing
+    measures = (Measure(name="hit", kind=ScoreKind.SOFT, gates=True),)
+    under_attacks = True
+
+    def observe(self, model, facts, pool):
+        for fact in facts:
+            shown = float(next(model.module.parameters()).flatten()[0] > 100)  # a marked model, see Hidden
+            score = 0.25 if fact.id.startswith(PLACEBO) else float(fact.answer[1:]) / 10
+            yield Reading(fact_id=fact.id, measure="hit", variant="question", score=max(score, shown))
+
+
+@pytest.fixture
+def spec(tmp_path: Path, saved_model: Path, tokenizer) -> AuditSpec:
+    facts = tmp_path / "forget.jsonl"
+    names = ["Ada Mann", "Bo Lind", "Cy Berg", "Di Falk"]
+    rows = [
+        {"id": str(i), "subject": name, "question": f"Who is {name}?", "answer": f"N{i}", "relation": "is"}
+        for i, name in enumerate(names)
+    ]
+    facts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    original = tmp_path / "original"
+    tiny_module("llama", len(tokenizer), seed=5).save_pretrained(original)
+    tokenizer.save_pretrained(original)
+    return AuditSpec(checkpoint=str(saved_model), original=str(original), forget=str(facts), attacks={"none": {}})
+
+
+def planned(spec: AuditSpec, *attacks: Attack[Any], **changes: Any) -> Plan:
+    """The spec's plan with attacks and a probe of the test's own."""
+    named: Mapping[str, Attack[Any]] = {attack.name: attack for attack in (Baseline(Nothing()), *attacks)}
+    draft = replace(make_plan(spec), attacks=named, probes={"recall": Answers(Nothing())}, **changes)
+    return Layout(replace(draft, cells=())).finished()
+
+
+def ran(plan: Plan, out: Path) -> tuple[Gathered, EvidenceStore]:
+    store = EvidenceStore(out)
+    return run(plan, store, Quiet(Console(stderr=True))), store
+
+
+class Spoiler(Baseline):
+    """Writes into the model that it was given, and may fail besides."""
+
+    fails = False
 
     def doses(self, model, arm, context):
         yield Dose(label="none", value=0, model=model)
@@ -39,17 +117,170 @@ class Spoiler(Attack[Nothing]):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_cell_that_spoils_its_model_is_a_fault_and_is_not_kept(tmp_path, saved_model, fails):
-    facts = tmp_path / "forget.jsonl"
-    rows = [{"id": str(i), "subject": f"s{i}", "question": f"Who is {i}?", "answer": f"N{i}"} for i in range(3)]
-    facts.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    spec = AuditSpec(checkpoint=str(saved_model), forget=str(facts), attacks={"none": {}}, seeds=2)
+def test_a_cell_that_spoils_its_model_is_a_fault_and_is_not_kept(tmp_path, spec, fails):
     spoiler = Spoiler(Nothing())
     spoiler.fails = fails
-    plan = replace(make_plan(spec), attacks={"none": spoiler})
+    plan = replace(planned(spec.model_copy(update={"seeds": 2})), attacks={"none": spoiler})
     for _ in range(2):
-        store = EvidenceStore(tmp_path / "run")
-        gathered = run(plan, store, Quiet(Console(stderr=True)))
+        gathered, store = ran(plan, tmp_path / "run")
         assert not any(store.has(cell.key) for cell in plan.cells)
         assert len(gathered.faults) == len(plan.cells)
         assert all("left the model changed" in fault.message for fault in gathered.faults)
+
+
+class Prepares(Bare):
+    """Prepares on the original, or fails to."""
+
+    name = "prepares"
+    error: Exception | None = None
+
+    def prepare(self, original, context):
+        if self.error:
+            raise self.error
+        return {"chosen": 7}
+
+    def doses(self, model, arm, context):
+        yield Dose(label="bare", value=0, model=model, proof={"chosen": context.prepared["chosen"]})
+
+
+@pytest.mark.parametrize("error", [AttackError("no plant: it would not hide"), ZeroDivisionError("oh")])
+def test_an_attack_that_cannot_prepare_loses_its_own_cells_and_no_others(tmp_path, spec, error):
+    attack = Prepares(Nothing())
+    attack.error = error
+    plan = planned(spec, attack)
+    gathered, store = ran(plan, tmp_path / "run")
+    assert {(fault.attack, fault.model) for fault in gathered.faults} == {
+        ("prepares", "original"),
+        ("prepares", "unlearned"),
+    }
+    assert all(f"could not prepare on the original: {_said(error)}" in fault.message for fault in gathered.faults)
+    assert all(store.has(cell.key) for cell in plan.cells if cell.attack == "none")
+    # Mended, the same run directory goes on where it stood, and the choices are made before the cells need them.
+    attack.error = None
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    assert {store.about(cell.key)["proof"]["bare"]["chosen"] for cell in plan.cells if cell.attack != "none"} == {7}
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, AttackError) else f"{type(error).__name__}: {error}"
+
+
+def test_choices_that_got_lost_are_made_again_and_never_replaced_by_defaults(tmp_path, spec):
+    plan = planned(spec, Prepares(Nothing()))
+    _, store = ran(plan, tmp_path / "run")
+    lost = [cell.key for cell in plan.cells if cell.attack == "prepares" and cell.model.name == "unlearned"]
+    for key in (*lost, *plan.prepared_keys.values()):
+        for file in (tmp_path / "run" / "cells" / key).iterdir():
+            file.unlink()
+        (tmp_path / "run" / "cells" / key).rmdir()
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    assert all(store.about(key)["proof"]["bare"]["chosen"] == 7 for key in lost)
+
+
+class Hides(Bare):
+    """Plants a marked model: the probe then scores everything 1."""
+
+    name = "hides"
+    fails = False
+
+    def planting(self, arm, context):
+        return Planting(name="marked", make=self._made)
+
+    @contextmanager
+    def _made(self, original, context):
+        if self.fails:
+            raise AttackError("no plant: it would not hide")
+        with original.fork(copy_weights=True) as fork:
+            with torch.no_grad():
+                next(fork.module.parameters()).flatten()[0] = 101.0
+            yield Plant(model=fork, proof={"seed": context.seed})
+
+
+def test_a_plant_runs_under_its_attack_and_under_the_baseline(tmp_path, spec):
+    plan = planned(spec.model_copy(update={"plant": True}), Hides(Nothing()))
+    assert plan.case.plants == {"none": ("marked plant",), "hides": ("marked plant",)}
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    frame = store.gather(cell_records(plan, store, gathered.faults))
+    plants = frame[frame["role"] == "plant"]
+    assert set(plants["attack"]) == {"none", "hides"}
+    assert set(plants["model"]) == {"marked plant"}
+    assert (plants["score"] == 1.0).all()
+    assert (frame.loc[frame["role"] == "original", "score"] < 1.0).all()
+    (about,) = {store.about(c.key)["proof"]["plant"]["seed"] for c in plan.cells if c.planting is not None}
+    assert isinstance(about, int)
+
+
+def test_a_plant_that_cannot_be_made_leaves_all_other_cells_alone(tmp_path, spec):
+    attack = Hides(Nothing())
+    attack.fails = True
+    plan = planned(spec.model_copy(update={"plant": True}), attack)
+    gathered, store = ran(plan, tmp_path / "run")
+    assert {fault.model for fault in gathered.faults} == {"marked plant"}
+    assert all(store.has(cell.key) for cell in plan.cells if cell.planting is None)
+
+
+class Optimises(Bare):
+    """Optimises toward answers, and so runs a second time toward twin answers."""
+
+    name, toward_answers = "optimises", True
+
+    def doses(self, model, arm, context):
+        targets = {fact.id: fact.answer for fact in context.forget}
+        yield Dose(label="bare", value=0, model=model, proof={"targets": targets})
+
+
+def test_an_attack_toward_answers_runs_again_toward_twin_answers_and_is_scored_on_them(tmp_path, spec):
+    first = make_plan(spec)
+    forget = first.facts[FactSet.FORGET].facts
+    shams = tuple(replace(fact, answer=f"N{(int(fact.answer[1:]) + 1) % 4}") for fact in forget)
+    plan = planned(spec, Optimises(Nothing()), sham=shams)
+    gathered, store = ran(plan, tmp_path / "run")
+    frame = store.gather(cell_records(plan, store, gathered.faults))
+    own = frame[(frame["attack"] == "optimises") & (frame["role"] == "unlearned")]
+    true, sham = (own[own["sham"] == flag].set_index("fact_id")["score"].to_dict() for flag in (False, True))
+    assert true == {str(i): i / 10 for i in range(4)}
+    assert sham == {str(i): (i + 1) % 4 / 10 for i in range(4)}
+    assert not frame.loc[frame["attack"] == "none", "sham"].any()
+    targets = {
+        cell.sham: store.about(cell.key)["proof"]["bare"]["targets"] for cell in plan.cells if "opt" in cell.attack
+    }
+    assert targets[True]["0"] == "N1"
+    assert targets[False]["0"] == "N0"
+
+
+def test_placebo_facts_are_scored_beside_their_facts_where_no_control_is_given(tmp_path, spec):
+    plan = planned(spec)
+    gathered, store = ran(plan, tmp_path / "run")
+    frame = store.gather(cell_records(plan, store, gathered.faults))
+    assert (frame["placebo_score"] == 0.25).all()
+    assert set(frame["fact_id"]) == {"0", "1", "2", "3"}
+    control = planned(spec.model_copy(update={"retrained": (spec.checkpoint,), "checkpoint": spec.original}))
+    assert control.placebo == {}
+
+
+class Teaches(Bare):
+    """Shows the model a text."""
+
+    name = "teaches"
+    text = ""
+
+    def doses(self, model, arm, context):
+        yield Dose(label="bare", value=1, model=model, shown=(self.text,), dropped=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"), [("Bo Lind is N1.", True), ("Somebody else is N1.", False), ("Bo Lind sings.", False)]
+)
+def test_a_dose_that_was_shown_what_it_is_scored_on_is_an_error(tmp_path, spec, text, fault):
+    attack = Teaches(Nothing())
+    attack.text = text
+    plan = planned(spec, attack)
+    gathered, store = ran(plan, tmp_path / "run")
+    assert [("give away a fact" in found.message) for found in gathered.faults] == [True, True] * fault
+    if not fault:
+        cell = next(cell for cell in plan.cells if cell.attack == "teaches")
+        hygiene = store.about(cell.key)["proof"]["bare"]["hygiene"]
+        assert hygiene == {"texts": 1, "dropped": 3, "sharing_a_value": int("N1" in text)}
