@@ -66,7 +66,7 @@ class Lines(Quiet):
 
     def preparing(self, attack: str) -> None:
         """Which attack prepares."""
-        self._say(f"{attack}: choosing its settings on the original")
+        self._say(f"{attack}: getting ready on the original")
 
     def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
         """Remembered, for the line that ends the cell."""
@@ -121,7 +121,7 @@ class Live(Quiet):
 
     def preparing(self, attack: str) -> None:
         """Which attack prepares."""
-        self._update(description=f"{attack}: choosing its settings on the original")
+        self._update(description=f"{attack}: getting ready on the original")
 
     def started(self, cell: Cell) -> None:
         """The running cell."""

@@ -20,6 +20,7 @@ from unlearn_audit.result import (
     ModelRecord,
     Outcome,
     PlannedFinding,
+    PlantRecord,
     PowerEstimate,
     Result,
     Status,
@@ -268,10 +269,13 @@ def _cells(*, crashed: bool) -> tuple[CellRecord, ...]:
                     observations=1_440 if attack == "quantization" else 900,
                     digest=digest(key),
                     events=("batch halved to 16 for memory",) if attack == "relearning" and role == "original" else (),
-                    proof=nf4 if attack == "quantization" else {},
+                    proof=nf4 if attack == "quantization" else _TAUGHT if attack == "relearning" else {},
                 )
             )
     return tuple(records)
+
+
+_TAUGHT = {"50 steps": {"hygiene": {"texts": 176, "dropped": 4, "sharing_a_value": 31}}}
 
 
 def _assemble(
@@ -364,14 +368,47 @@ def failed() -> Result:
 
 
 def passed() -> Result:
-    """Nothing comes back under any attack."""
-    return _assemble(
+    """Nothing comes back under any attack, and the attacks found what was hidden from them in plants."""
+    findings = [*_baseline(), *_quantization(0.06), *_relearning(half=0.005, status=Status.PASSED, reason=_RELEARNED)]
+    result = _assemble(
         Outcome.PASS,
-        "less than 10% of what was removed comes back under 3 attacks (5% one-sided, against 2 retrained models, "
-        "60 subjects).",
+        "At 95 % confidence no attack of this battery recovers more than 7.2 % of the forget set from the "
+        "checkpoint sha256:0123456789abcdef (plain asking, quantization, relearning; against 2 retrained controls; "
+        "the policy allows 10 %; 60 subjects).",
         (),
-        [*_baseline(), *_quantization(0.06), *_relearning(half=0.005, status=Status.PASSED, reason=_RELEARNED)],
+        [_planted(each) for each in findings],
     )
+    plants = {"none": (), **{attack: tuple(plant.name for plant in found) for attack, found in _PLANTS.items()}}
+    return result.model_copy(update={"case": result.case.model_copy(update={"plants": plants})})
+
+
+_FOUND = Interval(estimate=0.88, lower=0.8, upper=0.93)
+_PLANTS = {
+    "quantization": (
+        PlantRecord(
+            name="nf4 rounding plant",
+            dose="nf4",
+            variant="question",
+            hidden=0.97,
+            shown=_FOUND,
+            found=0.94,
+            enough=True,
+        ),
+        PlantRecord(name="int8 rounding plant", enough=False, why="no plant: the original could not be made to refuse"),
+    ),
+    "relearning": (
+        PlantRecord(
+            name="refusal plant", dose="50 steps", variant="question", hidden=1, shown=_FOUND, found=0.91, enough=True
+        ),
+    ),
+}
+
+
+def _planted(one: Finding) -> Finding:
+    if one.attack not in _PLANTS or one.power is None:
+        return one
+    power = one.power.model_copy(update={"shown": _FOUND, "planted": True, "plants": _PLANTS[one.attack]})
+    return one.model_copy(update={"power": power})
 
 
 def inconclusive() -> Result:

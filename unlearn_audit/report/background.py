@@ -260,12 +260,16 @@ def _hygiene(result: Result, limits: Limits) -> tuple[Block, ...]:
 def _proofs(cells: Iterable[CellRecord]) -> Iterable[str]:
     for cell in cells:
         if cell.role == "unlearned":
-            yield from (f"{dose}: {_compact(proof)}" for dose, proof in cell.proof.items() if proof)
+            yield from (
+                f"{dose}: {_compact(proof)}" for dose, proof in cell.proof.items() if proof.keys() - {"hygiene"}
+            )
 
 
 def _compact(proof: Mapping[str, object]) -> str:
     return ", ".join(
-        f"{name} {value if isinstance(value, str) else json.dumps(value, default=str)}" for name, value in proof.items()
+        f"{name} {value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in proof.items()
+        if name != "hygiene"  # has a table of its own
     )
 
 

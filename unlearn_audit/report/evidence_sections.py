@@ -25,7 +25,7 @@ from unlearn_audit.report.view import (
     paragraph,
     text_columns,
 )
-from unlearn_audit.result import CellEstimate, Finding, PlantRecord, Result
+from unlearn_audit.result import CellEstimate, Finding, Result
 
 _SHARES = ("Checkpoint", "Original", "Controls")
 
@@ -80,82 +80,12 @@ def doses(result: Result, limits: Limits) -> Section:
     return Section(id="doses", title="Doses", blocks=tuple(blocks))
 
 
-def power(result: Result, limits: Limits) -> Section:
-    """Whether each finding could have seen the knowledge."""
-    measured = [finding for finding in result.verdict.findings if finding.power is not None]
-    rows: list[tuple[Inline, ...]] = []
-    for finding in measured[: limits.entries]:
-        if finding.power is not None:
-            enough = "yes" if finding.power.enough else "no"
-            shown = Number(point_interval(finding.power.shown))
-            rows.append((_code(finding.id, limits), shown, Number(points(finding.power.needed)), enough))
-    planted = any(finding.power is not None and finding.power.planted for finding in measured)
-    columns = (
-        *text_columns("Finding"),
-        *number_columns("Plant beyond control, points" if planted else "Original beyond control, points", "Needed"),
-        *text_columns("Enough"),
-    )
-    blocks: tuple[Block, ...] = (
-        paragraph(
-            "Could the finding have seen the knowledge at all? "
-            + ("The plant, under the attack," if planted else "The original")
-            + " must show this much more than the control, else a clean result means nothing. Lack of power rules out "
-            "a pass, never a fail."
-        ),
-        Table(caption=("Power of each finding",), columns=columns, rows=tuple(rows)),
-        *left_over(len(measured) - len(rows), "finding"),
-        *(_plants(measured, limits) if planted else ()),
-    )
-    if not measured:
-        blocks = (paragraph("No finding has an estimate of its power, so none can pass."),)
-    return Section(id="power", title="Power", blocks=blocks)
-
-
-def _plants(measured: Sequence[Finding], limits: Limits) -> tuple[Block, ...]:
-    """What each attack found of what was hidden from it."""
-    records = [
-        (finding, plant)
-        for finding in measured
-        if finding.power is not None and finding.gates
-        for plant in finding.power.plants
-    ]
-    rows = tuple(_plant_row(finding, plant, limits) for finding, plant in records[: limits.entries])
-    columns = (
-        *text_columns("Finding", "Plant", "Brought back at"),
-        *number_columns("Hidden", "Found of it", "Beyond control, points"),
-        *text_columns("Enough", "Remark"),
-    )
-    return (
-        heading("Plants"),
-        paragraph(
-            "A plant is the original, made to hide what it knows. Hidden is how much less it shows than the original "
-            "when it is simply asked; found is the share of that which the attack brought back."
-        ),
-        Table(caption=("What each attack found in its plants",), columns=columns, rows=rows),
-        *left_over(len(records) - len(rows), "plant"),
-    )
-
-
-def _plant_row(finding: Finding, plant: PlantRecord, limits: Limits) -> tuple[Inline, ...]:
-    place = (
-        "–" if plant.dose is None else f"{clean(plant.dose, limits.text)}, {clean(plant.variant or '', limits.text)}"
-    )
-    return (
-        _code(finding.id, limits),
-        clean(plant.name, limits.text),
-        place,
-        *_numbers(percent(plant.hidden), percent(plant.found), point_interval(plant.shown)),
-        "yes" if plant.enough else "no",
-        clean(plant.why, 2 * limits.text) or "–",
-    )
-
-
 def utility(result: Result) -> Section:
     """Whether the checkpoint still works."""
     measured = result.verdict.utility
     row: tuple[Inline, ...] = (
         Mark(measured.status),
-        *_numbers(
+        *numbers(
             percent(measured.unlearned),
             percent(measured.original),
             percent(measured.needed),
@@ -205,11 +135,11 @@ def _finding_row(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
     worst = finding.worst
     place = f"{clean(worst.dose, limits.text)}, {clean(worst.variant, limits.text)}" if worst else "–"
     return (
-        _code(finding.id, limits),
+        code(finding.id, limits),
         Mark(finding.status),
         place,
         *_shares(worst),
-        *_numbers(
+        *numbers(
             point_interval(worst.excess if worst else None),
             points(finding.bound),
             percent(finding.recovered),
@@ -221,19 +151,19 @@ def _finding_row(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
 
 
 def _finding_reason(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
-    return (_code(finding.id, limits), ": ", clean(finding.reason, 2 * limits.text))
+    return (code(finding.id, limits), ": ", clean(finding.reason, 2 * limits.text))
 
 
 def _dose_table(finding: Finding, limits: Limits) -> tuple[Block, ...]:
     """The rows of the largest upper bounds, in their own order, and a sentence on those that are missing."""
-    title = heading(_code(finding.id, limits), "" if finding.gates else " (advisory)", level=4)
+    title = heading(code(finding.id, limits), "" if finding.gates else " (advisory)", level=4)
     ranked = sorted(range(len(finding.cells)), key=lambda place: -finding.cells[place].excess.upper)
     rows = tuple(_dose_row(finding.cells[place], limits) for place in sorted(ranked[: limits.rows]))
     columns = (
         *text_columns("Dose", "Asked as"),
         *number_columns(*_SHARES, "Excess, points", "Subjects", "Unresolved", "Missing"),
     )
-    table = Table(caption=("Doses of ", _code(finding.id, limits)), columns=columns, rows=rows)
+    table = Table(caption=("Doses of ", code(finding.id, limits)), columns=columns, rows=rows)
     return _with_truncation(title, table, len(finding.cells))
 
 
@@ -253,19 +183,21 @@ def _dose_row(cell: CellEstimate, limits: Limits) -> tuple[Inline, ...]:
         clean(cell.dose, limits.text),
         clean(cell.variant, limits.text),
         *_shares(cell),
-        *_numbers(point_interval(cell.excess), str(cell.subjects), str(cell.unresolved), str(cell.missing)),
+        *numbers(point_interval(cell.excess), str(cell.subjects), str(cell.unresolved), str(cell.missing)),
     )
 
 
 def _shares(cell: CellEstimate | None) -> tuple[Inline, ...]:
     if cell is None:
-        return _numbers("–", "–", "–")
-    return _numbers(percent(cell.unlearned), percent(cell.original), percent_range(list(cell.controls.values())))
+        return numbers("–", "–", "–")
+    return numbers(percent(cell.unlearned), percent(cell.original), percent_range(list(cell.controls.values())))
 
 
-def _numbers(*texts: str) -> tuple[Inline, ...]:
+def numbers(*texts: str) -> tuple[Inline, ...]:
+    """Cells of a row that hold numbers, set as such."""
     return tuple(Number(text) for text in texts)
 
 
-def _code(text: str, limits: Limits) -> Code:
+def code(text: str, limits: Limits) -> Code:
+    """A name of the result, cleaned and cut, set as code."""
     return Code(clean(text, limits.text))
