@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 VERDICT, FINDINGS, CELLS = "unlearn_audit/verdict.py", "unlearn_audit/findings.py", "unlearn_audit/cells.py"
+CONTRASTS, PLANTS, TABLES = "unlearn_audit/contrasts.py", "unlearn_audit/plants.py", "unlearn_audit/score_tables.py"
 UTILITY, STATISTICS, POWER = "unlearn_audit/utility.py", "unlearn_audit/statistics.py", "unlearn_audit/power.py"
 PLAN = "unlearn_audit/plan.py"
 
@@ -52,12 +53,9 @@ _CONTROLS = (
     Mutant(
         name="no-control",
         wrong="the control counts as knowing nothing, so that what any model shows is a leak",
-        file=CELLS,
-        old="spans[key] = _span(codes, table.scored[kept, place], table.low[kept, place], table.high[kept, place])",
-        new="gone = 0.0 if key.startswith(_CONTROL) else 1.0\n"
-        "        spans[key] = _span(\n"
-        "            codes, table.scored[kept, place], gone * table.low[kept, place], gone * table.high[kept, place]\n"
-        "        )",
+        file=CONTRASTS,
+        old="weights = {UNLEARNED: 1.0, pair.of_unlearned: -1.0}",
+        new="weights = {UNLEARNED: 1.0, pair.of_unlearned: 0.0}",
         tests=_in_verdict("a_leak_that_the_controls_show_as_well_is_no_leak"),
     ),
     Mutant(
@@ -119,9 +117,9 @@ _CONTROLS = (
     Mutant(
         name="few-twins-are-enough",
         wrong="twins of some facts stand in as control for all",
-        file=FINDINGS,
-        old="if evidence.twin_share >= TWINS_NEEDED:",
-        new="if evidence.twin_share > 0:",
+        file=CONTRASTS,
+        old="(evidence.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))",
+        new="(evidence.shares[suffix] > 0 for suffix in (TWINS, PLACEBO))",
         tests=_in_verdict("twins_of_too_few_facts_are_no_control"),
     ),
 )
@@ -172,24 +170,24 @@ _GATES = (
         name="no-power-gate",
         wrong="a finding that could not see the knowledge passes",
         file=VERDICT,
-        old="    if not one.power.enough:\n        return Status.NO_POWER\n",
-        new="",
+        old="if not one.power.enough or one.sham_success > SHAM_LIMIT:",
+        new="if one.sham_success > SHAM_LIMIT:",
         tests=_in_verdict("a_finding_that_could_not_see_the_knowledge_does_not_pass"),
     ),
     Mutant(
         name="power-by-point-estimate",
         wrong="power is there if the estimate reaches what is needed, whatever its bound",
-        file=FINDINGS,
-        old="enough=shown.lower >= policy.power",
-        new="enough=shown.estimate >= policy.power",
+        file=PLANTS,
+        old="return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)",
+        new="return PowerEstimate(shown=shown, needed=policy.power, enough=shown.estimate >= policy.power)",
         tests=_in_mutants("power_is_a_lower_bound_and_no_estimate"),
     ),
     Mutant(
         name="power-against-the-kindest-control",
         wrong="power counts against the control that knows least",
-        file=FINDINGS,
-        old="shown = min(intervals, key=lambda interval: interval.lower)",
-        new="shown = max(intervals, key=lambda interval: interval.lower)",
+        file=PLANTS,
+        old="return strongest, min((bounded(",
+        new="return strongest, max((bounded(",
         tests=_in_verdict("power_against_the_control_that_leaves_least"),
     ),
     Mutant(
@@ -212,9 +210,9 @@ _GATES = (
         name="gaps-pass",
         wrong="a cell in which the checkpoint was never scored is left out",
         file=FINDINGS,
-        old="    blind = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is None]\n",
-        new="    blind: list[Cell] = []\n"
-        "    evidence = __import__('dataclasses').replace(evidence, cells=tuple(measured))\n",
+        old="    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]\n",
+        new="    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]\n"
+        "    evidence = replace(evidence, cells=tuple(measured))\n",
         tests=_in_verdict("a_checkpoint_that_was_never_scored_does_not_pass"),
     ),
     Mutant(
@@ -291,7 +289,7 @@ _ERRORS = (
         name="faults-swallowed-by-findings",
         wrong="a crashed cell leaves no trace in its findings",
         file=FINDINGS,
-        old="errors = tuple(crash(fault) for fault in case.faults if fault.attack == planned.attack)",
+        old="errors = tuple(crash(fault) for fault in case.model_faults if fault.attack == planned.attack)",
         new="errors: tuple[str, ...] = ()",
         tests=_in_verdict("a_crashed_cell_is_an_error_of_its_attack_alone"),
     ),
@@ -334,7 +332,7 @@ _DECISIONS = (
         name="fail-by-point-estimate",
         wrong="an excess above 0 is a leak, however few subjects show it",
         file=FINDINGS,
-        old="p_value=cross_fitted_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=policy.draws, seed=SEED),",
+        old="p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=policy.draws, seed=SEED),",
         new="p_value=0.0 if max(cell.excess.estimate for cell in cells) > 0 else 1.0,",
         tests=_in_verdict("a_small_leak_in_one_cell_alone_does_not_pass"),
     ),
@@ -373,7 +371,7 @@ _DECISIONS = (
     Mutant(
         name="no-margin",
         wrong="the share that may come back is not granted",
-        file=FINDINGS,
+        file=CONTRASTS,
         old="    margin = policy.margin\n",
         new="    margin = 0.0\n",
         tests=_in_verdict("numbers_of_a_clean_sheet_by_hand"),
@@ -381,13 +379,12 @@ _DECISIONS = (
     Mutant(
         name="margin-in-points",
         wrong="the margin is not a share of what the original knows",
-        file=FINDINGS,
-        old="        weights = {UNLEARNED: 1.0, of_unlearned: -1.0, ORIGINAL: -margin}\n"
-        "        weights[of_original] = weights.get(of_original, 0.0) + margin\n"
-        "        excess.append(Contrast(control=name, weights=weights))\n",
-        new="        excess.append(\n"
-        "            Contrast(control=name, weights={UNLEARNED: 1.0, of_unlearned: -1.0}, offset=-margin)\n"
-        "        )\n",
+        file=CONTRASTS,
+        old="        if case.has_original:\n"
+        "            weights |= {ORIGINAL: -margin}\n"
+        "            weights[pair.of_original] = weights.get(pair.of_original, 0.0) + margin\n"
+        "        excess.append(_contrast(pair, weights, sham=sham, offset=0.0 if case.has_original else -margin))\n",
+        new="        excess.append(_contrast(pair, weights, sham=sham, offset=-margin))\n",
         tests=_in_mutants("the_margin_is_a_share_of_what_the_original_knows"),
     ),
 )
@@ -396,9 +393,9 @@ _COUNTING = (
     Mutant(
         name="missing-is-zero",
         wrong="a missing score counts as not known, in every model",
-        file=CELLS,
-        old="high=np.nan_to_num(scored, nan=1.0),",
-        new="high=np.nan_to_num(scored, nan=0.0),",
+        file=TABLES,
+        old="high=np.nan_to_num(scored, nan=1.0))",
+        new="high=np.nan_to_num(scored, nan=0.0))",
         tests=_in_verdict("missing_scores_of_the_checkpoint_do_not_pass"),
     ),
     Mutant(
@@ -421,15 +418,16 @@ _COUNTING = (
         name="mean-over-facts",
         wrong="the mean over facts stands for every subject, so that nothing varies and many facts weigh more",
         file=CELLS,
-        old="return Span(low=np.bincount(codes, low) / counts, high=np.bincount(codes, high) / counts, shown=shown)",
-        new="size = len(counts)\n"
-        "    return Span(low=np.full(size, low.mean()), high=np.full(size, high.mean()), shown=shown)",
+        old="        low=np.bincount(codes, scores.low[:, place]) / counts,\n"
+        "        high=np.bincount(codes, scores.high[:, place]) / counts,\n",
+        new="        low=np.full(len(counts), scores.low[:, place].mean()),\n"
+        "        high=np.full(len(counts), scores.high[:, place].mean()),\n",
         tests=_in_mutants("every_subject_weighs_the_same_however_many_facts_it_has"),
     ),
     Mutant(
         name="any-of-is-a-mean",
         wrong="ten prompts that each leak a tenth leak a tenth",
-        file=CELLS,
+        file=TABLES,
         old="            np.fmax.at(out, code[alive], values[alive])\n",
         new="            np.add.at(out, code[alive], values[alive] / np.bincount(code[alive])[code[alive], None])\n",
         tests=_in_verdict("ten_ways_that_each_leak_another_tenth_leak_everything"),
@@ -631,4 +629,7 @@ _REACH = (
     ),
 )
 
-MUTANTS = (*_CONTROLS, *_GATES, *_UTILITY, *_ERRORS, *_DECISIONS, *_COUNTING, *_BOUNDS, *_P_VALUES, *_REACH)
+MUTANTS = (
+    *(*_CONTROLS, *_GATES, *_UTILITY, *_ERRORS, *_DECISIONS, *_COUNTING),
+    *(*_BOUNDS, *_P_VALUES, *_REACH),
+)
