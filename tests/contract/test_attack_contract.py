@@ -71,6 +71,15 @@ def test_arms_are_known_beforehand_and_distinct(name, context):
     assert [arm.name for arm in attack.arms(context)] == [arm.name for arm in arms]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_attack_but_the_baseline_names_a_plant_for_an_arm_or_more(name, context):
+    attack = build(name)
+    names = [None if (made := attack.planting(arm, context)) is None else made.name for arm in attack.arms(context)]
+    again = [None if (made := attack.planting(arm, context)) is None else made.name for arm in attack.arms(context)]
+    assert names == again
+    assert any(names) is not attack.baseline
+
+
 def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
