@@ -11,9 +11,10 @@ import unlearn_audit
 from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
 from unlearn_audit.judging import RESULT
 from unlearn_audit.planned import Plan
+from unlearn_audit.records import cell_records
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.result import Result
-from unlearn_audit.runner import Progress, cell_records, run
+from unlearn_audit.runner import Progress, run
 from unlearn_audit.spec import AuditSpec, SpecError, read_yaml
 from unlearn_audit.verdict import judge
 

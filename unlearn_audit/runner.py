@@ -21,7 +21,8 @@ from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.models import load_weights, loaded, record
 from unlearn_audit.observing import as_engine, fingerprint, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
-from unlearn_audit.result import CellRecord, FaultyCell, ModelRecord
+from unlearn_audit.records import model_record, record_key
+from unlearn_audit.result import FaultyCell, ModelRecord
 
 
 class Progress(Protocol):
@@ -72,7 +73,7 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
             planted = [cell for cell in plan.cells if cell.planting is not None and not store.has(cell.key)]
         if own or planted or (model.role is Role.ORIGINAL and _unprepared(work)):
             _run_model(work, model, own, planted)
-        gathered.models.append(_model_record(store, model))
+        gathered.models.append(model_record(store, model))
     return gathered
 
 
@@ -101,7 +102,7 @@ def _run_model(work: _Work, model: PlannedModel, own: list[Cell], planted: list[
     try:
         with loaded(model.checkpoint, work.plan.spec.models) as engine:
             about = record(model.role, model.name, model.checkpoint, engine)
-            work.store.put_note(_record_key(model), about.model_dump(mode="json"))
+            work.store.put_note(record_key(model), about.model_dump(mode="json"))
             if model.role is Role.ORIGINAL:
                 _prepare(work, engine)
             _run_cells(work, engine, own, left)
@@ -278,47 +279,3 @@ def _message(error: Exception) -> str:
 def _log_traceback(run: Path, title: str) -> None:
     with (run / "errors.log").open("a", encoding="utf-8") as log:
         log.write(f"{title}\n{traceback.format_exc()}\n")
-
-
-def _record_key(model: PlannedModel) -> str:
-    return f"model-{model.checkpoint.digest[:32]}"
-
-
-def _model_record(store: EvidenceStore, model: PlannedModel) -> ModelRecord:
-    """How the model was loaded, now or in the run that gave its cells."""
-    unloaded = dict.fromkeys(("dtype", "device", "chat_template", "architecture"), "not loaded")
-    about = store.note(_record_key(model)) or {**unloaded, "parameters": model.checkpoint.parameters}
-    named = {"role": model.role, "name": model.name, "reference": model.checkpoint.reference}
-    return ModelRecord.model_validate({**about, **named, "digest": model.checkpoint.digest})
-
-
-def cell_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyCell]) -> list[CellRecord]:
-    """One record a cell, done or faulty, for the result."""
-    faulty = {(fault.attack, fault.arm, fault.model) for fault in faults}
-    records = []
-    for cell in plan.cells:
-        shared = {
-            "key": cell.key,
-            "attack": cell.attack,
-            "arm": cell.label,
-            "role": cell.model.role,
-            "model": cell.model.name,
-            "seed": cell.seed,
-            "sham": cell.sham,
-        }
-        if (cell.attack, cell.label, cell.model.name) in faulty or not store.has(cell.key):
-            records.append(CellRecord(**shared, status="error", seconds=0, observations=0, digest=""))
-            continue
-        about = store.about(cell.key)
-        records.append(
-            CellRecord(
-                **shared,
-                status="done",
-                seconds=about["seconds"],
-                observations=about["observations"],
-                digest=about["digest"],
-                events=tuple(about["events"]),
-                proof=about["proof"],
-            )
-        )
-    return records

@@ -34,7 +34,8 @@ from unlearn_audit.layout import Layout
 from unlearn_audit.plan import make_plan
 from unlearn_audit.planned import Plan
 from unlearn_audit.progress import Quiet
-from unlearn_audit.runner import Gathered, cell_records, run
+from unlearn_audit.records import cell_records
+from unlearn_audit.runner import Gathered, run
 from unlearn_audit.spec import AuditSpec
 from unlearn_audit.stand_ins import PLACEBO
 
