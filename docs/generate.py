@@ -36,6 +36,8 @@ def section(name: str, plugin: type[Any]) -> str:
     lines = [f"## {name}", "", plugin.summary, "", inspect.cleandoc(plugin.__doc__ or ""), ""]
     lines.append(f"- **Access**: {plugin.access}{', served to every user' if getattr(plugin, 'served', False) else ''}")
     lines.append(f"- **Paper**: {paper}")
+    if issubclass(plugin, Attack):
+        lines.append(f"- **Plant**: {_first_paragraph(plugin.planting) if _plants(plugin) else 'none'}")
     if issubclass(plugin, Probe):
         measures = ", ".join(
             f"`{measure.name}` ({measure.kind}{', gates' if measure.gates else ''})" for measure in plugin.measures
@@ -47,6 +49,15 @@ def section(name: str, plugin: type[Any]) -> str:
         lines.append(f"- **Refusal-proof**: {'yes' if plugin.refusal_proof else 'no'}")
     lines += ["", *parameters(plugin), ""]
     return "\n".join(lines)
+
+
+def _plants(plugin: type[Attack[Any]]) -> bool:
+    return plugin.planting is not Attack.planting
+
+
+def _first_paragraph(function: object) -> str:
+    text = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ").rstrip(".")
+    return text[:1].lower() + text[1:]
 
 
 def parameters(plugin: type[Any]) -> list[str]:
