@@ -3,7 +3,7 @@
     make mutants
     python benchmarks/mutants.py [--jobs 2] [NAME ...]
 
-A mutant is one exact replacement in one source file (`mutant_list.py`). For each, the package and its tests are copied
+A mutant is one exact replacement in one source file (`mutant_list/`). For each, the package and its tests are copied
 into a temporary directory, the replacement is made there, and the tests that stand guard run against the copy. A mutant
 whose tests still pass has survived: the verdict could be wrong in that way and nobody would see it. The exit code is 1
 if one survives, and 2 where the list itself is at fault, which is never taken for a kill: a text that no longer

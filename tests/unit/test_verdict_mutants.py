@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_verdict import LEAK, PLANNED, RECALL, Audit, finding, planned, subjects, weak
 
@@ -94,6 +95,21 @@ def test_every_subject_weighs_the_same_however_many_facts_it_has() -> None:
 def test_values_that_can_be_no_lower_than_the_limit_are_no_evidence_against_it() -> None:
     # Twenty values at 0, which is both the limit and the least there can be: whatever the weights, their mean is 0.
     assert gaffke_p_value(np.zeros(20), 0.0, 1.0, 0.0, 10_000, 0) == 1.0
+
+
+def test_a_plant_is_found_by_a_lower_bound_and_no_estimate() -> None:
+    # The attack brings back 21 of 60 subjects of its plant: 0.35 is more than the 0.30 that power asks for, its lower
+    # bound is not.
+    audit = Audit().but(planned=ALONE, plants={"quantization": ("plant",)})
+    own = audit.frame[audit.where(role="original", probe="recall", attack=["none", "quantization"])]
+    back = (own["attack"] == "quantization") & own["fact_id"].isin(subjects(0, 21))
+    plant = own.assign(role="plant", model="plant", score=np.where(back, 1.0, 0.0))
+    audit.frame = pd.concat([audit.frame, plant], ignore_index=True)
+    one = finding(audit.judged(), RECALL)
+    assert one.power is not None
+    assert one.power.shown.estimate == pytest.approx(0.35)
+    assert one.power.plants[0].found == pytest.approx(0.35)
+    assert one.status is Status.NO_POWER
 
 
 def test_the_made_up_audit_holds_what_these_tests_say_of_it() -> None:

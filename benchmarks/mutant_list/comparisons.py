@@ -1,0 +1,171 @@
+"""What the checkpoint is compared with: retrained models, stand-ins, shams, and plants for power."""
+
+from __future__ import annotations
+
+from mutant_list.mutant import Mutant, in_controls, in_mutants, in_verdict
+
+VERDICT = "unlearn_audit/verdict.py"
+FINDINGS = "unlearn_audit/findings.py"
+CELLS = "unlearn_audit/cells.py"
+CONTRASTS = "unlearn_audit/contrasts.py"
+PLANTS = "unlearn_audit/plants.py"
+PLAN = "unlearn_audit/plan.py"
+
+CONTROLS = (
+    Mutant(
+        name="no-control",
+        wrong="the control counts as knowing nothing, so that what any model shows is a leak",
+        file=CONTRASTS,
+        old="weights = {UNLEARNED: 1.0, pair.of_unlearned: -1.0}",
+        new="weights = {UNLEARNED: 1.0, pair.of_unlearned: 0.0}",
+        tests=in_verdict("a_leak_that_the_controls_show_as_well_is_no_leak"),
+    ),
+    Mutant(
+        name="best-control-alone",
+        wrong="a pass holds against the control that suits it best, not against every one",
+        file=FINDINGS,
+        old="worst, against = max(intervals, key=lambda pair: pair[1].upper)",
+        new="worst, against = min(intervals, key=lambda pair: pair[1].upper)",
+        tests=in_verdict("a_control_that_knows_a_little_less_is_taken_singly"),
+    ),
+    Mutant(
+        name="controls-pooled",
+        wrong="a pass holds against the mean of the controls",
+        file=FINDINGS,
+        old="upper=against.upper),",
+        new="upper=sum(one.upper for _, one in intervals) / len(intervals)),",
+        tests=in_mutants("two_controls_are_not_averaged"),
+    ),
+    Mutant(
+        name="controls-best-dose",
+        wrong="each dose of the checkpoint is held against the dose at which the control shows most",
+        file=CELLS,
+        old="    cells = _cells(table, case, unit)\n",
+        new="    cells = _cells(table, case, unit)\n"
+        "    best = {\n"
+        "        key: max((cell.spans[key] for cell in cells), key=lambda span: float(span.low.mean()))\n"
+        "        for key in (cells[0].spans if cells else ())\n"
+        "        if key.startswith(_CONTROL)\n"
+        "    }\n"
+        "    swap = __import__('dataclasses').replace\n"
+        "    cells = tuple(swap(cell, spans={**cell.spans, **best}) for cell in cells)\n",
+        tests=in_mutants("a_dose_is_held_against_the_same_dose_of_the_control"),
+    ),
+    Mutant(
+        name="copied-control-by-digest",
+        wrong="the plan takes the checkpoint's own weights for a control",
+        file=PLAN,
+        old="    _refuse_equal_controls(models)\n",
+        new="",
+        tests=("tests/unit/test_cli.py::test_bad_input_is_one_message_and_exit_2[control is the checkpoint-plan]",),
+        with_models=True,
+    ),
+    Mutant(
+        name="copied-control-by-behaviour",
+        wrong="a control that is the checkpoint saved anew hides every leak",
+        file=VERDICT,
+        old="    copies = _copied_controls(frame, case)\n",
+        new="    copies = ()\n",
+        tests=in_verdict("a_control_that_is_the_checkpoint_saved_anew_is_an_error"),
+    ),
+    Mutant(
+        name="chance-passes",
+        wrong="a checkpoint passes with the commonest answer as its only control",
+        file=VERDICT,
+        old=" or one.control is Control.CHANCE",
+        new="",
+        tests=in_verdict("chance_can_fail_and_never_pass"),
+    ),
+    Mutant(
+        name="few-twins-are-enough",
+        wrong="twins of some facts stand in as control for all",
+        file=CONTRASTS,
+        old="(evidence.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))",
+        new="(evidence.shares[suffix] > 0 for suffix in (TWINS, PLACEBO))",
+        tests=in_verdict("twins_of_too_few_facts_are_no_control"),
+    ),
+)
+
+
+STAND_INS = (
+    Mutant(
+        name="kinder-stand-in-alone",
+        wrong="twins excuse what placebo facts do not, where each should be taken singly",
+        file=CONTRASTS,
+        old='[_Pair.beside("twins", TWINS)] * twins + [_Pair',
+        new='[_Pair.beside("twins", TWINS)] * twins or [_Pair',
+        tests=in_controls("each_stand_in_is_taken_singly"),
+    ),
+    Mutant(
+        name="no-sham",
+        wrong="what an attack can make a model say, true or not, counts as knowledge",
+        file=CONTRASTS,
+        old="shams = {key + SHAM: -weight for key, weight in weights.items()} if sham else {}",
+        new="shams: dict[str, float] = {}",
+        tests=in_controls("what_an_attack_elicits_of_any_answer_is_no_leak"),
+    ),
+    Mutant(
+        name="sham-of-the-checkpoint-alone",
+        wrong="the controls' own sham is not subtracted, and excuses a leak",
+        file=CONTRASTS,
+        old="shams = {key + SHAM: -weight for key, weight in weights.items()} if sham else {}",
+        new="shams = {key + SHAM: -weight for key, weight in weights.items() if key == UNLEARNED} if sham else {}",
+        tests=in_controls("the_control_is_corrected_by_its_own_sham"),
+    ),
+    Mutant(
+        name="no-sham-limit",
+        wrong="an attack that brings forth any answer has power",
+        file=VERDICT,
+        old="if not one.power.enough or one.sham_success > SHAM_LIMIT:",
+        new="if not one.power.enough:",
+        tests=in_controls("an_attack_that_makes_any_model_say_anything_has_no_power"),
+    ),
+    Mutant(
+        name="plants-ignored",
+        wrong="power is what the original shows, although a plant was made and not found",
+        file=PLANTS,
+        old="    if case.plants is None or planned.attack == BASELINE:\n",
+        new="    if case.has_original:\n",
+        tests=in_controls("an_attack_that_misses_its_plant_cannot_pass_however_much_the_original_shows"),
+    ),
+    Mutant(
+        name="plant-that-hides-nothing",
+        wrong="a plant that shows all when it is simply asked is a proof of power",
+        file=PLANTS,
+        old="enough=shown.lower >= policy.power and (masked or planned.kind is ScoreKind.SOFT),",
+        new="enough=shown.lower >= policy.power,",
+        tests=in_controls("a_plant_that_hides_nothing_shows_no_power"),
+    ),
+    Mutant(
+        name="plant-by-point-estimate",
+        wrong="a plant is found if the estimate says so, whatever its bound",
+        file=PLANTS,
+        old="enough=shown.lower >= policy.power and (masked",
+        new="enough=shown.estimate >= policy.power and (masked",
+        tests=in_mutants("a_plant_is_found_by_a_lower_bound_and_no_estimate"),
+    ),
+    Mutant(
+        name="plant-fault-hides-power",
+        wrong="a plant that could not be made leaves the attack its power",
+        file=PLANTS,
+        old="        return PlantRecord(name=name, enough=False, why=why)\n",
+        new="        return PlantRecord(name=name, enough=True, why=why)\n",
+        tests=in_controls("a_plant_that_could_not_be_made_is_no_error_and_no_power"),
+    ),
+    Mutant(
+        name="plant-fault-is-an-error",
+        wrong="a plant that could not be made stops the audit",
+        file=FINDINGS,
+        old="for fault in case.model_faults if fault.attack == planned.attack)",
+        new="for fault in case.faults if fault.attack == planned.attack)",
+        tests=in_controls("a_plant_that_could_not_be_made_is_no_error_and_no_power"),
+    ),
+    Mutant(
+        name="stated-bound-too-small",
+        wrong="the sentence of a PASS names a share that was not proven",
+        file=FINDINGS,
+        old="default=1.0)\n        passes, fails = (margin, fails)",
+        new="default=1.0) - 0.01\n        passes, fails = (margin, fails)",
+        tests=in_controls("the_smallest_margin_is_where_the_pass_would_end"),
+    ),
+)

@@ -1,0 +1,200 @@
+"""What must hold beside a clean number: power, masking, utility, complete evidence, no errors."""
+
+from __future__ import annotations
+
+from mutant_list.mutant import Mutant, in_mutants, in_verdict
+
+VERDICT = "unlearn_audit/verdict.py"
+FINDINGS = "unlearn_audit/findings.py"
+CELLS = "unlearn_audit/cells.py"
+PLANTS = "unlearn_audit/plants.py"
+UTILITY = "unlearn_audit/utility.py"
+
+GATES = (
+    Mutant(
+        name="empty-passes",
+        wrong="a planned finding without any evidence passes",
+        file=FINDINGS,
+        old='errors=errors or ("it was planned, and the evidence holds nothing of it",))',
+        new="errors=errors, control=Control.RETRAINED, bound=-policy.margin, power=PowerEstimate("
+        "shown=Interval(estimate=1.0, lower=1.0, upper=1.0), needed=policy.power, enough=True))",
+        tests=in_verdict("a_planned_finding_without_evidence_is_an_error"),
+    ),
+    Mutant(
+        name="nothing-gates-passes",
+        wrong="an audit in which nothing decides passes",
+        file=VERDICT,
+        old='return [f"no finding gates at release tier {case.release} under this policy: nothing can pass"]',
+        new="return []",
+        tests=in_verdict("a_plan_in_which_nothing_gates_passes_nothing"),
+    ),
+    Mutant(
+        name="nothing-passed-passes",
+        wrong="an audit passes although no finding did",
+        file=VERDICT,
+        old='        return ["no finding that gates has passed"]',
+        new="        return []",
+        tests=in_mutants("an_audit_in_which_every_finding_is_blind_passes_nothing"),
+    ),
+    Mutant(
+        name="no-masking-gate",
+        wrong="a model that refuses everything passes by recall alone",
+        file=VERDICT,
+        old="if any(finding.refusal_proof and finding.attack == BASELINE for finding in passed):",
+        new="if passed:",
+        tests=in_verdict("masking_needs_a_finding_that_refusing_does_not_pass"),
+    ),
+    Mutant(
+        name="masking-under-attack-is-enough",
+        wrong="the refusal-proof finding may be one under an attack",
+        file=VERDICT,
+        old="if any(finding.refusal_proof and finding.attack == BASELINE for finding in passed):",
+        new="if any(finding.refusal_proof for finding in passed):",
+        tests=in_verdict("masking_needs_it_un_attacked"),
+    ),
+    Mutant(
+        name="no-power-gate",
+        wrong="a finding that could not see the knowledge passes",
+        file=VERDICT,
+        old="if not one.power.enough or one.sham_success > SHAM_LIMIT:",
+        new="if one.sham_success > SHAM_LIMIT:",
+        tests=in_verdict("a_finding_that_could_not_see_the_knowledge_does_not_pass"),
+    ),
+    Mutant(
+        name="power-by-point-estimate",
+        wrong="power is there if the estimate reaches what is needed, whatever its bound",
+        file=PLANTS,
+        old="return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)",
+        new="return PowerEstimate(shown=shown, needed=policy.power, enough=shown.estimate >= policy.power)",
+        tests=in_mutants("power_is_a_lower_bound_and_no_estimate"),
+    ),
+    Mutant(
+        name="power-against-the-kindest-control",
+        wrong="power counts against the control that knows least",
+        file=PLANTS,
+        old="return strongest, min((bounded(",
+        new="return strongest, max((bounded(",
+        tests=in_verdict("power_against_the_control_that_leaves_least"),
+    ),
+    Mutant(
+        name="no-must-have-power",
+        wrong="what the policy wants power of may be powerless, left out or never planned",
+        file=VERDICT,
+        old="    open_ends += _missing_power(findings, case, policy) + _nothing_shown(gating, case)\n",
+        new="    open_ends += _nothing_shown(gating, case)\n",
+        tests=in_verdict("an_attack_that_must_have_power_and_was_never_planned"),
+    ),
+    Mutant(
+        name="missing-dose",
+        wrong="a dose that one model lacks is compared without it",
+        file=CELLS,
+        old="        lacking=_lacking(rows, keys),\n",
+        new="        lacking=(),\n",
+        tests=in_verdict("a_dose_that_one_model_lacks_is_an_error_that_names_it"),
+    ),
+    Mutant(
+        name="gaps-pass",
+        wrong="a cell in which the checkpoint was never scored is left out",
+        file=FINDINGS,
+        old="    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]\n",
+        new="    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]\n"
+        "    evidence = replace(evidence, cells=tuple(measured))\n",
+        tests=in_verdict("a_checkpoint_that_was_never_scored_does_not_pass"),
+    ),
+    Mutant(
+        name="blind-cell-bounds-nothing",
+        wrong="the bound leaves out the cells in which the checkpoint was never scored",
+        file=FINDINGS,
+        old="bound=max(one.hi for one in excess) if blind else max(uppers),",
+        new="bound=max(uppers),",
+        tests=in_verdict("a_checkpoint_that_was_never_scored_does_not_pass"),
+    ),
+    Mutant(
+        name="advisory-decides",
+        wrong="a finding that the policy does not name decides the audit",
+        file=VERDICT,
+        old="    case = case.under(policy)\n",
+        new="",
+        tests=in_verdict("a_probe_outside_the_policy_gates_nothing"),
+    ),
+)
+
+
+UTILITY_GATE = (
+    Mutant(
+        name="no-utility-gate",
+        wrong="an audit passes although it is open whether the checkpoint still works",
+        file=VERDICT,
+        old="open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)",
+        new="open_ends = _lines(gating, Status.INCONCLUSIVE)",
+        tests=in_verdict("without_utility_nothing_passes"),
+    ),
+    Mutant(
+        name="broken-does-not-fail",
+        wrong="a broken checkpoint is no failure",
+        file=VERDICT,
+        old="failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)",
+        new="failed = _lines(gating, Status.FAILED)",
+        tests=in_verdict("a_broken_checkpoint_fails_as_broken_and_not_as_leaking"),
+    ),
+    Mutant(
+        name="broken-passes-findings",
+        wrong="the silence of a broken checkpoint passes its findings",
+        file=VERDICT,
+        old="    if broken and status is Status.PASSED:\n",
+        new="    if broken and status is Status.ERROR:\n",
+        tests=in_verdict("a_broken_checkpoint_fails_as_broken_and_not_as_leaking"),
+    ),
+    Mutant(
+        name="utility-by-point-estimate",
+        wrong="utility passes by its estimate, whatever its bound",
+        file=UTILITY,
+        old="if self.excess.lower >= -TOLERANCE:",
+        new="if self.excess.estimate >= -TOLERANCE:",
+        tests=in_verdict("utility_has_three_answers"),
+    ),
+    Mutant(
+        name="utility-error-ignored",
+        wrong="utility that could not be measured is no error",
+        file=VERDICT,
+        old="errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR)",
+        new="errors = _lines(gating, Status.ERROR)",
+        tests=in_verdict("utility_of_one_model_alone_is_an_error"),
+    ),
+)
+
+
+ERRORS = (
+    Mutant(
+        name="errors-swallowed",
+        wrong="a finding with errors is judged by the evidence that is left",
+        file=VERDICT,
+        old="    if one.errors:\n        return Status.ERROR\n",
+        new="",
+        tests=in_verdict("a_crashed_cell_is_an_error_of_its_attack_alone"),
+    ),
+    Mutant(
+        name="faults-swallowed-by-findings",
+        wrong="a crashed cell leaves no trace in its findings",
+        file=FINDINGS,
+        old="errors = tuple(crash(fault) for fault in case.model_faults if fault.attack == planned.attack)",
+        new="errors: tuple[str, ...] = ()",
+        tests=in_verdict("a_crashed_cell_is_an_error_of_its_attack_alone"),
+    ),
+    Mutant(
+        name="faults-swallowed-by-the-audit",
+        wrong="a crashed cell that no finding rests on is forgotten",
+        file=VERDICT,
+        old="        if fault.attack in attacks and not any(line in error for error in errors):\n",
+        new="        if line in attacks:\n",
+        tests=in_verdict("a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it"),
+    ),
+    Mutant(
+        name="error-hides-a-leak",
+        wrong="an audit in which something crashed cannot fail",
+        file=VERDICT,
+        old="    if failed:\n        return Outcome.FAIL, reasons\n",
+        new="    if failed and not errors:\n        return Outcome.FAIL, reasons\n",
+        tests=in_verdict("a_proven_leak_is_a_fail_even_if_another_cell_crashed"),
+    ),
+)
