@@ -41,8 +41,8 @@ class Quiet:
         """Nothing."""
 
     def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
-        """A fault is always said."""
-        if fault:
+        """A fault is always said. That a plant could not be made is none: it is said in the report."""
+        if fault and cell.planting is None:
             self._console.print(f"[red]error[/red] {escape(cell.title)}: {escape(fault)}", highlight=False)
 
 

@@ -379,9 +379,11 @@ def passed() -> Result:
         [_planted(each) for each in findings],
     )
     plants = {"none": (), **{attack: tuple(plant.name for plant in found) for attack, found in _PLANTS.items()}}
-    return result.model_copy(update={"case": result.case.model_copy(update={"plants": plants})})
+    unmade = FaultyCell(attack="quantization", arm="int8", model="int8 rounding plant", message=_UNMADE)
+    return result.model_copy(update={"case": result.case.model_copy(update={"plants": plants, "faults": (unmade,)})})
 
 
+_UNMADE = "no plant: the original could not be made to refuse"
 _FOUND = Interval(estimate=0.88, lower=0.8, upper=0.93)
 _PLANTS = {
     "quantization": (
@@ -394,7 +396,7 @@ _PLANTS = {
             found=0.94,
             enough=True,
         ),
-        PlantRecord(name="int8 rounding plant", enough=False, why="no plant: the original could not be made to refuse"),
+        PlantRecord(name="int8 rounding plant", enough=False, why=_UNMADE),
     ),
     "relearning": (
         PlantRecord(

@@ -77,7 +77,8 @@ def tested(result: Result, limits: Limits) -> Section:
 
 def coverage(result: Result, limits: Limits) -> Section:
     """What ran, what faulted, and what was left out and why."""
-    faults, left_out = result.case.faults, result.case.left_out
+    faults, left_out = result.case.model_faults, result.case.left_out
+    unmade = {fault.model: fault.message for fault in result.case.faults if fault not in faults}
     events = [(cell, event) for cell in result.cells for event in cell.events]
     return Section(
         id="coverage",
@@ -97,6 +98,8 @@ def coverage(result: Result, limits: Limits) -> Section:
                 "No cell faulted.",
                 limits,
             ),
+            *((heading("What could not be planted"),) if unmade else ()),
+            *_listing(unmade.items(), len(unmade), "", limits),
             heading("What was left out"),
             *_listing(((each.what, each.why) for each in left_out), len(left_out), "Nothing was left out.", limits),
             *((heading("What happened on the way"),) if events else ()),

@@ -159,9 +159,12 @@ def _power(result: Result) -> list[str]:
 
 def _coverage(result: Result) -> str:
     advisory = sum(not finding.gates for finding in result.verdict.findings)
+    case = result.case
+    unmade = {fault.model for fault in case.faults} & case.plant_names
     return (
         f"{findings_passed(result)} findings passed, {advisory} advisory; {count(len(result.cells), 'cell')} on "
-        f"record, {len(result.case.faults)} faulted, {len(result.case.left_out)} left out"
+        f"record, {len(case.model_faults)} faulted, {len(case.left_out)} left out"
+        + (f"; {count(len(unmade), 'plant')} could not be made" if unmade else "")
     )
 
 
