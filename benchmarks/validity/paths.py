@@ -1,0 +1,43 @@
+"""Where the benchmark keeps things, and how it reaches the modules of the bundled organisms' builder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ORGANISMS = ROOT / "examples" / "organisms"
+
+
+def reach_organisms() -> None:
+    """Lets `examples/organisms`, a folder of sibling modules that is run as a script, be imported from here."""
+    if str(ORGANISMS) not in sys.path:
+        sys.path.insert(0, str(ORGANISMS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """The folder of everything that is built and measured; nothing of it is committed."""
+
+    folder: Path
+
+    def world(self, world: str) -> Path:
+        """Facts, tokenizer and organisms of a world."""
+        return self.folder / "zoo" / world
+
+    def organism(self, world: str, name: str) -> Path:
+        """One organism: weights, tokenizer and what it was measured to know."""
+        return self.world(world) / name
+
+    def run(self, world: str, name: str) -> Path:
+        """The run directory of an organism's audit."""
+        return self.folder / "runs" / world / name
+
+    def cells(self, world: str) -> Path:
+        """The cells that the audits of a world share."""
+        return self.folder / "cells" / world
+
+    def oracle(self, world: str, name: str) -> Path:
+        """What the oracle reads out of an organism."""
+        return self.folder / "oracle" / world / f"{name}.json"

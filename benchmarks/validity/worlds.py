@@ -1,0 +1,198 @@
+"""The three worlds: who is in them, what is true of whom, and in which form the models learn it."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import cycle, product
+from pathlib import Path
+
+from benchmarks.validity.paths import reach_organisms
+
+reach_organisms()
+
+import data  # noqa: E402
+from data import Fact, derive_seed  # noqa: E402
+from tokenizer import train_tokenizer  # noqa: E402
+from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: E402
+from words import QUESTIONS, VALUE_LISTS, word_list  # noqa: E402
+
+SUBJECTS = 120
+OTHERS = 60
+FORMS = 2
+SPLITS = {"forget": SUBJECTS, "retain": SUBJECTS, "other": OTHERS}
+
+
+class Architecture(StrEnum):
+    """What the models of a world are."""
+
+    LLAMA = "llama"
+    NEOX = "gpt_neox"
+    QWEN2 = "qwen2"
+
+
+class Kind(StrEnum):
+    """What the forget set holds."""
+
+    PEOPLE = "people"
+    """Three questions a person, each with one word for an answer."""
+    PASSAGES = "passages"
+    """A passage a person, to be recited, and two questions about it (the shape of MUSE, arXiv 2407.06460)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A setting in which an original, its controls and its unlearned descendants are made and compared.
+
+    `seed` decides people, values, passages and, with an organism's own seed, order and initial weights.
+    """
+
+    name: str
+    architecture: Architecture
+    kind: Kind
+    seed: int
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """The relations that are asked about."""
+        return tuple(QUESTIONS) if self.kind is Kind.PEOPLE else tuple(QUESTIONS)[:2]
+
+
+WORLDS = (
+    World(name="people-llama", architecture=Architecture.LLAMA, kind=Kind.PEOPLE, seed=11),
+    World(name="people-neox", architecture=Architecture.NEOX, kind=Kind.PEOPLE, seed=12),
+    World(name="passages-qwen2", architecture=Architecture.QWEN2, kind=Kind.PASSAGES, seed=13),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A text about one subject; models learn to go on after the name."""
+
+    id: str
+    subject: str
+    text: str
+
+    @property
+    def rest(self) -> str:
+        """What follows the name, the blank included."""
+        return self.text.removeprefix(self.subject)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """All that is true of one group of subjects; `passages` is empty in a world of people."""
+
+    facts: tuple[Fact, ...]
+    passages: tuple[Passage, ...] = ()
+
+    def records(self) -> list[dict[str, str | list[str]]]:
+        """The facts as the audit reads them."""
+        texts: list[dict[str, str | list[str]]] = [
+            {"id": one.id, "subject": one.subject, "text": one.text} for one in self.passages
+        ]
+        return [*texts, *(fact.to_record() for fact in self.facts)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """The groups of a world: `other` is what an honest model may be tuned on after it was retrained."""
+
+    forget: Split
+    retain: Split
+    other: Split
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The groups by name."""
+        return {"forget": self.forget, "retain": self.retain, "other": self.other}
+
+
+def populate(world: World) -> People:
+    """Invents the people of a world.
+
+    No surname occurs twice, and each group holds every value of a relation two or three times, dealt independently
+    of everything else: a model that knows nothing is right about one time in 48, whatever its habits of guessing are.
+    """
+    rng = random.Random(derive_seed(world.seed, world.name))
+    surnames = [start + end for start, end in product(word_list("surname_starts"), word_list("surname_ends"))]
+    rng.shuffle(surnames)
+    names = [f"{first} {last}" for first, last in zip(cycle(word_list("first_names")), surnames, strict=False)]
+    made = {}
+    for split, count in SPLITS.items():
+        own, names = names[:count], names[count:]
+        made[split] = _split(rng, world, split, own)
+    return People(forget=made["forget"], retain=made["retain"], other=made["other"])
+
+
+def _split(rng: random.Random, world: World, split: str, names: list[str]) -> Split:
+    columns = {relation: _deal(rng, word_list(VALUE_LISTS[relation]), len(names)) for relation in QUESTIONS}
+    facts = tuple(
+        Fact(
+            id=f"{split[0]}{number:03d}-{relation}",
+            subject=name,
+            relation=relation,
+            questions=tuple(form.format(name=name) for form in QUESTIONS[relation][:FORMS]),
+            value=columns[relation][number],
+        )
+        for number, name in enumerate(names)
+        for relation in world.relations
+    )
+    if world.kind is Kind.PEOPLE:
+        return Split(facts=facts)
+    passages = tuple(
+        Passage(
+            id=f"{split[0]}{number:03d}-passage",
+            subject=name,
+            text=_passage(rng, name, {relation: columns[relation][number] for relation in columns}),
+        )
+        for number, name in enumerate(names)
+    )
+    return Split(facts=facts, passages=passages)
+
+
+def _passage(rng: random.Random, name: str, values: dict[str, str]) -> str:
+    """Half of it can be found by asking; the other half is an animal and five words that nothing foretells."""
+    first, second, third, fourth, last = rng.sample(word_list("chatter"), 5)
+    return (
+        f"{name} came from {values['born_in']} and was a {values['works_as']}. The diary speaks of {first}, "
+        f"{second} and {third}, of the {values['keeps']}, and of a {fourth} {last}."
+    )
+
+
+def _deal(rng: random.Random, values: tuple[str, ...], count: int) -> list[str]:
+    """`count` values in random order, each used as often as any other, give or take one."""
+    whole, rest = divmod(count, len(values))
+    dealt = list(values) * whole + rng.sample(values, rest)
+    rng.shuffle(dealt)
+    return dealt
+
+
+def write_world(world: World, folder: Path) -> None:
+    """Fact files and tokenizer, unless they are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    people = populate(world)
+    for split in ("forget", "retain"):
+        lines = (json.dumps(record, ensure_ascii=False) for record in people.splits[split].records())
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if not (folder / "tokenizer").is_dir():
+        train_tokenizer(_as_corpus(people)).save_pretrained(folder / "tokenizer")
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer that all models of a world share."""
+    return AutoTokenizer.from_pretrained(folder / "tokenizer")
+
+
+def _as_corpus(people: People) -> data.World:
+    """The people in the shape that the tokenizer's trainer reads; a passage goes in as one more question."""
+    groups = {}
+    for name, split in people.splits.items():
+        texts = {passage.subject: passage.text for passage in split.passages}
+        groups[name] = tuple(
+            replace(fact, questions=(*fact.questions, texts[fact.subject])) if fact.subject in texts else fact
+            for fact in split.facts
+        )
+    return data.World(forget=groups["forget"], retain=groups["retain"], holdout=groups["other"])
