@@ -27,14 +27,19 @@ def run_audit(spec: AuditSpec, out: Path, cells: Path | None = None) -> Result:
 
 
 @pytest.fixture(scope="session")
-def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def shared_cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all audits of a session keep their cells."""
+    return tmp_path_factory.mktemp("cells")
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory: pytest.TempPathFactory, shared_cells: Path) -> Callable[[str], Path]:
     """The run directory of an organism's audit, by its name."""
-    cells = tmp_path_factory.mktemp("cells")
 
     @cache
     def run(name: str) -> Path:
         out = tmp_path_factory.mktemp(name) / "run"
-        run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, cells)
+        run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, shared_cells)
         return out
 
     return run
