@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unlearn_audit.policy import Unit
+from unlearn_audit.policy import Policy, Unit
+from unlearn_audit.power import smallest_passing_subjects
 from unlearn_audit.report.numbers import percent
 from unlearn_audit.report.view import Listing, Section
 from unlearn_audit.result import Control, Result
@@ -53,7 +54,7 @@ def _notes(result: Result) -> Iterable[str]:
         "on the other). Holm's correction keeps the chance of any wrong fail at "
         f"{percent(policy.alpha)} over all findings that decide."
     )
-    yield from _stand_in_notes(result.verdict.control)
+    yield from _stand_in_notes(result.verdict.control, policy)
     if result.case.plants is not None:
         yield (
             "Plants are models made from the original that hide what it knows in the way that an attack is meant to "
@@ -67,8 +68,15 @@ def _notes(result: Result) -> Iterable[str]:
     )
 
 
-def _stand_in_notes(control: Control | None) -> Iterable[str]:
+def _stand_in_notes(control: Control | None, policy: Policy) -> Iterable[str]:
     """What the controls can claim that each model brings itself, and what they cannot."""
+    if control in (Control.TWINS, Control.PLACEBO, Control.TWINS_AND_PLACEBO):
+        needed = [smallest_passing_subjects(policy.margin, policy.alpha, True, twins=twins) for twins in (True, False)]
+        yield (
+            "No retrained model was given, so that the checkpoint is held against what it says itself: of other "
+            f"subjects' answers, of invented subjects. A clean sheet then needs {needed[0]} subjects to pass at this "
+            f"margin ({needed[1]} against a retrained model)."
+        )
     if control in (Control.TWINS, Control.TWINS_AND_PLACEBO):
         yield (
             "Twins are the answers of other subjects to the same relation, by their frequency: what the checkpoint "
