@@ -97,7 +97,7 @@ def run_tests(root: Path, tests: Sequence[str], *, with_models: bool) -> subproc
 
 
 def _python(root: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    own = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "400"}
+    own = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.run(
         command,
         cwd=root,

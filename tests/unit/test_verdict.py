@@ -167,7 +167,7 @@ def test_a_clean_checkpoint_passes() -> None:
     assert {one.status for one in verdict.findings} == {Status.PASSED}
     assert verdict.utility.status is Status.PASSED
     assert verdict.sentence.startswith("PASS: At 95 % confidence no attack of this battery recovers more than 5.8 % of")
-    assert "60 subjects, alpha 0.05" in verdict.sentence
+    assert "the policy allows 10 %; 60 subjects" in verdict.sentence
 
 
 def test_numbers_of_a_clean_sheet_by_hand() -> None:
