@@ -13,7 +13,8 @@ from rich.table import Table
 from unlearn_audit.api import FactSet, Role
 from unlearn_audit.contrasts import STAND_INS_NEEDED
 from unlearn_audit.planned import Cell, Plan
-from unlearn_audit.power import cannot_be_met, power_lines
+from unlearn_audit.policy import Unit
+from unlearn_audit.power import cannot_be_met, power_lines, smallest_passing_subjects
 from unlearn_audit.result import Outcome
 
 PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
@@ -22,9 +23,9 @@ OPTIONS_SCORED = 20
 
 def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
-    controls = control_obstacle(plan)
-    obstacle = cannot_be_met(plan.case, plan.spec.policy) or controls
-    lines = power_lines(plan.case, plan.spec.policy) + ([controls] if controls else [])
+    more = [found for found in (control_obstacle(plan), thin_wording(plan)) if found is not None]
+    obstacle = cannot_be_met(plan.case, plan.spec.policy) or next(iter(more), None)
+    lines = power_lines(plan.case, plan.spec.policy) + more
     seconds = estimated_seconds(plan)
     if as_json:
         about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
@@ -40,13 +41,34 @@ def control_obstacle(plan: Plan) -> str | None:
     if plan.model(Role.RETRAINED) is not None or len(plan.placebo) >= STAND_INS_NEEDED * len(facts):
         return None
     answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
-    if all(answers[fact.relation] > plan.spec.policy.minimum_twins for fact in facts):
+    needed = plan.spec.policy.minimum_twins
+    if all(fact.relation is not None and answers[fact.relation] > needed for fact in facts):
         return None
     return (
         "This audit cannot end in PASS: no --retrained control, too few different answers of one relation to stand in "
-        f"for it ({plan.spec.policy.minimum_twins} twins a fact needed), and too few questions that name their subject "
+        f"for it ({needed} twins a fact needed), and too few questions that name their subject "
         "(for placebo facts)."
     )
+
+
+def thin_wording(plan: Plan) -> str | None:
+    """Which way of asking has too few subjects to pass, or None: every way of asking must pass by itself."""
+    policy = plan.spec.policy
+    if policy.unit is Unit.FACT:
+        return None
+    needed = smallest_passing_subjects(
+        policy.margin, policy.alpha, plan.case.has_original, twins=not plan.case.controls
+    )
+    asked = max((getattr(probe.parameters, "max_paraphrases", 0) for probe in plan.probes.values()), default=0)
+    for number in range(1, asked + 1):
+        holders = {fact.subject for fact in plan.pool(FactSet.FORGET) if len(fact.paraphrases) >= number}
+        if 0 < len(holders) < needed:
+            return (
+                f"This audit cannot end in PASS: only {len(holders)} subjects have {number} paraphrases or more, each "
+                f"is a way of asking that must pass, and a clean sheet needs {needed} subjects. Give them to more "
+                f"subjects, or ask fewer (`max_paraphrases: {number - 1}` of the probe)."
+            )
+    return None
 
 
 def estimated_seconds(plan: Plan) -> float:

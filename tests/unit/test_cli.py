@@ -143,6 +143,39 @@ def test_a_policy_that_cannot_be_met_is_said_before_the_run(world, invoke):
     assert json.loads(out)["obstacle"] is None
 
 
+def test_a_way_of_asking_that_few_subjects_have_is_said_before_the_run(world, invoke):
+    rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
+    told = [{**row, "paraphrases": ["In which town?"]} if place < 20 else row for place, row in enumerate(rows)]
+    (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told))
+    code, out, _ = invoke("plan", *request(world), "--json")
+    assert code == 3
+    assert "only 20 subjects have 1 paraphrases or more" in json.loads(out)["obstacle"]
+    assert "needs 32 subjects" in json.loads(out)["obstacle"]
+    everyone = [{**row, "paraphrases": ["In which town?"]} for row in rows]
+    (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in everyone))
+    assert invoke("plan", *request(world), "--json")[0] == 0
+
+
+@pytest.mark.parametrize(("named", "code"), [(True, 0), (False, 3)])
+def test_without_a_retrained_model_placebo_facts_may_stand_in(world, invoke, named, code):
+    rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
+    asked = rows if named else [{**row, "question": "Where was this person born?"} for row in rows]
+    (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    found, out, _ = invoke("plan", *request(world, **{"--retrained": None}), "--json")
+    assert found == code
+    assert named is (json.loads(out)["obstacle"] is None)
+
+
+def test_plants_are_planned_where_there_is_an_original(world, invoke):
+    code, out, _ = invoke("plan", *request(world), "--plant", "--json")
+    assert code == 0
+    planted = {cell["model"] for cell in json.loads(out)["cells"] if cell["model"].endswith(" plant")}
+    assert planted == {"nf4 rounding plant", "fp4 rounding plant", "int8 rounding plant", "refusal plant"}
+    code, _, err = invoke("plan", *request(world, **{"--original": None}), "--plant")
+    assert code == 2
+    assert "--plant makes positive controls from the original; give --original" in err
+
+
 def test_the_plan_fits_80_columns(world, invoke):
     code, out, _ = invoke("plan", *request(world))
     assert code == 0
