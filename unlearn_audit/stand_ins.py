@@ -61,14 +61,18 @@ def placebo_facts(facts: Sequence[Fact], others: Iterable[Fact], *, seed: int) -
 
 
 def invented_names(subjects: set[str], others: set[str], *, seed: int) -> dict[str, str]:
-    """Subject -> a name that nobody has; none for a subject where no new name can be put together."""
+    """Subject -> a name that nobody has; none for a subject where no new name can be put together.
+
+    Parts come from `others` where those have enough, else from all.
+    """
     known = {words_of(name) for name in subjects | others}
-    parts = sorted(others) if len(others) >= len(subjects) else sorted(subjects | others)
+    pools = [pool for pool in (sorted(others), sorted(subjects | others)) if len(pool) > 1]
     names: dict[str, str] = {}
     for subject in sorted(subjects):
         generator = random.Random(derive_seed(seed, "placebo", subject))  # noqa: S311 - a name, not a secret
         own = set(words_of(subject))
-        for _ in range(_TRIES):
+        # Parts of names that nobody asks about come first: a model was not made to forget those.
+        for parts in (pool for pool in pools for _ in range(_TRIES)):
             one, other = generator.choice(parts), generator.choice(parts)
             name = _joined(one, other)
             if one != other and words_of(name) not in known and not own & set(words_of(name)):

@@ -159,7 +159,11 @@ def test_a_way_of_asking_that_few_subjects_have_is_said_before_the_run(world, in
 @pytest.mark.parametrize(("named", "code"), [(True, 0), (False, 3)])
 def test_without_a_retrained_model_placebo_facts_may_stand_in(world, invoke, named, code):
     rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
-    asked = rows if named else [{**row, "question": "Where was this person born?"} for row in rows]
+    people = [
+        {**row, "subject": f"Ada{n} Mann{n}", "question": f"Where was Ada{n} Mann{n} born?"}
+        for n, row in enumerate(rows)
+    ]
+    asked = people if named else [{**row, "question": "Where was this person born?"} for row in people]
     (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
     found, out, _ = invoke("plan", *request(world, **{"--retrained": None}), "--json")
     assert found == code
