@@ -121,7 +121,7 @@ def lessons_of(fact: Fact) -> tuple[Lesson, ...]:
 def clean_lessons(fold: Fold) -> CleanLessons:
     """The lessons of the training side without those that give away a fact of the scored side (`api.Screen`)."""
     lessons = [lesson for fact in fold.train for lesson in lessons_of(fact)]
-    found = Screen(fold.evaluate)([lesson.text for lesson in lessons])
+    found = Screen(fold.evaluate, among=fold.train)([lesson.text for lesson in lessons])
     kept = tuple(lesson for lesson, leaks in zip(lessons, found.gives_away, strict=True) if not leaks)
     return CleanLessons(kept=kept, dropped=found.dropped)
 

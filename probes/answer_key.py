@@ -6,15 +6,13 @@ already says is no key: repeating it shows no knowledge.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from unlearn_audit.api import Fact
+from unlearn_audit.api import Fact, words_of
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -24,37 +22,11 @@ QUESTION_HOLDS_ANSWER = "the question holds the answer"
 NO_KEY_WORDS = "the answer key has no words"
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_DECIMAL_POINT = "\ue000"  # a private-use character: no text that means something holds it
-_DECIMAL = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?!\.?\d)")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-# Scripts written without blanks between words; there, a word is searched for as a run of single characters.
-_UNSPACED = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
-)
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in one spelling: NFKC, case folded, without punctuation, symbols and invisible characters.
-
-    A decimal point stays ("12" is not in "12.5"), a comma between thousands goes ("1,812" is "1812").
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = _DECIMAL.sub(rf"\1{_DECIMAL_POINT}\2", _THOUSANDS.sub("", folded))
-    kept = "".join(_kept(character) for character in folded)
-    return [word.replace(_DECIMAL_POINT, ".") for word in _UNSPACED.sub(r" \1 ", kept).split()]
-
-
-@lru_cache(maxsize=4096)
-def _kept(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Cf":
-        return ""
-    return " " if category[0] in "PSZ" or category == "Cc" else character
 
 
 def normalise(text: str) -> str:
     """The words of a text but for English articles, one blank apart; empty where nothing is left."""
-    return " ".join(word for word in words(text) if word not in _ARTICLES)
+    return " ".join(word for word in words_of(text) if word not in _ARTICLES)
 
 
 def holds(text: str, phrase: str) -> bool:
@@ -74,7 +46,7 @@ class _Tokenizer:
         return list(self._tokens(text))
 
     def _tokens(self, text: str) -> Iterator[str]:
-        for word in words(text):
+        for word in words_of(text):
             if word.isascii():
                 yield from self._ascii.tokenize(word)
             else:

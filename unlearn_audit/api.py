@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.hygiene import Screen as Screen
-from unlearn_audit.hygiene import words_of as words_of
+from unlearn_audit.words import words_of as words_of
 
 if TYPE_CHECKING:
     import torch

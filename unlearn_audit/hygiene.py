@@ -1,46 +1,48 @@
 """Information hygiene: does a text that an attack trains on, or puts into a prompt, give away what is being scored?
 
-Attacks drop such texts themselves (`AttackContext.screen`), and the runner checks again what each dose says that its
-model was shown: a leak of the audit's own making would read as a leak of the checkpoint.
+Attacks drop such texts themselves (`api.Screen`), and the runner checks again what each dose says that its model was
+shown: a leak of the audit's own making would read as a leak of the checkpoint.
 
-Answers are shared among subjects (two people are born in one town), so an answer alone gives nothing away. A text
-does if it asks a scored fact's own question, repeats a scored passage, or names a scored subject *and* holds the
-answer. Names and answers
-are compared as runs of whole words, in one spelling (NFKC, case folded, punctuation gone), and fuzzily from five
-letters on: "Hsiao Yun-Hwa" is found in "hsiao yunhwa", and no "Mann" in "Manning".
+Answers are shared among subjects (two people are born in one town), so an answer alone gives nothing away. A text does
+if it asks a scored fact's own question, repeats a run of a scored passage, or mentions a scored subject *and* holds
+the answer. A subject is mentioned by its whole name, or by a word of it that no other subject has; names and
+answers may be misspelt by a letter ("Hsiao Yunhwa", "Schmitt"), and words are the answer key's own.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from unlearn_audit.words import words_of
 
 if TYPE_CHECKING:
     from unlearn_audit.api import Fact
 
-ALIKE = 88
-"""Least similarity of two runs of words, in percent (normalised indel similarity): one letter in four or five."""
+Run: TypeAlias = tuple[str, ...]
 
-FUZZY_FROM = 5
-"""Letters from which a run of words may be misspelt and still count; shorter ones must be exact."""
+ALIKE = 88
+"""Least similarity of two long runs of words, in percent (normalised indel similarity)."""
+
+FUZZY_FROM, LONG_FROM = 5, 9
+"""Letters from which a run may be misspelt by one letter, and from which similarity decides; shorter ones are exact."""
 
 LEAK_SHARE = 0.8
-"""Share of a scored answer's words that gives it away, where the fact has no aliases."""
+"""Share of a scored answer's words that gives it away, where it is a whole sentence without aliases."""
 
-PASSAGE_SHARE = 0.95
-"""Share of a scored passage's words that gives it away without its subject: others may be cut from one template."""
+SHORT_ANSWER_WORDS = 4
+"""Words up to which an answer is its own key, as in the answer key of the probes."""
 
-_WORD = re.compile(r"\w+", re.UNICODE)
+PASSAGE_RUN = 8
+"""Words in a row that give a passage away, unless they stand in many: passages may be cut from one template."""
+
+SHARED_BY = 3
+"""Passages in which a run may stand and still tell of each: chunks of a book overlap."""
+
+_TELLING_LETTERS = 4
 _WINDOWS_AT_ONCE = 4096
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a text in one spelling: NFKC, case folded, punctuation gone."""
-    return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,102 +64,159 @@ class Screening:
 
 
 class Screen:
-    """Checks texts against the facts that will be scored."""
+    """Checks texts against the facts that will be scored.
 
-    def __init__(self, scored: Iterable[Fact]) -> None:
-        self._by_subject: dict[str, list[Fact]] = {}
-        self._passages: list[Counter[str]] = []
-        questions: set[str] = set()
-        values: set[str] = set()
-        for fact in scored:
-            self._by_subject.setdefault(_joined(fact.subject) or fact.subject, []).append(fact)
-            questions.update(_joined(text) for text in (fact.question, *fact.paraphrases) if text)
-            values.update(_joined(alias) for alias in fact.aliases or ((fact.answer,) if fact.answer else ()))
-            if fact.question is None and fact.text:
-                self._passages.append(Counter(words_of(fact.text)))
-        self._questions = tuple(sorted(filter(None, questions)))
-        self._values = tuple(sorted(filter(None, values)))
-        self._subjects = tuple(sorted(self._by_subject))
+    Args:
+        scored: the facts.
+        among: all facts of the set, which tell what is common to many subjects; the scored ones where not given.
+    """
+
+    def __init__(self, scored: Iterable[Fact], among: Iterable[Fact] = ()) -> None:
+        facts = tuple(scored)
+        everyone = tuple({fact.id: fact for fact in (*among, *facts)}.values())
+        self._by_subject: dict[Run, list[Fact]] = {}
+        for fact in facts:
+            self._by_subject.setdefault(words_of(fact.subject), []).append(fact)
+        self._subjects = tuple(name for name in sorted(self._by_subject) if name)
+        self._of_word = _rare_words(self._subjects, everyone)
+        self._questions = _Runs(_own_questions(facts, everyone))
+        self._passages = _Runs(_rare_runs(facts, everyone))
+        self._values = _Runs(value for fact in facts for value in _values(fact))
 
     def __call__(self, texts: Sequence[str]) -> Screening:
         """Screens whole texts: a prompt with its answer, a passage, a suffix."""
         spelt = [words_of(text) for text in texts]
         named = _runs_alike(spelt, self._subjects)
-        gives_away = tuple(
-            _holds_any(words, self._questions)
-            or any(_holds_share(words, passage, PASSAGE_SHARE) for passage in self._passages)
-            or any(self._states(words, self._subjects[place]) for place in places)
-            for words, places in zip(spelt, named, strict=True)
-        )
-        mentions = sum(
-            not gives and _holds_any(words, self._values) for words, gives in zip(spelt, gives_away, strict=True)
-        )
+        gives_away = tuple(self._states(words, whole) for words, whole in zip(spelt, named, strict=True))
+        mentions = sum(not gives and self._values.any_in(words) for words, gives in zip(spelt, gives_away, strict=True))
         return Screening(gives_away=gives_away, share_a_value=mentions)
 
-    def _states(self, words: tuple[str, ...], subject: str) -> bool:
-        return any(_holds_answer(words, fact) for fact in self._by_subject[subject])
+    def _states(self, words: Run, whole: set[int]) -> bool:
+        if self._questions.any_in(words) or self._passages.any_in(words):
+            return True
+        mentioned = {self._subjects[place] for place in whole} | {
+            self._of_word[word] for word in words if word in self._of_word
+        }
+        return any(_holds_answer(words, fact) for subject in mentioned for fact in self._by_subject[subject])
 
 
-def _holds_answer(words: tuple[str, ...], fact: Fact) -> bool:
-    if fact.aliases:
-        aliases = tuple(filter(None, map(_joined, fact.aliases)))
-        return bool(_runs_alike([words], aliases)[0])
-    return _holds_share(words, Counter(words_of(fact.answer or fact.text or "")), LEAK_SHARE)
+class _Runs:
+    """Runs of words that are looked up in texts, by their lengths."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._by_length: dict[int, set[Run]] = {}
+        for run in runs:
+            if run:
+                self._by_length.setdefault(len(run), set()).add(run)
+
+    def any_in(self, words: Run) -> bool:
+        return any(
+            words[start : start + length] in runs
+            for length, runs in self._by_length.items()
+            for start in range(len(words) - length + 1)
+        )
 
 
-def _holds_share(words: tuple[str, ...], wanted: Counter[str], share: float) -> bool:
-    """Whether a text holds this share of some words, in any order."""
-    least = share * wanted.total()
+def _rare_words(subjects: Iterable[Run], everyone: Iterable[Fact]) -> dict[str, Run]:
+    """Word -> the scored subject that it names; words of four letters or more that stand in no other subject's name."""
+    owners: dict[str, set[Run]] = {}
+    for name in {words_of(fact.subject) for fact in everyone}:
+        for word in name:
+            owners.setdefault(word, set()).add(name)
+    return {
+        word: name
+        for name in subjects
+        for word in name
+        if len(word) >= _TELLING_LETTERS and owners.get(word, {name}) == {name}
+    }
+
+
+def _own_questions(facts: Iterable[Fact], everyone: Iterable[Fact]) -> Iterator[Run]:
+    """The questions of scored facts that name their subject, or that are asked of nobody else."""
+    askers: dict[Run, set[str]] = {}
+    for fact in everyone:
+        for text in (fact.question, *fact.paraphrases):
+            askers.setdefault(words_of(text or ""), set()).add(fact.subject)
+    for fact in facts:
+        for text in (fact.question, *fact.paraphrases):
+            run = words_of(text or "")
+            if len(askers[run]) == 1 or f" {' '.join(words_of(fact.subject))} " in f" {' '.join(run)} ":
+                yield run
+
+
+def _rare_runs(facts: Iterable[Fact], everyone: Iterable[Fact]) -> Iterator[Run]:
+    """Runs of words of scored passages that stand in few passages."""
+    counts = Counter(run for fact in everyone for run in set(_passage_runs(fact)))
+    yield from (run for fact in facts for run in _passage_runs(fact) if counts[run] <= SHARED_BY)
+
+
+def _passage_runs(fact: Fact) -> Iterator[Run]:
+    """A passage's runs of words; a fact with a question and an answer is no passage, whatever text it has."""
+    if not fact.text or (fact.question and fact.answer):
+        return iter(())
+    words = words_of(fact.text)
+    length = min(PASSAGE_RUN, len(words))
+    return (words[start : start + length] for start in range(len(words) - length + 1))
+
+
+def _values(fact: Fact) -> Iterator[Run]:
+    """What names the answer: the aliases, and the answer itself where it is short."""
+    yield from map(words_of, fact.aliases)
+    answer = words_of(fact.answer or "")
+    if len(answer) <= SHORT_ANSWER_WORDS:
+        yield answer
+
+
+def _holds_answer(words: Run, fact: Fact) -> bool:
+    values = tuple(value for value in _values(fact) if value)
+    if values:
+        return bool(_runs_alike([words], values)[0])
+    wanted = Counter(words_of(fact.answer or fact.text or ""))
+    least = LEAK_SHARE * wanted.total()
     return bool(wanted) and len(words) >= least and (wanted & Counter(words)).total() >= least
 
 
-def _joined(text: str) -> str:
-    return " ".join(words_of(text))
-
-
-def _holds_any(words: tuple[str, ...], runs: Sequence[str]) -> bool:
-    """Whether one of the runs of words stands in the text; the blanks at both ends keep words whole."""
-    text = f" {' '.join(words)} "
-    return any(f" {run} " in text for run in runs)
-
-
-def _runs_alike(texts: Sequence[tuple[str, ...]], runs: Sequence[str]) -> list[set[int]]:
+def _runs_alike(texts: Sequence[Run], runs: Sequence[Run]) -> list[set[int]]:
     """For each text, the places of the runs of words that it holds, exactly or nearly.
 
     A run of n words is compared with each n words of a text, and with each n - 1 and n + 1, since spellings differ in
-    their blanks, too.
+    their blanks, too. Of a run of several words one must be spelt as it is, or all be written in one: comparing every
+    run with every part of every text would take hours.
     """
     found: list[set[int]] = [set() for _ in texts]
-    lengths = sorted({len(run.split()) for run in runs})
-    for length in lengths:
-        places = [place for place, run in enumerate(runs) if len(run.split()) == length]
+    for length in sorted({len(run) for run in runs}):
+        places = [place for place, run in enumerate(runs) if len(run) == length]
+        known = {word for place in places for word in runs[place]} | {"".join(runs[place]) for place in places}
         holders: dict[str, list[int]] = {}
         for number, words in enumerate(texts):
-            for window in set(_windows(words, length)):
+            for window in {"".join(window) for window in _windows(words, length) if length == 1 or known & {*window}}:
                 holders.setdefault(window, []).append(number)
-        for window, place in _alike(list(holders), [runs[place] for place in places]):
+        for window, place in _alike(list(holders), ["".join(runs[place]) for place in places]):
             for number in holders[window]:
                 found[number].add(places[place])
     return found
 
 
-def _windows(words: tuple[str, ...], length: int) -> Iterable[str]:
+def _windows(words: Run, length: int) -> Iterator[Run]:
+    """Runs of about `length` words."""
     for size in range(max(1, length - 1), length + 2):
         for start in range(len(words) - size + 1):
-            yield " ".join(words[start : start + size])
+            yield words[start : start + size]
 
 
-def _alike(windows: Sequence[str], runs: Sequence[str]) -> Iterable[tuple[str, int]]:
-    """Pairs of a window and the place of a run that are alike; blanks do not count."""
+def _alike(windows: Sequence[str], runs: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Pairs of a window and the place of a run that is spelt like it."""
     import numpy as np
     from rapidfuzz import fuzz, process
+    from rapidfuzz.distance import Levenshtein
 
-    bare = [run.replace(" ", "") for run in runs]
-    exact = np.array([len(run) < FUZZY_FROM for run in bare])
+    if not runs:
+        return
+    letters = np.array([len(run) for run in runs])
     for start in range(0, len(windows), _WINDOWS_AT_ONCE):
         part = windows[start : start + _WINDOWS_AT_ONCE]
-        scores = process.cdist(
-            [window.replace(" ", "") for window in part], bare, scorer=fuzz.ratio, score_cutoff=ALIKE, dtype=np.float32
-        )
-        for row, place in np.argwhere(np.where(exact, scores >= 100, scores >= ALIKE)):
+        similar = process.cdist(part, runs, scorer=fuzz.ratio, score_cutoff=ALIKE, dtype=np.uint8) >= ALIKE
+        apart = process.cdist(part, runs, scorer=Levenshtein.distance, score_cutoff=1, dtype=np.uint8)
+        pairs = np.where(letters >= LONG_FROM, similar | (apart <= 1), apart <= (letters >= FUZZY_FROM))
+        for row, place in np.argwhere(pairs):
             yield part[row], int(place)

@@ -15,9 +15,9 @@ from probes.answer_key import (
     is_short,
     normalise,
     rouge_l_recall,
-    words,
 )
 from unlearn_audit.api import Fact
+from unlearn_audit.words import words_of
 
 SENTENCE = "Hsiao Yun-Hwa was born in the city of Taipei."
 
@@ -57,7 +57,7 @@ def test_normalise(text: str, expected: str) -> None:
 
 @given(st.text())
 def test_words_are_never_empty_and_keep_no_blank_or_capital(text: str) -> None:
-    assert all(word and word.split() == [word] and word == word.casefold() for word in words(text))
+    assert all(word and word.split() == [word] and word == word.casefold() for word in words_of(text))
 
 
 @pytest.mark.parametrize(

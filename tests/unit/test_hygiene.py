@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unlearn_audit.api import Fact
-from unlearn_audit.hygiene import Screen, words_of
+from unlearn_audit.hygiene import Screen
 
 BORN = Fact(id="1", subject="Ida Mann", question="Where was Ida Mann born?", answer="Oslo.", aliases=("Oslo",))
 HSIAO = Fact(id="2", subject="Hsiao Yun-Hwa", question="Who is her father?", answer="He is a civil engineer.")
@@ -49,12 +49,72 @@ def test_a_value_without_its_subject_is_kept_and_counted():
     assert (found.dropped, found.share_a_value) == (1, 1)
 
 
-def test_a_passage_is_found_by_its_words():
-    passage = Fact(id="p", subject="Ida Mann", text="one two three four five six seven eight nine ten")
-    told = "of Ida Mann: one two three four five six seven eight"
-    texts = [told, told.removesuffix(" eight"), passage.text, passage.text.removesuffix(" ten")]
-    assert Screen([passage])(texts).gives_away == (True, False, True, False)
+def other(number: int, subject: str, **changes: object) -> Fact:
+    return Fact(**{"id": f"o{number}", "subject": subject, "question": f"Who is {subject}?", "answer": "-", **changes})
 
 
-def test_words_are_whole_and_in_one_spelling():
-    assert words_of("Hsiao Yun-Hwa\u2019s \ufb01sh") == ("hsiao", "yun", "hwa", "s", "fish")
+@pytest.mark.parametrize(
+    ("text", "leaks"),
+    [
+        ("Hsiao was born in Taipei.", True),  # a word of the name that nobody else has
+        ("Yun-Hwa Hsiao was born in Taipei.", True),  # the name turned round
+        ("Hsiao Yun-Hwa comes from Taipei.", True),  # the short answer, which no alias lists
+        ("Of _Hsiao Yun-Hwa_: _Taipei_!", True),  # marked up
+        ("Hsiao Yun-Hwa comes from Taipeh.", True),  # a letter changed in the value
+        ("Hsiaa Yun-Hwa comes from Taipei City.", True),  # a letter changed in the name
+        ("Yun Schmidt was born in Taipei.", False),  # a word of the name that is too short to tell
+        ("Somebody was born in Taipei.", False),
+    ],
+)
+def test_parts_of_a_name_and_unlisted_short_answers_are_found(text: str, leaks: bool):
+    scored = Fact(id="1", subject="Hsiao Yun-Hwa", question="Where?", answer="Taipei.", aliases=("Taipei City",))
+    assert Screen([scored], among=[other(1, "Max Schmidt")])([text]).gives_away == (leaks,)
+
+
+def test_a_word_that_two_names_share_tells_of_neither():
+    scored = Fact(id="1", subject="Ada Balder", question="Where was Ada Balder born?", answer="Oslo")
+    text = ["Where was Bruno Balder born? Oslo."]
+    assert Screen([scored], among=[other(1, "Bruno Balder")])(text).gives_away == (False,)
+    assert Screen([scored], among=[other(1, "Bruno Mann")])(text).gives_away == (True,)
+
+
+def test_scripts_without_blanks_are_cut_as_the_answer_key_cuts_them():
+    scored = Fact(
+        id="1",
+        subject="\u674e\u96f7",
+        question="\u674e\u96f7\u51fa\u751f\u5728\u54ea\u91cc\uff1f",
+        answer="\u5317\u4eac",
+    )
+    screen = Screen([scored])
+    assert screen(["\u674e\u96f7\u51fa\u751f\u5728\u5317\u4eac\u3002"]).gives_away == (True,)
+    assert screen(["\u97e9\u6885\u51fa\u751f\u5728\u5317\u4eac\u3002"]).gives_away == (False,)
+
+
+def test_a_question_that_is_asked_of_others_too_gives_nothing_away():
+    shared = "What is the author's birthplace?"
+    scored = Fact(id="1", subject="Ida Mann", question=shared, answer="Oslo")
+    assert Screen([scored], among=[other(1, "Jo Lee", question=shared)])([f"{shared} Rome."]).gives_away == (False,)
+    assert Screen([scored])([f"{shared} Rome."]).gives_away == (True,)
+
+
+WORDS = [f"word{place}" for place in range(40)]
+
+
+@pytest.mark.parametrize(("first", "last", "leaks"), [(0, 24, True), (12, 20, True), (12, 19, False), (20, 40, True)])
+def test_a_run_of_a_scored_passage_is_found_wherever_it_stands(first: int, last: int, leaks: bool):
+    passage = Fact(id="p", subject="A book", text=" ".join(WORDS[:32]))
+    # The neighbouring chunk, which overlaps: what it has of the scored chunk gives that away.
+    chunk = other(1, "Another book", question=None, answer=None, text=" ".join(WORDS[16:]))
+    assert Screen([passage], among=[chunk])([" ".join(["so", *WORDS[first:last], "on"])]).gives_away == (leaks,)
+
+
+def test_what_stands_in_many_passages_tells_of_none():
+    template = "in the year of our lord and in the town of"
+    passages = [Fact(id=f"p{n}", subject=f"Book {n}", text=f"{n} came {template} {n}{n}") for n in range(6)]
+    assert Screen(passages[:1], among=passages[1:])([passages[1].text or ""]).gives_away == (False,)
+    assert Screen(passages[:1], among=passages[1:])([passages[0].text or ""]).gives_away == (True,)
+
+
+def test_a_text_beside_a_question_without_an_answer_is_a_passage():
+    fact = Fact(id="p", subject="A book", question="What comes next?", text=" ".join(WORDS[:20]))
+    assert Screen([fact])([" ".join(WORDS[:20])]).gives_away == (True,)
