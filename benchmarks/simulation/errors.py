@@ -13,21 +13,24 @@ with a correlation of 0.5, the same soft scores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
-from benchmarks.simulation.rule import excess, fails, passes
+from benchmarks.simulation.rule import SEED, excess, fails, passes
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import asked_again, leaking, soft
-from unlearn_audit.statistics import FloatArray
+from unlearn_audit.statistics import TOLERANCE, FloatArray, gaffke_bounds
 
 ALPHA, MARGIN, UTILITY = 0.05, 0.10, 0.80
 AUDITS, BLOCK = 10_000, 1_000
 FACTS, RETAIN = 3, 30
+DRAWS = 20_000  # of the exact rates; the simulated ones take the fewest that a policy may ask for
 SOFT_SPREAD, SOFT_ORIGINAL = 0.05, 0.9
 
 
@@ -135,6 +138,30 @@ def _soft_finding(setting: Setting, rng: np.random.Generator, shape: tuple[int, 
     return excess(unlearned, controls, scores(SOFT_ORIGINAL), MARGIN)
 
 
+def exact_wrong_pass(subjects: int, draws: int = DRAWS) -> float:
+    """The rate of wrong PASS where each subject is back whole with probability `MARGIN`, without simulating an audit.
+
+    One cell, a control that knows nothing, an original that knows everything: how many subjects are back decides, and
+    that number is binomial.
+    """
+    back = np.arange(math.floor(MARGIN * subjects) + 1)
+    values = np.where(np.arange(subjects)[:, None] < back, 1.0 - MARGIN, -MARGIN)
+    passing = np.flatnonzero(gaffke_bounds(values, -1.0, 1.0, ALPHA, draws, SEED)[1] <= TOLERANCE)
+    return float(binom.cdf(passing.max(), subjects, MARGIN)) if len(passing) else 0.0
+
+
+def _exact() -> str:
+    """Largest and mean exact rate by range of subjects."""
+    rows = []
+    for first, last in ((32, 99), (100, 199), (200, 400)):
+        rates = {subjects: exact_wrong_pass(subjects) for subjects in range(first, last + 1)}
+        worst = max(rates, key=lambda subjects: rates[subjects])
+        rows.append(
+            [f"{first} to {last}", f"{100 * rates[worst]:.2f}", worst, f"{100 * np.mean(list(rates.values())):.2f}"]
+        )
+    return markdown(["subjects", "largest (%)", "at", "mean (%)"], rows)
+
+
 def run(store: Store, *, quick: bool) -> None:
     """Fills the store; `quick` takes the small settings with 500 audits."""
     if quick:
@@ -168,6 +195,7 @@ def tables(frame: pd.DataFrame) -> dict[str, str]:
         "wrong pass": markdown(
             ["at the margin", *(f"{cells} cell{'s' * (cells > 1)}, {where}" for where, cells in _PLACES)], wrong_pass
         ),
+        "wrong pass exactly": _exact(),
         "wrong fail": markdown(["checkpoint", "1 cell", "8 cells", "24 cells", "40 cells"], wrong_fail),
     }
 

@@ -18,9 +18,11 @@ import pandas as pd
 from benchmarks.simulation.rule import crossed_p_values, excess, p_values
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import asked_again
-from unlearn_audit.statistics import FloatArray
+from unlearn_audit.power import smallest_failing_effect
+from unlearn_audit.statistics import FEW_CELLS, FloatArray
 
-LEVEL, MARGIN = 0.05 / 9, 0.10
+ALPHA, MARGIN = 0.05, 0.10
+LEVEL = ALPHA / 9
 CHANCE, FACTS, BETWEEN_CELLS = 0.05, 3, 0.5
 AUDITS, DRAWS, POWER = 200, 20_000, 0.80
 SUBJECTS, CELLS = (30, 60, 120, 200), (1, 2, 4, 8, 24, 100)
@@ -106,7 +108,26 @@ def tables(frame: pd.DataFrame) -> dict[str, str]:
             ]
         )
     cells = frame["cells"].drop_duplicates()
-    return {"fail power": markdown(["", *(f"{one} cell{'s' * (one > 1)}" for one in cells)], rows)}
+    return {
+        "fail power": markdown(["", *(f"{one} cell{'s' * (one > 1)}" for one in cells)], rows),
+        "fail reach": _reach(),
+    }
+
+
+def _reach() -> str:
+    """The plan's worst case: `power.smallest_failing_effect`, and what it is where the subjects are halved."""
+    counts = (1, 8, 24, FEW_CELLS)
+    rows = [
+        [
+            f"{subjects} subjects, {findings} finding{'s' * (findings > 1)}",
+            *(
+                _percent(smallest_failing_effect(subjects, ALPHA, findings, MARGIN, cells=cells, draws=DRAWS) or 2.0)
+                for cells in (*counts, FEW_CELLS + 1)
+            ),
+        ]
+        for subjects, findings in product((*SUBJECTS, 400), (1, 10))
+    ]
+    return markdown(["", *(f"{one} cell{'s' * (one > 1)}" for one in counts), "on halves"], rows)
 
 
 def _percent(share: float) -> str:

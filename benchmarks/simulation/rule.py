@@ -157,15 +157,33 @@ def p_values(columns: FloatArray, *, lo: float, hi: float, level: float, draws: 
 def bounded(columns: FloatArray, lo: float, hi: float, alpha: float, draws: int = DRAWS) -> BoolArray:
     """Whether the upper bound of each column is at most 0, shape (columns,)."""
     clean: BoolArray = np.max([_markov(columns, hi, share / hi) for share in _TILTS], axis=0) >= _SURE / alpha
-    open_ = np.flatnonzero(~clean & (columns.sum(axis=0) + hi < 0.0))
+    unclear = np.flatnonzero(~clean & (columns.sum(axis=0) + hi < 0.0))
+    if not unclear.size:
+        return clean
+    # Audits with the same values, in whatever order, have the same bounds: each is computed once.
+    ordered = np.sort(columns[:, unclear], axis=0)
+    _, first, alike = np.unique(_fingerprints(ordered), return_index=True, return_inverse=True)
+    clean[unclear] = _bounded(ordered[:, first], lo, hi, alpha, draws)[alike]
+    return clean
+
+
+def _fingerprints(columns: FloatArray) -> NDArray[np.int64]:
+    """One number a column, equal for equal columns and (but for one pair in 2 ** 64) for no others."""
+    multipliers = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, (len(columns), 1))
+    prints: NDArray[np.int64] = (np.ascontiguousarray(columns).view(np.int64) * multipliers).sum(axis=0)
+    return prints
+
+
+def _bounded(columns: FloatArray, lo: float, hi: float, alpha: float, draws: int) -> BoolArray:
+    clean = np.zeros(columns.shape[1], dtype=bool)
+    open_ = np.arange(columns.shape[1])
     for stage, from_, to in _STAGES:
-        if not open_.size:
-            return clean
         rough = gaffke_p_value(-columns[:, open_], -hi, -lo, 0.0, stage, SEED)  # of "the mean is at least 0"
         clean[open_] = rough <= from_ * alpha
         open_ = open_[(rough > from_ * alpha) & (rough < to * alpha)]
-    if open_.size:
-        clean[open_] = gaffke_bounds(columns[:, open_], lo, hi, alpha, draws, SEED)[1] <= TOLERANCE
+        if not open_.size:
+            return clean
+    clean[open_] = gaffke_bounds(columns[:, open_], lo, hi, alpha, draws, SEED)[1] <= TOLERANCE
     return clean
 
 

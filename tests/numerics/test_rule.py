@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulation.errors import exact_wrong_pass, finding, grid
 from benchmarks.simulation.rule import crossed_p_values, excess, passes, passing_cells, picked_p_values, verdicts
 from benchmarks.simulation.worlds import asked_again, clustered, leaking, soft
 from unlearn_audit.api import Access, Observation, Role, ScoreKind
@@ -133,6 +135,27 @@ def test_cross_fitting_on_matrices_by_hand() -> None:
     assert found == pytest.approx(np.full(3, 2 / 1024), rel=0.03)
     values[:10, :, 1] = -1.0  # the first half sees nothing in the cell, picks the other, and is not shown a leak
     assert crossed_p_values(values, lo=-1.0, hi=1.0, level=0.05) == pytest.approx(np.ones(3))
+
+
+@pytest.mark.parametrize("subjects", [32, 60, 166, 215, 367])
+def test_at_the_margin_the_exact_rate_of_wrong_pass_is_five_per_cent_at_most(subjects: int) -> None:
+    assert exact_wrong_pass(subjects) <= 0.0515  # 0.15 points are what 20,000 draws may be off
+
+
+def test_an_exact_rate_by_hand() -> None:
+    # 32 subjects pass with a clean sheet alone: 0.9 ** 32. 31 never do.
+    assert exact_wrong_pass(32) == pytest.approx(0.9**32)
+    assert exact_wrong_pass(31) == 0.0
+
+
+def test_findings_at_the_margin_have_no_excess() -> None:
+    for leak, where, alike in product(("subjects", "facts", "a little"), ("one", "all"), (False, True)):
+        one = replace(next(iter(grid())), leak=leak, where=where, alike=alike, subjects=100, cells=3, chance=0.05)
+        values = finding(one, np.random.default_rng(0), 400)
+        assert values[:, :, 0].mean() == pytest.approx(0.0, abs=0.006)
+        assert values[:, :, 1].mean() == pytest.approx(
+            0.0 if where == "all" else -0.1 * (0.85 if leak == "a little" else 0.95), abs=0.006
+        )
 
 
 def test_the_excess_by_hand() -> None:
