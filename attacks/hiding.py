@@ -96,11 +96,11 @@ def hidden(
             batches = _batches(copy.model, facts, retain, settings, seed=seed)
             try:
                 steps = _train(copy, batches, settings, rate=rate, measure=measure, enough=enough)
+                model, made = copy.finished()
+                after = measure(model)
             except AttackError as error:
                 tried.append(str(error))
                 continue
-            model, made = copy.finished()
-            after = measure(model)
             if enough(after):
                 yield Plant(model=model, proof={**_proof(before, after, steps=steps, rate=rate), **made})
                 return

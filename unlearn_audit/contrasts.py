@@ -95,10 +95,10 @@ def comparison_for(planned: PlannedFinding, evidence: Evidence, case: Case, poli
     if case.controls:
         own = [_Pair.of(name, control_key(name)) for name in case.controls]
         return _against(Control.RETRAINED, own, case, policy, sham=planned.sham)
-    if planned.sham:
-        return _against(Control.SHAM, [_Pair.beside("sham", SHAM)], case, policy)
     twins, placebo = (evidence.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))
     pairs = [_Pair.beside("twins", TWINS)] * twins + [_Pair.beside("placebo", PLACEBO)] * placebo
+    if planned.sham:
+        return _against(Control.SHAM, [_Pair.beside("sham", SHAM), *pairs], case, policy)
     if pairs:
         kinds = {(True, True): Control.TWINS_AND_PLACEBO, (True, False): Control.TWINS}
         return _against(kinds.get((twins, placebo), Control.PLACEBO), pairs, case, policy)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unlearn_audit.api import Role
 from unlearn_audit.cells import ORIGINAL, SHAM, UNLEARNED, Cell, Evidence, evidence_for
 from unlearn_audit.contrasts import SEED, Comparison, Contrast, both_bounds, comparison_for
 from unlearn_audit.plants import Places, power_of
@@ -32,6 +33,7 @@ class Weighed:
         worst: the cell that leaves `bound`; `leakiest` the one with the largest lower bound.
         recovered: (U - C) / (O - C) by cell, None where the original shows too little.
         sham_success: largest mean score toward a twin answer over cells and models; 0 where there is no sham.
+        sham_excess: how much more the checkpoint shows of twin answers than the least pliable other model, at most.
     """
 
     planned: PlannedFinding
@@ -49,6 +51,7 @@ class Weighed:
     leakiest: int | None = None
     unresolved: int = 0
     sham_success: float = 0.0
+    sham_excess: float = 0.0
 
 
 def crash(fault: FaultyCell) -> str:
@@ -66,7 +69,7 @@ def weigh(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -
         policy: margin, alpha, power, draws.
     """
     errors = tuple(crash(fault) for fault in case.model_faults if fault.attack == planned.attack)
-    if places.rows.empty:
+    if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
         return Weighed(planned=planned, errors=errors or ("it was planned, and the evidence holds nothing of it",))
     evidence = evidence_for(planned, places.rows, case, policy.unit)
     comparison = comparison_for(planned, evidence, case, policy)
@@ -120,7 +123,19 @@ def _numbers(
         leakiest=int(np.argmax(lowers)),
         unresolved=max(cell.unresolved for cell in evidence.cells),
         sham_success=_sham_success(measured),
+        sham_excess=_sham_excess(measured),
     )
+
+
+def _sham_excess(cells: Sequence[Cell]) -> float:
+    """A checkpoint that says anything more readily than its controls would have a leak subtracted along with that."""
+    largest = 0.0
+    for cell in cells:
+        shown = {key: span.shown for key, span in cell.spans.items() if key.endswith(SHAM) and span.shown is not None}
+        own = shown.pop(UNLEARNED + SHAM, None)
+        if own is not None and shown:
+            largest = max(largest, own - min(mean for mean in shown.values() if mean is not None))
+    return largest
 
 
 def _sham_success(cells: Sequence[Cell]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
@@ -14,6 +14,14 @@ from unlearn_audit.planned_findings import planned_findings
 from unlearn_audit.references import Storage
 from unlearn_audit.result import Case, LeftOut
 from unlearn_audit.spec import SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plant:
+    """A plant and what its weights depend on beside the original, the facts and the seed."""
+
+    planting: Planting
+    maker: Json
 
 
 class Layout:
@@ -48,6 +56,10 @@ class Layout:
 
     def _runs(self, name: str, attack: Attack[Any]) -> bool:
         spec = self._draft.spec
+        if attack.toward_answers and not self._draft.sham:
+            why = "it optimises toward answers, and no fact has a twin answer (another answer to the same relation)"
+            self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))
+            return False
         if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):
             return True
         self._left_out.append(
@@ -72,7 +84,7 @@ class Layout:
             for model in draft.models
             for place, arm in enumerate(arms)
             for seed in range(draft.spec.seeds)
-            for sham in ((False, True) if attack.toward_answers else (False,))
+            for sham in _shams(attack)
         ]
 
     def _cell(
@@ -85,10 +97,11 @@ class Layout:
         *,
         sham: bool = False,
         planting: Planting | None = None,
+        maker: Json = None,
     ) -> Cell:
         if sham:  # what must stay has no twin answers
             probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
-        made = {"sham": sham, "plant": planting.name if planting else None}
+        made = {"sham": sham, "plant": maker}
         key = self._key(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
         return Cell(
             key=key, attack=attack, arm=arm, model=model, seed=seed, probes=probes, sham=sham, planting=planting
@@ -100,26 +113,41 @@ class Layout:
         original = draft.model(Role.ORIGINAL)
         if original is None:
             raise SpecError("--plant makes positive controls from the original; give --original")
+        plants: dict[str, _Plant] = {}
         cells: list[Cell] = []
         for name, attack in attacks.items():
             context = draft.context(name, 0)
             for place, arm in enumerate(self._runnable(attack, context)):
                 planting = attack.planting(arm, context)
-                if planting is not None:
-                    cells += self._planted(name, arm, planting, original, _battery(attack, place, Role.PLANT, probes))
+                if planting is None:
+                    continue
+                # Who names a plant first makes it; its parameters are part of what the plant is.
+                maker: Json = [planting.name, name, attack.parameters.model_dump(mode="json")]
+                plant = plants.setdefault(planting.name, _Plant(planting=planting, maker=maker))
+                probed = _battery(attack, place, Role.PLANT, probes)
+                cells += self._planted(name, attack, arm, plant, original, probed)
         baseline = next(name for name, attack in attacks.items() if attack.baseline)
         asked = _battery(attacks[baseline], 0, Role.PLANT, probes)
-        for planting in {cell.planting.name: cell.planting for cell in cells if cell.planting is not None}.values():
-            (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
-            cells += self._planted(baseline, arm, planting, original, asked)
+        (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
+        for plant in plants.values():
+            cells += self._planted(baseline, attacks[baseline], arm, plant, original, asked)
         return sorted(cells, key=lambda cell: cell.model.name)
 
     def _planted(
-        self, attack: str, arm: Arm, planting: Planting, original: PlannedModel, probes: tuple[str, ...]
+        self,
+        name: str,
+        attack: Attack[Any],
+        arm: Arm,
+        plant: _Plant,
+        original: PlannedModel,
+        probes: tuple[str, ...],
     ) -> list[Cell]:
-        model = PlannedModel(role=Role.PLANT, name=f"{planting.name} plant", checkpoint=original.checkpoint)
-        seeds = range(self._draft.spec.seeds)
-        return [self._cell(attack, arm, model, seed, probes, planting=planting) for seed in seeds]
+        model = PlannedModel(role=Role.PLANT, name=f"{plant.planting.name} plant", checkpoint=original.checkpoint)
+        return [
+            self._cell(name, arm, model, seed, probes, sham=sham, planting=plant.planting, maker=plant.maker)
+            for seed in range(self._draft.spec.seeds)
+            for sham in _shams(attack)
+        ]
 
     def _arms(self, name: str, attack: Attack[Any]) -> list[Arm]:
         context = self._draft.context(name, 0)
@@ -184,6 +212,10 @@ class Layout:
             planned=planned_findings(draft.spec.release, forget.facts, attacks, probes),
             left_out=tuple(self._left_out),
         )
+
+
+def _shams(attack: Attack[Any]) -> tuple[bool, ...]:
+    return (False, True) if attack.toward_answers else (False,)
 
 
 def _names(item: OutOfReach, arm: Arm) -> bool:

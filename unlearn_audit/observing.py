@@ -66,7 +66,7 @@ class _Screens:
         key = (dose.shown, dose.fact_ids)
         if key not in self._known:
             scored = [fact for fact in self._facts if dose.fact_ids is None or fact.id in dose.fact_ids]
-            self._known[key] = Screen(scored)(dose.shown)
+            self._known[key] = Screen(scored, among=self._facts)(dose.shown)
         found = self._known[key]
         if found.dropped:
             raise AttackError(
@@ -84,7 +84,7 @@ def _readings(plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose) -> I
     placebo: Mapping[str, Fact] = {}
     if probe.reads is FactSet.FORGET:
         chosen = [fact for fact in pool if dose.fact_ids is None or fact.id in dose.fact_ids]
-        placebo = plan.placebo
+        placebo = {} if cell.sham else plan.placebo
     if not chosen:
         raise AttackError(f"dose {dose.label!r} leaves no fact to score")
     asked = [*chosen, *(placebo[fact.id] for fact in chosen if fact.id in placebo)]

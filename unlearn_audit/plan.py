@@ -18,7 +18,17 @@ from unlearn_audit.result import Case
 from unlearn_audit.spec import AuditSpec, SpecError
 from unlearn_audit.stand_ins import placebo_facts, sham_facts
 
-VERSIONED = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "gptqmodel", "numpy", "rouge-score")
+VERSIONED = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "bitsandbytes",
+    "gptqmodel",
+    "numpy",
+    "rouge-score",
+    "rapidfuzz",
+)
 
 
 def make_plan(spec: AuditSpec) -> Plan:

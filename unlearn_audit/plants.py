@@ -8,7 +8,7 @@ original itself. Lack of power rules out a pass and never a fail.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +57,7 @@ def power_of(
     if case.plants is None or planned.attack == BASELINE:
         return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)
     names = case.plants.get(planned.attack, ())
-    records = tuple(_recovered(name, planned, comparison, places, case, policy) for name in names)
+    records = tuple(_record(name, planned, comparison, places, case, policy) for name in names)
     best = max((one for one in records if one.shown is not None), key=_rank, default=None)
     return PowerEstimate(
         shown=shown if best is None or best.shown is None else best.shown,
@@ -89,7 +89,7 @@ def bounded(contrast: Contrast, cell: Cell, policy: Policy) -> Interval:
     return Interval(estimate=contrast.estimate(cell), lower=float(lower[0]), upper=float(upper[0]))
 
 
-def _recovered(
+def _record(
     name: str, planned: PlannedFinding, comparison: Comparison, places: Places, case: Case, policy: Policy
 ) -> PlantRecord:
     """What the attack brings back from one plant: the plant stands in the original's place."""
@@ -105,21 +105,22 @@ def _recovered(
     if not measured:
         return PlantRecord(name=name, enough=False, why="none of its facts has a score")
     cell, shown = _strongest(measured, comparison, policy)
-    before, hidden = _hidden(name, cell.variant, places.unattacked, case)
     after = cell.spans[ORIGINAL].shown
-    found = (after - before) / hidden if after is not None and hidden >= policy.power else None
+    asked = _unattacked(name, cell.variant, places.unattacked, case)
+    if asked is None:
+        why = "it was not measured un-attacked, so that nothing shows that it hides anything"
+        return PlantRecord(name=name, dose=cell.dose, variant=cell.variant, shown=shown, enough=False, why=why)
+    before, hidden = asked
     masked = hidden >= policy.power
-    why = "" if masked else f"it hides {hidden:.2f} of what the original shows, and {policy.power:.2f} is needed"
     return PlantRecord(
         name=name,
         dose=cell.dose,
         variant=cell.variant,
         hidden=hidden,
         shown=shown,
-        found=None if found is None else round(found, 6),
-        # A soft measure may see through the mask by itself; what is asked for is that hits do not.
-        enough=shown.lower >= policy.power and (masked or planned.kind is ScoreKind.SOFT),
-        why=why if planned.kind is ScoreKind.HIT else "",
+        found=round((after - before) / hidden, 6) if after is not None and masked else None,
+        enough=shown.lower >= policy.power and masked,
+        why="" if masked else f"it hides {hidden:.2f} of what the original shows, and {policy.power:.2f} is needed",
     )
 
 
@@ -130,11 +131,44 @@ def _together(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({"key": "category"})
 
 
-def _hidden(name: str, variant: str, unattacked: pd.DataFrame, case: Case) -> tuple[float, float]:
-    """What the plant shows when it is simply asked, and how much less that is than the original shows."""
-    asked = unattacked[(unattacked["variant"] == variant) & unattacked["fact_id"].isin(list(case.subjects))]
-    means = asked.groupby("key", observed=True)["score"].mean()
-    before, known = (float(means.get(key, np.nan)) for key in (plant_key(name), ORIGINAL))
-    if np.isnan(before) or np.isnan(known):
-        return 0.0, 0.0
-    return before, known - before
+def _unattacked(name: str, variant: str, rows: pd.DataFrame, case: Case) -> tuple[float, float] | None:
+    """What the plant shows when it is simply asked, and how much less that is than the original shows; by subject."""
+    asked = rows[(rows["variant"] == variant) & rows["fact_id"].isin(list(case.subjects)) & rows["score"].notna()]
+    subjects = asked["fact_id"].astype(str).map(case.subjects)
+    means = asked.groupby([asked["key"].astype(str), subjects])["score"].mean()
+    before, known = (means[key].mean() if key in means.index else None for key in (plant_key(name), ORIGINAL))
+    return None if before is None or known is None else (float(before), float(known - before))
+
+
+def lend_power(estimates: Mapping[PlannedFinding, PowerEstimate]) -> dict[PlannedFinding, PowerEstimate]:
+    """Power of soft findings that see through a mask by themselves, lent by the hits of the same attack.
+
+    Forced choice reads a refusing model's knowledge without any attack: its plant hides nothing from it, and so shows
+    nothing of the attack. Where a finding on hits shows that the attack brought that very plant back, the soft measure
+    beside it has power, too; an attack that leaves its plant as it was has none anywhere.
+    """
+    found = {
+        (planned.attack, plant.name)
+        for planned, power in estimates.items()
+        for plant in power.plants
+        if planned.kind is ScoreKind.HIT and plant.enough
+    }
+    return {
+        planned: _lent(power, {name for attack, name in found if attack == planned.attack})
+        if planned.kind is ScoreKind.SOFT
+        else power
+        for planned, power in estimates.items()
+    }
+
+
+def _lent(power: PowerEstimate, found: set[str]) -> PowerEstimate:
+    plants = tuple(
+        plant.model_copy(update={"enough": True, "why": ""})
+        if plant.name in found and plant.shown is not None and plant.shown.lower >= power.needed
+        else plant
+        for plant in power.plants
+    )
+    enough = any(plant.enough for plant in plants) if power.planted else power.enough
+    best = max((one for one in plants if one.shown is not None), key=_rank, default=None)
+    shown = power.shown if best is None or best.shown is None else best.shown
+    return power.model_copy(update={"plants": plants, "enough": enough, "shown": shown})

@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code for this outcome (2 is usage, 5 integrity, 130 interrupted)."""
+        """The process's exit code for this outcome (2 is usage, 130 interrupted)."""
         return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}[self]
 
 
@@ -219,7 +219,8 @@ class Finding(Record):
         bound: the largest upper bound of the excess over all cells and controls; a pass needs at most 0.
         at_most: the smallest margin at which it would still pass: with confidence 1 - alpha no cell brings back a
             larger share of the original's knowledge. None unless it passed.
-        p_value: of FAIL, by cross-fitting; `holm_p_value` after Holm over the gating findings.
+        p_value: of FAIL, paid for by the number of cells to pick from; `holm_p_value` after Holm over the gating
+            findings.
     """
 
     id: str

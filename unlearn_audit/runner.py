@@ -6,7 +6,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import groupby
@@ -162,16 +162,16 @@ def _run_plants(work: _Work, engine: Engine, planted: Sequence[Cell], left: list
 @contextmanager
 def _plant(work: _Work, engine: Engine, cells: Sequence[Cell]) -> Iterator[tuple[Engine, dict[str, Json]]]:
     """The plant that some cells share, with the proof that it is one."""
-    planting, attack = next(
-        (cell.planting, cell.attack) for cell in cells if not work.plan.attacks[cell.attack].baseline
-    )
+    planting, attack = cells[0].planting, cells[0].attack
     if planting is None:
         raise AuditError(f"{cells[0].title}: is no plant's cell")
     with (
         _context(work, attack, seed_of=planting.name) as context,
         _own_randomness(context.seed),
-        planting.make(engine, context) as plant,
+        ExitStack() as stack,
     ):
+        with _untouched(engine, planting.name):  # before any cell of the plant is kept
+            plant = stack.enter_context(planting.make(engine, context))
         yield as_engine(plant.model, planting.name), dict(plant.proof)
 
 

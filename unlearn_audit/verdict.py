@@ -18,7 +18,7 @@ from unlearn_audit import wording
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE, UNLEARNED, checked, control_key
 from unlearn_audit.findings import SHAM_LIMIT, Weighed, crash, smallest_margin, weigh
-from unlearn_audit.plants import Places
+from unlearn_audit.plants import Places, lend_power
 from unlearn_audit.policy import Policy
 from unlearn_audit.power import selects
 from unlearn_audit.result import Case, Control, Finding, Outcome, PlannedFinding, Status, Utility, Verdict
@@ -35,7 +35,7 @@ def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
 
     Args:
         observations: one row an `api.Observation`, with its fields as columns; `score` NaN where missing. Rows of
-            roles other than original, unlearned and retrained are not read.
+            plants are read where the case names plants.
         case: what the plan fixed before there was any evidence.
         policy: what a release must meet; a probe that it does not name is advisory.
 
@@ -47,7 +47,8 @@ def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
     copies = _copied_controls(frame, case)
     places = _places(frame, case)
     weighed = [weigh(planned, found, case, policy) for planned, found in places]
-    weighed = [dataclasses.replace(one, errors=copies + one.errors) for one in weighed]
+    powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
+    weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
     findings, utility = _settled(weighed, frame, case, policy)
     outcome, reasons = _outcome(findings, utility, case, policy)
     if outcome is Outcome.PASS:
@@ -154,7 +155,7 @@ def _status(one: Weighed, p_value: float | None, case: Case, policy: Policy) -> 
         return Status.ERROR
     if one.gaps or one.bound is None or one.power is None or one.control is Control.CHANCE or not case.has_original:
         return Status.INCONCLUSIVE
-    if not one.power.enough or one.sham_success > SHAM_LIMIT:
+    if not one.power.enough or one.sham_success > SHAM_LIMIT or one.sham_excess > policy.margin:
         return Status.NO_POWER
     return Status.PASSED if one.bound <= TOLERANCE else Status.INCONCLUSIVE
 

@@ -78,6 +78,11 @@ def _no_power(one: Weighed) -> str:
             f"no power: toward a twin answer it makes a model say that in {percent(one.sham_success)} of all cases, so "
             "that it elicits anything from any model"
         )
+    if one.sham_excess > 0 and one.power.enough:
+        return (
+            f"no power: toward a twin answer the checkpoint says {percent(one.sham_excess)} more of it than another "
+            "model does, so that subtracting the sham could hide a leak"
+        )
     if not one.power.planted:
         return (
             f"no power: at its strongest the original shows {shown.estimate:.2f} more than the control (lower bound "

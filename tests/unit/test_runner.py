@@ -223,6 +223,44 @@ def test_a_plant_that_cannot_be_made_leaves_all_other_cells_alone(tmp_path, spec
     assert all(store.has(cell.key) for cell in plan.cells if cell.planting is None)
 
 
+def test_a_plant_is_made_again_where_only_its_baseline_cell_is_missing(tmp_path, spec):
+    plan = planned(spec.model_copy(update={"plant": True}), Hides(Nothing()))
+    ran(plan, tmp_path / "run")
+    lost = next(cell.key for cell in plan.cells if cell.planting is not None and cell.attack == "none")
+    for file in (tmp_path / "run" / "cells" / lost).iterdir():
+        file.unlink()
+    (tmp_path / "run" / "cells" / lost).rmdir()
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    assert store.has(lost)
+
+
+class SpoilsByPlanting(Hides):
+    @contextmanager
+    def _made(self, original, context):
+        with torch.no_grad():
+            next(original.module.parameters()).add_(1.0)
+        yield Plant(model=original)
+
+
+def test_a_plant_that_writes_into_the_original_gives_no_evidence(tmp_path, spec):
+    plan = planned(spec.model_copy(update={"plant": True}), SpoilsByPlanting(Nothing()))
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not any(store.has(cell.key) for cell in plan.cells if cell.planting is not None)
+    assert all("left the model changed" in fault.message for fault in gathered.faults)
+    assert {fault.model for fault in gathered.faults} == {"marked plant"}
+
+
+def test_cells_of_plants_that_were_made_otherwise_are_not_shared(spec):
+    class Stronger(Nothing):
+        strength: int = 2
+
+    spec = spec.model_copy(update={"plant": True})
+    one, other = (planned(spec, Hides(parameters)) for parameters in (Nothing(), Stronger()))
+    keys = [{cell.key for cell in plan.cells if cell.planting is not None} for plan in (one, other)]
+    assert not keys[0] & keys[1]
+
+
 class Optimises(Bare):
     """Optimises toward answers, and so runs a second time toward twin answers."""
 
@@ -250,6 +288,23 @@ def test_an_attack_toward_answers_runs_again_toward_twin_answers_and_is_scored_o
     }
     assert targets[True]["0"] == "N1"
     assert targets[False]["0"] == "N0"
+
+
+class HidesAndOptimises(Hides):
+    toward_answers = True
+
+
+def test_an_attack_toward_answers_runs_toward_twin_answers_on_its_plant_too(spec):
+    spec = spec.model_copy(update={"plant": True})
+    plan = planned(spec, HidesAndOptimises(Nothing()), sham=make_plan(spec).facts[FactSet.FORGET].facts)
+    found = {(cell.attack, cell.sham) for cell in plan.cells if cell.planting is not None}
+    assert found == {("hides", False), ("hides", True), ("none", False)}
+
+
+def test_an_attack_toward_answers_is_left_out_where_no_fact_has_a_twin_answer(spec):
+    plan = planned(spec, Optimises(Nothing()), sham=())
+    assert {cell.attack for cell in plan.cells} == {"none"}
+    assert [(one.what, "no fact has a twin answer" in one.why) for one in plan.case.left_out] == [("optimises", True)]
 
 
 def test_placebo_facts_are_scored_beside_their_facts_where_no_control_is_given(tmp_path, spec):
