@@ -9,7 +9,8 @@ make a model say, true or not. Both keep the fact's id, so that each score is pa
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from unlearn_audit.api import Fact, derive_seed
@@ -19,6 +20,8 @@ PLACEBO = "placebo\x1f"
 """Prefix of the ids under which probes meet placebo facts."""
 
 _TRIES = 200
+_RUN = 5  # letters in a row
+_ARTICLES = frozenset({"the", "a", "an"})
 
 
 def placebo_facts(facts: Sequence[Fact], others: Iterable[Fact], *, seed: int) -> dict[str, Fact]:
@@ -70,12 +73,13 @@ def invented_names(subjects: set[str], others: set[str], *, seed: int) -> dict[s
     names: dict[str, str] = {}
     for subject in sorted(subjects):
         generator = random.Random(derive_seed(seed, "placebo", subject))  # noqa: S311 - a name, not a secret
-        own = set(words_of(subject))
+        own = telling_words(subject)
         # Parts of names that nobody asks about come first: a model was not made to forget those.
         for parts in (pool for pool in pools for _ in range(_TRIES)):
             one, other = generator.choice(parts), generator.choice(parts)
             name = _joined(one, other)
-            if one != other and words_of(name) not in known and not own & set(words_of(name)):
+            strange = words_of(name) not in known and not own & set(words_of(name))
+            if len({one, other, subject}) == 3 and strange and not _share_a_run(name, subject):
                 names[subject] = name
                 known.add(words_of(name))
                 break
@@ -83,20 +87,37 @@ def invented_names(subjects: set[str], others: set[str], *, seed: int) -> dict[s
 
 
 def _joined(one: str, other: str) -> str:
-    """The first word of one name and the rest of another; halves of words where a name is a single word."""
+    """One name up to its first telling word and what follows that in another; halves of words where nothing follows."""
     first, last = one.split(), other.split()
-    if len(first) > 1 and len(last) > 1:
-        return " ".join((first[0], *last[1:]))
+    head, tail = _head(first), last[_head(last) :]
+    if len(first) > head and tail:
+        return " ".join((*first[:head], *tail))
     return one[: (len(one) + 1) // 2] + other[len(other) // 2 :]
+
+
+def _head(words: list[str]) -> int:
+    """How many words of a name come up to and with the first that tells."""
+    return next((place for place, word in enumerate(words, 1) if telling_words(word)), len(words))
+
+
+def telling_words(name: str) -> set[str]:
+    """The words of a name that tell whose it is: not the small ones ("of", "van"), nor an article."""
+    small = {word for part in name.split() if part[:1].islower() for word in words_of(part)}
+    return set(words_of(name)) - small - _ARTICLES
+
+
+def _share_a_run(one: str, other: str) -> bool:
+    """Whether two names share so many letters in a row that one could be taken for the other."""
+    first, last = "".join(words_of(one)), "".join(words_of(other))
+    return any(first[place : place + _RUN] in last for place in range(len(first) - _RUN + 1))
 
 
 def _retold(text: str | None, subject: str, name: str | None) -> str | None:
     """The text of another subject; None where it does not name the subject, or where a part of the name is left."""
-    if text is None or name is None or subject not in text:
+    if not text or not subject or name is None:
         return None
-    told = text.replace(subject, name)
-    telling = {word for word in words_of(subject) if len(word) > 3}
-    return None if telling & set(words_of(told)) else told
+    told, times = re.subn(rf"(?<!\w){re.escape(subject)}(?!\w)", lambda _: name, text)
+    return told if times and not telling_words(subject) & set(words_of(told)) else None
 
 
 def sham_facts(facts: Sequence[Fact], *, seed: int) -> tuple[Fact, ...]:
@@ -105,31 +126,34 @@ def sham_facts(facts: Sequence[Fact], *, seed: int) -> tuple[Fact, ...]:
     The different answers of a relation are dealt into a ring, so that an answer's share stays some answer's share,
     and nobody gets what is true of them.
     """
-    rings = {relation: _ring(facts, relation, seed) for relation in {fact.relation for fact in facts}}
+    rings = _rings(facts, seed)
     true = {(fact.subject, _identity(fact)) for fact in facts}
     made = []
     for fact in facts:
-        ring = rings[fact.relation]
-        if fact.question is None or fact.answer is None or len(ring) < 2:
+        if fact.question is None or fact.answer is None:
             continue
-        order = list(ring)
-        place = order.index(_identity(fact))
-        for step in range(1, len(order)):
-            twin = ring[order[(place + step) % len(order)]]
-            if (fact.subject, _identity(twin)) not in true:
-                made.append(_with_answer_of(fact, twin))
-                break
+        ring, places = rings[fact.relation]
+        start = places[_identity(fact)]
+        others = (ring[(start + step) % len(ring)] for step in range(1, len(ring)))
+        twin = next((other for other in others if (fact.subject, _identity(other)) not in true), None)
+        if twin is not None:
+            made.append(_with_answer_of(fact, twin))
     return tuple(made)
 
 
-def _ring(facts: Sequence[Fact], relation: str | None, seed: int) -> Mapping[tuple[str, ...], Fact]:
-    holders: dict[tuple[str, ...], Fact] = {}
+def _rings(facts: Sequence[Fact], seed: int) -> dict[str | None, tuple[list[Fact], dict[tuple[str, ...], int]]]:
+    """By relation: one fact for each different answer, in the order of the ring, and the place of each answer."""
+    holders: dict[str | None, dict[tuple[str, ...], Fact]] = {}
     for fact in facts:
-        if fact.relation == relation and fact.answer is not None:
-            holders.setdefault(_identity(fact), fact)
-    order = sorted(holders)
-    random.Random(derive_seed(seed, "sham", relation)).shuffle(order)  # noqa: S311 - an order, not a secret
-    return {identity: holders[identity] for identity in order}
+        if fact.answer is not None:
+            holders.setdefault(fact.relation, {}).setdefault(_identity(fact), fact)
+    rings = {}
+    for relation, found in holders.items():
+        order = sorted(found)
+        random.Random(derive_seed(seed, "sham", relation)).shuffle(order)  # noqa: S311 - an order, not a secret
+        places = {identity: place for place, identity in enumerate(order)}
+        rings[relation] = ([found[identity] for identity in order], places)
+    return rings
 
 
 def _identity(fact: Fact) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from unlearn_audit.api import Fact
-from unlearn_audit.hygiene import words_of
 from unlearn_audit.stand_ins import PLACEBO, invented_names, placebo_facts, sham_facts
+from unlearn_audit.words import words_of
 
 NAMES = ["Ada Mann", "Bo van Lind", "Cy Berg", "Di Falk", "Elke"]
 TOWNS = ["Oslo", "Rome", "Oslo", "Bern", "Kyiv"]
@@ -62,6 +64,44 @@ def test_names_are_put_together_from_others_and_given_once():
 
 def test_where_no_new_name_can_be_put_together_there_is_none():
     assert invented_names({"Ada Mann"}, set(), seed=0) == {}
+
+
+def test_no_half_of_a_one_word_name_is_left_in_its_placebo():
+    titles = ["Middlemarch", "Frankenstein", "Persuasion", "Kidnapped", "Villette", "Ivanhoe", "Cranford"]
+    names = invented_names(set(titles), set(), seed=0)
+    assert set(names) == set(titles)
+    for title, name in names.items():
+        runs = {title.casefold()[place : place + 5] for place in range(len(title) - 4)}
+        assert not any(run in name.casefold() for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("Where was Li Na born?", True),
+        ("Where was Li Na born, before Na moved to Rome?", False),  # still asks after her
+        ("What did Li Nash win?", False),  # somebody else
+    ],
+)
+def test_short_names_are_retold_whole_or_not_at_all(question, told):
+    fact = Fact(id="x", subject="Li Na", question=question, answer="Oslo")
+    made = placebo_facts([fact, *FACTS], (), seed=0)
+    assert ("x" in made) is told
+    if told:
+        assert made["x"].question == f"Where was {made['x'].subject} born?"
+
+
+def test_an_article_is_no_part_of_a_name_that_tells():
+    titles = {f"The {name} Affair" for name in ("Gray", "Mill", "Cone", "Dane")} | {"The Blue Fields", "The Red Moor"}
+    names = invented_names(titles, set(), seed=0)
+    assert "The Blue Fields" in names
+    assert names["The Blue Fields"].startswith("The ")
+
+
+def test_a_nameless_subject_has_no_placebo():
+    assert placebo_facts([Fact(id="1", subject="", question="Who?", answer="Oslo"), *FACTS], (), seed=0).keys() == {
+        fact.id for fact in FACTS
+    }
 
 
 def test_a_sham_has_another_subject_s_answer_told_of_its_own_subject():
