@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from attacks.splits import Lesson, lessons_of
+from attacks.splits import Lesson, half_passage, lessons_of
 from attacks.training import batch_order, optimise
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
 
@@ -201,7 +201,12 @@ def _sample(lessons: Sequence[Lesson], seed: int) -> tuple[Lesson, ...]:
 
 
 def _lessons(facts: Sequence[Fact]) -> tuple[Lesson, ...]:
-    return tuple(lesson for fact in facts for lesson in lessons_of(fact))
+    """Every question, and every passage as its second half after its first: as probes ask for them."""
+    return tuple(
+        lesson
+        for fact in facts
+        for lesson in (lessons_of(fact) if fact.question and fact.answer else (half_passage(fact),))
+    )
 
 
 def _proof(before: _State, after: _State, *, steps: int, rate: float) -> dict[str, Json]:

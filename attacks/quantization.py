@@ -40,6 +40,7 @@ from unlearn_audit.api import (
     Parameters,
     Planting,
     Profile,
+    Screen,
 )
 
 if TYPE_CHECKING:
@@ -113,29 +114,57 @@ class Quantization(Attack[QuantizationParameters]):
         reason = _missing(quantizer)
         if reason is not None:
             raise AttackError(f"{quantizer.value} was asked for, but {reason}")
+        texts, dropped = self._calibration(quantizer, context)
         with model.merged() as fork:
-            made = self._quantize(fork, plain_model(fork.module), quantizer, context)
-            yield Dose(label=quantizer.value, value=float(quantizer.bits), model=fork, proof=made)
+            made = self._quantize(fork, plain_model(fork.module), quantizer, texts, context)
+            yield Dose(
+                label=quantizer.value,
+                value=float(quantizer.bits),
+                model=fork,
+                proof=made,
+                shown=texts,
+                dropped=dropped,
+            )
         if context.prepared.get(ADAPTER_DOSES) is not True:
             return
         with model.fork() as fork, model.fork() as spare:
             # Unloading takes the adapter out of the module that it is called on: a fork made for that.
             peft_or_plain: Any = spare.module
             whole = peft_or_plain.unload() if spare.is_adapter else peft_or_plain
-            made = self._quantize(fork, whole, quantizer, context)
-            yield Dose(label=f"{quantizer.value}+adapter", value=float(quantizer.bits), model=fork, proof=made)
+            made = self._quantize(fork, whole, quantizer, texts, context)
+            yield Dose(
+                label=f"{quantizer.value}+adapter",
+                value=float(quantizer.bits),
+                model=fork,
+                proof=made,
+                shown=texts,
+                dropped=dropped,
+            )
+
+    def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
+        """What a quantiser is calibrated on, without texts that give a forget fact away, and how many those were."""
+        if not quantizer.is_gptq:
+            return (), 0
+        count = self.parameters.gptq_samples
+        on_retain = self.parameters.gptq_calibration == "retain"
+        texts = retain_texts(context.retain, count) if on_retain else generic_texts(count)
+        found = Screen(context.forget)(texts)
+        return tuple(text for text, leaks in zip(texts, found.gives_away, strict=True) if not leaks), found.dropped
 
     def _quantize(
-        self, fork: Model, whole: PreTrainedModel, quantizer: Quantizer, context: AttackContext
+        self,
+        fork: Model,
+        whole: PreTrainedModel,
+        quantizer: Quantizer,
+        texts: tuple[str, ...],
+        context: AttackContext,
     ) -> dict[str, Json]:
         if not quantizer.is_gptq:
             return quantize_with_bitsandbytes(fork.module, quantizer, context.original())
-        count = self.parameters.gptq_samples
-        on_retain = self.parameters.gptq_calibration == "retain"
         settings = GptqSettings(
             bits=quantizer.bits,
             group_size=self.parameters.gptq_group_size,
-            texts=retain_texts(context.retain, count) if on_retain else generic_texts(count),
+            texts=texts,
             budget_seconds=self.parameters.gptq_budget_seconds,
         )
         calibration: Json = self.parameters.gptq_calibration

@@ -60,10 +60,14 @@ class Relearning(Attack[RelearningParameters]):
 
         The plan drops the arms whose name begins with what `out_of_reach` names.
         """
+        steps = self._steps(context)
         return [
             Arm(
                 name=f"{_prefix(method, rank)} lr{slot} fold{fold}",
                 settings={"method": method.value, "rank": rank, "slot": slot, "fold": fold},
+                doses=len(steps),
+                share=1 / self.parameters.folds,
+                training_texts=self.parameters.batch_size * max(steps),
             )
             for method in self._methods(context)
             for rank in self._ranks(method, context)

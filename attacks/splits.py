@@ -118,6 +118,18 @@ def lessons_of(fact: Fact) -> tuple[Lesson, ...]:
     return (Lesson(prompt=Prompt(text=first, chat=False), answer=text[len(first) :]),)
 
 
+def half_passage(fact: Fact) -> Lesson:
+    """The second half of a passage's words, prompted by the first."""
+    text = (fact.text or "").strip()
+    words = text.split()
+    if len(words) < 2:
+        raise AuditError(f"fact {fact.id} has neither question and answer nor a text of two words or more")
+    cut = 0
+    for word in words[: len(words) // 2]:
+        cut = text.index(word, cut) + len(word)
+    return Lesson(prompt=Prompt(text=text[:cut], chat=False), answer=text[cut:])
+
+
 def clean_lessons(fold: Fold) -> CleanLessons:
     """The lessons of the training side without those that give away a fact of the scored side (`api.Screen`)."""
     lessons = [lesson for fact in fold.train for lesson in lessons_of(fact)]

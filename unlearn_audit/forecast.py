@@ -38,7 +38,7 @@ def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
 def control_obstacle(plan: Plan) -> str | None:
     """Why neither a retrained model nor stand-ins can stand against the checkpoint, or None."""
     facts = plan.facts[FactSet.FORGET].facts
-    if plan.model(Role.RETRAINED) is not None or len(plan.placebo) >= STAND_INS_NEEDED * len(facts):
+    if plan.model(Role.RETRAINED) is not None or _placebo_share(plan) >= STAND_INS_NEEDED:
         return None
     answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
     needed = plan.spec.policy.minimum_twins
@@ -49,6 +49,13 @@ def control_obstacle(plan: Plan) -> str | None:
         f"for it ({needed} twins a fact needed), and too few questions that name their subject "
         "(for placebo facts)."
     )
+
+
+def _placebo_share(plan: Plan) -> float:
+    """Share of questions and paraphrases that a placebo can be asked, too."""
+    facts = plan.pool(FactSet.FORGET)
+    asked = sum(1 + len(fact.paraphrases) for fact in facts)
+    return sum(1 + len(fact.paraphrases) for fact in plan.placebo.values()) / asked
 
 
 def thin_wording(plan: Plan) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.splits import Fold, check_folds, clean_lessons, lessons_of, subject_folds
+from attacks.splits import Fold, check_folds, clean_lessons, half_passage, lessons_of, subject_folds
 from unlearn_audit.api import AuditError, Fact, Prompt
 
 
@@ -113,3 +113,11 @@ def test_lessons_are_the_question_and_its_paraphrases_or_else_the_text() -> None
     assert told.prompt.text + told.answer == "Ida  was born."
     with pytest.raises(AuditError, match="neither question and answer nor a text"):
         lessons_of(Fact(id="t", subject="Ida", text="Ida"))
+
+
+def test_half_a_passage_is_prompted_by_the_other() -> None:
+    halves = half_passage(Fact(id="t", subject="Ida", text=" Ida was\n born was here. "))
+    assert halves.prompt == Prompt(text="Ida was", chat=False)
+    assert halves.answer == "\n born was here."
+    with pytest.raises(AuditError, match="neither question and answer nor a text"):
+        half_passage(Fact(id="t", subject="Ida", text="Ida"))
