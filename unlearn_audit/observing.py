@@ -20,7 +20,14 @@ Telling = Callable[[str, Mapping[str, float]], None]
 
 
 def observe(
-    plan: Plan, cell: Cell, engine: Engine, remembering: Engine, context: AttackContext, tell: Telling
+    plan: Plan,
+    cell: Cell,
+    engine: Engine,
+    remembering: Engine,
+    context: AttackContext,
+    *,
+    screens: Screens,
+    tell: Telling,
 ) -> tuple[Rows, Proof]:
     """The observations of a cell, and the proof that each dose gave.
 
@@ -30,6 +37,7 @@ def observe(
         engine: the model.
         remembering: the same, with the answers of earlier cells.
         context: what the attack may use.
+        screens: what was found in texts of earlier cells.
         tell: is called after every dose with its label and the mean score by `probe.measure`.
 
     Raises:
@@ -38,11 +46,10 @@ def observe(
     attack = plan.attacks[cell.attack]
     rows: Rows = []
     proof: Proof = {}
-    screens = _Screens(context.forget)
     with closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses:
         for dose in doses:
             model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
-            hygiene = screens.check(dose)
+            hygiene = screens.check(dose, context.forget)
             found = [row for probe in cell.probes for row in _readings(plan, cell, probe, model, dose)]
             rows += found
             proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof, **hygiene}
@@ -52,21 +59,24 @@ def observe(
     return rows, proof
 
 
-class _Screens:
-    """Screens what doses were shown, once for equal texts and facts."""
+class Screens:
+    """Screens what doses were shown, once in a run for equal texts and facts: every role is shown the same."""
 
-    def __init__(self, facts: Sequence[Fact]) -> None:
-        self._facts = facts
-        self._known: dict[tuple[tuple[str, ...], frozenset[str] | None], Screening] = {}
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, ...], frozenset[str] | None, tuple[Fact, ...]], Screening] = {}
 
-    def check(self, dose: Dose) -> dict[str, Json]:
-        """What hygiene found, for the proof; nothing where the dose was shown no text."""
+    def check(self, dose: Dose, facts: tuple[Fact, ...]) -> dict[str, Json]:
+        """What hygiene found, for the proof; nothing where the dose was shown no text.
+
+        Raises:
+            AttackError: a text gives away what is scored.
+        """
         if not dose.shown and not dose.dropped:
             return {}
-        key = (dose.shown, dose.fact_ids)
+        key = (dose.shown, dose.fact_ids, facts)
         if key not in self._known:
-            scored = [fact for fact in self._facts if dose.fact_ids is None or fact.id in dose.fact_ids]
-            self._known[key] = Screen(scored, among=self._facts)(dose.shown)
+            scored = [fact for fact in facts if dose.fact_ids is None or fact.id in dose.fact_ids]
+            self._known[key] = Screen(scored, among=facts)(dose.shown)
         found = self._known[key]
         if found.dropped:
             raise AttackError(

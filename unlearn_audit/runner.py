@@ -19,7 +19,7 @@ from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, Role
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.models import load_weights, loaded, record
-from unlearn_audit.observing import as_engine, fingerprint, observe
+from unlearn_audit.observing import Screens, as_engine, fingerprint, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
 from unlearn_audit.records import model_record, record_key
 from unlearn_audit.result import FaultyCell, ModelRecord
@@ -84,6 +84,7 @@ class _Work:
     progress: Progress
     gathered: Gathered
     original: Any
+    screens: Screens = field(default_factory=Screens)
 
 
 def _pending(work: _Work, model: str) -> list[Cell]:
@@ -190,7 +191,7 @@ def _run_cell(
         try:
             with _context(work, cell.attack, cell=cell) as context, _own_randomness(context.seed):
                 tell = partial(work.progress.dose, cell)
-                rows, proof = observe(work.plan, cell, engine, remembering, context, tell)
+                rows, proof = observe(work.plan, cell, engine, remembering, context, screens=work.screens, tell=tell)
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             _log_traceback(work.store.run, cell.title)
             fault = _message(error)

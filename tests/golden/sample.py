@@ -380,7 +380,12 @@ def passed() -> Result:
     )
     plants = {"none": (), **{attack: tuple(plant.name for plant in found) for attack, found in _PLANTS.items()}}
     unmade = FaultyCell(attack="quantization", arm="int8", model="int8 rounding plant", message=_UNMADE)
-    return result.model_copy(update={"case": result.case.model_copy(update={"plants": plants, "faults": (unmade,)})})
+    made = tuple(
+        result.cells[0].model_copy(update={"role": "plant", "model": name, "key": digest(name), "proof": {}})
+        for name in ("nf4 rounding plant", "refusal plant")
+    )
+    case = result.case.model_copy(update={"plants": plants, "faults": (unmade,)})
+    return result.model_copy(update={"case": case, "cells": (*result.cells, *made)})
 
 
 _UNMADE = "no plant: the original could not be made to refuse"

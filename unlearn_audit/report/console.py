@@ -160,7 +160,7 @@ def _power(result: Result) -> list[str]:
 def _coverage(result: Result) -> str:
     advisory = sum(not finding.gates for finding in result.verdict.findings)
     case = result.case
-    unmade = {fault.model for fault in case.faults} & case.plant_names
+    unmade = case.plant_names - {cell.model for cell in result.cells if cell.status == "done"}
     return (
         f"{findings_passed(result)} findings passed, {advisory} advisory; {count(len(result.cells), 'cell')} on "
         f"record, {len(case.model_faults)} faulted, {len(case.left_out)} left out"
