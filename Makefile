@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check format bench mutants docs clean
+.PHONY: demo test test-all check format bench mutants simulation docs clean
 
 demo: $(READY)
 	$(BIN)/unlearn-audit demo || test $$? -eq 1 # the bundled checkpoint leaks: its verdict is FAIL, exit code 1
@@ -34,6 +34,9 @@ bench: $(READY)
 
 mutants: $(READY)
 	$(BIN)/python benchmarks/mutants.py --jobs 2 # wrong versions of the verdict's code: the tests must see every one
+
+simulation: $(READY)
+	$(BIN)/python -m benchmarks.simulation all # what is not yet in benchmarks/simulation/results/, then docs/statistics.md
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

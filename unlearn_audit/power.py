@@ -8,16 +8,23 @@ at most 0 from S = ln(1 / alpha) / ln(1 + margin / hi) subjects on, hi being the
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
+from unlearn_audit.api import AuditError
 from unlearn_audit.cells import BASELINE
+from unlearn_audit.pass_rates import Size, pass_rates
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.result import Case, Finding, PlannedFinding
 from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, gaffke_p_value
 
 CELLS = 8
 """Cells (doses x ways of asking) that a finding is taken to have where nobody says how many."""
+
+MANY_CELLS = 24
+"""Cells whose cost the plan shows beside, so that a reader sees what a longer list of doses and wordings would take."""
 
 _SEED = 0  # of the draws: the same plan always says the same
 
@@ -102,7 +109,61 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
     )
     lines.append(_within_reach(case))
     obstacle = cannot_be_met(case, policy)
-    return lines if obstacle is None else [*lines, obstacle]
+    return [*lines, _honest_line(case, policy, cells) if obstacle is None else obstacle]
+
+
+def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
+    """What an honest model's pass rate depends on, of a case whose findings were chosen by `Case.under`.
+
+    Facts a subject are their harmonic mean, which is what the spread of a subject's mean goes by; the chance level is
+    the mean over facts.
+
+    Raises:
+        AuditError: no fact has a chance level.
+    """
+    subjects = _size(case.subjects, policy)
+    facts_of = Counter(case.subjects.values())
+    levels = [case.chance[fact] for fact in case.subjects if fact in case.chance]
+    if not levels:
+        raise AuditError("a pass rate needs the facts' chance levels, and none has one: give the facts a relation")
+    return Size(
+        subjects=subjects,
+        facts=1.0 if policy.unit is Unit.FACT else subjects / sum(1.0 / count for count in facts_of.values()),
+        chance=sum(levels) / len(levels),
+        controls=len(case.controls),
+        cells=cells,
+        findings=sum(finding.gates for finding in case.planned),
+    )
+
+
+def _honest_line(case: Case, policy: Policy, cells: int) -> str:
+    """How often an honest model of this size would pass, read from the table of simulated audits."""
+    table = pass_rates()
+    if (policy.margin, policy.alpha) != (table.margin, table.alpha):
+        return f"How often an honest model passes is tabulated for margin {table.margin} and alpha {table.alpha} alone."
+    if case.chance.keys().isdisjoint(case.subjects):
+        return "How often an honest model passes depends on the facts' chance level, which no fact has (no relation)."
+    size = honest_size(case, policy, cells)
+    unit = _plural(policy)
+    found = table.read(size)
+    if found is None:
+        return (
+            f"How often an honest model passes is not tabulated for this size: {size.subjects} {unit}, chance level "
+            f"{100 * size.chance:.0f} %, {cells} cells a finding, retrained controls: {size.controls}."
+        )
+    at = found.read_at
+    read_at = f"{at.subjects} {unit} x {at.facts:g} facts, {at.cells} cells a finding, {at.findings} findings"
+    line = (
+        f"An honest model of this size passes {_share(found.rate)} of the time at a chance level of "
+        f"{100 * at.chance:g} % ({read_at})"
+    )
+    many = table.read(replace(size, cells=MANY_CELLS)) if cells < MANY_CELLS else None
+    return line + (f"; with {MANY_CELLS} cells {_share(many.rate)}." if many else ".")
+
+
+def _share(rate: float) -> str:
+    percent = round(100 * rate)
+    return {0: "less than 1 %", 100: "more than 99 %"}.get(percent, f"about {percent} %")
 
 
 def _within_reach(case: Case) -> str:

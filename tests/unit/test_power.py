@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.api import Access, AuditError, ScoreKind
+from unlearn_audit.pass_rates import PassRates, Size, pass_rates
 from unlearn_audit.policy import Policy, Release, Unit
 from unlearn_audit.power import (
     cannot_be_met,
+    honest_size,
     power_lines,
     smallest_failing_effect,
     smallest_passing_subjects,
@@ -120,7 +124,9 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
     assert lines[0] == "PASS needs 32 subjects or more with a clean sheet (margin 0.1, alpha 0.05); there are 60."
     assert lines[1].startswith("FAIL is in reach from ")
     assert "6 findings decide, 8 cells each" in lines[1]
-    assert len(lines) == 3
+    assert lines[2].startswith("Original and 1 retrained: PASS or FAIL")
+    assert lines[3].startswith("How often an honest model passes depends on the facts' chance level")
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize(
@@ -181,3 +187,110 @@ def test_too_small_to_fail_is_said() -> None:
 )
 def test_the_table_of_what_is_in_reach(changes: dict[str, object], says: str) -> None:
     assert any(says in line for line in power_lines(case(**changes), POLICY))
+
+
+# How often an honest model passes.
+
+# Two sizes an axis; the rates are 0.9 and less, falling in the unfavourable direction, with controls in the order 0, 1.
+AXES = {"subjects": (40, 120), "facts": (1, 3), "chance": (0.0, 0.1), "controls": ("twins", "1"), "cells": (1, 8)}
+
+
+def table(**changes: object) -> PassRates:
+    rates = [
+        [[[[0.5 + 0.2 * s + 0.1 * f - 0.3 * c - 0.05 * k - 0.1 * v for v in (0, 1)] for k in (0, 1)] for c in (0, 1)]
+         for f in (0, 1)]
+        for s in (0, 1)
+    ]  # fmt: skip
+    whole = {"margin": 0.1, "alpha": 0.05, "between_cells": 0.5, "audits": 1, "axes": AXES, "rates": rates, **changes}
+    return PassRates.model_validate(whole)
+
+
+def size(**changes: float) -> Size:
+    whole = {"subjects": 120, "facts": 3.0, "chance": 0.0, "controls": 1, "cells": 1, "findings": 1, **changes}
+    return Size(**whole)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "rate"),
+    [
+        ({}, 0.75),
+        ({"controls": 0}, 0.8),
+        ({"subjects": 400}, 0.75),
+        ({"subjects": 119}, 0.55),  # 40 subjects
+        ({"facts": 2.9}, 0.65),  # 1 fact
+        ({"chance": 0.001}, 0.45),  # 10 %
+        ({"facts": 3 - 1e-12, "chance": 1e-12}, 0.75),  # means of floats
+        ({"cells": 2}, 0.65),  # 8 cells
+        ({"findings": 3}, 0.75**3),
+        ({"subjects": 40, "facts": 1, "chance": 0.1, "cells": 8}, 0.05),
+    ],
+)
+def test_the_table_is_read_at_the_less_favourable_neighbour(asked: dict[str, float], rate: float) -> None:
+    found = table().read(size(**asked))
+    assert found is not None
+    assert found.rate == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("asked", [{"subjects": 39}, {"chance": 0.11}, {"cells": 9}, {"controls": 2}])
+def test_outside_the_table_there_is_no_rate(asked: dict[str, float]) -> None:
+    assert table().read(size(**asked)) is None
+
+
+def test_the_size_it_was_read_at_is_told() -> None:
+    found = table().read(size(subjects=200, facts=3.5, chance=0.04, cells=4, findings=6))
+    assert found is not None
+    assert found.read_at == size(subjects=120, facts=3, chance=0.1, cells=8, findings=6)
+
+
+def test_the_packaged_table_falls_in_every_unfavourable_direction() -> None:
+    shipped = pass_rates()
+    rates = np.array(shipped.rates)
+    assert rates.shape == tuple(len(one) for one in shipped.axes.model_dump().values())
+    assert shipped.audits == 10_000
+    noise = 0.02  # the difference of two rates of 10,000 audits: four standard errors
+    for axis, rises in ((0, True), (1, True), (2, False), (4, False)):
+        steps = np.diff(rates, axis=axis)
+        assert (steps >= -noise).all() if rises else (steps <= noise).all()
+    assert (np.diff(rates[:, :, :, 1:], axis=3) <= noise).all()  # a second control
+    assert (rates[:, :, shipped.axes.chance.index(0.0)] == 1.0).all()  # no hits at all: every bound is a clean sheet's
+
+
+def test_the_plan_says_how_often_an_honest_model_passes() -> None:
+    levels = {f"s{s}-{f}": 0.05 for s in range(120) for f in range(3)}
+    line = power_lines(case(size=120, facts=3, chance=levels), POLICY)[-1]
+    shipped = pass_rates()
+    asked = size(chance=0.05, cells=8, findings=6)
+    rate, many = (shipped.read(replace(asked, cells=cells)).rate for cells in (8, 24))  # type: ignore[union-attr]
+    assert rate > many > 0.8
+    assert "at a chance level of 5 % (120 subjects x 3 facts, 8 cells a finding, 6 findings)" in line
+    for share in (rate, many):
+        assert (f"about {100 * share:.0f} %" if share < 0.995 else "more than 99 %") in line
+    assert line.index("with 24 cells") > 0
+    assert "with 24 cells" not in power_lines(case(size=120, facts=3, chance=levels), POLICY, cells=24)[-1]
+
+
+def test_the_size_of_a_case_is_counted_by_hand() -> None:
+    # One subject of 1 fact, one of 3: the harmonic mean is 2 / (1 + 1 / 3) = 1.5. Chance: (0.1 + 0.3) / 2.
+    small = case(subjects={"a": "s", "b": "t", "c": "t", "d": "t"}, chance={"a": 0.1, "b": 0.3, "elsewhere": 0.9})
+    found = honest_size(small, POLICY, 4)
+    assert found == size(subjects=2, facts=1.5, chance=pytest.approx(0.2), cells=4, findings=6)
+    assert honest_size(small, Policy(draws=10_000, unit=Unit.FACT), 4).subjects == 4
+    assert honest_size(small, Policy(draws=10_000, unit=Unit.FACT), 4).facts == 1.0
+
+
+def test_a_pass_rate_without_a_chance_level_is_an_error() -> None:
+    with pytest.raises(AuditError, match="chance levels"):
+        honest_size(case(), POLICY)
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "says"),
+    [
+        (Policy(draws=10_000, margin=0.2), {}, "is tabulated for margin 0.1 and alpha 0.05 alone"),
+        (POLICY, {"chance": {}}, "depends on the facts' chance level, which no fact has"),
+        (POLICY, {"chance": {"s0-0": 0.6}}, "is not tabulated for this size: 60 subjects, chance level 60 %"),
+        (POLICY, {"chance": {"s0-0": 0.1}, "controls": ("a", "b", "c")}, "8 cells a finding, retrained controls: 3."),
+    ],
+)
+def test_what_the_table_does_not_hold_is_said(policy: Policy, changes: dict[str, object], says: str) -> None:
+    assert says in power_lines(case(**changes), policy)[-1]
