@@ -29,7 +29,9 @@ MANY_CELLS = 24
 _SEED = 0  # of the draws: the same plan always says the same
 
 
-def smallest_passing_subjects(margin: float, alpha: float, with_original: bool, *, twins: bool = False) -> int:
+def smallest_passing_subjects(
+    margin: float, alpha: float, with_original: bool, *, twins: bool = False, sham: bool = False
+) -> int:
     """Subjects from which on a clean sheet passes.
 
     Args:
@@ -37,8 +39,13 @@ def smallest_passing_subjects(margin: float, alpha: float, with_original: bool, 
         alpha: one-sided error rate.
         with_original: L = (U - C) - margin (O - C) in [-1, 1]; else D - margin with D = U - C, at most 1 - margin.
         twins: the control is twins, scored on each model's own outputs: L reaches 1 + margin.
+        sham: each model's score toward a twin answer is subtracted: L reaches 2 against a retrained model.
     """
-    largest = (1.0 + margin if twins else 1.0) if with_original else 1.0 - margin
+    largest = 1.0 + (1.0 if sham and not twins else 0.0)
+    if not with_original:
+        largest -= margin
+    elif twins:
+        largest += margin
     return _first_at_or_above(math.log(1.0 / alpha) / math.log1p(margin / largest))
 
 
@@ -202,7 +209,8 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
 
 
 def _needed(case: Case, policy: Policy) -> int:
-    return smallest_passing_subjects(policy.margin, policy.alpha, case.has_original, twins=not case.controls)
+    sham = any(finding.gates and finding.sham for finding in case.planned)
+    return smallest_passing_subjects(policy.margin, policy.alpha, case.has_original, twins=not case.controls, sham=sham)
 
 
 def selects(entry: str, finding: Finding | PlannedFinding) -> bool:

@@ -62,10 +62,16 @@ def test_smallest_passing_subjects_by_hand(margin: float, points: int, share: in
 
 @pytest.mark.parametrize("margin", [0.03, 0.05, 0.10, 0.25])
 @pytest.mark.parametrize("alpha", [0.01, 0.05])
-@pytest.mark.parametrize("kind", ["points", "share", "twins"])
+@pytest.mark.parametrize("kind", ["points", "share", "twins", "sham"])
 def test_from_that_number_on_the_bound_passes_and_below_it_does_not(margin: float, alpha: float, kind: str) -> None:
-    least = smallest_passing_subjects(margin, alpha, kind != "points", twins=kind == "twins")
-    lo, hi = {"points": (-1 - margin, 1 - margin), "share": (-1.0, 1.0), "twins": (-1 - margin, 1 + margin)}[kind]
+    least = smallest_passing_subjects(margin, alpha, kind != "points", twins=kind == "twins", sham=kind == "sham")
+    ranges = {
+        "points": (-1 - margin, 1 - margin),
+        "share": (-1, 1),
+        "twins": (-1 - margin, 1 + margin),
+        "sham": (-2, 2),
+    }
+    lo, hi = ranges[kind]
     for size, passes in ((least, True), (least - 1, False)):
         _, upper = gaffke_bounds(np.full(size, -margin), lo, hi, alpha, 20_000, 0)
         assert (float(upper) <= 0) == passes
