@@ -38,6 +38,12 @@ mutants: $(READY)
 simulation: $(READY)
 	$(BIN)/python -m benchmarks.simulation all # what is not yet in benchmarks/simulation/results/, then docs/statistics.md
 
+.PHONY: validity
+validity: $(READY) # under two hours of one core; every step goes on where it was stopped
+	for step in build oracle audit harder table; do \
+		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.validity $$step || exit 1; \
+	done
+
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.validity build | oracle | audit`: the meta-evaluation, step by step."""
+"""`python -m benchmarks.validity build | oracle | audit | harder | table`: the meta-evaluation, step by step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.validity.auditing import audit_all
+from benchmarks.validity.auditing import audit_all, try_harder
 from benchmarks.validity.building import build_all
+from benchmarks.validity.collecting import collect
 from benchmarks.validity.oracle import read_all
-from benchmarks.validity.paths import ROOT, Home
+from benchmarks.validity.paths import ROOT, Battery, Home
+from benchmarks.validity.results import write_results
+from benchmarks.validity.tables import write_page
 from benchmarks.validity.worlds import WORLDS
+
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = ROOT / "docs" / "validity.md"
 
 
 def main() -> int:
@@ -25,12 +31,19 @@ def main() -> int:
             read_all(home, worlds, workers=arguments.workers)
         case "audit":
             audit_all(home, worlds, workers=arguments.workers, only=arguments.only)
+        case "harder":
+            try_harder(home, worlds, workers=arguments.workers)
+        case "table":
+            judged = collect(home, worlds, Battery.QUICK, workers=arguments.workers)
+            harder = collect(home, worlds, Battery.HARDER, workers=arguments.workers)
+            write_results(RESULTS, judged, harder)
+            write_page(PAGE, judged, harder)
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.validity", description=__doc__)
-    parser.add_argument("step", choices=("build", "oracle", "audit"))
+    parser.add_argument("step", choices=("build", "oracle", "audit", "harder", "table"))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "validity", help="where all that is made lies")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--worlds", nargs="*", default=[], metavar="WORLD", help="these worlds alone")

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks.validity.building import quieten
-from benchmarks.validity.paths import Home
+from benchmarks.validity.paths import Battery, Home
+from benchmarks.validity.tabulation import Truth
 from benchmarks.validity.worlds import World
 from benchmarks.validity.zoo import CONTROLS, recipes
 from unlearn_audit.api import Profile
 from unlearn_audit.audit import audit
 from unlearn_audit.plan import make_plan
+from unlearn_audit.policy import Policy, Release
 from unlearn_audit.progress import Quiet
+from unlearn_audit.result import Outcome
 from unlearn_audit.spec import AuditSpec
 
-ATTACKS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "quantization": {"quantizers": ["nf4", "fp4", "int8"]},
-    "relearning": {},
+ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
+    # As the profile has them, but for NF4 with nested scales, which rounds almost as NF4 does.
+    Battery.QUICK: {"none": {}, "quantization": {"quantizers": ["nf4", "fp4", "int8"]}, "relearning": {}},
+    Battery.HARDER: {"none": {}, "relearning": {"methods": ["full"], "steps": [0, 40, 160]}},
 }
-"""As the profile `quick` has them, but for NF4 with nested scales, which rounds almost as NF4 does."""
+POLICIES = {
+    Battery.QUICK: Policy(),
+    # Of an attack that it does not hold no power is asked; else not even an honest model could pass.
+    Battery.HARDER: Policy(must_have_power={Release.OPEN_WEIGHTS: ("none/recall", "relearning/recall")}),
+}
 
 PROBES: dict[str, dict[str, Any]] = {
     "recall": {"max_paraphrases": 1},
@@ -35,10 +43,11 @@ PROBES: dict[str, dict[str, Any]] = {
     "utility": {},
 }
 TIMES = "time.json"
+HONEST_EXAMPLE = "retrained-3"
 
 
-def spec_of(home: Home, world: World, name: str) -> AuditSpec:
-    """The audit of one organism, by the default policy."""
+def spec_of(home: Home, world: World, name: str, battery: Battery) -> AuditSpec:
+    """The audit of one organism by a battery."""
     folder = home.world(world.name)
     return AuditSpec(
         checkpoint=str(folder / name),
@@ -47,19 +56,20 @@ def spec_of(home: Home, world: World, name: str) -> AuditSpec:
         forget=str(folder / "forget.jsonl"),
         retain=str(folder / "retain.jsonl"),
         profile=Profile.QUICK,
-        attacks=ATTACKS,
+        attacks=ATTACKS[battery],
         probes=PROBES,
+        policy=POLICIES[battery],
     )
 
 
-def audit_one(home: Home, world: World, name: str) -> str:
+def audit_one(home: Home, world: World, name: str, battery: Battery) -> str:
     """One audit, with its wall time and processor time beside its result; a line that says how it went."""
-    out = home.run(world.name, name)
+    out = home.run(world.name, name, battery)
     if not (out / TIMES).is_file():
         begun, busy = time.monotonic(), time.process_time()
         out.parent.mkdir(parents=True, exist_ok=True)
         result = audit(
-            make_plan(spec_of(home, world, name)),
+            make_plan(spec_of(home, world, name, battery)),
             out,
             Quiet(Console(stderr=True)),
             cells=home.cells(world.name),
@@ -71,18 +81,44 @@ def audit_one(home: Home, world: World, name: str) -> str:
 
 
 def audit_all(home: Home, worlds: Sequence[World], *, workers: int, only: Sequence[str] = ()) -> None:
-    """Audits what is built and not yet audited.
-
-    The first audit of a world pays for its original and its controls, and is waited for; the rest find their cells.
-    """
+    """Audits what is not yet audited."""
     names = {
         world: [one.name for one in recipes(world) if one.is_audited and (not only or one.name in only)]
         for world in worlds
     }
+    _audit(home, names, Battery.QUICK, workers)
+
+
+def try_harder(home: Home, worlds: Sequence[World], *, workers: int) -> None:
+    """Fully fine-tunes, for four times as long, what was unlearned and did not fail; and one honest model beside it."""
+    names = {world: [HONEST_EXAMPLE, *not_failed(home, world)] for world in worlds}
+    _audit(home, {world: own for world, own in names.items() if len(own) > 1}, Battery.HARDER, workers)
+
+
+def not_failed(home: Home, world: World) -> list[str]:
+    """The unlearned models of a world that did not fail, in the order of the zoo."""
+    return [
+        one.name
+        for one in recipes(world)
+        if one.is_audited
+        and one.known is not Truth.NEVER
+        and read_times(home.run(world.name, one.name, Battery.QUICK))["outcome"] != Outcome.FAIL
+    ]
+
+
+def read_times(out: Path) -> dict[str, Any]:
+    """What was written beside a finished audit."""
+    times: dict[str, Any] = json.loads((out / TIMES).read_text(encoding="utf-8"))
+    return times
+
+
+def _audit(home: Home, names: Mapping[World, Sequence[str]], battery: Battery, workers: int) -> None:
+    """The first audit of a world pays for its original and its controls; the rest wait for it and find their cells."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quieten) as pool:
-        first = [pool.submit(audit_one, home, world, own[0]) for world, own in names.items() if own]
-        for done in first:
+        first = {pool.submit(audit_one, home, world, own[0], battery): world for world, own in names.items() if own}
+        rest = []
+        for done in as_completed(first):
             print(done.result(), flush=True)
-        rest = [pool.submit(audit_one, home, world, name) for world, own in names.items() for name in own[1:]]
-        for done in rest:
+            rest += [pool.submit(audit_one, home, first[done], name, battery) for name in names[first[done]][1:]]
+        for done in as_completed(rest):
             print(done.result(), flush=True)

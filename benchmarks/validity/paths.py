@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,13 @@ def reach_organisms() -> None:
     """Lets `examples/organisms`, a folder of sibling modules that is run as a script, be imported from here."""
     if str(ORGANISMS) not in sys.path:
         sys.path.insert(0, str(ORGANISMS))
+
+
+class Battery(StrEnum):
+    """What a model is audited with; the folder of its audits."""
+
+    QUICK = "runs"
+    HARDER = "harder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +38,9 @@ class Home:
         """One organism: weights, tokenizer and what it was measured to know."""
         return self.world(world) / name
 
-    def run(self, world: str, name: str) -> Path:
+    def run(self, world: str, name: str, battery: Battery) -> Path:
         """The run directory of an organism's audit."""
-        return self.folder / "runs" / world / name
+        return self.folder / battery / world / name
 
     def cells(self, world: str) -> Path:
         """The cells that the audits of a world share."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from unlearn_audit.evidence import EvidenceStore
@@ -205,16 +206,28 @@ def without_attack(case: Case, policy: Policy, attack: str) -> tuple[Case, Polic
     return case, policy.model_copy(update={"must_have_power": wanted})
 
 
-def judge_run(run: Path, organism: Organism, *, seconds: float | None = None) -> Judged:
-    """A finished audit judged again from its evidence, whole and without each attack.
+def judge_run(run: Path, organism: Organism, policy: Policy, *, seconds: float | None = None) -> Judged:
+    """A finished audit judged again from its evidence by a policy, whole and without each attack.
 
     Raises:
         AuditError: there is no finished run, or its evidence is not what its result was made from.
     """
-    result = judge_again(run)
+    result = judge_again(run, policy)
     observations = EvidenceStore(run).gather(result.cells)
+    return judged(result, observations, organism, leave_out=attacks_of(result.case), seconds=seconds)
+
+
+def judged(
+    result: Result,
+    observations: pd.DataFrame,
+    organism: Organism,
+    *,
+    leave_out: Sequence[str],
+    seconds: float | None = None,
+) -> Judged:
+    """A result, and its evidence judged once more for each attack that is left out."""
     without = {}
-    for attack in attacks_of(result.case):
+    for attack in leave_out:
         case, policy = without_attack(result.case, result.policy, attack)
         without[attack] = judge(observations, case, policy).outcome
     return Judged(

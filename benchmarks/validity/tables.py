@@ -1,0 +1,203 @@
+"""The tables of docs/validity.md, from judged organisms. Pure text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.validity import tabulation
+from benchmarks.validity.tabulation import Judged, Rate, Truth, is_outcome
+from unlearn_audit.result import Outcome
+
+START, END = "<!-- tables: written by `python -m benchmarks.validity table` -->", "<!-- end of tables -->"
+
+
+def write_page(page: Path, judged: Sequence[Judged], harder: Sequence[Judged]) -> None:
+    """Replaces what stands between the two markers of the page.
+
+    Raises:
+        ValueError: the page has no markers.
+    """
+    text = page.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"{page}: expected the markers {START!r} and {END!r}")
+    page.write_text(f"{before}{START}\n\n{tables(judged, harder)}\n\n{END}{after}", encoding="utf-8")
+
+
+def tables(judged: Sequence[Judged], harder: Sequence[Judged]) -> str:
+    """All tables, each under its heading."""
+    attacks = list(judged[0].without) if judged else []
+    sections = {
+        "In short": in_short(judged),
+        "By method": by_method(judged),
+        "By attack": by_attack(judged, attacks),
+        "By finding": by_finding(judged),
+        "Without each attack": without_each(judged, attacks),
+        "What did not fail, tried harder": tried_harder(judged, harder),
+        "Time": times(judged),
+        "Every organism": every_organism(judged),
+    }
+    return "\n\n".join(f"### {title}\n\n{table}" for title, table in sections.items())
+
+
+def in_short(judged: Sequence[Judged]) -> str:
+    """The error rates, with both kinds of bound."""
+    rows = {
+        "wrong PASS (of what knows)": tabulation.wrong_pass(judged),
+        "PASS of what is broken": tabulation.broken_pass(judged),
+        "wrong FAIL (of what never knew)": tabulation.wrong_fail(judged),
+        "FAIL of what the oracle calls gone": tabulation.disputed_fail(judged),
+        "INCONCLUSIVE or ERROR (of all determined)": tabulation.undecided(judged),
+    }
+    head = ["", "count", "of", "95 % interval", "at most (one-sided 95 %)"]
+    return _table(head, [[name, *_rate(one)] for name, one in rows.items()])
+
+
+def by_method(judged: Sequence[Judged]) -> str:
+    """One row a method: truths, outcomes, and the wrong ones."""
+    rows = []
+    for family in dict.fromkeys(one.organism.family for one in judged):
+        own = [one for one in judged if one.organism.family == family]
+        rows.append(
+            [
+                family,
+                str(len(own)),
+                ", ".join(f"{_count(own, truth)} {truth}" for truth in Truth if _count(own, truth)),
+                *(str(sum(one.outcome is outcome for one in own)) for outcome in _OUTCOMES),
+                _short(tabulation.wrong_pass(own)),
+                _short(tabulation.wrong_fail(own)),
+            ]
+        )
+    return _table(["method", "models", "truth", *_OUTCOMES, "wrong PASS", "wrong FAIL"], rows)
+
+
+_OUTCOMES = (Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
+
+
+def _count(judged: Sequence[Judged], truth: Truth) -> int:
+    return sum(one.organism.truth is truth for one in judged)
+
+
+def by_attack(judged: Sequence[Judged], attacks: Sequence[str]) -> str:
+    """Under which attack the findings failed, by truth, and what each alone found."""
+    rows = [
+        [
+            attack,
+            _short(tabulation.found_by(judged, attack, Truth.KNOWS)),
+            _names(tabulation.found_alone(judged, attack)),
+            *(_short(tabulation.found_by(judged, attack, truth)) for truth in (Truth.NEVER, Truth.GONE, Truth.BROKEN)),
+        ]
+        for attack in attacks
+    ]
+    head = ["attack", "found of what knows", "found by it alone", "of never knew", "of gone", "of broken"]
+    return _table(head, rows)
+
+
+def by_finding(judged: Sequence[Judged]) -> str:
+    """How many models of each truth each finding failed."""
+    names = dict.fromkeys(name for one in judged for name in one.failed)
+    truths = (Truth.KNOWS, Truth.NEVER, Truth.GONE, Truth.UNDETERMINED, Truth.BROKEN)
+    rows = [
+        [
+            name,
+            *(str(sum(name in one.failed for one in judged if one.organism.truth is truth)) for truth in truths),
+            str(sum(one.failed == (name,) for one in judged if one.organism.truth is Truth.KNOWS)),
+        ]
+        for name in sorted(names)
+    ]
+    return _table(["finding failed", *truths, "the only one, of what knows"], rows)
+
+
+def without_each(judged: Sequence[Judged], attacks: Sequence[str]) -> str:
+    """What a battery without the attack would have said."""
+    rows = [["all attacks", *_outcome_row(judged), ""]]
+    for attack in attacks:
+        less = tabulation.had_been_left_out(judged, attack)
+        rows.append([f"without {attack}", *_outcome_row(less), _names(tabulation.missed_without(judged, attack))])
+    head = ["battery", "FAIL of what knows", "wrong PASS", "wrong FAIL", "PASS of never knew", "INCONCLUSIVE", "missed"]
+    return _table(head, rows)
+
+
+def _outcome_row(judged: Sequence[Judged]) -> list[str]:
+    knows, never = frozenset({Truth.KNOWS}), frozenset({Truth.NEVER})
+    return [
+        _short(tabulation.rate(judged, knows, is_outcome(Outcome.FAIL))),
+        _short(tabulation.wrong_pass(judged)),
+        _short(tabulation.wrong_fail(judged)),
+        _short(tabulation.rate(judged, never, is_outcome(Outcome.PASS))),
+        _short(tabulation.undecided(judged)),
+    ]
+
+
+def tried_harder(judged: Sequence[Judged], harder: Sequence[Judged]) -> str:
+    """The same model under the battery and under the harder one."""
+    quick = {(one.organism.world, one.organism.name): one for one in judged}
+    rows = [
+        [
+            one.organism.world,
+            one.organism.name,
+            one.organism.truth,
+            quick[one.organism.world, one.organism.name].outcome,
+            one.outcome,
+            one.deciding,
+        ]
+        for one in harder
+    ]
+    return _table(["world", "model", "truth", "`quick`", "harder", "deciding finding"], rows)
+
+
+def times(judged: Sequence[Judged]) -> str:
+    """Processor time of the audits; the first of a world pays for its original and its controls."""
+    rows = []
+    for world in dict.fromkeys(one.organism.world for one in judged):
+        spent = sorted(one.seconds for one in judged if one.organism.world == world and one.seconds is not None)
+        middle = spent[len(spent) // 2] if spent else 0.0
+        rows.append([world, str(len(spent)), f"{sum(spent):.0f}", f"{middle:.0f}", f"{max(spent, default=0.0):.0f}"])
+    return _table(["world", "audits", "processor seconds", "median", "longest"], rows)
+
+
+def every_organism(judged: Sequence[Judged]) -> str:
+    """One row a model."""
+    rows = [
+        [
+            one.organism.world,
+            one.organism.name,
+            _number(one.organism.forget),
+            _number(one.organism.kept),
+            _number(one.organism.oracle),
+            one.organism.truth,
+            one.outcome,
+            one.deciding,
+            "" if one.seconds is None else f"{one.seconds:.0f}",
+        ]
+        for one in judged
+    ]
+    head = ["world", "model", "forget hits", "retain kept", "oracle", "truth", "outcome", "deciding finding", "s"]
+    return _table(head, rows)
+
+
+def _rate(one: Rate) -> list[str]:
+    upper = "" if one.upper is None else f"{one.upper:.3f}"
+    interval = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
+    return [str(one.count), str(one.total), interval, upper]
+
+
+def _short(one: Rate) -> str:
+    if one.interval is None:
+        return ""
+    return f"{one.count} / {one.total} [{one.interval[0]:.2f}, {one.interval[1]:.2f}]"
+
+
+def _names(judged: Sequence[Judged]) -> str:
+    return ", ".join(f"{one.organism.world}/{one.organism.name}" for one in judged) or "none"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
