@@ -75,6 +75,18 @@ class PassRates(BaseModel):
     axes: _Axes
     rates: tuple[tuple[tuple[tuple[tuple[float, ...], ...], ...], ...], ...]
 
+    def between(self, size: Size) -> tuple[PassRate, ...]:
+        """The rates at the chance levels of the table on both sides of a size's own, the less favourable first.
+
+        One rate where the level is in the table or below it, none where there is none (see `read`).
+        """
+        above = self.read(size)
+        if above is None:
+            return ()
+        below = [level for level in self.axes.chance if level <= size.chance + TOLERANCE]
+        kinder = self.read(replace(size, chance=below[-1])) if below else None
+        return (above,) if kinder is None or kinder.read_at == above.read_at else (above, kinder)
+
     def read(self, size: Size) -> PassRate | None:
         """The rate at the nearest size in the table that is no more favourable; None where there is none.
 

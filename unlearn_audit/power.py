@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from unlearn_audit.api import AuditError
 from unlearn_audit.cells import BASELINE
-from unlearn_audit.pass_rates import Size, pass_rates
+from unlearn_audit.pass_rates import PassRate, Size, pass_rates
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.result import Case, Finding, PlannedFinding
 from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, gaffke_p_value
@@ -152,20 +153,26 @@ def _honest_line(case: Case, policy: Policy, cells: int) -> str:
         return "How often an honest model passes depends on the facts' chance level, which no fact has (no relation)."
     size = honest_size(case, policy, cells)
     unit = _plural(policy)
-    found = table.read(size)
-    if found is None:
+    found = table.between(size)
+    if not found:
         return (
             f"How often an honest model passes is not tabulated for this size: {size.subjects} {unit}, chance level "
             f"{100 * size.chance:.0f} %, {cells} cells a finding, retrained controls: {size.controls}."
         )
-    at = found.read_at
+    at = found[0].read_at
     read_at = f"{at.subjects} {unit} x {at.facts:g} facts, {at.cells} cells a finding, {at.findings} findings"
+    levels = " to ".join(f"{100 * one.read_at.chance:g}" for one in reversed(found))
     line = (
-        f"An honest model of this size passes {_share(found.rate)} of the time at a chance level of "
-        f"{100 * at.chance:g} % ({read_at})"
+        f"An honest model of this size passes {_shares(found)} of the time at a chance level of {levels} % ({read_at})"
     )
-    many = table.read(replace(size, cells=MANY_CELLS)) if cells < MANY_CELLS else None
-    return line + (f"; with {MANY_CELLS} cells {_share(many.rate)}." if many else ".")
+    many = table.between(replace(size, cells=MANY_CELLS)) if cells < MANY_CELLS else ()
+    return line + (f"; with {MANY_CELLS} cells {_shares(many)}." if many else ".")
+
+
+def _shares(found: Sequence[PassRate]) -> str:
+    """The rate, or both where the chance level lies between two."""
+    shares = list(dict.fromkeys(_share(one.rate) for one in reversed(found)))
+    return " to ".join(shares)
 
 
 def _share(rate: float) -> str:

@@ -30,7 +30,7 @@ from unlearn_audit.statistics import FloatArray
 ALPHA, MARGIN, BETWEEN_CELLS = 0.05, 0.10, 0.5
 AUDITS, BLOCK_SIZE = 10_000, 100_000  # audits, and audits x subjects held at a time
 
-SUBJECTS, FACTS, CHANCES = (40, 60, 120, 200, 400), (1, 3, 10), (0.0, 0.02, 0.05, 0.1, 0.25)
+SUBJECTS, FACTS, CHANCES = (40, 60, 120, 200, 400), (1, 3, 10), (0.0, 0.02, 0.03, 0.05, 0.1, 0.25)
 CELLS, FINDINGS, CONTROLS = (1, 2, 4, 8, 12, 16, 24), (1, 6, 10), ("twins", "1", "2")
 PACKAGED = Path(__file__).resolve().parents[2] / "unlearn_audit" / "pass_rates.json"
 
@@ -121,7 +121,8 @@ def packaged(frame: pd.DataFrame) -> dict[str, object]:
             "controls": CONTROLS,
             "cells": CELLS,
         },
-        "rates": ordered[columns].to_numpy().reshape(sizes).tolist(),
+        # Against twins a rate may rise with the chance level where hits are few and coarse; what is read may not.
+        "rates": np.minimum.accumulate(ordered[columns].to_numpy().reshape(sizes), axis=2).tolist(),
     }
 
 

@@ -261,6 +261,13 @@ def test_the_packaged_table_falls_in_every_unfavourable_direction() -> None:
     assert (rates[:, :, shipped.axes.chance.index(0.0)] == 1.0).all()  # no hits at all: every bound is a clean sheet's
 
 
+def test_a_chance_level_between_two_is_read_at_both() -> None:
+    exact, between = table().between(size(chance=0.1)), table().between(size(chance=0.04))
+    assert exact == (table().read(size(chance=0.1)),)
+    assert between == (table().read(size(chance=0.1)), table().read(size(chance=0.0)))
+    assert table().between(size(chance=0.11)) == ()
+
+
 def test_the_plan_says_how_often_an_honest_model_passes() -> None:
     levels = {f"s{s}-{f}": 0.05 for s in range(120) for f in range(3)}
     line = power_lines(case(size=120, facts=3, chance=levels), POLICY)[-1]
