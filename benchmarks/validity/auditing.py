@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.validity.building import quieten
+from benchmarks.validity.building import quieten, read_card
 from benchmarks.validity.paths import Battery, Home
 from benchmarks.validity.tabulation import Truth
 from benchmarks.validity.worlds import World
@@ -65,7 +66,8 @@ def spec_of(home: Home, world: World, name: str, battery: Battery) -> AuditSpec:
 def audit_one(home: Home, world: World, name: str, battery: Battery) -> str:
     """One audit, with its wall time and processor time beside its result; a line that says how it went."""
     out = home.run(world.name, name, battery)
-    if not (out / TIMES).is_file():
+    if not is_audited(home, world, name, battery):
+        shutil.rmtree(out, ignore_errors=True)
         begun, busy = time.monotonic(), time.process_time()
         out.parent.mkdir(parents=True, exist_ok=True)
         result = audit(
@@ -75,8 +77,13 @@ def audit_one(home: Home, world: World, name: str, battery: Battery) -> str:
             cells=home.cells(world.name),
             formats=("json",),
         )
-        spent = {"wall": round(time.monotonic() - begun, 1), "processor": round(time.process_time() - busy, 1)}
-        (out / TIMES).write_text(json.dumps({**spent, "outcome": result.outcome}) + "\n", encoding="utf-8")
+        times = {
+            "wall": round(time.monotonic() - begun, 1),
+            "processor": round(time.process_time() - busy, 1),
+            "outcome": result.outcome,
+            "settings": _settings(home, world, name),
+        }
+        (out / TIMES).write_text(json.dumps(times) + "\n", encoding="utf-8")
     return f"{world.name} {name}: {(out / TIMES).read_text(encoding='utf-8').strip()}"
 
 
@@ -104,6 +111,17 @@ def not_failed(home: Home, world: World) -> list[str]:
         and one.known is not Truth.NEVER
         and read_times(home.run(world.name, one.name, Battery.QUICK))["outcome"] != Outcome.FAIL
     ]
+
+
+def is_audited(home: Home, world: World, name: str, battery: Battery) -> bool:
+    """Whether the audit on disk is finished, and of the organism on disk."""
+    out = home.run(world.name, name, battery)
+    return (out / TIMES).is_file() and read_times(out)["settings"] == _settings(home, world, name)
+
+
+def _settings(home: Home, world: World, name: str) -> dict[str, float]:
+    settings: dict[str, float] = read_card(home.organism(world.name, name))["settings"]
+    return settings
 
 
 def read_times(out: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from benchmarks.validity.auditing import POLICIES, TIMES, read_times
+from benchmarks.validity.auditing import POLICIES, is_audited, read_times
 from benchmarks.validity.building import quieten, read_card
 from benchmarks.validity.paths import Battery, Home
 from benchmarks.validity.tabulation import Judged, Organism, judge_run, truth_of
@@ -72,7 +72,7 @@ def collect(home: Home, worlds: Sequence[World], battery: Battery, *, workers: i
             measure = yardstick(home, world)
             for recipe in recipes(world):
                 out = home.run(world.name, recipe.name, battery)
-                if recipe.is_audited and (out / TIMES).is_file():
+                if recipe.is_audited and is_audited(home, world, recipe.name, battery):
                     organism = organism_of(home, world, recipe, measure)
                     waiting.append(
                         pool.submit(judge_run, out, organism, POLICIES[battery], seconds=read_times(out)["processor"])
