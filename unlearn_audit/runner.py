@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -18,6 +18,7 @@ import torch
 from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, Role
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
+from unlearn_audit.interrupts import remembered_interrupts
 from unlearn_audit.models import load_weights, loaded, record
 from unlearn_audit.observing import Screens, as_engine, fingerprint, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
@@ -65,7 +66,13 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
     gathered = Gathered()
     done = [cell for cell in plan.cells if store.has(cell.key)]
     progress.begin(plan.cells, done)
-    work = _Work(plan, store, progress, gathered, _original_weights(plan))
+    with remembered_interrupts() as check:
+        _run_models(_Work(plan, store, progress, gathered, _original_weights(plan), check))
+    return gathered
+
+
+def _run_models(work: _Work) -> None:
+    plan, store = work.plan, work.store
     for model in plan.models:
         # Two roles with the same weights share their cells: the second finds them done.
         own, planted = _pending(work, model.name), []
@@ -73,8 +80,7 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
             planted = [cell for cell in plan.cells if cell.planting is not None and not store.has(cell.key)]
         if own or planted or (model.role is Role.ORIGINAL and _unprepared(work)):
             _run_model(work, model, own, planted)
-        gathered.models.append(model_record(store, model))
-    return gathered
+        work.gathered.models.append(model_record(store, model))
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class _Work:
     progress: Progress
     gathered: Gathered
     original: Any
+    stop_if_interrupted: Callable[[], None]
     screens: Screens = field(default_factory=Screens)
 
 
@@ -184,13 +191,14 @@ def _run_cell(
     made: Mapping[str, dict[str, Json]] | None,
 ) -> None:
     """Runs one cell and keeps what it gave."""
+    work.stop_if_interrupted()
     work.progress.started(cell)
     begun, events = time.monotonic(), len(engine.budget.events)
     fault = None
     with _untouched(engine, cell.title):
         try:
             with _context(work, cell.attack, cell=cell) as context, _own_randomness(context.seed):
-                tell = partial(work.progress.dose, cell)
+                tell = partial(_tell, work, cell)
                 rows, proof = observe(work.plan, cell, engine, remembering, context, screens=work.screens, tell=tell)
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             _log_traceback(work.store.run, cell.title)
@@ -208,6 +216,11 @@ def _run_cell(
     )
     work.store.put(cell.key, evidence)
     work.progress.finished(cell, seconds, None)
+
+
+def _tell(work: _Work, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+    work.stop_if_interrupted()
+    work.progress.dose(cell, label, hits)
 
 
 @contextmanager

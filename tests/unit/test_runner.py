@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,27 @@ def test_placebo_facts_are_scored_beside_their_facts_where_no_control_is_given(t
     assert set(frame["fact_id"]) == {"0", "1", "2", "3"}
     control = planned(spec.model_copy(update={"retrained": (spec.checkpoint,), "checkpoint": spec.original}))
     assert control.placebo == {}
+
+
+class Swallows(Bare):
+    """Catches a Ctrl-C, as some libraries do while they are imported."""
+
+    name = "swallows"
+
+    def doses(self, model, arm, context):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        yield Dose(label="bare", value=0, model=model)
+
+
+def test_an_interrupt_that_was_swallowed_stops_the_run_all_the_same(tmp_path, spec):
+    plan = planned(spec, Swallows(Nothing()))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        ran(plan, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is before
+    store = EvidenceStore(tmp_path / "run")
+    assert [store.has(cell.key) for cell in plan.cells if cell.attack == "swallows"] == [False, False]
 
 
 class Teaches(Bare):
