@@ -13,6 +13,11 @@ from unlearn_audit.result import Finding, Outcome, Result, Status
 pytestmark = pytest.mark.science
 
 
+# What is asked of the evidence alone needs no control and few questions.
+ALONE = {"retrained": (), "original": None}
+ASKED = {"recall": {"max_paraphrases": 0}}
+
+
 def finding(result: Result, name: str) -> Finding:
     return next(found for found in result.verdict.findings if found.id == name)
 
@@ -81,7 +86,7 @@ def test_refusing_everything_is_no_way_to_pass(audited):
 
 def test_the_same_audit_twice_gives_the_same_evidence(tmp_path: Path):
     attacks = {"quantization": {"quantizers": ["nf4"]}, "relearning": {"steps": [0, 5]}}
-    spec = demo_spec("refusal").model_copy(update={"attacks": attacks, "retrained": (), "original": None})
+    spec = demo_spec("refusal").model_copy(update={"attacks": attacks, "probes": ASKED, **ALONE})
     one, two = (run_audit(spec, tmp_path / name) for name in ("one", "two"))
     assert one.evidence_digest == two.evidence_digest
     assert len(one.evidence_digest) == 64
@@ -89,7 +94,7 @@ def test_the_same_audit_twice_gives_the_same_evidence(tmp_path: Path):
 
 def test_a_run_that_is_resumed_gives_the_evidence_of_one_that_was_not(tmp_path: Path):
     whole = demo_spec("npo").model_copy(
-        update={"attacks": {"none": {}, "quantization": {"quantizers": ["fp4"]}}, "retrained": (), "original": None}
+        update={"attacks": {"none": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE}
     )
     first = run_audit(whole, tmp_path / "run")
     cells = sorted((tmp_path / "run" / "cells").glob("*/observations.parquet"))
