@@ -15,7 +15,7 @@ import numpy as np
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import CHANCE, ORIGINAL, SHAM, UNLEARNED, Cell, Evidence, control_key
 from unlearn_audit.policy import Policy
-from unlearn_audit.result import Case, Control, PlannedFinding
+from unlearn_audit.result import Case, Control, Interval, PlannedFinding
 from unlearn_audit.score_tables import PLACEBO, TWINS
 from unlearn_audit.statistics import FloatArray, gaffke_bounds
 
@@ -159,3 +159,10 @@ def both_bounds(
     lower, upper = gaffke_bounds(values, contrast.lo, contrast.hi, policy.alpha, policy.draws, SEED)
     columns = least.shape[1]
     return lower[:columns], upper[-columns:]
+
+
+def bounded(contrast: Contrast, cell: Cell, policy: Policy) -> Interval:
+    """A contrast's mean over one cell's subjects, with its bounds."""
+    least, most = contrast.least(cell)[:, None], contrast.most(cell)[:, None]
+    lower, upper = both_bounds(least, most, contrast, policy)
+    return Interval(estimate=contrast.estimate(cell), lower=float(lower[0]), upper=float(upper[0]))

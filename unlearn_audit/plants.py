@@ -16,7 +16,7 @@ import pandas as pd
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE, ORIGINAL, SHAM, Cell, control_key, evidence_for, plant_key
-from unlearn_audit.contrasts import Comparison, Contrast, both_bounds
+from unlearn_audit.contrasts import Comparison, bounded
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import Case, Interval, PlannedFinding, PlantRecord, PowerEstimate
 
@@ -80,13 +80,6 @@ def _strongest(measured: Sequence[Cell], comparison: Comparison, policy: Policy)
     """
     strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in comparison.shown))
     return strongest, min((bounded(one, strongest, policy) for one in comparison.shown), key=lambda found: found.lower)
-
-
-def bounded(contrast: Contrast, cell: Cell, policy: Policy) -> Interval:
-    """A contrast's mean over one cell's subjects, with its bounds."""
-    least, most = contrast.least(cell)[:, None], contrast.most(cell)[:, None]
-    lower, upper = both_bounds(least, most, contrast, policy)
-    return Interval(estimate=contrast.estimate(cell), lower=float(lower[0]), upper=float(upper[0]))
 
 
 def _record(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.cells import BASELINE, ORIGINAL, UNLEARNED, Cell, evidence_for
-from unlearn_audit.contrasts import SEED, Contrast, both_bounds
+from unlearn_audit.contrasts import SEED, Contrast, bounded
 from unlearn_audit.findings import crash
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import Case, Interval, PlannedFinding, Status, Utility
@@ -115,13 +115,11 @@ def _on_retain(case: Case) -> Case:
 
 def _numbers(cell: Cell, errors: tuple[str, ...], policy: Policy) -> WeighedUtility:
     surplus = Contrast(control=ORIGINAL, beside=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -policy.utility})
-    least, most = surplus.least(cell), surplus.most(cell)
-    lower, upper = both_bounds(least[:, None], most[:, None], surplus, policy)
     return WeighedUtility(
         needed=policy.utility,
         alpha=policy.alpha,
         errors=errors,
         cell=cell,
-        excess=Interval(estimate=surplus.estimate(cell), lower=float(lower[0]), upper=float(upper[0])),
-        p_value=float(gaffke_p_value(-most, -surplus.hi, -surplus.lo, 0.0, policy.draws, SEED)),
+        excess=bounded(surplus, cell, policy),
+        p_value=float(gaffke_p_value(-surplus.most(cell), -surplus.hi, -surplus.lo, 0.0, policy.draws, SEED)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutant_list.mutant import Mutant, in_mutants, in_statistics, in_verdict
 
-UTILITY = "unlearn_audit/utility.py"
+CONTRASTS = "unlearn_audit/contrasts.py"
 STATISTICS = "unlearn_audit/statistics.py"
 POWER = "unlearn_audit/power.py"
 
@@ -190,9 +190,9 @@ REACH = (
     Mutant(
         name="missing-utility-passes",
         wrong="a missing answer on the retain set counts as right for PASS",
-        file=UTILITY,
-        old="    least, most = surplus.least(cell), surplus.most(cell)\n",
-        new="    least, most = surplus.most(cell), surplus.least(cell)\n",
+        file=CONTRASTS,
+        old="least, most = contrast.least(cell)[:, None], contrast.most(cell)[:, None]",
+        new="least, most = contrast.most(cell)[:, None], contrast.least(cell)[:, None]",
         tests=in_verdict("missing_utility_scores_do_not_pass"),
     ),
 )
