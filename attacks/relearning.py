@@ -53,6 +53,7 @@ class Relearning(Attack[RelearningParameters]):
     summary: ClassVar[str] = "Fine-tunes on part of the forget set and scores the rest, subjects disjoint and rotated."
     paper: ClassVar[str] = "2410.08827"
     access: ClassVar[Access] = Access.WEIGHTS
+    seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = RelearningParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

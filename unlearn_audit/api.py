@@ -202,6 +202,21 @@ class Model(Protocol):
     def merged(self) -> AbstractContextManager[Model]:
         """A fork with the adapter folded into its base; a plain fork where there is none."""
 
+    def asked(self, *ways: Callable[[Prompt], Prompt]) -> Model:
+        """The same weights, to which every prompt is put as `ways` rewrite it (a suffix, a disguise).
+
+        Of several ways, as of an attacker who asks more than once, the answers are joined, one to a line, and an
+        answer scores what it scores where it is likeliest. `render` and `hidden_states` know the first way alone.
+        """
+
+    def with_soft_prompt(self, embeddings: torch.Tensor) -> AbstractContextManager[Model]:
+        """A fork before whose every answer stand these input embeddings, shape (length, width).
+
+        They stand where the prompt ends, behind the template's own opening of the answer, and are the output of the
+        input embedding, so that a scale which that applies is theirs to hold. They train as the parameter `soft` of
+        the fork's input embedding.
+        """
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
@@ -380,6 +395,7 @@ class Attack(ABC, Generic[P_co]):
     The same arms and doses run on every role, at equal budget. A class is cheap to import (no torch at the top).
 
     Attributes:
+        seeded: it draws at random, and is repeated with as many seeds as the spec says; others run once.
         served: the owner applies it before serving (quantization), so that a user of the API meets it too. The whole
             probe battery runs on its first arm.
         baseline: it does nothing; the whole probe battery runs under it.
@@ -392,6 +408,7 @@ class Attack(ABC, Generic[P_co]):
     summary: ClassVar[str]
     paper: ClassVar[str]
     access: ClassVar[Access]
+    seeded: ClassVar[bool] = False
     served: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
     toward_answers: ClassVar[bool] = False

@@ -18,6 +18,7 @@ from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.batching import Answer, Budget, Item, Memory, release_memory, run_batched
+from unlearn_audit.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.rendering import Renderer
 from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups, takes_logits_to_keep
 
@@ -36,6 +37,7 @@ class Engine:
     budget: Budget
     left_padding: bool = True
     shares_prefixes: bool = False
+    ways: tuple[Way, ...] = ()
     memory: dict[int | None, Memory[Any, Any]] | None = None
 
     def remembering(self) -> Engine:
@@ -66,7 +68,23 @@ class Engine:
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The rendered conversation, for training on the answer."""
-        return self.renderer.render(prompt, answer)
+        return self.renderer.render(self._put(prompt)[0], answer)
+
+    def asked(self, *ways: Way) -> Engine:
+        """The same weights, to which every prompt is put as `ways` rewrite it."""
+        return replace(self, ways=composed(ways, self.ways), memory=None)
+
+    def _put(self, prompt: Prompt) -> list[Prompt]:
+        """The prompt in every way in which it is put."""
+        return [way(prompt) for way in self.ways] or [prompt]
+
+    @contextmanager
+    def with_soft_prompt(self, embeddings: torch.Tensor) -> Iterator[Model]:
+        """A fork before whose every answer stand these input embeddings."""
+        with torch.inference_mode(mode=False), self.fork() as fork:
+            soft_ids = put_soft_rows(fork.module, embeddings)
+            renderer = replace(self.renderer, soft_ids=(*self.renderer.soft_ids, *soft_ids))
+            yield replace(self.with_module(fork.module), renderer=renderer)
 
     def with_module(self, module: torch.nn.Module) -> Engine:
         """The same tokenizer, template and batching around other weights."""
@@ -93,7 +111,12 @@ class Engine:
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """Greedy answers, in the order of the prompts."""
-        return self._complete(max_new_tokens, prompts, lambda new: self._generate_all(new, max_new_tokens))
+        return self._complete(max_new_tokens, prompts, lambda new: self._answer_all(new, max_new_tokens))
+
+    def _answer_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
+        put = [self._put(prompt) for prompt in prompts]
+        found = iter(self._generate_all([each for several in put for each in several], max_new_tokens))
+        return [joined([next(found) for _ in several]) for several in put]
 
     def _generate_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
         ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
@@ -155,7 +178,12 @@ class Engine:
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:
         """Scores of (prompt, answer) pairs, in order."""
-        return self._complete(None, pairs, self._score_all)
+        return self._complete(None, pairs, self._best_all)
+
+    def _best_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
+        put = [[(prompt, answer) for prompt in self._put(asked)] for asked, answer in pairs]
+        found = iter(self._score_all([pair for several in put for pair in several]))
+        return [likeliest([next(found) for _ in several]) for several in put]
 
     def _score_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
         rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
@@ -208,7 +236,7 @@ class Engine:
     @torch.inference_mode()
     def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
         """Residual stream at the last prompt token: float32, (prompts, layers, width), on the CPU."""
-        ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
+        ids = [self.renderer.prompt_ids(self._put(prompt)[0]) for prompt in prompts]
 
         def run(rows: list[list[int]]) -> list[torch.Tensor]:
             input_ids, mask = self._right_padded(rows)

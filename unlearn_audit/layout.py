@@ -83,7 +83,7 @@ class Layout:
             self._cell(name, arm, model, seed, _battery(attack, place, model.role, probes), sham=sham)
             for model in draft.models
             for place, arm in enumerate(arms)
-            for seed in range(draft.spec.seeds)
+            for seed in range(draft.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
 
@@ -145,7 +145,7 @@ class Layout:
         model = PlannedModel(role=Role.PLANT, name=f"{plant.planting.name} plant", checkpoint=original.checkpoint)
         return [
             self._cell(name, arm, model, seed, probes, sham=sham, planting=plant.planting, maker=plant.maker)
-            for seed in range(self._draft.spec.seeds)
+            for seed in range(self._draft.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
 

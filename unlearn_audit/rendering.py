@@ -26,18 +26,20 @@ class Renderer:
 
     Attributes:
         chat_template: the Jinja text in use, or None for the plain form `Question: ...\nAnswer:` of base models.
+        soft_ids: ids behind the vocabulary that stand before every answer (a soft prompt).
     """
 
     tokenizer: PreTrainedTokenizerBase
     chat_template: str | None
+    soft_ids: tuple[int, ...] = ()
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids after which the model answers."""
         if prompt.chat and self.chat_template is not None:
             text = self._apply(self._messages(prompt), add_generation_prompt=True) + prompt.prefix
-            return list(self.tokenizer.encode(text, add_special_tokens=False))
+            return [*self.tokenizer.encode(text, add_special_tokens=False), *self.soft_ids]
         text = self._plain_question(prompt) if prompt.chat else prompt.text
-        return list(self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True))
+        return [*self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True), *self.soft_ids]
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The conversation with its answer, cut off after the answer's last token.
@@ -53,7 +55,11 @@ class Renderer:
         last = max((place for place, mark in enumerate(is_answer) if mark), default=-1)
         if last < 1:
             raise AuditError(f"the tokenizer gives no tokens to the answer {answer[:40]!r}")
-        return Rendered(token_ids=tuple(ids[: last + 1]), is_answer=tuple(is_answer[: last + 1]))
+        first = is_answer.index(True)
+        return Rendered(
+            token_ids=(*ids[:first], *self.soft_ids, *ids[first : last + 1]),
+            is_answer=(*is_answer[:first], *(False for _ in self.soft_ids), *is_answer[first : last + 1]),
+        )
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:

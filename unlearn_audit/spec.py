@@ -73,9 +73,16 @@ class AuditSpec(BaseModel):
     probes: Named | None = Field(None, description="probes and their settings; None: all that come with the tool")
     plant: bool = Field(False, description="make a positive control for each attack from the original, and find it")
     seed: int = Field(0, ge=0, description="every random choice derives from it")
-    seeds: int = Field(1, ge=1, le=20, description="repeats of every attack that draws at random")
+    seeds: Annotated[int, Field(ge=1, le=20)] | None = Field(
+        None, description="repeats of every attack that draws at random; None: 1 in quick, else 3"
+    )
     models: ModelOptions = ModelOptions()
     policy: Policy = Policy()
+
+    @property
+    def repeats(self) -> int:
+        """How often an attack that draws at random is run: each time with another seed."""
+        return self.seeds or (1 if self.profile is Profile.QUICK else 3)
 
     def digest(self) -> str:
         """SHA-256 of the spec's canonical JSON."""
