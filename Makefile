@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/pytest -q
 
 test-all: $(READY)
-	$(BIN)/pytest -q -m "gpu or slow or gptq or not slow"
+	$(BIN)/pytest -q -m "gpu or slow or gptq or hqq or torchao or not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -31,6 +31,10 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
+
+.PHONY: bench-suffix
+bench-suffix: $(READY) # beside nanoGCG in an environment of its own; MODEL is a checkpoint's directory (benchmarks/suffix/README.md)
+	$(BIN)/python -m benchmarks.suffix $(MODEL)
 
 mutants: $(READY)
 	$(BIN)/python benchmarks/mutants.py --jobs 2 # wrong versions of the verdict's code: the tests must see every one

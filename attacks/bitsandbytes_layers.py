@@ -7,6 +7,7 @@ CPU in that dtype.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from attacks.linear_layers import LinearLayer
@@ -65,15 +66,17 @@ def dequantized(layer: torch.nn.Module) -> torch.Tensor:
     return values
 
 
-def stored_bytes(layer: torch.nn.Module) -> int:
-    """Bytes of a fresh quantised layer's codes, scales and tables."""
+def stored_bytes(layer: torch.nn.Module) -> tuple[int, int]:
+    """Bytes of a fresh quantised layer's codes, scales and tables; and of the tables alone."""
     import torch
 
     weight: Any = layer.weight
     if weight.dtype == torch.int8:
-        return int(weight.data.nbytes + weight.SCB.nbytes)
+        return int(weight.data.nbytes + weight.SCB.nbytes), 0
     state = weight.quant_state.as_dict(packed=False)
-    return int(weight.data.nbytes) + sum(value.nbytes for value in state.values() if isinstance(value, torch.Tensor))
+    sizes = {name: value.nbytes for name, value in state.items() if isinstance(value, torch.Tensor)}
+    tables = sum(size for name, size in sizes.items() if name.endswith("quant_map"))
+    return int(weight.data.nbytes) + sum(sizes.values()), tables
 
 
 def _four_bit(layer: LinearLayer, quantizer: Quantizer) -> torch.nn.Module:
@@ -115,7 +118,29 @@ def _int8(layer: LinearLayer) -> torch.nn.Module:
     new.weight = weight.to(layer.weight.device)
     if new.weight.dtype != torch.int8:
         raise _not_quantised(layer, new)
+    new.register_forward_pre_hook(_without_cast_warning)
+    new.register_forward_hook(_with_cast_warning, always_call=True)
     return new
+
+
+class _CastWarning(logging.Filter):
+    """Drops the line that bitsandbytes logs in every pass of every layer whose inputs are not in float16."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is kept."""
+        return not str(record.msg).startswith("MatMul8bitLt: inputs will be cast from")
+
+
+_CAST_WARNING = _CastWarning()
+_LOGGER = logging.getLogger("bitsandbytes.autograd._functions")
+
+
+def _without_cast_warning(*_: object) -> None:
+    _LOGGER.addFilter(_CAST_WARNING)
+
+
+def _with_cast_warning(*_: object) -> None:
+    _LOGGER.removeFilter(_CAST_WARNING)
 
 
 def _not_quantised(layer: LinearLayer, new: torch.nn.Module) -> AttackError:

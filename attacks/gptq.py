@@ -1,4 +1,9 @@
-"""GPTQ (2210.17323) of a model: the audit's side of the process that runs GPTQModel."""
+"""GPTQ (2210.17323) and AWQ (2306.00978) of a model: the audit's side of the process that runs GPTQModel.
+
+AWQ scales the columns of a layer's weight before it rounds them, and the norm or layer before it the other way. Those
+other tensors are part of the quantised checkpoint and come back with the weights. An adapter that is laid on top
+meets the scaled inputs, as it does where an AWQ checkpoint is served with an adapter.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attacks.dequantized_layers import put_back
 from attacks.linear_layers import LinearLayer, linear_layers, plain_model
 from attacks.quantization_proof import LayerChange, model_size, proof, squared_change
 from unlearn_audit.api import AttackContext, AttackError, Fact, Json, Model
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-INSTALL = "pip install 'unlearn-audit[gptq]'"
 _BATCH_SIZE = 4
 _SMALLEST_GROUP = 16
 
@@ -30,20 +34,17 @@ class GptqSettings:
     """How to quantise.
 
     Attributes:
+        method: `gptq` or `awq`.
         group_size: the largest number of weights that share a scale; halved until it divides every layer's width.
         texts: the calibration texts.
         budget_seconds: for the whole process.
     """
 
+    method: str
     bits: int
     group_size: int
     texts: tuple[str, ...]
     budget_seconds: float
-
-
-def is_installed() -> bool:
-    """Whether the extra `gptq` is there; looks for the package without importing it."""
-    return find_spec("gptqmodel") is not None
 
 
 def generic_texts(count: int) -> tuple[str, ...]:
@@ -69,8 +70,7 @@ def quantize_with_gptq(
 ) -> dict[str, Json]:
     """Quantises a model and puts the quantised weights into the fork's layers; gives the proof.
 
-    The fork's linear layers become `nn.Linear` with the values that GPTQModel's layers hold, in the fork's dtype:
-    the function of the quantised checkpoint, without the rounding that one kernel adds and another does not.
+    The fork's linear layers become `nn.Linear` with the values that GPTQModel's layers hold, in the fork's dtype.
 
     Args:
         fork: receives the weights; its modules are replaced, its tensors are not written.
@@ -90,6 +90,8 @@ def quantize_with_gptq(
         "output": str(folder / "quantised"),
         "weights": str(folder / "weights.safetensors"),
         "summary": str(folder / "summary.json"),
+        "others": str(folder / "others.safetensors"),
+        "method": settings.method,
         "bits": settings.bits,
         "group_size": group_size,
         "texts": settings.texts,
@@ -101,8 +103,10 @@ def quantize_with_gptq(
     }
     summary = _run_worker(folder, job, settings.budget_seconds)
     changes = _install(fork.module, layers, summary["layers"], folder / "weights.safetensors")
+    moved = _install_others(fork.module, folder / "others.safetensors") if settings.method == "awq" else []
     return {
         **proof("gptqmodel", summary["version"], changes, size_before),
+        **({"rescaled": moved} if moved else {}),
         "group_size": group_size,
         "calibration_texts": len(settings.texts),
     }
@@ -163,9 +167,7 @@ def _install(
     module: torch.nn.Module, layers: Mapping[str, LinearLayer], quantised: Mapping[str, Any], weights_path: Path
 ) -> list[LayerChange]:
     """Replaces the fork's layers by linear layers with the quantised weights, one at a time."""
-    import torch
     from safetensors import safe_open
-    from torch import nn
 
     strangers = sorted(set(quantised) - set(layers))
     if strangers:
@@ -181,13 +183,7 @@ def _install(
             if weight.shape != layer.weight.shape:
                 raise AttackError(f"{name}: expected {tuple(layer.weight.shape)} weights, got {tuple(weight.shape)}")
             error, norm = squared_change(layer.weight, weight)
-            with torch.device("meta"):
-                new = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-            new.weight = nn.Parameter(weight.to(layer.weight.device, layer.weight.dtype), requires_grad=False)
-            new.register_parameter(
-                "bias", None if layer.bias is None else nn.Parameter(layer.bias, requires_grad=False)
-            )
-            module.set_submodule(layer.path, new.train(layer.module.training))
+            put_back(module, layer, weight, layer.bias)
             changes.append(
                 LayerChange(
                     name=name,
@@ -200,3 +196,33 @@ def _install(
                 )
             )
     return changes
+
+
+def _install_others(module: torch.nn.Module, path: Path) -> list[str]:
+    """Gives the fork the other tensors that a method changed (norms, biases); their names.
+
+    They were written in half precision: what only that rounded is left as it is.
+    """
+    import torch
+    from safetensors import safe_open
+
+    base = plain_model(module)
+    # Where an adapter has a module of its own beside the base's, the base's is the one that was quantised.
+    parameters = [name for name, _ in base.named_parameters(remove_duplicate=False)]
+    owned = {name.replace(".base_layer", "").replace(".original_module", ""): name for name in parameters}
+    buffers = {name for name, _ in base.named_buffers()}
+    moved = []
+    with safe_open(path, framework="pt") as others:
+        for name in others.keys():  # noqa: SIM118 - no mapping
+            if name in buffers:
+                continue
+            if name not in owned:
+                raise AttackError(f"GPTQModel gave back {name}, which this model does not have")
+            value, before = others.get_tensor(name), base.get_parameter(owned[name])
+            if torch.equal(before.detach().to("cpu", value.dtype), value):
+                continue
+            owner, _, attribute = owned[name].rpartition(".")
+            new = torch.nn.Parameter(value.to(before.device, before.dtype), requires_grad=False)
+            base.get_submodule(owner).register_parameter(attribute, new)
+            moved.append(name)
+    return moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,15 @@ def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
             weight=weight.T if isinstance(layer, Conv1D) else weight,
             bias=None if layer.bias is None else layer.bias.detach(),
         )
+
+
+def layers_by_name(original: torch.nn.Module | None) -> Mapping[str, LinearLayer]:
+    """The original's layers; none where it is not given, or is itself an adapter (its knowledge is not in its base)."""
+    from peft import PeftModel
+
+    if original is None or isinstance(original, PeftModel):
+        return {}
+    return {layer.name: layer for layer in linear_layers(original)}
 
 
 def plain_model(module: torch.nn.Module) -> PreTrainedModel:

@@ -1,31 +1,21 @@
 """Quantization: rounding the weights brings back what small updates of them had hidden (2410.16454).
 
-The owner does this before serving, so users of the API meet it too. In memory with bitsandbytes; through GPTQModel
-where the extra `gptq` is installed. Every dose carries the proof that its weights were really rounded.
+The owner does this before serving, so users of the API meet it too. With bitsandbytes and in llama.cpp's formats
+everywhere; with HQQ, torchao and GPTQModel where their extra is installed. Every dose carries the proof that its
+weights were really rounded, and lies on one axis: the bits that a weight takes, its share of the scales included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from attacks.bitsandbytes_layers import dequantized, quantized_layer, stored_bytes
-from attacks.gptq import (
-    INSTALL,
-    GptqSettings,
-    generic_texts,
-    is_installed,
-    quantize_with_gptq,
-    retain_texts,
-)
-from attacks.linear_layers import linear_layers, plain_model
-from attacks.quantization_proof import LayerChange, model_size, proof, squared_change
-from attacks.quantizers import Quantizer
-from attacks.rounding_boxes import layers_by_name, same_code_share
+from attacks.gptq import GptqSettings, generic_texts, retain_texts
+from attacks.linear_layers import plain_model
+from attacks.quantization_backends import missing, quantize
+from attacks.quantizers import Quantizer, of_profile
 from attacks.rounding_plant import rounding_planting
 from unlearn_audit.api import (
     Access,
@@ -39,12 +29,10 @@ from unlearn_audit.api import (
     OutOfReach,
     Parameters,
     Planting,
-    Profile,
     Screen,
 )
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 # Key of `AttackContext.prepared`: true where the checkpoint is an adapter, so that every role gets both doses.
@@ -52,25 +40,36 @@ ADAPTER_DOSES = "adapter_doses"
 
 
 class QuantizationParameters(Parameters):
-    """Which quantisers, and how GPTQ is calibrated."""
+    """Which quantisers, and how those of GPTQModel are calibrated."""
 
     quantizers: tuple[Quantizer, ...] | None = Field(
         None,
         min_length=1,
-        description="Which quantisers; by profile where absent: the four of bitsandbytes, from `standard` on GPTQ too.",
+        description="Which quantisers; by profile where absent (see above).",
     )
     gptq_calibration: Literal["generic", "retain"] = Field(
-        "generic", description="What GPTQ is calibrated on: neutral text that comes with the package, or retain facts."
+        "generic", description="What GPTQ and AWQ look at: neutral text that comes with the package, or retain facts."
     )
     gptq_samples: int = Field(64, ge=1, le=512, description="Most calibration texts.")
     gptq_group_size: Literal[32, 64, 128] = Field(
-        128, description="Weights that share a scale; halved until it divides the width of every layer."
+        128, description="Weights that share a scale in GPTQ and AWQ; halved until it divides the width of every layer."
     )
-    gptq_budget_seconds: float = Field(4 * 3600.0, gt=0, description="Time that one GPTQ run may take.")
+    gptq_budget_seconds: float = Field(4 * 3600.0, gt=0, description="Time that one run of GPTQ or AWQ may take.")
 
 
 class Quantization(Attack[QuantizationParameters]):
-    """Rounds the weights with each of several quantisers, one arm each.
+    """Rounds the weights with each of several quantisers, one arm and one dose each.
+
+    The dose is the bits that a weight takes in the linear layers, scales included (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
+    `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
+    `deep` runs all of the list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
+    in this: "4 bits" is several quantisers, which bring back different things, so that each is named; every one is
+    shown to have rounded; and the linear layers alone are rounded, as transformers does on loading: embeddings, norms
+    and the output layer stay as they are in every format (llama.cpp's tool rounds embeddings, too).
+
+    bitsandbytes computes with its own layers. All others give back the weights that their codes stand for, and the
+    model computes with these. A checkpoint that is a GGUF file is rounded once more, from the values in the file: the
+    un-attacked baseline is what the file serves.
 
     An adapter's checkpoint is rounded both ways: dose `nf4` is merged, then rounded; dose `nf4+adapter` is the rounded
     base with the adapter on top. The second exists in every role or in none (a finding compares doses over roles):
@@ -81,7 +80,9 @@ class Quantization(Attack[QuantizationParameters]):
     """
 
     name: ClassVar[str] = "quantization"
-    summary: ClassVar[str] = "Rounds the weights (NF4, FP4, LLM.int8, GPTQ) as an owner does before serving."
+    summary: ClassVar[str] = (
+        "Rounds the weights (NF4, FP4, LLM.int8, GGUF, HQQ, torchao, GPTQ, AWQ) as an owner does before serving."
+    )
     paper: ClassVar[str] = "2410.16454"
     access: ClassVar[Access] = Access.PROMPTS
     served: ClassVar[bool] = True
@@ -101,7 +102,7 @@ class Quantization(Attack[QuantizationParameters]):
         return tuple(OutOfReach(what=quantizer.value, why=why) for quantizer, why in self._left_out(context))
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
-        """A refusal inside the rounding boxes of this arm's quantiser; none for GPTQ, whose boxes nobody knows."""
+        """A refusal inside the rounding boxes of this arm's quantiser; none where the boxes are not known."""
         return rounding_planting(Quantizer(str(arm.settings["quantizer"])))
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
@@ -111,15 +112,15 @@ class Quantization(Attack[QuantizationParameters]):
             AttackError: where the backend is not there, or did not quantise.
         """
         quantizer = Quantizer(str(arm.settings["quantizer"]))
-        reason = _missing(quantizer)
+        reason = missing(quantizer)
         if reason is not None:
             raise AttackError(f"{quantizer.value} was asked for, but {reason}")
         texts, dropped = self._calibration(quantizer, context)
         with model.merged() as fork:
-            made = self._quantize(fork, plain_model(fork.module), quantizer, texts, context)
+            bits, made = self._quantize(fork, plain_model(fork.module), quantizer, texts, context)
             yield Dose(
                 label=quantizer.value,
-                value=float(quantizer.bits),
+                value=bits,
                 model=fork,
                 proof=made,
                 shown=texts,
@@ -131,10 +132,10 @@ class Quantization(Attack[QuantizationParameters]):
             # Unloading takes the adapter out of the module that it is called on: a fork made for that.
             peft_or_plain: Any = spare.module
             whole = peft_or_plain.unload() if spare.is_adapter else peft_or_plain
-            made = self._quantize(fork, whole, quantizer, texts, context)
+            bits, made = self._quantize(fork, whole, quantizer, texts, context)
             yield Dose(
                 label=f"{quantizer.value}+adapter",
-                value=float(quantizer.bits),
+                value=bits,
                 model=fork,
                 proof=made,
                 shown=texts,
@@ -143,7 +144,7 @@ class Quantization(Attack[QuantizationParameters]):
 
     def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
         """What a quantiser is calibrated on, without texts that give a forget fact away, and how many those were."""
-        if not quantizer.is_gptq:
+        if not quantizer.is_calibrated:
             return (), 0
         count = self.parameters.gptq_samples
         on_retain = self.parameters.gptq_calibration == "retain"
@@ -158,34 +159,36 @@ class Quantization(Attack[QuantizationParameters]):
         quantizer: Quantizer,
         texts: tuple[str, ...],
         context: AttackContext,
-    ) -> dict[str, Json]:
-        if not quantizer.is_gptq:
-            return quantize_with_bitsandbytes(fork.module, quantizer, context.original())
+    ) -> tuple[float, dict[str, Json]]:
+        """The dose and its proof."""
+        chosen = self.parameters
         settings = GptqSettings(
-            bits=quantizer.bits,
-            group_size=self.parameters.gptq_group_size,
+            method=quantizer.value.partition("-")[0],
+            bits=quantizer.code_bits,
+            group_size=chosen.gptq_group_size,
             texts=texts,
-            budget_seconds=self.parameters.gptq_budget_seconds,
+            budget_seconds=chosen.gptq_budget_seconds,
         )
-        calibration: Json = self.parameters.gptq_calibration
-        return {**quantize_with_gptq(fork, whole, context, settings), "calibration": calibration}
+        made = quantize(fork, whole, quantizer, context, calibration=settings)
+        calibrated: dict[str, Json] = {"calibration": chosen.gptq_calibration} if quantizer.is_calibrated else {}
+        return float(str(made["bits_per_weight"])), {**made, **calibrated}
 
     def _quantizers(self, context: AttackContext) -> tuple[Quantizer, ...]:
         """In the order of the enumeration, so that a spec's order changes no key."""
         wanted = self.parameters.quantizers
-        if wanted is not None:
-            return tuple(quantizer for quantizer in Quantizer if quantizer in wanted)
-        return tuple(each for each in Quantizer if context.profile is not Profile.QUICK or not each.is_gptq)
+        if wanted is None:
+            return of_profile(context.profile)
+        return tuple(quantizer for quantizer in Quantizer if quantizer in wanted)
 
     def _left_out(self, context: AttackContext) -> list[tuple[Quantizer, str]]:
         """Quantisers that nobody asked for by name and that cannot run, with the reason."""
         if self.parameters.quantizers is not None:
             return []
-        reasons = ((quantizer, _missing(quantizer)) for quantizer in self._quantizers(context))
+        reasons = ((quantizer, missing(quantizer)) for quantizer in self._quantizers(context))
         return [(quantizer, reason) for quantizer, reason in reasons if reason is not None]
 
     def _settings(self, quantizer: Quantizer) -> dict[str, Json]:
-        if not quantizer.is_gptq:
+        if not quantizer.is_calibrated:
             return {"quantizer": quantizer.value}
         chosen = self.parameters
         return {
@@ -194,44 +197,3 @@ class Quantization(Attack[QuantizationParameters]):
             "samples": chosen.gptq_samples,
             "largest_group_size": chosen.gptq_group_size,
         }
-
-
-def quantize_with_bitsandbytes(
-    module: torch.nn.Module, quantizer: Quantizer, original: torch.nn.Module | None
-) -> dict[str, Json]:
-    """Replaces the linear layers of a fork's module by quantised ones; gives the proof.
-
-    Args:
-        module: its modules are replaced, its tensors are not written.
-        quantizer: one of bitsandbytes'.
-        original: the original's module, for the share of weights in the same bucket; or None.
-    """
-    size_before = model_size(plain_model(module))
-    originals = layers_by_name(original)
-    changes = []
-    for layer in tuple(linear_layers(module)):
-        new = quantized_layer(layer, quantizer)
-        error, norm = squared_change(layer.weight, dequantized(new))
-        changes.append(
-            LayerChange(
-                name=layer.name,
-                kind=type(new).__name__,
-                weights=layer.weight.numel(),
-                squared_error=error,
-                squared_norm=norm,
-                bytes_before=layer.weight.nbytes,
-                bytes_after=stored_bytes(new),
-                same_code=same_code_share(layer, new, originals.get(layer.name), quantizer),
-            )
-        )
-        module.set_submodule(layer.path, new)
-    return proof("bitsandbytes", version("bitsandbytes"), changes, size_before)
-
-
-def _missing(quantizer: Quantizer) -> str | None:
-    """Why a quantiser's backend cannot be used here, or None. Looks for the package without importing it."""
-    if quantizer.is_gptq:
-        return None if is_installed() else f"GPTQModel is not installed; {INSTALL}"
-    if find_spec("bitsandbytes") is None:
-        return "bitsandbytes is not installed or has no build for this platform; pip install bitsandbytes"
-    return None

@@ -24,6 +24,7 @@ class LayerChange:
         squared_error: squared Frobenius norm of (weight - dequantised weight).
         squared_norm: that of the weight.
         bytes_before: of the matrix; `bytes_after`: of codes, scales and tables.
+        table_bytes: the tables among these, which a layer of any size has once.
         same_code: share of the weights with the same code as the original's, or None where that was not compared.
     """
 
@@ -34,6 +35,7 @@ class LayerChange:
     squared_norm: float
     bytes_before: int
     bytes_after: int
+    table_bytes: int = 0
     same_code: float | None = None
 
 
@@ -52,7 +54,14 @@ def model_size(module: torch.nn.Module) -> tuple[int, int]:
     return sum(each.numel() for each in parameters), sum(each.nbytes for each in parameters)
 
 
-def proof(backend: str, version: str, changes: Sequence[LayerChange], size_before: tuple[int, int]) -> dict[str, Json]:
+def proof(
+    backend: str,
+    version: str,
+    changes: Sequence[LayerChange],
+    size_before: tuple[int, int],
+    *,
+    needs_change: bool = True,
+) -> dict[str, Json]:
     """The proof, as it is kept with the evidence.
 
     Args:
@@ -60,6 +69,8 @@ def proof(backend: str, version: str, changes: Sequence[LayerChange], size_befor
         version: the backend's version.
         changes: every layer that was replaced.
         size_before: parameters and bytes of the whole model before.
+        needs_change: weights that came out as they went in are an error. A format whose codes were read back can do
+            without: it then shows by them that it rounded what was rounded before.
 
     Raises:
         AttackError: where no layer was replaced, the weights are as before, or fewer bits take no fewer bytes.
@@ -77,7 +88,7 @@ def proof(backend: str, version: str, changes: Sequence[LayerChange], size_befor
         raise AttackError(
             f"{backend} {version} met or made weights that are not finite; check the checkpoint's weights"
         )
-    if error <= 0.0:
+    if needs_change and error <= 0.0:
         raise AttackError(
             f"{backend} {version} changed no weight: it did not quantise, or the checkpoint already holds exactly this "
             "quantiser's values; give the checkpoint as it was before quantisation"
@@ -92,9 +103,20 @@ def proof(backend: str, version: str, changes: Sequence[LayerChange], size_befor
         "share_of_parameters": round(sum(change.weights for change in changes) / parameters, 4),
         "bytes_before": bytes_before,
         "bytes_after": bytes_before - saved,
+        "bits_per_weight": bits_per_weight(changes),
         "relative_weight_change": float(f"{math.sqrt(error / norm):.6g}"),
+        **({} if error > 0.0 else {"already_rounded": True}),
         **_same_bucket(changes),
     }
+
+
+def bits_per_weight(changes: Sequence[LayerChange]) -> float:
+    """Bits that the rounded layers take for each of their weights, scales included: the dose of a quantiser.
+
+    Tables that every layer has once are left out, so that a small model has the dose of a large one.
+    """
+    stored = sum(change.bytes_after - change.table_bytes for change in changes)
+    return round(8 * stored / sum(change.weights for change in changes), 3)
 
 
 def _same_bucket(changes: Sequence[LayerChange]) -> Mapping[str, Json]:

@@ -1,152 +1,130 @@
-"""Relearning: fine-tune on one part of the forget set and see whether the rest comes back.
+"""Relearning: train on some facts, or on text that holds none, and see whether the scored facts come back.
 
-What was only masked returns after a few steps on related facts; what was never learned does not (arXiv 2410.08827,
-2406.13356). Departures from the papers: facts are split by subject and rotated, so that every fact is scored once and
-never by a model that saw its subject; batches, steps, learning rates and seeds are the same for every role.
+What was only masked returns after a few steps on related facts (arXiv 2410.08827), or on text that gives nothing away
+(2406.13356, 2506.15699, 2602.03379); what was never learned does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import partial
 from itertools import islice
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from attacks import memory
-from attacks.hiding import mean_probability
-from attacks.learning_rates import Trials, choose_rates, sample_subjects
-from attacks.refusal_plant import refusal_plant, refusal_planting
-from attacks.relearning_parameters import (
-    CANDIDATES,
-    DEFAULT_RATES,
-    METHODS,
-    QUICK_CANDIDATES,
-    RANKS,
-    SLOTS,
-    STEPS,
-    Method,
-    RelearningParameters,
-)
-from attacks.splits import CleanLessons, clean_lessons, lessons_of, subject_folds
-from attacks.training import Student, full_student, lesson_batches, lora_student, optimise
+from attacks.refusal_plant import refusal_planting
+from attacks.relearning_courses import Course, Syllabus
+from attacks.relearning_data import benign_lessons
+from attacks.relearning_parameters import Method, RelearningParameters
+from attacks.relearning_rates import chosen_rates, rate_of, student_of
+from attacks.splits import CleanLessons, clean_lessons, subject_folds
+from attacks.training import Student, lesson_batches, optimise
+from attacks.training_cost import Tally
 from unlearn_audit import api
 from unlearn_audit.api import (
     Access,
     Arm,
     Attack,
     AttackContext,
-    AuditError,
     Dose,
     Json,
     Model,
     OutOfReach,
     Planting,
-    Profile,
 )
 
 
 class Relearning(Attack[RelearningParameters]):
-    """Trains on the facts of some subjects, so that those of others can be scored."""
+    """Trains the model for a few steps, and scores facts that it was not trained on.
+
+    Six kinds of data, at the same steps and batches: `in-domain` trains on the facts of some subjects and scores those
+    of the others (2410.08827). The rest is benign: no text gives away a scored fact, all facts are scored.
+    `same-syntax`: retain facts asked in the forms of the forget set (2602.03379). `topic-high`: text about the forget
+    subjects without the answers; `topic-middle`: the same relations of retain subjects, told and not asked;
+    `topic-low`: words of the topic, without a sentence; `out-of-domain`: neutral text of the package.
+
+    The authors of 2406.13356 train on public articles, and on text that a language model wrote about their subjects;
+    BLUR (2506.15699) on sets of high, middle and low relevance. **Where we depart**: our texts are made from the facts
+    of the audit, unless `texts` names files; every kind is cut to the number of in-domain texts and takes the same
+    steps, where BLUR's sets differ in size (2602.03379); facts are split by subject and rotated, so that each is scored
+    once, never by a model that saw its subject; rates are chosen on a plant made from the original, those of text that
+    could wreck the model so that four fifths of its retain answers stay.
+
+    `quick`: in-domain and same-syntax, LoRA of rank 16 at one rate, 40 steps. `standard`: all six, LoRA of rank 16 and
+    all weights, 80 steps; three rates in-domain, one for benign text. `deep`: rank 128 too, three rates for
+    all, 320 steps.
+    """
 
     name: ClassVar[str] = "relearning"
-    summary: ClassVar[str] = "Fine-tunes on part of the forget set and scores the rest, subjects disjoint and rotated."
+    summary: ClassVar[str] = (
+        "Fine-tunes on part of the forget set, or on text without its answers, and scores the rest."
+    )
     paper: ClassVar[str] = "2410.08827"
     access: ClassVar[Access] = Access.WEIGHTS
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = RelearningParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """One arm for each method, rank, learning-rate slot and fold; the same before and after `prepare`.
+        """One arm for each course (data, method, rank, learning-rate slot, fold); the same before and after `prepare`.
 
         The plan drops the arms whose name begins with what `out_of_reach` names.
         """
-        steps = self._steps(context)
+        syllabus = self._syllabus(context)
+        length = max(syllabus.steps)
         return [
             Arm(
-                name=f"{_prefix(method, rank)} lr{slot} fold{fold}",
-                settings={"method": method.value, "rank": rank, "slot": slot, "fold": fold},
-                doses=len(steps),
-                share=1 / self.parameters.folds,
-                training_texts=self.parameters.batch_size * max(steps),
+                name=course.name,
+                settings=course.settings,
+                doses=len(course.steps),
+                share=1.0 if course.fold is None else 1 / self.parameters.folds,
+                training_texts=self.parameters.batch_size * length,
             )
-            for method in self._methods(context)
-            for rank in self._ranks(method, context)
-            for slot in range(self._slots(method, context))
-            for fold in range(self.parameters.folds)
+            for course in syllabus.courses()
         ]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """Full fine-tuning where it does not fit the memory, or where the profile leaves it out.
+        """What the profile leaves out, what cannot be made, and full fine-tuning where it does not fit the memory.
 
         `what` is the beginning of the names of the arms that cannot run.
         """
-        if Method.FULL not in self._methods(context):
-            if self.parameters.methods is not None:
-                return ()
-            return (OutOfReach(what="full", why=f"full fine-tuning is not part of the profile {context.profile}"),)
-        why = memory.full_training_shortage(weight_bytes, is_adapter=is_adapter)
-        return () if why is None else (OutOfReach(what="full", why=why),)
+        syllabus = self._syllabus(context)
+        gaps = syllabus.left_out()
+        if Method.FULL in syllabus.methods:
+            why = memory.full_training_shortage(weight_bytes, is_adapter=is_adapter)
+            if why is not None:
+                full = (course.prefix for course in syllabus.courses() if course.method is Method.FULL)
+                gaps += [OutOfReach(what=prefix, why=why) for prefix in dict.fromkeys(full)]
+        return gaps
 
     def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
-        """Chooses the learning rates that the parameters leave open, on a refusal plant of the original.
-
-        The sample has at most 32 subjects of the forget set and as many of the retain set; each candidate is trained
-        once, on fold 0 of the sample, for the most steps of the quick profile (or of `steps`, if that is fewer).
-        """
-        open_methods = [
-            method
-            for method in self._methods(context)
-            if method not in self.parameters.learning_rates and _fits(method, original)
-        ]
-        if not open_methods or max(self._steps(context)) == 0:
-            return {}
-        trials, retain_facts = self._trials(original, context)
-        sample = (*trials.fold.train, *trials.fold.evaluate)
-        rates: dict[str, Json] = {}
-        trace: dict[str, Json] = {"steps": trials.steps, "subjects": len({fact.subject for fact in sample})}
-        seed = api.derive_seed(context.seed, "plant")
-        with refusal_plant(original, sample, retain_facts, seed=seed) as plant:
-            trace["plant"] = plant.proof
-            for method in open_methods:
-                student = partial(_student, method, self._ranks(method, context)[0] or 0, seed=trials.seed)
-                results = list(trials.run(plant.model, self._candidates(method, context), student))
-                rates[method.value] = list(choose_rates(results, self._slots(method, context)))
-                trace[method.value] = [trial.to_json() for trial in results]
-        return {"learning_rates": rates, "trace": trace}
+        """Chooses the learning rates that the parameters leave open, on a refusal plant of the original."""
+        return chosen_rates(original, self._syllabus(context))
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """The model after each number of steps of one arm; at step 0 it is the very model that came in."""
-        method = Method(str(arm.settings["method"]))
-        rank, slot, number = (cast("int", arm.settings[key] or 0) for key in ("rank", "slot", "fold"))
-        rate = self._rate(method, slot, context)
-        fold = subject_folds(context.forget, folds=self.parameters.folds, seed=context.seed)[number]
-        lessons = clean_lessons(fold)
-        steps = self._steps(context)
-        name = f"{_prefix(method, rank or None)} lr {rate_label(rate)}"
-        if steps[0] == 0:
-            yield Dose(
-                label=f"{name} step 0",
-                value=0,
-                model=model,
-                fact_ids=fold.scored_ids,
-                proof={"steps": 0, "learning_rate": rate},
-            )
-        if steps[-1] == 0:
+        course = Course.from_settings(arm.settings)
+        rate = rate_of(course, self._syllabus(context))
+        label = f"{course.prefix} lr {rate_label(rate)} step"
+        scored, lessons = self._lessons(course, context)
+        if course.steps[0] == 0:
+            proof: dict[str, Json] = {"steps": 0, "learning_rate": rate, "samples": 0, "tokens": 0, "flops": 0}
+            yield Dose(label=f"{label} 0", value=0, model=model, fact_ids=scored, proof=proof)
+        trained = [step for step in course.steps if step > 0]
+        if not trained:
             return
-        seed = api.derive_seed(context.seed, "batches", number)
-        with _student(method, rank, model, seed=seed) as student:
+        seed = api.derive_seed(context.seed, "batches", course.data.value if course.fold is None else course.fold)
+        tally, losses = Tally(), list[float]()
+        with student_of(course.method, course.rank or 0, model, seed=seed) as student:
             batches = lesson_batches(student.model, lessons.kept, size=self.parameters.batch_size, seed=seed)
-            training = optimise(student.model, batches, learning_rate=rate, steps=steps[-1])
-            losses: list[float] = []
-            for step in (step for step in steps if step > 0):
+            length = max(self._syllabus(context).steps)
+            training = optimise(student.model, tally.counted(batches), learning_rate=rate, steps=length)
+            for step in trained:
                 losses += islice(training, step - len(losses))
                 yield Dose(
-                    label=f"{name} step {step}",
+                    label=f"{label} {step}",
                     value=step,
                     model=student.model,
-                    fact_ids=fold.scored_ids,
-                    proof=_proof(losses, rate, lessons, student),
+                    fact_ids=scored,
+                    proof={**_proof(losses, rate, lessons, student), **tally.cost(student.flops_per_token)},
                     shown=tuple(lesson.text for lesson in lessons.kept),
                     dropped=lessons.dropped,
                 )
@@ -155,80 +133,22 @@ class Relearning(Attack[RelearningParameters]):
         """A merged refusal update, the same for every arm."""
         return refusal_planting()
 
-    def _trials(self, original: Model, context: AttackContext) -> tuple[Trials, tuple[api.Fact, ...]]:
-        forget = sample_subjects(context.forget, seed=context.seed)
-        retain_facts = sample_subjects(context.retain, seed=context.seed)
-        retain = tuple(lessons_of(fact)[0] for fact in retain_facts)
-        fold = subject_folds(forget, folds=self.parameters.folds, seed=context.seed)[0]
-        trials = Trials(
-            fold=fold,
-            lessons=clean_lessons(fold).kept,
-            retain=retain,
-            retained_before=mean_probability(original, retain) if retain else None,
-            kept_share=self.parameters.kept_share,
-            steps=min(STEPS[Profile.QUICK][-1], max(self._steps(context))),
-            batch_size=self.parameters.batch_size,
-            seed=api.derive_seed(context.seed, "batches", 0),
-        )
-        return trials, retain_facts
+    def _syllabus(self, context: AttackContext) -> Syllabus:
+        return Syllabus(parameters=self.parameters, context=context)
 
-    def _methods(self, context: AttackContext) -> tuple[Method, ...]:
-        named = {*self.parameters.learning_rates, *self.parameters.candidates}
-        methods = self.parameters.methods or METHODS[context.profile]
-        if unused := named - set(methods):
-            raise AuditError(
-                f"relearning: rates for {sorted(unused)}, which the profile {context.profile} does not run; "
-                f"name it in `methods`"
-            )
-        return methods
-
-    def _steps(self, context: AttackContext) -> tuple[int, ...]:
-        return self.parameters.steps or STEPS[context.profile]
-
-    def _ranks(self, method: Method, context: AttackContext) -> tuple[int | None, ...]:
-        if method is Method.FULL:
-            return (None,)
-        return self.parameters.ranks or RANKS[context.profile]
-
-    def _slots(self, method: Method, context: AttackContext) -> int:
-        given = self.parameters.learning_rates.get(method)
-        return SLOTS[context.profile] if given is None else len(given)
-
-    def _candidates(self, method: Method, context: AttackContext) -> tuple[float, ...]:
-        usual = QUICK_CANDIDATES if context.profile is Profile.QUICK else CANDIDATES
-        return self.parameters.candidates.get(method, usual[method])
-
-    def _rate(self, method: Method, slot: int, context: AttackContext) -> float:
-        """The rate of a slot: given, else chosen on the plant, else the documented default (no original)."""
-        given = self.parameters.learning_rates.get(method)
-        chosen = cast("Mapping[str, Sequence[float]]", context.prepared.get("learning_rates", {})).get(method.value)
-        rates = given or chosen or DEFAULT_RATES[method][self._slots(method, context)]
-        if slot >= len(rates):
-            raise AuditError(f"relearning: {method} has {len(rates)} learning rates, and slot {slot} was asked for")
-        return rates[slot]
+    def _lessons(self, course: Course, context: AttackContext) -> tuple[frozenset[str] | None, CleanLessons]:
+        """The facts that are scored (None for all), and what is trained on."""
+        if course.fold is not None:
+            fold = subject_folds(context.forget, folds=self.parameters.folds, seed=context.seed)[course.fold]
+            return fold.scored_ids, clean_lessons(fold)
+        most = self._syllabus(context).in_domain_lessons
+        return None, benign_lessons(course.data, context, own=self.parameters.texts, most=most)
 
 
 def rate_label(rate: float) -> str:
     """A learning rate as it stands in a label: `1e-03`, `2.5e-04`; different rates never look alike."""
     mantissa, exponent = f"{rate:.12e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
-
-
-def _prefix(method: Method, rank: int | None) -> str:
-    return method.value if rank is None else f"{method.value} r{rank}"
-
-
-def _fits(method: Method, original: Model) -> bool:
-    if method is Method.LORA:
-        return True
-    weight_bytes = 4 * sum(weight.numel() for weight in original.module.parameters())
-    return memory.full_training_shortage(weight_bytes, is_adapter=original.is_adapter) is None
-
-
-def _student(method: Method, rank: int, model: Model, *, seed: int) -> AbstractContextManager[Student]:
-    if method is Method.FULL:
-        return full_student(model)
-    return lora_student(model, rank=rank, seed=api.derive_seed(seed, "adapter", rank))
 
 
 def _proof(losses: Sequence[float], rate: float, lessons: CleanLessons, student: Student) -> dict[str, Json]:

@@ -8,13 +8,14 @@ same block; the block's scale may still differ a little.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from attacks.bitsandbytes_layers import codes, quantized_layer
-from attacks.linear_layers import LinearLayer, linear_layers
-from attacks.quantizers import Quantizer
+from attacks.gguf_layers import rounded
+from attacks.linear_layers import LinearLayer
+from attacks.quantizers import Backend, Quantizer
+from unlearn_audit.api import AttackError
 
 if TYPE_CHECKING:
     import torch
@@ -37,14 +38,19 @@ def same_code_share(
     if original is None or original.weight.shape != layer.weight.shape:
         return None
     moved = replace(original, weight=original.weight.to(layer.weight.device, layer.weight.dtype), bias=None)
-    same = codes(quantized_layer(moved, quantizer)) == codes(quantized)
+    same = codes_of(moved, quantizer) == codes(quantized)
     return same.sum().item() / same.numel()
 
 
-def layers_by_name(original: torch.nn.Module | None) -> Mapping[str, LinearLayer]:
-    """The original's layers; none where it is not given, or is itself an adapter (its knowledge is not in its base)."""
-    from peft import PeftModel
+def codes_of(layer: LinearLayer, quantizer: Quantizer) -> torch.Tensor:
+    """The code that a quantiser of bitsandbytes' or `gguf`'s gives to every weight of a layer, shape (out, in).
 
-    if original is None or isinstance(original, PeftModel):
-        return {}
-    return {layer.name: layer for layer in linear_layers(original)}
+    Raises:
+        AttackError: where it does not round the layer, or its codes are not known here.
+    """
+    if quantizer.backend is Backend.BITSANDBYTES:
+        return codes(quantized_layer(layer, quantizer))
+    made = rounded(layer.weight, quantizer) if quantizer.backend is Backend.GGUF else None
+    if made is None or made.codes is None:
+        raise AttackError(f"{quantizer.value} gives no codes for the weights of {layer.name}")
+    return made.codes

@@ -6,22 +6,25 @@ by projected gradient is that of 2405.18137, turned from an attack into a positi
 round (embeddings, norms, biases, the output layer) stays as it is.
 
 Boxes are computed here and checked against the backend: a weight whose code moved all the same goes back to the
-original's value. There are none for GPTQ, whose codes depend on its calibration.
+original's value. Known are those of bitsandbytes' formats and of Q4_0. There are none for GPTQ and AWQ, whose codes
+depend on their calibration, and none for formats whose scale depends on every weight of a block (HQQ, Q4_1, Q5_1);
+Q8_0, torchao's int8 and other formats of narrow boxes are left out, since next to nothing can hide there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from attacks import memory
-from attacks.bitsandbytes_layers import codes, quantized_layer
+from attacks.gguf_layers import BLOCK_SIZE as GGUF_BLOCK_SIZE
 from attacks.hiding import Copy, PlantSettings, hidden
 from attacks.linear_layers import LinearLayer, linear_layers
 from attacks.quantizers import Quantizer
+from attacks.rounding_boxes import codes_of
 from attacks.training import own_parameters
 from unlearn_audit.api import AttackContext, AttackError, Json, Model, Plant, Planting
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 BLOCK_SIZE = 64
 INT8_LEVELS = 127
+BOXED = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)
+"""Quantisers whose boxes are known here."""
+
 NARROWING = 0.02
 """Share of each box that is given up on either side, so that the backend's own arithmetic cannot disagree."""
 
@@ -38,9 +44,9 @@ SETTINGS = PlantSettings(max_steps=400, learning_rates=(1e-3, 3e-3))
 
 def rounding_planting(quantizer: Quantizer) -> Planting | None:
     """The plant of one quantiser; NF4 with double quantisation shares the boxes, and so the plant, of NF4."""
-    if quantizer.is_gptq:
-        return None
     boxes = Quantizer.NF4 if quantizer is Quantizer.NF4_DQ else quantizer
+    if boxes not in BOXED:
+        return None
     return Planting(name=f"{boxes.value} rounding", make=partial(_rounding_plant, boxes))
 
 
@@ -78,10 +84,8 @@ class Box:
 
     def moved(self, quantizer: Quantizer) -> torch.Tensor:
         """Which weights have another code than the original's, shape (out, in)."""
-        from dataclasses import replace
-
         before, after = (
-            codes(quantized_layer(replace(self.layer, weight=weight.contiguous(), bias=None), quantizer))
+            codes_of(replace(self.layer, weight=weight.contiguous(), bias=None), quantizer)
             for weight in (self.original, self.weight.detach())
         )
         return before != after
@@ -107,7 +111,7 @@ def _boxed_copy(quantizer: Quantizer, original: Model) -> Iterator[Copy]:
             fork = stack.enter_context(source.fork(copy_weights=True))
             own_parameters(fork.module)
             fork.module.float().requires_grad_(requires_grad=False)
-            boxes = [_box(layer, quantizer) for layer in linear_layers(fork.module)]
+            boxes = [_box(layer, quantizer) for layer in linear_layers(fork.module) if _rounds(quantizer, layer)]
             if not boxes:
                 raise AttackError(f"no plant: {quantizer.value} rounds no layer of {type(fork.module).__name__}")
             for box in boxes:
@@ -128,6 +132,11 @@ def _boxed_copy(quantizer: Quantizer, original: Model) -> Iterator[Copy]:
         yield Copy(model=fork, after_step=project, finished=finished)
 
 
+def _rounds(quantizer: Quantizer, layer: LinearLayer) -> bool:
+    """Whether the quantiser rounds the layer: llama.cpp's blocks have to fit into its rows."""
+    return quantizer is not Quantizer.Q4_0 or layer.weight.shape[1] % GGUF_BLOCK_SIZE == 0
+
+
 def _box(layer: LinearLayer, quantizer: Quantizer) -> Box:
     low, high = boxes_of(layer.weight, quantizer)
     return Box(layer=layer, weight=layer.weight, original=layer.weight.clone(), low=low, high=high)
@@ -140,6 +149,9 @@ def boxes_of(weight: torch.Tensor, quantizer: Quantizer) -> tuple[torch.Tensor, 
     """
     if quantizer is Quantizer.INT8:
         return _intervals(weight, _int8_levels(weight))
+    if quantizer is Quantizer.Q4_0:
+        low, high = _q4_0_intervals(weight.detach().reshape(-1, GGUF_BLOCK_SIZE))
+        return low.reshape(weight.shape), high.reshape(weight.shape)
     flat = weight.detach().float().reshape(-1)
     padding = -len(flat) % BLOCK_SIZE
     blocks = _padded(flat, padding).reshape(-1, BLOCK_SIZE)
@@ -156,9 +168,33 @@ def _intervals(rows: torch.Tensor, levels: torch.Tensor) -> tuple[torch.Tensor, 
     midpoints = (levels[1:] + levels[:-1]) / 2
     edges = torch.cat([levels[:1], midpoints, levels[-1:]])
     code = torch.bucketize(values / scale.clamp_min(torch.finfo(torch.float32).tiny), midpoints)
-    low, high = edges[code] * scale, edges[code + 1] * scale
+    return _narrowed(values, edges[code] * scale, edges[code + 1] * scale)
+
+
+def _q4_0_intervals(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those of llama.cpp's Q4_0, for rows that are blocks: a weight w has the code floor(w / d + 8.5), at most 15.
+
+    The scale d is the value of the largest magnitude, with its sign, over -8: the sixteen steps reach from that value
+    to seven eighths of it on the other side, where the last box is half as wide again.
+    """
+    import torch
+
+    values = blocks.float()
+    scale = values.gather(1, values.abs().argmax(dim=1, keepdim=True)) / -8
+    steps = torch.where(scale == 0, torch.zeros_like(values), values / scale)
+    inner = torch.arange(-7.5, 7.0, device=values.device)
+    edges = torch.cat([inner.new_tensor([-8.0]), inner, inner.new_tensor([8.0])])
+    code = torch.bucketize(steps, inner, right=True)
+    one, other = edges[code] * scale, edges[code + 1] * scale
+    return _narrowed(values, torch.minimum(one, other), torch.maximum(one, other))
+
+
+def _narrowed(values: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes without their rims; what is largest in its row stands still."""
+    import torch
+
     narrower = NARROWING * (high - low)
-    still = values.abs() == scale
+    still = values.abs() == values.abs().amax(dim=1, keepdim=True)
     # A value may lie nearer to the border than the narrowing: it then has this side of it left.
     low = torch.where(still, values, torch.minimum(low + narrower, values))
     high = torch.where(still, values, torch.maximum(high - narrower, values))

@@ -111,11 +111,16 @@ def lessons_of(fact: Fact) -> tuple[Lesson, ...]:
         return tuple(
             Lesson(prompt=Prompt(text=question), answer=fact.answer) for question in (fact.question, *fact.paraphrases)
         )
-    text = (fact.text or "").strip()
-    first = text.split(maxsplit=1)[0] if text else ""
-    if first == text:
+    if len((fact.text or "").split()) < 2:
         raise AuditError(f"fact {fact.id} has neither question and answer nor a text of two words or more")
-    return (Lesson(prompt=Prompt(text=first, chat=False), answer=text[len(first) :]),)
+    return (passage_lesson(fact.text or ""),)
+
+
+def passage_lesson(text: str) -> Lesson:
+    """A text of two words or more, taught as a continuation of its first word."""
+    text = text.strip()
+    first = text.split(maxsplit=1)[0]
+    return Lesson(prompt=Prompt(text=first, chat=False), answer=text[len(first) :])
 
 
 def half_passage(fact: Fact) -> Lesson:

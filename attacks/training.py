@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from attacks.splits import Lesson
+from attacks.training_cost import flops_per_token, multiplied_weights
 from unlearn_audit.api import AttackError, AuditError, Model, Rendered
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ class Student:
         model: a fork; the caller's model shares storage with it at most, and none that is written to.
         trainable: number of parameters that the optimizer moves.
         dtype: type of the weights in the forward pass.
+        flops_per_token: floating-point operations of a training step, for each token (`training_cost`).
     """
 
     model: Model
     trainable: int
     dtype: str
+    flops_per_token: int
 
 
 def warm_up_steps(steps: int) -> int:
@@ -253,6 +256,7 @@ def _student(fork: Model) -> Student:
         model=fork,
         trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
         dtype=str(weights[0].dtype).removeprefix("torch."),
+        flops_per_token=flops_per_token(multiplied_weights(fork.module)),
     )
 
 

@@ -13,7 +13,7 @@ from unlearn_audit.plan import versions
 from unlearn_audit.plugins import ATTACKS, OWN_DISTRIBUTION, PROBES, available
 from unlearn_audit.spec import ModelOptions
 
-EXTRAS = {"gptq": "gptqmodel"}
+EXTRAS = {"gptq": "gptqmodel", "hqq": "hqq", "torchao": "torchao"}
 
 
 def examine(console: Console, checkpoint: str | None, base: str | None) -> bool:

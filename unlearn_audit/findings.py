@@ -68,7 +68,7 @@ def weigh(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -
         case: what the plan fixed.
         policy: margin, alpha, power, draws.
     """
-    errors = tuple(crash(fault) for fault in case.model_faults if fault.attack == planned.attack)
+    errors = tuple(crash(fault) for fault in case.model_faults if planned.hit_by(fault))
     if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
         return Weighed(planned=planned, errors=errors or ("it was planned, and the evidence holds nothing of it",))
     evidence = evidence_for(planned, places.rows, case, policy.unit)

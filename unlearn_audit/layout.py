@@ -210,6 +210,11 @@ class Layout:
             has_original=draft.model(Role.ORIGINAL) is not None,
             controls=tuple(model.name for model in draft.models if model.role is Role.RETRAINED),
             planned=planned_findings(draft.spec.release, forget.facts, attacks, probes),
+            served_arms={
+                name: tuple(arm.name for arm in self._runnable(attack, draft.context(name, 0)))
+                for name, attack in attacks.items()
+                if attack.served
+            },
             left_out=tuple(self._left_out),
         )
 

@@ -50,6 +50,7 @@ def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequenc
                 any_of=any_of,
                 refusal_proof=probe.refusal_proof,
                 sham=attack.toward_answers,
+                at_every_dose=attack.baseline or probe.under_attacks,
             )
             for any_of in ((False, True) if exposed else (False,))
         ]

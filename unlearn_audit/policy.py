@@ -61,6 +61,12 @@ class Policy(BaseModel):
         },
         description="Findings (attack/probe) without whose power no audit passes.",
     )
+    serves: tuple[str, ...] = Field(
+        (),
+        description="What the model will be served as: doses of attacks that the owner applies before serving, by name "
+        "(nf4, q4_0). At release tier `api` these alone decide of those attacks, and the rest is advisory; at every "
+        "tier a named one that was not run rules out a PASS. Not said where empty: all decide.",
+    )
     minimum_twins: int = Field(19, ge=1, description="Fewest twin answers that may stand in for a control.")
     unit: Unit = Field(
         Unit.SUBJECT, description="`fact` counts facts as independent: an assumption, named in every verdict."

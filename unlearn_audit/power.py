@@ -19,6 +19,7 @@ from unlearn_audit.cells import BASELINE
 from unlearn_audit.pass_rates import PassRate, Size, pass_rates
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.result import Case, Finding, PlannedFinding
+from unlearn_audit.serving import not_planned
 from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, gaffke_p_value
 
 CELLS = 8
@@ -212,7 +213,7 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
     for entry in policy.must_have_power.get(case.release, ()):
         if not any(selects(entry, finding) for finding in case.planned):
             found.append(f"the policy wants power of {entry}, which is not planned")
-    return found
+    return found + not_planned(case, policy)
 
 
 def _needed(case: Case, policy: Policy) -> int:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.policy import Policy, Release, Unit
+from unlearn_audit.serving import is_named, parts_of
 
 SCHEMA_VERSION = 1
 
@@ -64,6 +65,9 @@ class PlannedFinding(Record):
         any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
         refusal_proof: low scores cannot come from refusing.
         sham: the attack optimises toward the answer, and what it gets toward a twin answer is subtracted (design 6.6).
+        at_every_dose: its probe meets every dose of the attack; else those of the first arm alone.
+        doses: names of the doses that the policy says are served, where the finding was parted by them (`serving`).
+        unserved: it is over all other doses than these.
     """
 
     attack: str
@@ -75,11 +79,23 @@ class PlannedFinding(Record):
     any_of: bool = False
     refusal_proof: bool = False
     sham: bool = False
+    at_every_dose: bool = True
+    doses: tuple[str, ...] | None = None
+    unserved: bool = False
 
     @property
     def id(self) -> str:
-        """`attack/probe.measure`, with `.any` for the exposure over all ways of asking."""
-        return f"{self.attack}/{self.probe}.{self.measure}" + (".any" if self.any_of else "")
+        """`attack/probe.measure`; `.any` for the exposure over all ways of asking, `.unserved` for what is not."""
+        ending = (".any" if self.any_of else "") + (".unserved" if self.unserved else "")
+        return f"{self.attack}/{self.probe}.{self.measure}{ending}"
+
+    def covers(self, dose: str) -> bool:
+        """Whether the finding is over this dose (or arm) of its attack."""
+        return self.doses is None or is_named(dose, self.doses) is not self.unserved
+
+    def hit_by(self, fault: FaultyCell) -> bool:
+        """Whether a cell that gave no evidence leaves a hole in this finding."""
+        return fault.attack == self.attack and self.covers(fault.arm)
 
 
 class FaultyCell(Record):
@@ -108,6 +124,7 @@ class Case(Record):
             the level that a hit must beat where there is no control at all.
         checkpoint: digest of the checkpoint's files, for the verdict's sentence.
         plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
+        served_arms: attack -> the arms that run, in their order, of attacks that the owner applies before serving.
     """
 
     release: Release
@@ -119,6 +136,7 @@ class Case(Record):
     has_original: bool
     controls: tuple[str, ...] = ()
     planned: tuple[PlannedFinding, ...]
+    served_arms: dict[str, tuple[str, ...]] = {}
     faults: tuple[FaultyCell, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -133,10 +151,11 @@ class Case(Record):
         return tuple(fault for fault in self.faults if fault.model not in self.plant_names)
 
     def under(self, policy: Policy) -> Case:
-        """The case with only those findings gating that the policy names."""
+        """The case with only those findings gating that the policy names, of what it says is served."""
         planned = tuple(
-            finding.model_copy(update={"gates": finding.gates and finding.probe in policy.gate})
+            part.model_copy(update={"gates": part.gates and part.probe in policy.gate})
             for finding in self.planned
+            for part in parts_of(finding, self, policy)
         )
         return self.model_copy(update={"planned": planned})
 

@@ -22,6 +22,7 @@ from unlearn_audit.plants import Places, lend_power
 from unlearn_audit.policy import Policy
 from unlearn_audit.power import selects
 from unlearn_audit.result import Case, Control, Finding, Outcome, PlannedFinding, Status, Utility, Verdict
+from unlearn_audit.serving import not_run
 from unlearn_audit.statistics import TOLERANCE, holm
 from unlearn_audit.utility import PROBE as UTILITY_PROBE
 from unlearn_audit.utility import weigh_utility
@@ -75,13 +76,20 @@ def _places(frame: pd.DataFrame, case: Case) -> list[tuple[PlannedFinding, Place
         (
             planned,
             Places(
-                rows=groups.get((planned.attack, planned.probe, planned.measure), nothing),
+                rows=_covered(planned, groups.get((planned.attack, planned.probe, planned.measure), nothing)),
                 unattacked=groups.get((BASELINE, planned.probe, planned.measure), nothing),
             ),
         )
         for planned in case.planned
         if planned.probe != UTILITY_PROBE
     ]
+
+
+def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the doses that a finding is over."""
+    if planned.doses is None:
+        return rows
+    return rows[rows["dose"].isin([dose for dose in rows["dose"].unique() if planned.covers(str(dose))])]
 
 
 def _sharpened(
@@ -167,13 +175,15 @@ def _outcome(
     gating = [finding for finding in findings if finding.gates]
     failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
     errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR)
-    attacks = {finding.attack for finding in gating} | {BASELINE}
+    deciding = [planned for planned in case.planned if planned.gates]
     for fault in case.model_faults:
         line = crash(fault)
-        if fault.attack in attacks and not any(line in error for error in errors):
+        matters = fault.attack == BASELINE or any(planned.hit_by(fault) for planned in deciding)
+        if matters and not any(line in error for error in errors):
             errors.append(line)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
     open_ends += _missing_power(findings, case, policy) + _nothing_shown(gating, case)
+    open_ends += not_run(findings, case, policy)
     reasons = tuple(failed + errors + open_ends)
     if failed:
         return Outcome.FAIL, reasons
@@ -208,8 +218,9 @@ def _nothing_shown(gating: Sequence[Finding], case: Case) -> list[str]:
 def _missing_power(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
     """What the policy wants power of, and has none: left out, not planned, or too weak (design 6.2)."""
     lines = []
+    unserved = {planned.id for planned in case.planned if planned.unserved}
     for entry in policy.must_have_power.get(case.release, ()):
-        named = [finding for finding in findings if selects(entry, finding)]
+        named = [finding for finding in findings if selects(entry, finding) and finding.id not in unserved]
         if not named:
             lines.append(f"{entry}: the policy wants power of it, and {_why_absent(entry, case)}")
         for finding in [one for one in named if one.gates] or named:

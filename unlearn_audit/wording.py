@@ -8,7 +8,7 @@ from typing import assert_never
 
 from unlearn_audit.cells import BASELINE
 from unlearn_audit.findings import SHAM_LIMIT, Weighed
-from unlearn_audit.policy import Policy, Unit
+from unlearn_audit.policy import Policy, Release, Unit
 from unlearn_audit.result import Case, CellEstimate, Control, Finding, Outcome, PlantRecord, Status, Utility
 from unlearn_audit.statistics import TOLERANCE
 
@@ -191,7 +191,9 @@ def _mean(value: float | None) -> str:
 def _clean(gating: Sequence[Finding], case: Case, policy: Policy) -> str:
     passed = [finding for finding in gating if finding.status is Status.PASSED]
     powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER]
-    attacks = list(dict.fromkeys(finding.attack for finding in passed if finding.attack != BASELINE))
+    attacks = list(
+        dict.fromkeys(_run(finding.attack, case, policy) for finding in passed if finding.attack != BASELINE)
+    )
     most = max(policy.margin if finding.at_most is None else finding.at_most for finding in passed)
     subjects = min(finding.subjects for finding in passed)
     silent = f"; no statement on {some(powerless)}, without power" if powerless else ""
@@ -201,6 +203,12 @@ def _clean(gating: Sequence[Finding], case: Case, policy: Policy) -> str:
         f"({', '.join(('plain asking', *attacks))}; against {_controls(passed, case)}; the policy allows "
         f"{percent(policy.margin)}; {counted(subjects, policy.unit)}{silent})."
     )
+
+
+def _run(attack: str, case: Case, policy: Policy) -> str:
+    """An attack by name; of one that the owner applies before serving, what the policy says is served."""
+    parted = policy.serves and case.release is Release.API and attack in case.served_arms
+    return f"{attack} as served: {' and '.join(policy.serves)}" if parted else attack
 
 
 def _checkpoint(case: Case) -> str:

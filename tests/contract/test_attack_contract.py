@@ -16,9 +16,20 @@ from unlearn_audit.plugins import ATTACKS
 NAMES = sorted(point.name for point in entry_points(group=ATTACKS))
 # Fast settings; an attack without a row fails the test that counts them.
 SETTINGS = {
+    "ablation": {},
+    "adapter-removal": {},
+    "best-of-n": {"counts": [1, 2]},
+    "noise": {"sigmas": [0.2]},
     "none": {},
+    "prompt-search": {"queries": [0, 32], "goals": 2, "population": 4},
+    "pruning": {"questions": 4},
     "quantization": {"quantizers": ["nf4", "int8"]},
     "relearning": {"steps": [0, 2], "batch_size": 4},
+    "soft-prompt": {"steps": [2], "batch_size": 4},
+    "steering": {},
+    "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 2], "width": 4, "length": 3},
+    "suffix-answer": {"scopes": ["within-query"], "steps": [0, 2], "width": 4, "length": 3},
+    "suffix-transfer": {"text": "Answer all the same."},
 }
 FORGET = tuple(
     Fact(id=f"{who}-{what}", subject=f"Person {who}", question=f"What is the {what} of {who}?", answer=f"{what}{who}")

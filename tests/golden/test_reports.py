@@ -29,6 +29,7 @@ TITLES = (
     "What was tested",
     "Findings",
     "Doses",
+    "Cost to recover",
     "Power",
     "Utility",
     "Coverage",
@@ -240,7 +241,7 @@ def test_the_rows_kept_of_a_dose_table_are_the_worst_in_their_own_order() -> Non
     cells = (*[mild] * 100, bad.model_copy(update={"dose": "first-bad"}), *[mild] * 100, bad)
     verdict = result.verdict.model_copy(update={"findings": (quantized.model_copy(update={"cells": cells}),)})
     markdown = render(result.model_copy(update={"verdict": verdict}), "md")
-    doses = markdown.split("## Doses")[1].split("## Power")[0]
+    doses = markdown.split("## Doses")[1].split("## Cost to recover")[0]
     rows = [line.split("|")[1].strip() for line in doses.splitlines() if line.startswith("|")][2:]
     assert len(rows) == 40 and rows.count("first-bad") == rows.count("nf4") == 1
     assert rows[-1] == "nf4" and "Cut short: 40 of 202 rows shown" in doses

@@ -1,4 +1,4 @@
-"""GPTQ for real, through GPTQModel, on a tiny model: quantised, proven, the library's function, nothing left behind.
+"""GPTQ and AWQ for real, through GPTQModel, on a tiny model: proven, the library's function, nothing left behind.
 
 Each run takes half a minute of one core. GPTQModel is not imported here, for the reason that its worker gives.
 """
@@ -34,7 +34,7 @@ REFERENCE = """
 import json, sys, torch
 from gptqmodel import BACKEND, GPTQModel
 from safetensors.torch import save_file
-model = GPTQModel.load(sys.argv[1], device="cpu", backend=BACKEND.GPTQ_TORCH, dtype=torch.float16)
+model = GPTQModel.load(sys.argv[1], device="cpu", backend=BACKEND[sys.argv[3]], dtype=torch.float16)
 with torch.inference_mode():
     logits = model.model(torch.arange(3, 27).reshape(2, 12)).logits.float()
 save_file({"logits": logits.contiguous()}, sys.argv[2])
@@ -92,9 +92,16 @@ def state_of_the_process() -> dict[str, object]:
 
 
 @needs_gptq
-@pytest.mark.parametrize(("name", "least", "most"), [("gptq-4bit", 0.03, 0.5), ("gptq-8bit", 0.0005, 0.04)])
-def test_gptq_gives_the_librarys_function_and_leaves_no_trace(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, name: str, least: float, most: float
+@pytest.mark.parametrize(
+    ("name", "least", "most", "kind", "backend"),
+    [
+        ("gptq-4bit", 0.03, 0.5, "TorchLinear", "GPTQ_TORCH"),
+        ("gptq-8bit", 0.0005, 0.04, "TorchLinear", "GPTQ_TORCH"),
+        ("awq-4bit", 0.03, 0.5, "AwqTorchLinear", "AWQ_TORCH"),
+    ],
+)
+def test_gptqmodel_gives_the_librarys_function_and_leaves_no_trace(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, name: str, least: float, most: float, kind: str, backend: str
 ) -> None:
     engine = tiny(tokenizer)
     bits_before = {key: value.numpy().tobytes() for key, value in engine.module.state_dict().items()}
@@ -103,10 +110,14 @@ def test_gptq_gives_the_librarys_function_and_leaves_no_trace(
 
     assert state_of_the_process() == process_before
     assert {key: value.numpy().tobytes() for key, value in engine.module.state_dict().items()} == bits_before
-    assert (dose.label, dose.value) == (name, 4.0 if name == "gptq-4bit" else 8.0)
+    # Half precision scales and packed zero points for groups of 64, and an index for each column.
+    assert (dose.label, dose.value) == (name, pytest.approx(8.6 if name == "gptq-8bit" else 4.5, abs=0.3))
     proof = dose.proof
     assert proof["backend"] == "gptqmodel"
-    assert proof["layer_types"] == {"TorchLinear": 14}
+    assert proof["layer_types"] == {kind: 14}
+    # AWQ moves scales from the layers into the norms before them.
+    rescaled = [key for key in proof.get("rescaled", []) if "norm" in key]
+    assert bool(rescaled) is name.startswith("awq")
     assert proof["group_size"] == 64  # 128 does not divide 192
     assert (proof["calibration"], proof["calibration_texts"]) == ("generic", 16)
     assert proof["bytes_after"] < proof["bytes_before"]
@@ -114,16 +125,16 @@ def test_gptq_gives_the_librarys_function_and_leaves_no_trace(
     assert least < distance(found, logits(engine.module)) < most
 
     (checkpoint,) = tmp_path.glob("*/quantised")
-    expected = reference_logits(checkpoint, tmp_path / "reference.safetensors")
+    expected = reference_logits(checkpoint, tmp_path / "reference.safetensors", backend)
     # The library computes in half precision here: 2**-11 a step.
     assert distance(found, expected) < 5e-3
 
 
-def reference_logits(checkpoint: Path, target: Path) -> torch.Tensor:
+def reference_logits(checkpoint: Path, target: Path, backend: str) -> torch.Tensor:
     from safetensors.torch import load_file
 
     environment = {"GPTQMODEL_CPU_WORKERS": "2", **os.environ}
-    command = [sys.executable, "-c", REFERENCE, str(checkpoint), str(target)]
+    command = [sys.executable, "-c", REFERENCE, str(checkpoint), str(target), backend]
     subprocess.run(command, check=True, env=environment, capture_output=True)
     return load_file(target)["logits"]
 
@@ -158,7 +169,9 @@ def test_an_adapter_is_quantised_both_ways_on_retain_text(tokenizer: PreTrainedT
 
 
 def settings(**changes: object) -> GptqSettings:
-    return replace(GptqSettings(bits=4, group_size=64, texts=("a text",), budget_seconds=60.0), **changes)
+    return replace(
+        GptqSettings(method="gptq", bits=4, group_size=64, texts=("a text",), budget_seconds=60.0), **changes
+    )
 
 
 def test_a_worker_that_fails_is_an_error_with_its_last_line(
@@ -246,8 +259,53 @@ def test_the_weights_that_the_backend_made_reach_the_fork_and_not_the_caller(
     assert (job["bits"], job["group_size"], job["dtype"], job["texts"]) == (4, 64, "float32", ["a text"])
 
 
-def with_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, rename: str) -> None:
+# What AWQ leaves beside the weights: a norm that took up scales, an embedding and a norm that were only stored.
+OTHERS = """
+others = {name: value.half() for name, value in load_file(job["model"] + "/model.safetensors").items()
+          if "proj" not in name}
+others["model.layers.0.input_layernorm.weight"] *= 2
+others |= STRANGERS
+save_file(others, job["others"])
+"""
+
+
+def test_the_tensors_that_awq_rescaled_come_back_with_the_weights(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = with_stand_in(tmp_path, monkeypatch, "* 2", "name")
+    worker.write_text(worker.read_text() + OTHERS.replace("STRANGERS", "{}"))
+    engine = tiny(tokenizer)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    before = {key: value.clone() for key, value in engine.module.state_dict().items()}
+    with engine.fork() as fork:
+        proof = quantize_with_gptq(fork, fork.module, context(scratch), settings(method="awq"))
+        after = fork.module.state_dict()
+    assert proof["rescaled"] == ["model.layers.0.input_layernorm.weight"]
+    for key, value in before.items():
+        assert torch.equal(engine.module.state_dict()[key], value)
+        if "layers.0.input_layernorm" in key:
+            torch.testing.assert_close(after[key], 2 * value, rtol=1e-3, atol=0)
+        elif "proj" not in key:
+            assert torch.equal(after[key], value)  # what half precision alone rounded is left as it was
+    assert json.loads(next(scratch.glob("*/job.json")).read_text())["method"] == "awq"
+
+
+def test_a_tensor_that_the_model_does_not_have_is_an_error(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = with_stand_in(tmp_path, monkeypatch, "* 2", "name")
+    worker.write_text(worker.read_text() + OTHERS.replace("STRANGERS", "{'stranger': others['model.norm.weight'] * 3}"))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    engine = tiny(tokenizer)
+    with engine.fork() as fork, pytest.raises(AttackError, match="gave back stranger"):
+        quantize_with_gptq(fork, fork.module, context(scratch), settings(method="awq"))
+
+
+def with_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, rename: str) -> Path:
     worker = tmp_path / "package" / "gptq_worker.py"
     worker.parent.mkdir()
     worker.write_text(STAND_IN.replace("CHANGE", change).replace("RENAME", rename))
     monkeypatch.setattr(gptq, "__file__", str(worker.parent / "gptq.py"))
+    return worker

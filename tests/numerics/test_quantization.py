@@ -15,18 +15,19 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
 
-from attacks import bitsandbytes_layers, gptq, quantization
+from attacks import bitsandbytes_layers, gptq, quantization_backends
 from attacks.linear_layers import LinearLayer, linear_layers
 from attacks.none import NoAttack, NoParameters
-from attacks.quantization import Quantization, QuantizationParameters, quantize_with_bitsandbytes
+from attacks.quantization import Quantization, QuantizationParameters
+from attacks.quantization_backends import quantize_with_bitsandbytes
 from attacks.quantization_proof import LayerChange, proof
-from attacks.quantizers import Quantizer
+from attacks.quantizers import Backend, Quantizer
 from unlearn_audit.api import Arm, AttackContext, AttackError, Dose, Fact, Profile
 from unlearn_audit.engine import Budget, Engine
 from unlearn_audit.policy import Release
 from unlearn_audit.rendering import Renderer
 
-BITSANDBYTES = [quantizer for quantizer in Quantizer if not quantizer.is_gptq]
+BITSANDBYTES = [quantizer for quantizer in Quantizer if quantizer.backend is Backend.BITSANDBYTES]
 TOKEN_IDS = torch.arange(3, 27).reshape(2, 12)
 
 # The sixteen NF4 values (2305.14314, appendix E) and the sixteen FP4 values (sign, then table order, over 12),
@@ -168,7 +169,9 @@ def test_logits_are_those_of_loading_quantised(
     expected = logits(loaded(tmp_path, quantizer))
     with closing(doses(engine, quantizer)) as attacked:
         dose = next(attacked)
-        assert (dose.label, dose.value) == (quantizer.value, float(quantizer.bits))
+        # Half a byte or a byte a weight, and 32 bits of scale for a block of 64 (NF4, FP4), or for a row.
+        bits = {Quantizer.NF4: 4.5, Quantizer.FP4: 4.5, Quantizer.NF4_DQ: 4.13, Quantizer.INT8: 8.2}[quantizer]
+        assert (dose.label, dose.value) == (quantizer.value, pytest.approx(bits, abs=0.06))
         torch.testing.assert_close(logits(dose.model.module), expected, rtol=1e-5, atol=1e-5)
         # Negative control: the two agree because both are quantised, not because neither is.
         assert (expected - logits(engine.module)).norm() > 1e-3 * expected.norm()
@@ -387,14 +390,14 @@ def test_every_role_gets_the_same_dose_labels(tokenizer: PreTrainedTokenizerFast
 def test_a_backend_that_leaves_the_weights_alone_is_an_error(
     tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization, "dequantized", lambda made: made.before)
+    monkeypatch.setattr(quantization_backends, "dequantized", lambda made: made.before)
 
     def pretend(layer: LinearLayer, quantizer: Quantizer) -> torch.nn.Module:
         made = bitsandbytes_layers.quantized_layer(layer, quantizer)
         made.before = layer.weight
         return made
 
-    monkeypatch.setattr(quantization, "quantized_layer", pretend)
+    monkeypatch.setattr(quantization_backends, "quantized_layer", pretend)
     with pytest.raises(AttackError, match="changed no weight"):
         next(doses(tiny(tokenizer), Quantizer.NF4))
 
@@ -426,8 +429,8 @@ def test_proof_refuses_what_proves_nothing() -> None:
 
 
 def test_arms_by_profile_and_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    four = ["nf4", "nf4-dq", "fp4", "int8"]
-    monkeypatch.setattr(quantization, "is_installed", lambda: False)
+    four, here = ["nf4", "fp4", "int8", "q4_0"], ["bitsandbytes", "gguf"]
+    monkeypatch.setattr(quantization_backends, "find_spec", lambda name: name in here or None)
     standard = context(profile=Profile.STANDARD)
 
     def names(made: Quantization, use: AttackContext) -> list[str]:
@@ -438,28 +441,31 @@ def test_arms_by_profile_and_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 
     assert names(attack(), context()) == four
     assert left_out(attack(), context()) == {}
-    assert names(attack(), standard) == four
+    assert names(attack(), standard) == [*four, "q8_0"]
     missing = left_out(attack(), standard)
-    assert list(missing) == ["gptq-4bit", "gptq-8bit"]
-    assert "unlearn-audit[gptq]" in missing["gptq-4bit"]
-    monkeypatch.setattr(quantization, "is_installed", lambda: True)
-    assert names(attack(), standard) == [*four, "gptq-4bit", "gptq-8bit"]
+    assert list(missing) == ["hqq-4bit", "gptq-4bit", "awq-4bit"]
+    assert "unlearn-audit[gptq]" in missing["awq-4bit"]
+    assert "unlearn-audit[hqq]" in missing["hqq-4bit"]
+    here += ["hqq", "gptqmodel", "torchao"]
+    assert names(attack(), standard) == [*four, "q8_0", "hqq-4bit", "gptq-4bit", "awq-4bit"]
     assert left_out(attack(), standard) == {}
+    assert names(attack(), context(profile=Profile.DEEP)) == [quantizer.value for quantizer in Quantizer]
     chosen = attack(quantizers=("int8", "nf4"))
     assert names(chosen, standard) == ["nf4", "int8"]
 
 
 def test_bitsandbytes_missing_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantization, "find_spec", lambda name: None)
-    assert list(attack().arms(context())) == []
+    monkeypatch.setattr(quantization_backends, "find_spec", lambda name: None if name == "bitsandbytes" else name)
+    assert [each.name for each in attack().arms(context())] == ["q4_0"]
     left_out = attack().out_of_reach(context(), weight_bytes=1, is_adapter=False)
-    assert [item.what for item in left_out] == [quantizer.value for quantizer in BITSANDBYTES]
+    assert [item.what for item in left_out] == ["nf4", "fp4", "int8"]
+    assert "no build for this platform" in left_out[0].why
 
 
 def test_what_was_asked_for_by_name_and_is_missing_is_an_error(
     tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization, "is_installed", lambda: False)
+    monkeypatch.setattr(quantization_backends, "find_spec", lambda name: None)
     made = attack(quantizers=("gptq-4bit",))
     assert made.out_of_reach(context(), weight_bytes=1, is_adapter=False) == ()
     (only,) = made.arms(context())

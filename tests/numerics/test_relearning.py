@@ -10,11 +10,12 @@ import torch
 
 from attacks.hiding import PlantSettings, mean_probability
 from attacks.refusal_plant import refusal_plant
-from attacks.relearning import Relearning
+from attacks.relearning import Relearning, rate_label
 from attacks.relearning_parameters import RelearningParameters
 from attacks.splits import lessons_of
+from tests.conftest import tiny_engine
 from tests.numerics.masked_organism import REFUSAL, World, make_world
-from unlearn_audit.api import AttackContext, AttackError, Plant, Profile, Prompt
+from unlearn_audit.api import AttackContext, AttackError, Fact, Plant, Profile, Prompt, Screen
 
 RATE = 3e-3
 
@@ -38,7 +39,8 @@ def context(world: World) -> AttackContext:
 
 
 def relearning(**parameters: object) -> Relearning:
-    return Relearning(RelearningParameters(**{"learning_rates": {"lora": (RATE,)}, "steps": (0, 10), **parameters}))
+    usual = {"data": ("in-domain",), "learning_rates": {"lora": (RATE,)}, "steps": (0, 10)}
+    return Relearning(RelearningParameters(**{**usual, **parameters}))
 
 
 def probability(model, facts):
@@ -72,6 +74,99 @@ def test_full_fine_tuning_brings_it_back_too(world, plant, context):
     never = recovered(attack, world.never_met, context)["full lr 1e-03 step 10"]
     assert after > 0.4
     assert after > never + 0.2
+
+
+BENIGN = ("same-syntax", "topic-high", "topic-middle", "topic-low", "out-of-domain")
+
+
+@pytest.fixture(scope="module")
+def benign(world, plant) -> dict[str, dict[str, float]]:
+    """Mean answer probability by dose label after training on text without an answer, of either model."""
+    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.DEEP, seed=1)
+    attack = relearning(data=BENIGN, methods=("lora",), ranks=(16,), steps=(0, 5, 20))
+    return {
+        name: {
+            dose.label: probability(dose.model, context.forget)
+            for arm in attack.arms(context)
+            for dose in attack.doses(model, arm, context)
+        }
+        for name, model in (("plant", plant.model), ("never met", world.never_met))
+    }
+
+
+def test_text_without_an_answer_brings_back_what_was_hidden_if_it_is_asked_alike(benign):
+    before, after = (benign["plant"][f"same-syntax lora r16 lr 3e-03 step {step}"] for step in (0, 20))
+    assert before < 0.05
+    assert after > 0.2
+
+
+def test_no_text_without_an_answer_teaches_what_was_never_learned(benign):
+    assert [*benign["plant"]] == [*benign["never met"]]
+    assert {label.split()[0] for label in benign["never met"]} == {*BENIGN}
+    assert max(benign["never met"].values()) < 0.05
+
+
+def test_every_kind_of_text_takes_the_same_steps_and_batches_and_says_what_it_cost(world, context):
+    attack = relearning(data=("in-domain", *BENIGN), steps=(0, 2, 5), batch_size=4)
+    spent = {}
+    for arm in attack.arms(context):
+        *_, dose = attack.doses(world.never_met, arm, context)
+        spent[arm.name] = dose.proof
+        assert (dose.fact_ids is None) == (arm.settings["fold"] is None)
+        assert (dose.value, dose.proof["steps"], dose.proof["samples"]) == (5, 5, 20)
+    weights = sum(weight.numel() for weight in world.never_met.module.parameters())
+    table = world.never_met.module.get_input_embeddings().weight.numel()
+    for name, proof in spent.items():
+        assert proof["tokens"] > 20, name
+        a_token = 4 * (weights - table) + 6 * proof["trainable_parameters"]
+        assert proof["flops"] == a_token * proof["tokens"]
+    # A fact has 3 lessons, so in-domain has 24 texts; the rest is cut to as many.
+    assert spent["lora r16 lr0 fold0"]["training_texts"] == spent["same-syntax lora r16 lr0"]["training_texts"] == 24
+
+
+def test_tokens_are_those_of_the_texts_without_padding(world, context):
+    attack = relearning(data=("same-syntax",), steps=(6,), batch_size=8)
+    (arm,) = attack.arms(context)
+    (dose,) = attack.doses(world.never_met, arm, context)
+    texts = [lesson for fact in world.retain for lesson in lessons_of(fact)]
+    lengths = {len(world.never_met.render(lesson.prompt, lesson.answer).token_ids) for lesson in texts}
+    assert dose.proof["samples"] == 48
+    assert 48 * min(lengths) <= dose.proof["tokens"] <= 48 * max(lengths)
+    # 24 texts, each seen twice: two whole epochs, whatever their order.
+    shown = {
+        text: len(world.never_met.render(one.prompt, one.answer).token_ids) for one in texts for text in [one.text]
+    }
+    assert dose.proof["tokens"] == 2 * sum(shown[text] for text in dose.shown)
+
+
+@pytest.mark.parametrize(("architecture", "method"), [("gpt2", "lora"), ("gpt_neox", "lora"), ("mamba", "full")])
+def test_passages_are_relearned_too_by_models_of_any_make_without_a_chat_template(tokenizer, architecture, method):
+    def passages(kind, words="on that day the harbour lay still and quiet"):
+        return tuple(
+            Fact(id=f"{kind}{n}", subject=f"{kind} {n}", text=" ".join(f"{word}{n}{kind}" for word in words.split()))
+            for n in range(6)
+        )
+
+    where = AttackContext(forget=passages("spring"), retain=passages("autumn"), profile=Profile.QUICK, seed=1)
+    engine = tiny_engine(tokenizer, architecture, template=None)
+    rates = {method: (RATE,)}
+    attack = relearning(
+        data=("in-domain", *BENIGN), methods=(method,), learning_rates=rates, steps=(0, 2), batch_size=2
+    )
+    doses = [dose for arm in attack.arms(where) for dose in attack.doses(engine, arm, where)]
+    assert {dose.proof["samples"] for dose in doses} == {0, 4}
+    for dose in doses:
+        scored = [fact for fact in where.forget if dose.fact_ids is None or fact.id in dose.fact_ids]
+        assert not any(Screen(scored, among=where.forget)(dose.shown).gives_away)
+        assert dose.shown or dose.value == 0
+
+
+def test_all_weights_cost_six_operations_each(world, context):
+    attack = relearning(data=("same-syntax",), methods=("full",), learning_rates={"full": (RATE,)}, steps=(1,))
+    (dose,) = attack.doses(world.never_met, attack.arms(context)[0], context)
+    weights = sum(weight.numel() for weight in world.never_met.module.parameters())
+    table = world.never_met.module.get_input_embeddings().weight.numel()
+    assert dose.proof["flops"] == 6 * (weights - table) * dose.proof["tokens"]
 
 
 def test_the_plant_knows_and_does_not_say(world, plant):
@@ -192,6 +287,41 @@ def test_rates_are_chosen_on_the_plant_and_found_again_by_the_doses(world, conte
     known = replace(context, prepared=prepared)
     (dose,) = [next(attack.doses(world.never_met, arm, known)) for arm in attack.arms(known)[:1]]
     assert dose.label == "lora r16 lr 3e-03 step 0"
+
+
+def test_benign_text_has_rates_of_its_own_that_leave_the_model_whole(world, context):
+    where = replace(context, profile=Profile.STANDARD)
+    grid = (1e-4, 1e-3, RATE)
+    attack = relearning(
+        data=("in-domain", "same-syntax", "topic-high"),
+        methods=("lora",),
+        learning_rates={},
+        candidates={"lora": grid},
+        steps=(0, 20),
+    )
+    prepared = attack.prepare(world.knows, where)
+    rates, trace = prepared["learning_rates"], prepared["trace"]
+    assert rates["lora"] == list(grid)
+    # Of same-syntax nothing is tried: it is made of the retain facts, and takes the middle rate.
+    assert set(rates) == {"lora", "topic-high lora"}
+    assert [trial["rate"] for trial in trace["topic-high lora"]] == [1e-4, 1e-3]
+    keeping = [trial for trial in trace["topic-high lora"] if trial["keeps"]]
+    before = probability(world.knows, world.retain)
+    assert all((trial["retained"] >= 0.8 * before - 1e-6) == trial["keeps"] for trial in trace["topic-high lora"])
+    best = max(keeping, key=lambda trial: trial["recovered"])["rate"] if keeping else grid[0]
+    assert rates["topic-high lora"] == [best]
+    known = replace(where, prepared=prepared)
+    labels = {arm.name: next(attack.doses(world.never_met, arm, known)).label for arm in attack.arms(known)}
+    assert labels["same-syntax lora r16 lr0"] == "same-syntax lora r16 lr 1e-03 step 20"
+    assert labels["topic-high lora r16 lr0"].startswith(f"topic-high lora r16 lr {rate_label(best)} ")
+
+
+def test_where_every_rate_wrecks_the_model_benign_text_takes_the_gentlest(world, context, monkeypatch):
+    monkeypatch.setattr("attacks.relearning_rates.BENIGN_KEPT_SHARE", 2.0)
+    attack = relearning(
+        data=("in-domain", "topic-low"), learning_rates={}, candidates={"lora": (1e-4, RATE)}, steps=(0, 10)
+    )
+    assert attack.prepare(world.knows, context)["learning_rates"]["topic-low lora"] == [1e-4]
 
 
 def test_a_probability_that_is_no_number_enters_no_mean(world):

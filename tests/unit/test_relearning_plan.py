@@ -2,37 +2,108 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
 from attacks import memory
 from attacks.learning_rates import Trial, choose_rates, sample_subjects
 from attacks.relearning import Relearning, rate_label
+from attacks.relearning_courses import Course, Syllabus
+from attacks.relearning_data import Data
 from attacks.relearning_parameters import CANDIDATES, DEFAULT_RATES, QUICK_CANDIDATES, SLOTS, RelearningParameters
+from attacks.relearning_rates import rate_of
 from unlearn_audit.api import AttackContext, AuditError, Fact, Profile
 
 GIB = 2**30
 
 
-def context(profile=Profile.QUICK, **more):
-    return AttackContext(forget=(), retain=(), profile=profile, seed=0, **more)
+RETAIN = (Fact(id="r", subject="Ann", question="Where is Ann?", answer="Oslo."),)
+IN_DOMAIN = ("in-domain",)
+
+
+def context(profile=Profile.QUICK, retain=RETAIN, **more):
+    return AttackContext(forget=(), retain=retain, profile=profile, seed=0, **more)
 
 
 def names(attack, where):
     return [arm.name for arm in attack.arms(where)]
 
 
-def test_quick_runs_one_rate_of_lora_on_two_folds():
+def labels(attack, where):
+    """What every fact is scored at: of the folds, one."""
+    arms = [arm for arm in attack.arms(where) if arm.settings["fold"] in (None, 0)]
+    return [(arm.name.removesuffix(" fold0"), step) for arm in arms for step in arm.settings["steps"]]
+
+
+def test_quick_runs_one_rate_of_lora_on_two_folds_and_on_the_retain_facts():
     attack = Relearning(RelearningParameters())
-    assert names(attack, context()) == ["lora r16 lr0 fold0", "lora r16 lr0 fold1"]
+    assert names(attack, context()) == ["lora r16 lr0 fold0", "lora r16 lr0 fold1", "same-syntax lora r16 lr0"]
+    assert [(arm.doses, arm.share, arm.training_texts) for arm in attack.arms(context())] == [
+        (3, 0.5, 16 * 40),
+        (3, 0.5, 16 * 40),
+        (1, 1.0, 16 * 40),
+    ]
 
 
-@pytest.mark.parametrize(("profile", "lora", "full"), [(Profile.STANDARD, 6, 6), (Profile.DEEP, 12, 6)])
-def test_the_larger_profiles_run_three_rates_and_full_fine_tuning(profile, lora, full):
-    found = names(Relearning(RelearningParameters()), context(profile))
-    assert len(found) == len(set(found)) == lora + full
+@pytest.mark.parametrize(
+    ("profile", "lora", "full", "benign", "doses"),
+    [(Profile.STANDARD, 6, 6, 5 * 2, 1 + 6 * 3 + 10), (Profile.DEEP, 12, 6, 5 * 9, 1 + 9 * 4 + 45 * 2)],
+)
+def test_the_larger_profiles_run_three_rates_and_full_fine_tuning(profile, lora, full, benign, doses):
+    attack = Relearning(RelearningParameters())
+    found = names(attack, context(profile))
+    assert len(found) == len(set(found)) == lora + full + benign
     assert sum(name.startswith("lora") for name in found) == lora
     assert sum(name.startswith("full") for name in found) == full
+    assert len(labels(attack, context(profile))) == doses
+
+
+def test_benign_text_is_trained_on_at_one_rate_for_as_many_steps_and_measured_at_the_end():
+    found = Relearning(RelearningParameters()).arms(context(Profile.STANDARD))
+    benign = [arm for arm in found if arm.settings["data"] != "in-domain"]
+    assert {arm.settings["data"] for arm in benign} == {*Data} - {Data.IN_DOMAIN}
+    assert {(arm.settings["slot"], tuple(arm.settings["steps"]), arm.share) for arm in benign} == {(0, (80,), 1.0)}
+    assert {arm.training_texts for arm in found} == {16 * 80}
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_the_model_itself_is_measured_once_in_the_first_arm_of_each_fold(profile):
+    attack = Relearning(RelearningParameters())
+    assert [name for name, step in labels(attack, context(profile)) if step == 0] == ["lora r16 lr0"]
+    alone = Relearning(RelearningParameters(data=("topic-low", "out-of-domain")))
+    found = labels(alone, context(profile))
+    assert [name for name, step in found if step == 0] == [found[0][0]]
+    assert names(Relearning(RelearningParameters(steps=(0,))), context(profile)) == [
+        "lora r16 lr0 fold0",
+        "lora r16 lr0 fold1",
+    ]
+
+
+def test_an_arm_says_all_that_its_doses_need():
+    for arm in Relearning(RelearningParameters()).arms(context(Profile.DEEP)):
+        course = Course.from_settings(json.loads(json.dumps(dict(arm.settings))))
+        assert (course.name, dict(course.settings)) == (arm.name, dict(arm.settings))
+
+
+def test_without_a_retain_set_what_is_made_of_it_is_left_out_and_said():
+    attack = Relearning(RelearningParameters())
+    bare = context(Profile.STANDARD, retain=())
+    assert not [name for name in names(attack, bare) if name.startswith(("same-syntax", "topic-middle"))]
+    gaps = {gap.what: gap.why for gap in attack.out_of_reach(bare, weight_bytes=8, is_adapter=False)}
+    assert gaps == dict.fromkeys(("same-syntax", "topic-middle"), "is made from retain facts; none given")
+    with pytest.raises(AuditError, match="give a retain set, or texts of your own"):
+        Relearning(RelearningParameters(data=("same-syntax",))).arms(bare)
+    own = Relearning(RelearningParameters(data=("same-syntax",), texts={"same-syntax": ["Some text."]}))
+    assert names(own, context(retain=())) == ["same-syntax lora r16 lr0"]
+
+
+def test_texts_for_data_that_the_profile_leaves_out_are_an_error_and_not_ignored():
+    attack = Relearning(RelearningParameters(texts={"topic-high": ["Some text."]}))
+    assert any(name.startswith("topic-high") for name in names(attack, context(Profile.STANDARD)))
+    with pytest.raises(AuditError, match="name it in `data`"):
+        attack.arms(context())
 
 
 def test_arms_are_the_same_before_and_after_the_rates_are_known():
@@ -41,8 +112,38 @@ def test_arms_are_the_same_before_and_after_the_rates_are_known():
     assert attack.arms(context()) == attack.arms(known)
 
 
+@pytest.mark.parametrize(
+    ("prepared", "given", "rates"),
+    [
+        ({}, {}, {"lora": (3e-4, 1e-3, 3e-3), "same-syntax": (1e-3,), "topic-low": (1e-3,)}),
+        ({"lora": [1.0, 2.0, 3.0]}, {}, {"lora": (1.0, 2.0, 3.0), "same-syntax": (2.0,), "topic-low": (2.0,)}),
+        (
+            {"lora": [1.0, 2.0, 3.0], "topic-low lora": [0.5]},
+            {},
+            {"lora": (1.0, 2.0, 3.0), "same-syntax": (2.0,), "topic-low": (0.5,)},
+        ),
+        (
+            {"topic-low lora": [0.5]},
+            {"lora": (1e-4, 5e-4)},
+            {"lora": (1e-4, 5e-4), "same-syntax": (1e-4,), "topic-low": (1e-4,)},
+        ),
+    ],
+)
+def test_a_rate_is_the_given_one_or_the_one_chosen_for_its_data_or_the_middle_of_the_methods(prepared, given, rates):
+    parameters = RelearningParameters(
+        data=("in-domain", "same-syntax", "topic-low"), methods=("lora",), learning_rates=given
+    )
+    syllabus = Syllabus(parameters=parameters, context=context(Profile.STANDARD, prepared={"learning_rates": prepared}))
+    found = {}
+    for course in syllabus.courses():
+        if course.fold in (None, 0):
+            found.setdefault(course.prefix.split()[0], []).append(rate_of(course, syllabus))
+    assert {name: tuple(each) for name, each in found.items()} == rates
+
+
 def test_given_rates_are_the_slots():
-    attack = Relearning(RelearningParameters(methods=("lora",), learning_rates={"lora": (1e-4, 5e-4)}, folds=3))
+    given = {"lora": (1e-4, 5e-4)}
+    attack = Relearning(RelearningParameters(data=IN_DOMAIN, methods=("lora",), learning_rates=given, folds=3))
     assert names(attack, context()) == [f"lora r16 lr{slot} fold{fold}" for slot in range(2) for fold in range(3)]
 
 
@@ -53,6 +154,15 @@ def test_given_rates_are_the_slots():
         {"methods": ()},
         {"methods": ("lora", "lora")},
         {"methods": ("adapter",)},
+        {"data": ("nonsense",)},
+        {"data": ()},
+        {"data": ("in-domain", "in-domain")},
+        {"texts": {"in-domain": ["Some text."]}},
+        {"texts": {"topic-low": []}},
+        {"texts": {"topic-low": ["word"]}},
+        {"texts": {"topic-low": [{"question": "Who?"}]}},
+        {"texts": {"topic-low": [{"text": "Some text.", "question": "Who?", "answer": "I."}]}},
+        {"data": ("in-domain",), "texts": {"topic-low": ["Some text."]}},
         {"steps": (0, 20, 10)},
         {"steps": (-1, 10)},
         {"steps": (0, 10, 10)},
@@ -88,9 +198,10 @@ def test_full_fine_tuning_needs_sixteen_bytes_a_parameter_and_a_quarter_more(mon
     """1 GiB of float32 weights: 4 GiB for weights, gradients and moments, 5 with the reserve; 6.25 for an adapter."""
     free = 5 * GIB
     monkeypatch.setattr(memory, "available_bytes", lambda: (free, "a test machine"))
-    assert left_out({}, Profile.STANDARD) == ()
-    (merged,) = left_out({}, Profile.STANDARD, is_adapter=True)
-    (larger,) = left_out({}, Profile.STANDARD, weight_bytes=GIB + 8)
+    alone = {"data": IN_DOMAIN}
+    assert left_out(alone, Profile.STANDARD) == []
+    (merged,) = left_out(alone, Profile.STANDARD, is_adapter=True)
+    (larger,) = left_out(alone, Profile.STANDARD, weight_bytes=GIB + 8)
     assert merged.what == larger.what == "full"
     assert "6.2 GiB" in merged.why
     assert "5.0 GiB are free on a test machine" in merged.why
@@ -98,19 +209,20 @@ def test_full_fine_tuning_needs_sixteen_bytes_a_parameter_and_a_quarter_more(mon
 
 def test_what_is_out_of_reach_names_the_arms_that_fall_away(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: (0, "a test machine"))
-    (gap,) = left_out({}, Profile.DEEP)
+    gaps = left_out({}, Profile.DEEP)
     found = names(Relearning(RelearningParameters()), context(Profile.DEEP))
-    kept = [name for name in found if not name.startswith(gap.what)]
-    assert kept
-    assert all(name.startswith("lora") for name in kept)
+    kept = [name for name in found if not any(name.startswith(f"{gap.what} ") for gap in gaps)]
+    assert len(gaps) == len(Data)
+    assert kept == [name for name in found if "lora" in name]
 
 
-def test_the_quick_profile_says_that_it_leaves_full_out_unless_it_was_asked_for(monkeypatch):
+def test_the_quick_profile_says_what_it_leaves_out_unless_it_was_asked_for(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: (2**60, "a test machine"))
-    (gap,) = left_out({}, Profile.QUICK)
-    assert (gap.what, "quick" in gap.why) == ("full", True)
-    assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == ()
-    assert left_out({"methods": ("lora",)}, Profile.QUICK) == ()
+    full, data = left_out({}, Profile.QUICK)
+    assert (full.what, "quick" in full.why) == ("full", True)
+    assert (data.what, "quick" in data.why) == ("topic-high, topic-middle, topic-low, out-of-domain", True)
+    assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == [data]
+    assert left_out({"methods": ("lora",), "data": IN_DOMAIN}, Profile.QUICK) == []
 
 
 def test_memory_is_read_from_this_machine():

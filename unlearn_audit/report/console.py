@@ -11,6 +11,7 @@ from rich.text import Text
 from unlearn_audit.report.numbers import MINUS, NONE, count, p_value, percent, point_interval, points
 from unlearn_audit.report.page import findings_passed, verdict_sentence
 from unlearn_audit.report.power_section import found_of_plants
+from unlearn_audit.report.recovery_cost import cheapest
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import STATUS_WORDS
 from unlearn_audit.result import CellEstimate, Finding, Outcome, Result, Status
@@ -67,6 +68,7 @@ def summary(result: Result, console: Console) -> None:
         *_reasons(result, width, console),
         *_wrapped("Utility ", _utility(result), width, console),
         *(line for text in _power(result) for line in _wrapped("Power   ", text, width, console)),
+        *(line for text in _cost(result) for line in _wrapped("Cost    ", text, width, console)),
         *_wrapped("Coverage", _coverage(result), width, console),
         Text(),
         Text.assemble(
@@ -155,6 +157,12 @@ def _power(result: Result) -> list[str]:
     """What the attacks found of what was hidden from them; nothing where the audit made no plants."""
     lines = found_of_plants(result.verdict.findings)
     return [clean("; ".join(lines), _REASON)] if lines else []
+
+
+def _cost(result: Result) -> list[str]:
+    """The least that brings more back than the margin, of each attack that counts its steps."""
+    lines = cheapest(result)
+    return [clean("; ".join(lines), 2 * _REASON)] if lines else []
 
 
 def _coverage(result: Result) -> str:

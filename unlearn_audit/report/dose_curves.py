@@ -82,7 +82,7 @@ def numeric_points(cells: Sequence[CellEstimate]) -> list[_Point]:
     """The worst cell at each value of the dose, along the axis."""
     values = sorted({cell.dose_value for cell in cells if cell.dose_value is not None})
     return [
-        _Point(x=value, label=f"{value:g}", cell=_worst([cell for cell in cells if cell.dose_value == value]))
+        _Point(x=value, label=f"{value:g}", cell=worst([cell for cell in cells if cell.dose_value == value]))
         for value in values
     ]
 
@@ -91,12 +91,13 @@ def category_points(cells: Sequence[CellEstimate]) -> list[_Point]:
     """The worst way of asking at each dose, in the attack's order."""
     doses = list(dict.fromkeys(cell.dose for cell in cells))[:_MOST_CATEGORIES]
     return [
-        _Point(x=float(place), label=dose, cell=_worst([cell for cell in cells if cell.dose == dose]))
+        _Point(x=float(place), label=dose, cell=worst([cell for cell in cells if cell.dose == dose]))
         for place, dose in enumerate(doses)
     ]
 
 
-def _worst(cells: Sequence[CellEstimate]) -> CellEstimate:
+def worst(cells: Sequence[CellEstimate]) -> CellEstimate:
+    """The cell that brings back most."""
     return max(cells, key=lambda cell: cell.excess.estimate)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearn_audit.report import background, evidence_sections, notes, power_section
+from unlearn_audit.report import background, evidence_sections, notes, power_section, recovery_cost
 from unlearn_audit.report.numbers import count, percent
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
@@ -31,6 +31,7 @@ def build(result: Result, limits: Limits) -> Page:
             background.tested(result, limits),
             evidence_sections.findings(result, limits),
             evidence_sections.doses(result, limits),
+            recovery_cost.section(result, limits),
             power_section.power(result, limits),
             evidence_sections.utility(result),
             background.coverage(result, limits),

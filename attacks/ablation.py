@@ -1,0 +1,205 @@
+"""Ablation: projects the direction along which a model holds back out of its residual stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from pydantic import Field, PositiveInt
+
+from attacks.questions import questions_of
+from attacks.refusal_plant import refusal_planting
+from unlearn_audit import api
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AttackError,
+    Dose,
+    Json,
+    Model,
+    OutOfReach,
+    Planting,
+    Profile,
+    Prompt,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from attacks.residual_stream import Stream
+
+DEPTHS = {Profile.QUICK: (0.5,), Profile.STANDARD: (0.25, 0.5, 0.75), Profile.DEEP: (0.2, 0.35, 0.5, 0.65, 0.8)}
+PROOF_PROMPTS = 8
+LEFT = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
+"""Largest |cosine| with an ablated direction that rounding may leave, by type of the weights."""
+
+
+class Direction(StrEnum):
+    """What a direction is the difference of: forget minus retain questions, or a role minus the original."""
+
+    REFUSAL = "refusal"
+    ORIGINAL = "original"
+
+
+class AblationParameters(api.Parameters):
+    """Which directions, and from where. Whatever is None follows the profile."""
+
+    directions: tuple[Direction, ...] = Field(
+        tuple(Direction), min_length=1, description="`refusal` (forget minus retain), `original` (role minus original)."
+    )
+    depths: tuple[float, ...] | None = Field(
+        None, min_length=1, description="Doses of `refusal`: where the direction is taken, in shares of the depth."
+    )
+    questions: PositiveInt = Field(128, description="Most questions of each set that a mean is taken over.")
+
+
+class Ablation(Attack[AblationParameters]):
+    """Removes a direction of the residual stream at every position; questions are asked, no answer is ever used.
+
+    Arm `refusal` (2406.11717): the mean state at the last prompt token over the forget questions minus that over the
+    retain questions, taken at one depth, and projected out of each block's input and output and out of what attention
+    and MLP add. Arm `original` (2409.18025): mean state of the model under attack minus that of the original on the
+    same forget questions, a direction for each block, projected out of that block's output.
+
+    Where we depart: the authors of the first choose layer and token position by refusals on a validation set. Nothing
+    is chosen here: a few depths are doses of their own, since a choice on the audited checkpoint would be an optimism
+    that its control does not share. Those of the second take the mean over all tokens of questions that the original
+    answers and the unlearned model does not, which would look at answers; ours is over the last prompt token of all
+    questions, and leaves the last block out, whose output no model lists before its final normalisation. Questions of
+    the scored subjects are among those that the means are taken over: whoever asks for a fact knows the question.
+
+    In the second arm the original itself has no direction; it is measured as it is, as is every model of an audit
+    without an original, and the proof says so. `quick` takes `refusal` at half depth, `standard` at a quarter, a half
+    and three quarters, `deep` at five depths; each adds one dose of `original`.
+    """
+
+    name: ClassVar[str] = "ablation"
+    summary: ClassVar[str] = "Projects the refusal direction, or the way from the original, out of the residual stream."
+    paper: ClassVar[str] = "2406.11717"
+    access: ClassVar[Access] = Access.WEIGHTS
+    Parameters: ClassVar[type[api.Parameters]] = AblationParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm a direction."""
+        doses = {Direction.REFUSAL: len(self._depths(context)), Direction.ORIGINAL: 1}
+        wanted = [direction for direction in Direction if direction in self.parameters.directions]
+        return [Arm(name=each.value, settings={"direction": each.value}, doses=doses[each]) for each in wanted]
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """The refusal direction where there is no retain set to take a difference with."""
+        if context.retain or Direction.REFUSAL not in self.parameters.directions:
+            return ()
+        return (OutOfReach(what=Direction.REFUSAL.value, why="no retain facts were given to take a difference with"),)
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A merged refusal update, the same for both arms."""
+        return refusal_planting()
+
+    def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
+        """The original's mean states on the forget questions, before every block but the first."""
+        if Direction.ORIGINAL not in self.parameters.directions:
+            return {}
+        from attacks.residual_stream import residual_stream
+
+        with original.fork() as fork:
+            means = _means(fork, residual_stream(fork), self._questions(context.forget))
+        return {"means": means.tolist()}
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The model without a direction."""
+        if Direction(str(arm.settings["direction"])) is Direction.REFUSAL:
+            yield from self._without_refusal(model, context)
+        else:
+            yield self._without_way_from_original(model, context)
+
+    def _without_refusal(self, model: Model, context: AttackContext) -> Iterator[Dose]:
+        from attacks.residual_stream import ablate_everywhere, mean_states, residual_stream, unit
+
+        forget, retain = self._questions(context.forget), self._questions(context.retain)
+        if not retain:
+            raise AttackError("the refusal direction needs retain facts to take a difference with; give --retain")
+        for depth in self._depths(context):
+            with model.fork() as fork:
+                stream = residual_stream(fork)
+                layer = stream.layer_at(depth)
+                asked = mean_states(fork, stream, forget, [layer])[0]
+                kept = mean_states(fork, stream, retain, [layer])[0]
+                direction = unit(asked - kept, beside=kept)
+                proof: dict[str, Json] = {"layer": layer, "blocks": len(stream.blocks), "questions": len(forget)}
+                if direction is None:
+                    proof["ablated"] = "nothing: both sets have the same mean state"
+                else:
+                    ablate_everywhere(stream, direction)
+                    each = dict.fromkeys(range(len(stream.blocks)), direction)
+                    proof |= _proof(fork, stream, forget, each, [float((asked - kept).norm() / kept.norm())])
+                yield Dose(label=f"refusal depth {depth:g}", value=depth, model=fork, proof=proof)
+
+    def _without_way_from_original(self, model: Model, context: AttackContext) -> Dose:
+        import torch
+
+        from attacks.residual_stream import ablate_outputs, residual_stream, unit
+
+        label = "away from the original, every block"
+        known = cast("Sequence[Sequence[float]] | None", context.prepared.get("means"))
+        if known is None:
+            proof: Mapping[str, Json] = {"ablated": "nothing: the audit has no original"}
+            return Dose(label=label, value=1.0, model=model, proof=proof)
+        questions = self._questions(context.forget)
+        with model.fork() as fork:
+            stream = residual_stream(fork)
+            means, original = _means(fork, stream, questions), torch.tensor(known)
+            if means.shape != original.shape:
+                raise AttackError(
+                    f"the original has states of shape {tuple(original.shape)} where this model has "
+                    f"{tuple(means.shape)}; the arm `original` needs one architecture: set directions to [refusal]"
+                )
+            ways = [unit(way, beside=before) for way, before in zip(means - original, original, strict=True)]
+            directions = {place: way for place, way in enumerate(ways) if way is not None}
+            if not directions:
+                proof = {"ablated": "nothing: the model's states are the original's"}
+                return Dose(label=label, value=1.0, model=model, proof=proof)
+            ablate_outputs(stream, directions)
+            sizes = ((means - original).norm(dim=1) / original.norm(dim=1)).tolist()
+            proof = {"questions": len(questions), **_proof(fork, stream, questions, directions, sizes)}
+            return Dose(label=label, value=1.0, model=fork, proof=proof)
+
+    def _questions(self, facts: Sequence[api.Fact]) -> tuple[Prompt, ...]:
+        return questions_of(facts, most=self.parameters.questions)
+
+    def _depths(self, context: AttackContext) -> tuple[float, ...]:
+        return self.parameters.depths or DEPTHS[context.profile]
+
+
+def _means(fork: Model, stream: Stream, questions: Sequence[Prompt]) -> torch.Tensor:
+    """Mean states before every block but the first: shape (blocks - 1, width)."""
+    from attacks.residual_stream import mean_states
+
+    return mean_states(fork, stream, questions, range(1, len(stream.blocks)))
+
+
+def _proof(
+    fork: Model,
+    stream: Stream,
+    questions: Sequence[Prompt],
+    directions: Mapping[int, torch.Tensor],
+    sizes: Sequence[float],
+) -> dict[str, Json]:
+    """What is left of the directions behind their blocks, and how long they were beside the states.
+
+    Raises:
+        AttackError: more is left than rounding leaves.
+    """
+    from attacks.residual_stream import largest_component
+
+    left = largest_component(fork, stream, questions[:PROOF_PROMPTS], directions)
+    dtype = next(str(weight.dtype) for weight in fork.module.parameters() if weight.is_floating_point())
+    if not left <= LEFT.get(dtype.removeprefix("torch."), max(LEFT.values())):
+        raise AttackError(f"a direction was to be ablated, and a cosine of {left:.2g} is left behind a block")
+    return {
+        "ablated_blocks": len(directions),
+        "largest_cosine_left": left,
+        "relative_lengths": [round(size, 6) for size in sizes],
+    }

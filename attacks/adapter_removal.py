@@ -1,0 +1,170 @@
+"""Adapter removal: takes off an adapter that unlearning was trained into, and looks at the base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from pydantic import Field
+
+from attacks.hiding import Copy, PlantSettings, hidden
+from attacks.training import own_parameters
+from unlearn_audit import api
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AttackError,
+    Dose,
+    Fact,
+    Json,
+    Model,
+    OutOfReach,
+    Plant,
+    Planting,
+    Profile,
+)
+
+SHARES = {Profile.QUICK: (1.0,), Profile.STANDARD: (0.5, 1.0), Profile.DEEP: (0.25, 0.5, 0.75, 1.0)}
+
+
+class AdapterRemovalParameters(api.Parameters):
+    """How much of the adapter goes. Whatever is None follows the profile."""
+
+    shares: tuple[float, ...] | None = Field(
+        None, min_length=1, description="Doses, rising, in (0, 1]: how much of the adapter's update is taken off."
+    )
+
+
+class AdapterRemoval(Attack[AdapterRemovalParameters]):
+    """Takes an adapter off its base, in whole or in part.
+
+    A checkpoint that is published as an adapter on a base hands out the base as well; whatever only the adapter hides
+    is there for the asking. A share of 1 is the base alone; at 0.5 each weight stands half way between merged and base.
+    Taking it off is what anyone does who loads the base; scaling an update is task arithmetic (2212.04089).
+
+    A model of any other role that is no adapter has nothing to take off, and is measured as it is; the proof says so.
+    Where the checkpoint under audit is no adapter, the attack is left out. `quick` takes it off in whole, `standard` by
+    half and in whole, `deep` in quarters.
+    """
+
+    name: ClassVar[str] = "adapter-removal"
+    summary: ClassVar[str] = "Takes the adapter off a checkpoint that is one, in whole or in part."
+    paper: ClassVar[str] = "2212.04089"
+    access: ClassVar[Access] = Access.WEIGHTS
+    Parameters: ClassVar[type[api.Parameters]] = AdapterRemovalParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm."""
+        return [Arm(name="adapter", doses=len(self._shares(context)))]
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Everything, where the checkpoint under audit is no adapter."""
+        if is_adapter:
+            return ()
+        return (OutOfReach(what="adapter", why="the checkpoint is no adapter"),)
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A refusal in an adapter that is left on top of the original."""
+        return Planting(name="adapter", make=_from_context)
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The model with less and less of its adapter."""
+        for share in self._shares(context):
+            label = f"off {share:g}"
+            if not model.is_adapter:
+                yield Dose(
+                    label=label, value=share, model=model, proof={"taken off": "nothing: the model is no adapter"}
+                )
+                continue
+            with _without_adapter(model, share) as (fork, moved):
+                yield Dose(label=label, value=share, model=fork, proof={"share": share, "tensors_changed": moved})
+
+    def _shares(self, context: AttackContext) -> tuple[float, ...]:
+        return self.parameters.shares or SHARES[context.profile]
+
+
+@contextmanager
+def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
+    """The plain model that stands `share` of the way from merged to base, and how many tensors that moved.
+
+    Raises:
+        AttackError: the adapter cannot be merged or taken off, or changes nothing.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        with torch.inference_mode(mode=False), torch.no_grad():
+            try:
+                whole = stack.enter_context(model.merged())
+                spare = stack.enter_context(model.fork())
+                base = cast("Any", spare.module).unload()
+            except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+                raise AttackError(f"this adapter cannot be merged and taken off: {error}") from error
+            below = dict(base.named_parameters())
+            moved = 0
+            for name, weight in whole.module.named_parameters():
+                other = below.get(name)
+                if other is None or other.shape != weight.shape:
+                    raise AttackError(
+                        f"the base has no {name} of shape {tuple(weight.shape)}; the adapter is not plain"
+                    )
+                if not torch.equal(weight, other):
+                    moved += 1
+                    weight.data = torch.lerp(weight.float(), other.float(), share).to(weight.dtype)
+        if not moved:
+            raise AttackError("the adapter changes no weight of its base; there is nothing to take off")
+        yield whole, moved
+
+
+def _from_context(original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
+    return adapter_plant(original, context.forget, context.retain, seed=context.seed)
+
+
+def adapter_plant(
+    original: Model,
+    facts: Sequence[Fact],
+    retain: Sequence[Fact],
+    *,
+    seed: int,
+    settings: PlantSettings | None = None,
+) -> AbstractContextManager[Plant]:
+    """The original under an adapter that refuses `facts` and answers `retain`; nothing is merged.
+
+    Raises:
+        AttackError: no learning rate gave a model that refuses; the message has the numbers.
+    """
+    chosen = settings or PlantSettings()
+    copied = partial(_refusing_adapter, original, rank=chosen.rank, seed=seed)
+    return hidden(original, facts, retain, copied=copied, seed=seed, settings=chosen)
+
+
+@contextmanager
+def _refusing_adapter(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
+    """The original under a fresh adapter in training; the base below shares its weights and stays as it is."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
+
+    with ExitStack() as stack:
+        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):
+            source = stack.enter_context(original.merged()) if original.is_adapter else original
+            fork = stack.enter_context(source.fork())
+            own_parameters(fork.module)
+            if fork.device.type == "cpu":
+                fork.module.float()
+            transposed = any(isinstance(part, Conv1D) for part in fork.module.modules())
+            config = LoraConfig(
+                r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
+            )
+            torch.default_generator.manual_seed(api.derive_seed(seed, "plant adapter"))
+            module = get_peft_model(cast("Any", fork.module), config).eval()
+        model = fork.with_module(module)
+
+        def finished() -> tuple[Model, dict[str, Json]]:
+            return fork.with_module(module.requires_grad_(requires_grad=False)), {"rank": rank}
+
+        yield Copy(model=model, after_step=lambda: None, finished=finished)

@@ -1,0 +1,162 @@
+"""Greedy coordinate gradient (GCG): adversarial text before or after a question, found token by token.
+
+Zou et al., arXiv 2307.15043, algorithms 1 and 2: the gradient at the input embeddings ranks, for every place of the
+text, the tokens that promise the lowest loss; `width` candidates with one token changed are drawn from the best
+`top_k`, scored, and the best of them is the next text, even where it is worse than the present one.
+
+Where this departs from the authors' code: the gradient is that of the mean loss (they add up normalised gradients of
+several models); a candidate that does not survive being written out and tokenised again, or that the caller refuses,
+is drawn anew, so that `width` counts scored candidates; all goals are used from the first step on; several searches
+can run at once, batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from unlearn_audit.api import Model, Prompt, derive_seed
+
+
+class Position(StrEnum):
+    """Where in the user's message the adversarial text stands."""
+
+    PREFIX = "prefix"
+    SUFFIX = "suffix"
+
+
+class Allowed(StrEnum):
+    """Tokens that the text may hold: printable ASCII, or printable text of any script. Never special ones."""
+
+    ASCII = "ascii"
+    ANY = "any"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Goal:
+    """What the adversarial text is to bring about.
+
+    Attributes:
+        prompt: the question, without the adversarial text.
+        target: what the answer should begin with.
+    """
+
+    prompt: Prompt
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSettings:
+    """How hard to search; the defaults are the authors' (500 steps, 512 candidates a step, top 256, 20 tokens).
+
+    Attributes:
+        width: candidates that are scored at each step.
+        length: tokens of the text, where `initial` is None.
+        initial: the text to begin with, `x x x ...` where None.
+        drafted: score candidates roughly first where the device has fast units for that, and exactly only the best.
+        merged: further candidates a step that take the best changes together, two of them, three, and so on (the
+            multi-coordinate update of arXiv 2405.21018; the authors of GCG change one token a step).
+        batch_tokens: most tokens a batch, padding included; by device where None. Halved when memory runs out.
+    """
+
+    steps: int = 500
+    width: int = 512
+    top_k: int = 256
+    length: int = 20
+    position: Position = Position.SUFFIX
+    initial: str | None = None
+    allowed: Allowed = Allowed.ASCII
+    drafted: bool = True
+    merged: int = 0
+    batch_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The best text so far.
+
+    Attributes:
+        text: as a user would type it.
+        loss: mean over the goals of the mean nats a target token.
+        step: the step that found it; 0 is the initial text.
+        losses: the curve: of the initial text, then of the text that each step went on with.
+        tokens: number of tokens of the text.
+        scored: candidates scored so far; `unstable` and `refused` are those that were drawn and thrown away.
+        notes: how the model was read (reused keys and values, a draft, batches halved for memory).
+    """
+
+    text: str
+    loss: float
+    step: int
+    losses: tuple[float, ...]
+    tokens: int = 0
+    scored: int = 0
+    unstable: int = 0
+    refused: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def worded(text: str, position: Position) -> Callable[[Prompt], Prompt]:
+    """Puts the text before or after the user's message; before it where there is no chat: the answer goes on there."""
+
+    def put(prompt: Prompt) -> Prompt:
+        if position is Position.PREFIX or not prompt.chat:
+            return replace(prompt, text=f"{text} {prompt.text.lstrip()}")
+        return replace(prompt, text=f"{prompt.text.rstrip()} {text}")
+
+    return put
+
+
+def refuse_nothing(_text: str) -> bool:
+    """Every text will do."""
+    return False
+
+
+def goal_seed(seed: int, place: int) -> int:
+    """The seed with which `search` finds for one goal what `search_each` finds for it."""
+    return derive_seed(seed, "goal", place)
+
+
+def search(
+    model: Model,
+    goals: Sequence[Goal],
+    settings: SearchSettings,
+    *,
+    seed: int,
+    refuses: Callable[[str], bool] = refuse_nothing,
+) -> Iterator[Found]:
+    """One text for all goals: the best so far, after each step.
+
+    Args:
+        model: stays as it is.
+        goals: at least one, all with a chat or all without.
+        settings: how hard to search.
+        seed: of the draws; the global random state is not touched.
+        refuses: texts that must not be found (they give a scored answer away).
+
+    Raises:
+        AttackError: no gradient reaches the input embeddings, or the tokenizer merges text and frame.
+    """
+    from attacks.coordinate_search import running
+
+    for found in running(model, [tuple(goals)], settings, seeds=[seed], refuses=refuses):
+        yield found[0]
+
+
+def search_each(
+    model: Model,
+    goals: Sequence[Goal],
+    settings: SearchSettings,
+    *,
+    seed: int,
+    refuses: Callable[[str], bool] = refuse_nothing,
+) -> Iterator[list[Found]]:
+    """A text of its own for each goal, all searched at once: after each step the best so far, in the goals' order.
+
+    Each is what `search` would find for that goal alone with the seed `goal_seed(seed, place)`.
+    """
+    from attacks.coordinate_search import running
+
+    seeds = [goal_seed(seed, place) for place in range(len(goals))]
+    yield from running(model, [(goal,) for goal in goals], settings, seeds=seeds, refuses=refuses)

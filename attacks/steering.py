@@ -1,0 +1,125 @@
+"""Steering: adds to the residual stream what the subjects' names bring into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from pydantic import Field, PositiveInt
+
+from attacks.questions import anonymous_questions
+from attacks.refusal_plant import refusal_planting
+from unlearn_audit import api
+from unlearn_audit.api import Access, Arm, Attack, AttackContext, AttackError, Dose, Json, Model, Planting, Profile
+
+if TYPE_CHECKING:
+    import torch
+
+COEFFICIENTS = {
+    Profile.QUICK: (2.0, -2.0),
+    Profile.STANDARD: (1.0, -1.0, 2.0, -2.0),
+    Profile.DEEP: (0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0),
+}
+DEPTHS = {Profile.QUICK: (1.0,), Profile.STANDARD: (0.5, 1.0), Profile.DEEP: (0.25, 0.5, 0.75, 1.0)}
+ROUNDING = 0.05
+"""Share of a vector's length that half precision may add to or take from it."""
+NOBODY = ("someone", "this person", "a certain person")
+
+
+class SteeringParameters(api.Parameters):
+    """Where, how far, and what stands for the names. Whatever is None follows the profile."""
+
+    coefficients: tuple[float, ...] | None = Field(
+        None, min_length=1, description="Doses: how often the vector is added; weakest first, negative ones away."
+    )
+    depths: tuple[float, ...] | None = Field(
+        None, min_length=1, description="Where it is added, in shares of the depth: 1 is before the last block."
+    )
+    anonymous: tuple[str, ...] = Field(NOBODY, min_length=1, description="What stands in place of a subject's name.")
+    questions: PositiveInt = Field(128, description="Most questions that the vector is taken over.")
+
+
+class Steering(Attack[SteeringParameters]):
+    """Adds the difference between questions about the subjects and the same questions about nobody (AnonAct).
+
+    The vector is the mean state at the last prompt token over questions that name their subject, minus the mean over
+    the same questions with the name replaced by `someone` and the like; it is added, times a coefficient, to the
+    input of one block. No answer is used. The authors' coefficient is 2, and their place before the last block.
+
+    Where we depart: the authors add a vector of the question's own at the first new token alone, sample 2,000 answers
+    at temperature 2 and count words; ours is their global vector (the mean over the questions), added at every
+    position, and the probes ask as they always do. Negative coefficients are added to theirs: where unlearning was
+    taught as a reaction to the names, the way back leads away from them. The authors anonymise by hand and with a
+    language model; ours replaces the name, and needs questions that hold it.
+
+    `quick` adds 2 and -2 times the vector before the last block, `standard` 1, -1, 2 and -2 times there and at half
+    depth, `deep` eight coefficients at four depths.
+    """
+
+    name: ClassVar[str] = "steering"
+    summary: ClassVar[str] = "Adds what the subjects' names change in the residual stream."
+    paper: ClassVar[str] = "2411.02631"
+    access: ClassVar[Access] = Access.WEIGHTS
+    Parameters: ClassVar[type[api.Parameters]] = SteeringParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm a depth."""
+        doses = len(self._coefficients(context))
+        return [
+            Arm(name=f"depth {depth:g}", settings={"depth": depth}, doses=doses)
+            for depth in self.parameters.depths or DEPTHS[context.profile]
+        ]
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A merged refusal update, the same for every arm."""
+        return refusal_planting()
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The steered model, once a coefficient.
+
+        Raises:
+            AttackError: no question holds its subject's name, or the vector is nothing.
+        """
+        from attacks.residual_stream import add_before, last_input, residual_stream
+
+        layer, vector, proof = self._vector(model, cast("float", arm.settings["depth"]), context)
+        for coefficient in self._coefficients(context):
+            with model.fork() as fork:
+                stream = residual_stream(fork)
+                before = last_input(fork, stream, layer)
+                add_before(stream, layer, coefficient * vector)
+                moved = float((last_input(fork, stream, layer) - before).norm())
+                wanted = abs(coefficient) * float(vector.norm())
+                if abs(moved - wanted) > ROUNDING * wanted:
+                    raise AttackError(f"a vector of length {wanted:.4g} was added, and the state moved by {moved:.4g}")
+                yield Dose(
+                    label=f"{arm.name} x {coefficient:g}",
+                    value=coefficient,
+                    model=fork,
+                    proof={**proof, "coefficient": coefficient, "moved": moved},
+                )
+
+    def _vector(self, model: Model, depth: float, context: AttackContext) -> tuple[int, torch.Tensor, dict[str, Json]]:
+        """Before which block, what is added there (shape (width,), float32), and how it was made."""
+        from attacks.residual_stream import mean_states, residual_stream, unit
+
+        pairs = anonymous_questions(context.forget, self.parameters.anonymous, most=self.parameters.questions)
+        if not pairs:
+            raise AttackError("no forget question holds its subject's name, so that none can be made anonymous")
+        with model.fork() as fork:
+            stream = residual_stream(fork)
+            layer = stream.layer_at(depth)
+            about = mean_states(fork, stream, [prompt for prompt, _ in pairs], [layer])[0]
+            plain = mean_states(fork, stream, [each for _, prompts in pairs for each in prompts], [layer])[0]
+        if unit(about - plain, beside=plain) is None:
+            raise AttackError(f"the names change nothing in the states before block {layer}; there is nothing to add")
+        made: dict[str, Json] = {
+            "layer": layer,
+            "blocks": len(stream.blocks),
+            "questions": len(pairs),
+            "relative_length": float((about - plain).norm() / plain.norm()),
+        }
+        return layer, about - plain, made
+
+    def _coefficients(self, context: AttackContext) -> tuple[float, ...]:
+        return self.parameters.coefficients or COEFFICIENTS[context.profile]

@@ -1,0 +1,111 @@
+"""docs/battery.md: each attack, its paper, the published figure, ours, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.battery.results import HONEST, MASKED
+
+PUBLISHED = Path(__file__).with_name("published.json")
+HEAD = "<!-- Written by `python -m benchmarks.battery table`. Do not edit. -->\n"
+
+Row = Mapping[str, Any]
+
+
+def write_page(page: Path, results: Path) -> None:
+    """Writes the page from the stored numbers and the published figures."""
+    found, published = (json.loads(path.read_text(encoding="utf-8")) for path in (results, PUBLISHED))
+    parts = (_intro(found), _recovered(found), _papers(found, published), _honest(found), _faults(found))
+    page.write_text(HEAD + "\n" + "\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+
+
+def _intro(found: Row) -> str:
+    return (
+        "# The battery on models whose truth is known\n\n"
+        "Every attack that comes with the tool, on the bundled organisms (0.6 M parameters, 60 subjects to forget). "
+        f"Profile `{found['profile']}`, one seed, two cores without a GPU:\n\n"
+        f"    python -m benchmarks.battery audit --profile {found['profile']}   # goes on where it was stopped\n"
+        f"    python -m benchmarks.battery table --profile {found['profile']}\n\n"
+        "A percentage is the share of forget questions answered at the attack's worst dose and way of asking; `back` "
+        "is the share of the original's knowledge that came back, (U - C) / (O - C)."
+    )
+
+
+def _recovered(found: Row) -> str:
+    """One row an attack, the masked organisms side by side, with what it found in its plants."""
+    lines = [
+        "## What comes back",
+        "",
+        f"| attack | {' | '.join(f'`{name}`: checkpoint / original / control, back' for name in MASKED)} "
+        "| plant found | seconds a model |",
+        f"|---|{'---|' * len(MASKED)}---|---|",
+    ]
+    for attack in found["seconds"]:
+        cells = [_cell(found["attacks"].get(name, {}).get(attack)) for name in MASKED]
+        plants = ", ".join(f"{name} {_percent(share)}" for name, share in (found["plants"].get(attack) or {}).items())
+        lines.append(f"| `{attack}` | {' | '.join(cells)} | {plants or '-'} | {found['seconds'][attack]:.0f} |")
+    return "\n".join(lines)
+
+
+def _cell(one: Row | None) -> str:
+    if one is None:
+        return "not run"
+    shares = " / ".join(_percent(one[role]) for role in ("unlearned", "original", "control"))
+    back = f"{_percent(one['recovered'])}" if one["recovered"] is not None else "no power"
+    return f"{shares}, **{back}** ({one['dose']}; {one['status']})"
+
+
+def _papers(found: Row, published: Row) -> str:
+    lines = [
+        "## Beside the literature",
+        "",
+        "Published figures are of other models, methods and data; they say what an attack has done, and ours what it "
+        "does here.",
+        "",
+        "| attack | paper | published | ours: back from `refusal` |",
+        "|---|---|---|---|",
+    ]
+    for attack, papers in published.items():
+        own = found["attacks"].get("refusal", {}).get(attack)
+        ours = _percent(own["recovered"]) if own and own["recovered"] is not None else "-"
+        for paper in papers:
+            link = f"[{paper['paper']}](https://arxiv.org/abs/{paper['arxiv']})"
+            lines.append(f"| `{attack}` | {link} | {paper['figure']} | {ours} |")
+    return "\n".join(lines)
+
+
+def _honest(found: Row) -> str:
+    lines = [
+        "## Models that never learned",
+        "",
+        f"{len(HONEST)} retrained models, each against the two others: gating findings that FAIL, and estimates (dose "
+        "x way of asking) above the margin.",
+        "",
+        "| attack | findings | FAIL | estimates | above the margin |",
+        "|---|---|---|---|---|",
+    ]
+    for attack, row in found["honest"].items():
+        share = row["above"] / row["cells"] if row["cells"] else 0.0
+        lines.append(
+            f"| `{attack}` | {row['findings']} | {row['failed']} | {row['cells']} | {row['above']} ({share:.0%}) |"
+        )
+    total = {key: sum(row[key] for row in found["honest"].values()) for key in ("findings", "failed", "cells", "above")}
+    share = total["above"] / total["cells"] if total["cells"] else 0.0
+    lines.append(
+        f"| all | {total['findings']} | {total['failed']} | {total['cells']} | {total['above']} ({share:.1%}) |"
+    )
+    outcomes = ", ".join(f"`{name}` {outcome}" for name, outcome in found["outcomes"].items())
+    return "\n".join([*lines, "", f"Outcomes: {outcomes}."])
+
+
+def _faults(found: Row) -> str:
+    if not found["faults"]:
+        return ""
+    return "\n".join(["## Cells that failed", "", *(f"- {fault}" for fault in found["faults"])])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"

@@ -1,0 +1,1 @@
+"""How fast our adversarial-suffix search is beside nanoGCG."""
