@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from attacks.suffix_passes import (
     Layers,
+    check_gradients,
     embedding_leaf,
     gradient_at,
     groups,
@@ -123,8 +124,7 @@ class SlotLosses:
         if self.cached:
             self._present = stacked([layers for _, layers in found])
         slopes = [slope for slope, _ in found]
-        if not all(torch.isfinite(slope.gradient).all() for slope in slopes):
-            raise AttackError("the gradient at the input embeddings is no number; try --dtype float32 or bfloat16")
+        check_gradients([slope.gradient for slope in slopes], [slope.loss for slope in slopes])
         return slopes
 
     def losses(self, rows: Sequence[Row]) -> list[float]:

@@ -11,6 +11,9 @@ import torch
 
 from unlearn_audit.api import AttackError
 
+SOLVED = 1e-3
+"""Nats a token below which a gradient may round to nothing."""
+
 Layers = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values of each layer, each (rows, heads, columns, width)."""
 
@@ -108,3 +111,19 @@ def gradient_at(loss: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
         raise AttackError(
             f"no gradient comes back to the input embeddings: {error}; try an unquantised copy of the checkpoint"
         ) from error
+
+
+def check_gradients(gradients: Sequence[torch.Tensor], losses: Sequence[float]) -> None:
+    """Refuses gradients that tell nothing.
+
+    Raises:
+        AttackError: one is no number; or all are zero with something left to gain, as behind quantised layers whose
+            backward pass gives nothing (4-bit ones of bitsandbytes on the CPU).
+    """
+    if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+        raise AttackError("the gradient at the input embeddings is no number; try --dtype float32 or bfloat16")
+    if not any(bool(gradient.any()) for gradient in gradients) and max(losses) > SOLVED:
+        raise AttackError(
+            "the gradient at the input embeddings is zero: a layer on the way gives none back; try an unquantised copy "
+            "of the checkpoint, another device, or --dtype float32"
+        )

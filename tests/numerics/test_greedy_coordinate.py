@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import suffix_drafts, suffix_losses
+from attacks import suffix_drafts, suffix_losses, suffix_passes
 from attacks.coordinate_search import best_tokens
 from attacks.greedy_coordinate import (
     Allowed,
@@ -332,3 +332,27 @@ def test_errors_say_what_to_try(tokenizer):
         next(search(engine, mixed, SETTINGS, seed=0))
     with pytest.raises(AttackError, match="another initial text"):
         next(search(engine, GOALS, SearchSettings(initial="\n<|end|>\n"), seed=0))
+
+
+def test_a_model_that_gives_no_gradient_back_is_an_error(tokenizer, monkeypatch):
+    engine = tiny_engine(tokenizer)
+    forward = type(engine.module.model.layers[0]).forward
+
+    def without_gradient(self, hidden_states, *given, **rest):
+        return forward(self, hidden_states.detach(), *given, **rest)
+
+    def through_zeros(self, hidden_states, *given, **rest):
+        return forward(self, hidden_states.detach() + 0 * hidden_states, *given, **rest)
+
+    monkeypatch.setattr(type(engine.module.model.layers[0]), "forward", through_zeros)
+    with pytest.raises(AttackError, match="is zero"):
+        next(search(engine, GOALS, SETTINGS, seed=0))
+    monkeypatch.setattr(type(engine.module.model.layers[0]), "forward", without_gradient)
+    with pytest.raises(AttackError, match="no gradient comes back"):
+        next(search(engine, GOALS, SETTINGS, seed=0))
+
+
+def test_a_gradient_that_is_no_number_is_an_error():
+    with pytest.raises(AttackError, match="no number"):
+        suffix_passes.check_gradients([torch.tensor([1.0, math.nan])], [1.0])
+    suffix_passes.check_gradients([torch.zeros(2)], [1e-6])  # nothing left to gain
