@@ -58,6 +58,7 @@ def request(world, **changes):
         "--forget": world / "forget.jsonl",
         "--retain": world / "retain.jsonl",
         "--profile": "quick",
+        "--attacks": "none,quantization,relearning",
         **changes,
     }
     return [world / "model", *(part for flag, value in flags.items() if value for part in (flag, value))]
@@ -174,7 +175,9 @@ def test_plants_are_planned_where_there_is_an_original(world, invoke):
     code, out, _ = invoke("plan", *request(world), "--plant", "--json")
     assert code == 0
     planted = {cell["model"] for cell in json.loads(out)["cells"] if cell["model"].endswith(" plant")}
-    assert planted == {"nf4 rounding plant", "fp4 rounding plant", "int8 rounding plant", "refusal plant"}
+    assert planted == {
+        f"{name} plant" for name in ("refusal", *(f"{bits} rounding" for bits in ("nf4", "fp4", "int8", "q4_0")))
+    }
     code, _, err = invoke("plan", *request(world, **{"--original": None}), "--plant")
     assert code == 2
     assert "--plant makes positive controls from the original; give --original" in err

@@ -12,6 +12,8 @@ from unlearn_audit.spec import AuditSpec, SpecError, did_you_mean
 ASSETS = Path(str(files(__name__) / "assets"))
 CONTROLS = ("retrained-1", "retrained-2", "retrained-3")
 ALIASES = {"retrained": "retrained-1"}
+ATTACKS = ("none", "quantization", "relearning")
+"""What the demo runs, to end within two minutes of two cores. `benchmarks/battery` runs all on these organisms."""
 
 
 def organisms() -> dict[str, str]:
@@ -44,4 +46,5 @@ def demo_spec(name: str) -> AuditSpec:
         retain=str(ASSETS / "facts" / "retain.jsonl"),
         holdout=str(ASSETS / "facts" / "holdout.jsonl"),
         profile=Profile.QUICK,
+        attacks=dict.fromkeys(ATTACKS),
     )
