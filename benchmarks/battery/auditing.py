@@ -20,11 +20,20 @@ from unlearn_audit.spec import AuditSpec
 SCALES = {"quantization": {"quantizers": ["nf4", "fp4", "int8", "q4_0", "q8_0"]}}
 """Quantisers that come with the tool; those of extras are left to who has them."""
 
+PROBES = ("recall", "forced-choice", "utility")
+"""What asks under every attack, and what tells a broken model."""
+
 
 def spec_of(name: str, profile: Profile, attacks: Sequence[str]) -> AuditSpec:
     """One organism against the original and the retrained models that it is not; with plants, found or not."""
     wanted = {attack: SCALES.get(attack, {}) for attack in ("none", *attacks)}
-    update = {"profile": profile, "attacks": wanted, "plant": name == HONEST[0], "seeds": 1}
+    update = {
+        "profile": profile,
+        "attacks": wanted,
+        "probes": {probe: {} for probe in PROBES},
+        "plant": name == HONEST[0],
+        "seeds": 1,
+    }
     return demo_spec(name).model_copy(update=update)
 
 
