@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,8 +18,9 @@ from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, Role
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.interrupts import remembered_interrupts
+from unlearn_audit.isolation import log_traceback, message_of, own_randomness, untouched
 from unlearn_audit.models import load_weights, loaded, record
-from unlearn_audit.observing import Screens, as_engine, fingerprint, observe
+from unlearn_audit.observing import Screens, as_engine, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
 from unlearn_audit.records import model_record, record_key
 from unlearn_audit.result import FaultyCell, ModelRecord
@@ -140,13 +140,13 @@ def _prepare(work: _Work, engine: Engine) -> None:
     for name in _unprepared(work):
         work.progress.preparing(name)
         title, prepared = f"{name}, preparing", None
-        with _untouched(engine, title):
+        with untouched(engine, title):
             try:
-                with _context(work, name) as context, _own_randomness(context.seed):
+                with _context(work, name) as context, own_randomness(context.seed):
                     prepared = dict(work.plan.attacks[name].prepare(engine, context))
             except Exception as error:  # a plug-in's failure is evidence: an ERROR of its cells, never a silent default
-                _log_traceback(work.store.run, title)
-                work.gathered.unprepared[name] = f"could not prepare on the original: {_message(error)}"
+                log_traceback(work.store.run, title)
+                work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
         if prepared is not None:
             work.store.put_note(work.plan.prepared_keys[name], prepared)
 
@@ -156,15 +156,15 @@ def _run_plants(work: _Work, engine: Engine, planted: Sequence[Cell], left: list
     for name, group in groupby(planted, key=lambda cell: cell.model.name):
         cells = list(group)
         work.progress.preparing(name)
-        with _untouched(engine, name):
+        with untouched(engine, name):
             try:
                 with _plant(work, engine, cells) as (model, proof):
                     _run_cells(work, model, cells, left, made={"plant": proof})
             except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
-                _log_traceback(work.store.run, name)
+                log_traceback(work.store.run, name)
                 for cell in [cell for cell in cells if cell in left]:
                     left.remove(cell)
-                    _fault(work, cell, _message(error), 0.0)
+                    _fault(work, cell, message_of(error), 0.0)
 
 
 @contextmanager
@@ -175,10 +175,10 @@ def _plant(work: _Work, engine: Engine, cells: Sequence[Cell]) -> Iterator[tuple
         raise AuditError(f"{cells[0].title}: is no plant's cell")
     with (
         _context(work, attack, seed_of=planting.name) as context,
-        _own_randomness(context.seed),
+        own_randomness(context.seed),
         ExitStack() as stack,
     ):
-        with _untouched(engine, planting.name):  # before any cell of the plant is kept
+        with untouched(engine, planting.name):  # before any cell of the plant is kept
             plant = stack.enter_context(planting.make(engine, context))
         yield as_engine(plant.model, planting.name), dict(plant.proof)
 
@@ -195,14 +195,14 @@ def _run_cell(
     work.progress.started(cell)
     begun, events = time.monotonic(), len(engine.budget.events)
     fault = None
-    with _untouched(engine, cell.title):
+    with untouched(engine, cell.title):
         try:
-            with _context(work, cell.attack, cell=cell) as context, _own_randomness(context.seed):
+            with _context(work, cell.attack, cell=cell) as context, own_randomness(context.seed):
                 tell = partial(_tell, work, cell)
                 rows, proof = observe(work.plan, cell, engine, remembering, context, screens=work.screens, tell=tell)
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
-            _log_traceback(work.store.run, cell.title)
-            fault = _message(error)
+            log_traceback(work.store.run, cell.title)
+            fault = message_of(error)
     seconds = time.monotonic() - begun
     if fault is not None:
         _fault(work, cell, fault, seconds)
@@ -221,15 +221,6 @@ def _run_cell(
 def _tell(work: _Work, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
     work.stop_if_interrupted()
     work.progress.dose(cell, label, hits)
-
-
-@contextmanager
-def _untouched(engine: Engine, who: str) -> Iterator[None]:
-    """Refuses a model that was written into, before anything is stored: what is kept is never found out again."""
-    before = fingerprint(engine.module)
-    yield
-    if fingerprint(engine.module) != before:
-        raise AttackError(f"{who}: left the model changed behind it; nothing of it or after it counts")
 
 
 @contextmanager
@@ -271,25 +262,6 @@ def _original_weights(plan: Plan) -> Any:
     return weights
 
 
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Global randomness that plug-ins may use by accident is seeded, and the caller's restored."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(seed)
-        yield
-
-
 def _fault(work: _Work, cell: Cell, message: str, seconds: float) -> None:
     work.gathered.faults.append(FaultyCell(attack=cell.attack, arm=cell.label, model=cell.model.name, message=message))
     work.progress.finished(cell, seconds, message)
-
-
-def _message(error: Exception) -> str:
-    text = " ".join(str(error).split())[:500]
-    return text if isinstance(error, AuditError) else f"{type(error).__name__}: {text}"
-
-
-def _log_traceback(run: Path, title: str) -> None:
-    with (run / "errors.log").open("a", encoding="utf-8") as log:
-        log.write(f"{title}\n{traceback.format_exc()}\n")

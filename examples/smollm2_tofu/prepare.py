@@ -7,7 +7,7 @@ import json
 import random
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from entities import MONTHS, Entity, find_entity, is_name_question, normalise, ordinal_suffix
@@ -168,6 +168,12 @@ def fact_row(candidate: Candidate, pool: list[Candidate], paraphrases: dict[str,
     )
 
 
+def write_jsonl(path: Path, facts: list[FactRow]) -> None:
+    """One fact a line."""
+    lines = [json.dumps(asdict(fact), ensure_ascii=False) for fact in facts]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Write the three facts files, and each once more with the first question of every author."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -190,11 +196,10 @@ def main() -> None:
             fact_row(c, pool, paraphrases, random.Random(f"{args.seed}/{c.author_index}/{c.row}"))
             for a in authors for c in picked[a]
         ]  # fmt: skip
-        lines = [json.dumps(asdict(fact), ensure_ascii=False) for fact in facts]
-        (args.out / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        # One question an author: half the work of an audit by many attacks, and as many subjects.
-        first = "\n".join(lines[::FACTS_PER_AUTHOR]) + "\n"
-        (args.out / f"{name}_first.jsonl").write_text(first, encoding="utf-8")
+        write_jsonl(args.out / f"{name}.jsonl", facts)
+        # An audit by many attacks: one question an author, and no wrong answers to score beside each true one.
+        few = [replace(fact, wrong_answers=[], paraphrases=[]) for fact in facts[::FACTS_PER_AUTHOR]]
+        write_jsonl(args.out / f"{name}_first.jsonl", few)
         print(f"{name}: {len(facts)} facts on {len(authors)} authors, {dict(Counter(f.relation for f in facts))}")
 
 
