@@ -125,11 +125,13 @@ class Suffix(GradientSuffix[OpeningParameters]):
     Where we depart: the opening in the model's own words, since a small or base model has never said "Sure"; one text
     for all goals from the first step on, where the authors add goals one by one; the best text so far is scored, not
     the last; a candidate that spells a scored answer, or nearly, is refused. "Away from the refusal" is no objective
-    here: the search lowers a cross-entropy, and pushing one up has no lower bound.
+    here: in our trials -log(1 - p) of it, alone or beside the openings, often made texts that break the original, too.
 
-    Profiles: `quick` runs cross-target alone, 20 steps of 32 candidates, 10 tokens, 16 questions. `standard` runs all
-    three at the authors' width 512, top 256 and 20 tokens: 500 steps on 25 questions for cross-target, and 20 steps
-    for each text of the other two, which are as many texts as facts. `deep` doubles the steps and more.
+    Profiles: `quick` runs cross-target alone, 20 steps of 32 candidates, 20 tokens, 32 questions; so few steps cannot
+    change 20 tokens one by one, and so up to 8 candidates more take a step's best changes together (2405.21018), in
+    `quick` alone. `standard` runs all three scopes at the authors' width 512, top 256 and 20 tokens: 500 steps on 25
+    questions for cross-target, and 20 steps for each text of the other two, which are as many texts as facts. `deep`
+    doubles the steps and more.
     """
 
     name: ClassVar[str] = "suffix"

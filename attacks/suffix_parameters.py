@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from attacks.greedy_coordinate import Allowed, Position, SearchSettings
 from attacks.suffix_goals import Openings
@@ -38,8 +38,9 @@ STEPS: dict[Profile, dict[Scope, tuple[int, ...]]] = {
 }
 WIDTH = {Profile.QUICK: 32, Profile.STANDARD: 512, Profile.DEEP: 512}
 TOP_K = {Profile.QUICK: 256, Profile.STANDARD: 256, Profile.DEEP: 256}
-LENGTH = {Profile.QUICK: 10, Profile.STANDARD: 20, Profile.DEEP: 20}
-GOALS = {Profile.QUICK: 16, Profile.STANDARD: 25, Profile.DEEP: 50}
+LENGTH = {Profile.QUICK: 20, Profile.STANDARD: 20, Profile.DEEP: 20}
+GOALS = {Profile.QUICK: 32, Profile.STANDARD: 25, Profile.DEEP: 50}
+MERGED = {Profile.QUICK: 8, Profile.STANDARD: 0, Profile.DEEP: 0}
 
 
 class SuffixParameters(api.Parameters):
@@ -55,6 +56,9 @@ class SuffixParameters(api.Parameters):
     length: PositiveInt | None = Field(None, description="Tokens of the text.")
     width: PositiveInt | None = Field(None, description="Candidates scored at each step.")
     top_k: PositiveInt | None = Field(None, description="Tokens a place from which candidates are drawn.")
+    merged: NonNegativeInt | None = Field(
+        None, description="Further candidates a step that take the best changes together; 0 changes one token a step."
+    )
     allowed: Allowed = Field(Allowed.ASCII, description="Tokens of the text: `ascii`, or `any` printable.")
     goals: PositiveInt | None = Field(None, description="Most questions that one text is optimised on at once.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, under a text found on the rest.")
@@ -88,6 +92,7 @@ class SuffixParameters(api.Parameters):
             length=self.length or LENGTH[profile],
             position=self.position,
             allowed=self.allowed,
+            merged=MERGED[profile] if self.merged is None else self.merged,
         )
 
 
