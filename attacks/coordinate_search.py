@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ MOST_ROUNDS = 8
 
 TABLE_ROWS = 16384
 """Embedding rows that are ranked at once."""
+
+DRAFTED = "gradients and candidates by a copy in bfloat16, reported losses by the model itself"
 
 
 @dataclass
@@ -72,24 +74,18 @@ def running(
         frames = [frame for state in states for frame in state.frames]
         exact = SlotLosses(fork.module, frames, _slots(states), fork.device, tokens)
         slopes = exact.begin(_slots(states))
-        rough = rough_copy(fork, exact, frames, _slots(states), stack) if settings.drafted else None
+        rough = rough_copy(fork, exact, frames, _slots(states), slopes, stack) if settings.drafted else None
         table = fork.module.get_input_embeddings()  # type: ignore[operator]
         allowed = allowed_ids(fork.tokenizer, _rows(table), settings.allowed)
         _record(states, slopes)
         for _ in range(settings.steps):
-            drawn = []
-            for state in states:
-                ranked = best_tokens(table, slopes[state.places], state.slot, allowed, settings.top_k)
-                drawn.append(draw(fork, state, ranked, settings, refuses))
-            if rough is not None:
-                rough.follow(exact)
+            gradients = [_mean_gradient(slopes[state.places]) for state in states]
+            ranked = best_tokens(table, gradients, [state.slot for state in states], allowed, settings.top_k)
+            drawn = [draw(fork, state, best, settings, refuses) for state, best in zip(states, ranked, strict=True)]
             _choose(fork, rough or exact, states, drawn, settings, refuses)
-            slopes = exact.slopes(_slots(states))
+            slopes = _slopes(exact, rough, _slots(states))
             _record(states, slopes)
-            notes = (
-                *exact.events,
-                *([] if rough is None else ["candidates are chosen by a copy in bfloat16", *rough.events]),
-            )
+            notes = (*exact.events, *([] if rough is None else [DRAFTED, *rough.events]))
             yield [_found(fork, state, notes) for state in states]
 
 
@@ -186,27 +182,46 @@ def _record(states: Sequence[Hunt], slopes: Sequence[Slope]) -> None:
         state.losses.append(loss)
 
 
+def _slopes(exact: SlotLosses, rough: SlotLosses | None, slots: Sequence[Slot]) -> list[Slope]:
+    """Of the present texts: gradients by the draft where there is one, losses by the model itself."""
+    if rough is None:
+        return exact.slopes(slots)
+    losses = exact.losses([Row(frame=place, slot=slot, changed=0) for place, slot in enumerate(slots)])
+    return [replace(slope, loss=loss) for slope, loss in zip(rough.slopes(slots), losses, strict=True)]
+
+
+def _mean_gradient(slopes: Sequence[Slope]) -> torch.Tensor:
+    return torch.stack([slope.gradient for slope in slopes]).mean(0)
+
+
 def best_tokens(
-    table: torch.nn.Module, slopes: Sequence[Slope], slot: Slot, allowed: Sequence[int], top_k: int
-) -> Tokens:
-    """For each place of the slot the allowed tokens that lower the mean loss most, by its first-order estimate.
+    table: torch.nn.Module,
+    gradients: Sequence[torch.Tensor],
+    slots: Sequence[Slot],
+    allowed: Sequence[int],
+    top_k: int,
+) -> list[Tokens]:
+    """For each place of each slot the allowed tokens that lower the mean loss most, by its first-order estimate.
 
     The present token is not among them. A constant factor between the table's output and what a layer reads alters
-    nothing in the order.
+    nothing in the order. `gradients` are those of the mean loss at each slot's input embeddings, (slot, width).
 
     Returns:
-        Token ids, best first, shape (slot, at most `top_k`).
+        Token ids for each slot, best first, shape (slot, at most `top_k`).
     """
-    gradient = torch.stack([slope.gradient for slope in slopes]).mean(0)
+    rows = torch.cat(list(gradients))
     with torch.inference_mode(mode=False), torch.no_grad():
-        ids = torch.tensor(allowed, device=gradient.device)
-        gains = torch.cat(
-            [-(gradient @ torch.as_tensor(table(part)).float().T) for part in torch.split(ids, TABLE_ROWS)], dim=1
-        )
-        present = torch.tensor(slot, device=gradient.device)
-        gains[ids[None] == present[:, None]] = -math.inf
-        best = gains.topk(max(1, min(top_k, len(allowed) - 1)), dim=1).indices
-        return np.asarray(ids[best].cpu())
+        present = torch.tensor([token for slot in slots for token in slot], device=rows.device)[:, None]
+        most = max(1, min(top_k, len(allowed) - 1))
+        gains, best = rows.new_zeros((len(rows), 0)), present[:, :0]
+        for ids in torch.split(torch.tensor(allowed, device=rows.device), TABLE_ROWS):  # the table is read once for all
+            more = -(rows @ torch.as_tensor(table(ids)).float().T)
+            more[ids[None] == present] = -math.inf
+            some, at = more.topk(min(most, len(ids)), dim=1)
+            gains, best = torch.cat([gains, some], dim=1), torch.cat([best, ids[at]], dim=1)
+            gains, at = gains.topk(min(most, gains.shape[1]), dim=1)
+            best = best.gather(1, at)
+    return [np.asarray(part.cpu()) for part in torch.split(best, [len(slot) for slot in slots])]
 
 
 def draw(

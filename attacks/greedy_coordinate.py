@@ -6,8 +6,9 @@ text, the tokens that promise the lowest loss; `width` candidates with one token
 
 Where this departs from the authors' code: the gradient is that of the mean loss (they add up normalised gradients of
 several models); a candidate that does not survive being written out and tokenised again, or that the caller refuses,
-is drawn anew, so that `width` counts scored candidates; all goals are used from the first step on; several searches
-can run at once, batched.
+is drawn anew, so that `width` counts scored candidates; the best changes are also tried together (`merged`); all goals
+are used from the first step on; several searches can run at once, batched; where the device has fast units for
+bfloat16, a copy in bfloat16 gives gradients and chooses, and the model itself gives every reported loss (`drafted`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class SearchSettings:
         width: candidates that are scored at each step.
         length: tokens of the text, where `initial` is None.
         initial: the text to begin with, `x x x ...` where None.
-        drafted: score candidates roughly first where the device has fast units for that, and exactly only the best.
+        drafted: take gradients and score candidates by a bfloat16 copy where the device has fast units for that, and
+            only the text that was chosen by the model itself.
         merged: further candidates a step that take the best changes together, two of them, three, and so on (the
             multi-coordinate update of arXiv 2405.21018; the authors of GCG change one token a step).
         batch_tokens: most tokens a batch, padding included; by device where None. Halved when memory runs out.
@@ -68,7 +70,7 @@ class SearchSettings:
     initial: str | None = None
     allowed: Allowed = Allowed.ASCII
     drafted: bool = True
-    merged: int = 0
+    merged: int = 4
     batch_tokens: int | None = None
 
 

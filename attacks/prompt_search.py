@@ -30,7 +30,7 @@ class PromptSearchParameters(Openings):
     queries: tuple[int, ...] | None = Field(
         None, min_length=1, description="Doses: log-probabilities asked for in each fold, rising; 0 is a random text."
     )
-    position: Position = Field(Position.PREFIX, description="`prefix` or `suffix` of the question.")
+    position: Position = Field(Position.SUFFIX, description="`suffix` or `prefix` of the question.")
     goals: PositiveInt | None = Field(None, description="Most questions that the text is searched on.")
     length: PositiveInt = Field(8, description="Words or short phrases of the text.")
     population: int = Field(16, ge=2, description="Texts a generation.")

@@ -1,8 +1,8 @@
-"""Candidates scored by a rough copy of the model, where the device is much faster with one.
+"""Gradients and candidates' losses by a rough copy of the model, where the device is much faster with one.
 
 Probe sampling (arXiv 2403.01251) lets a smaller model draft the choice of candidates. Here the draft is the model
 itself in bfloat16, on devices with units for it, and so agrees with the model far better than another one would. It
-does no more than choose: the gradient, and every loss that is reported, are the model's own.
+does no more than choose: every loss that is reported is the model's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import torch
 
-from attacks.suffix_losses import HALF_TOLERANCE, Row, SlotLosses
+from attacks.suffix_losses import HALF_TOLERANCE, Slope, SlotLosses
 from attacks.suffix_tokens import Frame, Slot
 from unlearn_audit.api import AttackError, Model
 
@@ -20,23 +20,36 @@ FEWEST_PARAMETERS = 2**24
 """Below, a pass costs more for its many small steps than for its products, and a draft saves nothing."""
 
 
+LEAST_COSINE = 0.9
+"""Between the copy's gradient of the first text and the model's own, for the copy to be used."""
+
+
 def rough_copy(
-    model: Model, exact: SlotLosses, frames: Sequence[Frame], slots: Sequence[Slot], stack: ExitStack
+    model: Model,
+    exact: SlotLosses,
+    frames: Sequence[Frame],
+    slots: Sequence[Slot],
+    slopes: Sequence[Slope],
+    stack: ExitStack,
 ) -> SlotLosses | None:
-    """Losses by a copy of the model in bfloat16; None where that would not be faster, or not near the model's own."""
+    """A copy of the model in bfloat16; None where that would not be faster, or not near the model's own `slopes`."""
     if not exact.cached or not _has_fast_units(model):
         return None
     fork = stack.enter_context(model.fork())
     for weight in fork.module.parameters():
         weight.data = weight.data.bfloat16()  # buffers (rotary frequencies) stay as they are
-    rows = [Row(frame=place, slot=slot, changed=0) for place, slot in enumerate(slots)]
     try:
         rough = SlotLosses(fork.module, frames, slots, fork.device, exact.tokens)
         rough.follow(exact)
-        gaps = [abs(one - two) for one, two in zip(rough.losses(rows), exact.losses(rows), strict=True)]
+        pairs = list(zip(rough.slopes(slots), slopes, strict=True))
     except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError, AttackError):
         return None
-    return rough if max(gaps) <= HALF_TOLERANCE else None
+    near = all(abs(one.loss - two.loss) <= HALF_TOLERANCE and _cosine(one, two) >= LEAST_COSINE for one, two in pairs)
+    return rough if near else None
+
+
+def _cosine(one: Slope, two: Slope) -> float:
+    return float(torch.nn.functional.cosine_similarity(one.gradient.flatten(), two.gradient.flatten(), dim=0))
 
 
 def _has_fast_units(model: Model) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import DynamicCache
 
 from attacks.suffix_passes import (
@@ -142,9 +143,9 @@ class SlotLosses:
         return [found[place] for place in range(len(rows))]
 
     def follow(self, other: SlotLosses) -> None:
-        """Takes another's keys and values of the present texts, in this one's type, for texts that follow."""
+        """Takes another's keys and values before the slots, in this one's type."""
         dtype = next(p.dtype for p in self._module.parameters() if p.is_floating_point())
-        self._present = [(keys.to(dtype), values.to(dtype)) for keys, values in other._present]
+        self._before = [(keys.to(dtype), values.to(dtype)) for keys, values in other._before]
         self.cached = other.cached
 
     def _slopes(self, places: list[int], rows: list[Slot]) -> list[tuple[Slope, Layers]]:
@@ -232,11 +233,15 @@ class SlotLosses:
 
     def _nats(self, logits: torch.Tensor, owners: Sequence[int]) -> torch.Tensor:
         """Mean nats a target token, (rows,); a row without so many positions has weight 0 there."""
-        logits = logits.float()
         at = torch.tensor(owners, device=self._device)
         read = logits.shape[1]  # fewer than another frame's target has, where no such row is among these
         labels, weights = (table[at, -read:].to(logits.device) for table in (self._labels, self._weights))
-        nats = logits.logsumexp(-1) - logits.gather(-1, labels[..., None])[..., 0]
+        # A processor is three times as fast with a row of logits that stays in its cache.
+        size = 1 if logits.device.type == "cpu" else len(at)
+        parts = zip(torch.split(logits, size), torch.split(labels, size), strict=True)
+        nats = torch.cat(
+            [cross_entropy(some.flatten(0, 1).float(), these.flatten(), reduction="none") for some, these in parts]
+        ).view(labels.shape)
         return (nats * weights).sum(-1)
 
     def _targets(self) -> tuple[torch.Tensor, torch.Tensor]:

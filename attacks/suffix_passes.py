@@ -43,10 +43,12 @@ def takes_logits_to_keep(module: torch.nn.Module) -> bool:
 
 
 def keep_head_inputs_whole(module: torch.nn.Module) -> None:
-    """Makes what the output head reads contiguous: torch multiplies a slice by one copy of the weights a row."""
+    """Copies what the output head reads: torch multiplies a slice of a batch by one copy of the weights a row."""
     head = getattr(module, "get_output_embeddings", lambda: None)()
     if head is not None:
-        head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]) if args else None)
+        head.register_forward_pre_hook(
+            lambda _, args: (args[0].clone(memory_format=torch.contiguous_format), *args[1:]) if args else None
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

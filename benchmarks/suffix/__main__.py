@@ -3,7 +3,7 @@
     make bench-suffix MODEL=DIRECTORY
 
 Runs both in turn, one question after the other, each in a process of its own with one thread; then all questions at
-once with ours. Finished runs are kept in `build/suffix/runs.json` and not done again. Prints a table (README.md).
+once with ours. Finished runs are kept in `build/suffix/` and not done again. Prints a table (README.md).
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from unlearn_audit.facts import load_facts
 HERE = Path(__file__).parent
 BUILD = Path("build/suffix")
 BASELINE_PYTHON = BUILD / ".venv/bin/python"
+BASELINE = "nanoGCG 0.3.0"
 BASELINE_PACKAGES = ("nanogcg==0.3.0", "transformers==4.47.1", "torch==2.13.0")
 INITIAL = " ".join(["x"] * 20)
 SEED = 42
+CLOCKS = ("cpu", "wall")
 Run = dict[str, Any]
 
 
@@ -52,56 +54,64 @@ def run(python: str, script: list[str], options: list[str], asked: list[dict[str
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     found: Run = json.loads(done.stdout.splitlines()[-1])
-    found["best"] = found.get("best") or [min(found["losses"][: at + 1]) for at in range(len(found["losses"]))]
     return found
 
 
-def reached(found: Run, loss: float, clock: str) -> float | None:
-    """Seconds until the mean best loss is at most `loss`; None where it never is."""
-    return next((at for at, best in zip(found[clock], found["best"], strict=True) if best <= loss), None)
+def best_so_far(losses: list[float]) -> list[float]:
+    """The lowest loss up to each step."""
+    return [min(losses[: at + 1]) for at in range(len(losses))]
+
+
+def reached(best: list[float], loss: float) -> int | None:
+    """The first step at which the loss is reached; None where it never is."""
+    return next((at for at, one in enumerate(best) if one <= loss), None)
+
+
+def row(what: str, questions: int, whole: list[dict[str, float]], runs: list[Run], steps: list[int | None]) -> str:
+    """A line of the table; `whole` are the baseline's seconds on each run's questions.
+
+    `steps` are those at which the runs reached the baseline's loss.
+    """
+    share = len(runs) / questions
+    there = [at for at, step in enumerate(steps) if step is not None]
+    a_step, ratios, after, to_same = [], [], [], []
+    for clock in CLOCKS:
+        ends = [run[clock][-1] for run in runs]
+        times = [runs[at][clock][steps[at] or 0] for at in there]
+        a_step.append(f"{share * fmean(ends) / len(runs[0][clock]):.2f}")
+        ratios.append(f"{median(one[clock] / end for one, end in zip(whole, ends, strict=True)):.1f}")
+        after.append(f"{share * fmean(times):.1f}" if there else "-")
+        to_same.append(
+            f"{median(whole[at][clock] / t for at, t in zip(there, times, strict=True)):.1f}" if there else "-"
+        )
+    scored = sum(run["scored"] for run in runs) / sum(run["cpu"][-1] for run in runs)
+    cells = [what, f"{questions}", *map(", ".join, (a_step, ratios)), f"{len(there)} of {len(steps)}"]
+    return f"| {' | '.join([*cells, *map(', '.join, (after, to_same)), f'{scored:.0f}'])} |"
 
 
 def table(runs: dict[str, Run], count: int) -> str:
     """Ratios in processor and wall seconds, from the runs that are there."""
-    pairs = [(at, runs[f"baseline {at}"]) for at in range(count) if f"baseline {at}" in runs]
-    lines = [
-        "| what | questions | seconds a step (processor, wall) | ratio | to the same loss | ratio | scored a second |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    total = {clock: fmean(base[clock][-1] for _, base in pairs) for clock in ("cpu", "wall")}
-    steps = len(pairs[0][1]["cpu"])
-    rate = sum(base["scored"] for _, base in pairs) / sum(base["cpu"][-1] for _, base in pairs)
-    lines.append(
-        f"| nanoGCG 0.3.0 | {len(pairs)} | {total['cpu'] / steps:.2f}, {total['wall'] / steps:.2f} | 1 | "
-        f"{total['cpu']:.0f} | 1 | {rate:.1f} |"
+    places = [at for at in range(count) if f"baseline {at}" in runs]
+    baselines = {at: runs[f"baseline {at}"] for at in places}
+    whole = {at: {clock: base[clock][-1] for clock in CLOCKS} for at, base in baselines.items()}
+    lowest = {at: min(base["losses"]) for at, base in baselines.items()}
+    lines = ["what", "questions", "seconds a step", "ratio", "same loss reached", "after seconds", "ratio"]
+    lines = [f"| {' | '.join([*lines, 'scored a second'])} |", "|---" * 8 + "|"]
+    for name in sorted({key.rpartition(" ")[0] for key in runs} - {"together"}):
+        there = [at for at in places if f"{name} {at}" in runs]
+        mine = [runs[f"{name} {at}"] for at in there]
+        steps = [reached(best_so_far(one["losses"]), lowest[at]) for at, one in zip(there, mine, strict=True)]
+        lines.append(row(BASELINE if name == "baseline" else name, len(mine), [whole[at] for at in there], mine, steps))
+    if f"together {count}" in runs:
+        one = runs[f"together {count}"]
+        best = zip(*(best_so_far(one["curves"][at]) for at in places), strict=True)
+        step = reached([fmean(losses) for losses in best], fmean(lowest.values()))
+        scaled = {clock: fmean(base[clock] for base in whole.values()) * count for clock in CLOCKS}
+        lines.append(row(f"ours, {count} at once", count, [scaled], [one], [step]))
+    note = (
+        f"Seconds are a question's, of the processor, then of the wall clock. nanoGCG ran on {len(places)} of {count}."
     )
-    for name in sorted({key.rpartition(" ")[0] for key in runs} - {"baseline", "together", "together merged"}):
-        mine = [(base, runs[f"{name} {at}"]) for at, base in pairs if f"{name} {at}" in runs]
-        cpu = [base["cpu"][-1] / one["cpu"][-1] for base, one in mine]
-        times = [reached(one, base["best"][-1], "cpu") for base, one in mine]
-        ratios = [base["cpu"][-1] / time for (base, _), time in zip(mine, times, strict=True) if time is not None]
-        rate = sum(one["scored"] for _, one in mine) / sum(one["cpu"][-1] for _, one in mine)
-        lines.append(
-            f"| {name} | {len(mine)} | {fmean(one['cpu'][-1] for _, one in mine) / steps:.2f}, "
-            f"{fmean(one['wall'][-1] for _, one in mine) / steps:.2f} | {median(cpu):.2f} | reached by {len(ratios)} | "
-            f"{f'{median(ratios):.2f}' if ratios else '-'} | {rate:.1f} |"
-        )
-    for name in ("together", "together merged"):
-        if f"{name} {count}" not in runs:
-            continue
-        one = runs[f"{name} {count}"]
-        measured = [at for at, _ in pairs]
-        goal = fmean(base["best"][-1] for _, base in pairs)
-        whole = total["cpu"] * count
-        time = reached(one, goal, "cpu")
-        lines.append(
-            f"| {name} | {count} | {one['cpu'][-1] / len(one['cpu']):.2f}, {one['wall'][-1] / len(one['wall']):.2f} | "
-            f"{whole / steps / (one['cpu'][-1] / len(one['cpu'])):.2f} | "
-            f"{'not reached' if time is None else f'{time:.0f} of {whole:.0f}'} | "
-            f"{'-' if time is None else f'{whole / time:.2f}'} | {one['scored'] / one['cpu'][-1]:.1f} |"
-        )
-        lines.append(f"\nThe baseline was run on {len(measured)} of {count} questions, and its sum scaled up.")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", note])
 
 
 def main() -> None:
@@ -126,24 +136,24 @@ def main() -> None:
     if not BASELINE_PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", str(BUILD / ".venv")], check=True)
         subprocess.run([str(BASELINE_PYTHON), "-m", "pip", "install", "-q", *BASELINE_PACKAGES], check=True)
-    ours = [sys.executable, ["-m", "benchmarks.suffix.ours"]]
+    ours = (sys.executable, ["-m", "benchmarks.suffix.ours"])
     planned: list[tuple[str, str, list[str], list[str], list[dict[str, str]]]] = []
     for at in range(options.alone):
         planned += [
             (f"baseline {at}", str(BASELINE_PYTHON), [str(HERE / "baseline.py")], [], asked[at : at + 1]),
             (f"ours {at}", *ours, [], asked[at : at + 1]),
-            (f"ours, no draft {at}", *ours, ["--no-draft"], asked[at : at + 1]),
-            (f"ours, 4 merged {at}", *ours, ["--merged", "4"], asked[at : at + 1]),
         ]
-    planned[4:4] = [
-        (f"together merged {options.questions}", *ours, ["--together", "--merged", "4"], asked),
-        (f"together {options.questions}", *ours, ["--together"], asked),
-    ]
+    planned[2:2] = [(f"together {options.questions}", *ours, ["--together"], asked)]
+    for at in range(options.alone):
+        planned += [
+            (f"ours, one change a step {at}", *ours, ["--merged", "0"], asked[at : at + 1]),
+            (f"ours, float32 alone {at}", *ours, ["--no-draft"], asked[at : at + 1]),
+        ]
     for name, python, script, more, some in planned:
         if name not in runs and not options.table:
             runs[name] = run(python, script, [*shared, *more], some, options.threads)
             kept.write_text(json.dumps(runs))
-            print(f"{name}: {runs[name]['cpu'][-1]:.1f} s, loss {runs[name]['best'][-1]:.3f}", flush=True)
+            print(f"{name}: {runs[name]['cpu'][-1]:.1f} s, loss {min(runs[name]['losses']):.3f}", flush=True)
     print(table(runs, options.questions))
 
 

@@ -31,8 +31,7 @@ def timed(model: Model, goals: Sequence[Goal], settings: SearchSettings, seed: i
         "wall": walls,
         "cpu": cpus,
         "losses": [sum(each.losses[step] for each in found) / len(found) for step in steps],
-        "best": [sum(min(each.losses[: step + 1]) for each in found) / len(found) for step in steps],
-        "each": [min(each.losses) for each in found],
+        "curves": [list(each.losses[1:]) for each in found],
         "scored": sum(each.scored for each in found),
         "text": found[0].text,
     }
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--initial", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--together", action="store_true", help="all goals at once")
-    parser.add_argument("--merged", type=int, default=0)
+    parser.add_argument("--merged", type=int, default=SearchSettings().merged)
     parser.add_argument("--no-draft", action="store_true")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

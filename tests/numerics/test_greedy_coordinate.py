@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import suffix_drafts, suffix_losses, suffix_passes
+from attacks import coordinate_search, suffix_drafts, suffix_passes
 from attacks.coordinate_search import best_tokens
 from attacks.greedy_coordinate import (
     Allowed,
@@ -96,7 +96,7 @@ def slow_search(engine, goals, settings, seed):
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "mamba"])
 def test_same_losses_and_choices_as_the_slow_version(tokenizer, architecture, position, template):
     engine = tiny_engine(tokenizer, architecture, template=template)
-    settings = SearchSettings(steps=2, width=8, top_k=16, length=5, position=position)
+    settings = SearchSettings(steps=2, width=8, top_k=16, length=5, position=position, merged=0)
     slow = list(slow_search(engine, GOALS, settings, seed=3))
     fast = list(search(engine, GOALS, settings, seed=3))
     assert len(slow) == len(fast) == 2
@@ -131,13 +131,16 @@ def test_losses_and_gradients_of_many_rows_at_once(tokenizer, architecture):
         assert loss == pytest.approx(np.mean([-float(log_probs[p - 1, ids[0, p]]) for p in at]), abs=1e-4)
 
 
-def test_the_best_tokens_of_a_gradient_by_hand():
+@pytest.mark.parametrize("rows", [1, 3, 16384])
+def test_the_best_tokens_of_a_gradient_by_hand(monkeypatch, rows):
+    monkeypatch.setattr(coordinate_search, "TABLE_ROWS", rows)
     table = torch.nn.Embedding.from_pretrained(torch.tensor([[1.0, 0.0], [-2.0, 1.0], [-1.0, -3.0], [5.0, 5.0]]))
-    slopes = [suffix_losses.Slope(loss=0.0, gradient=torch.tensor(g)) for g in ([[2.0, 0.0]], [[0.0, 0.0]])]
-    # The mean gradient is (1, 0); the estimates of tokens 0, 1, 2 are -1, 2, 1; 3 is not allowed, 1 stands there.
-    assert best_tokens(table, slopes, (0,), [0, 1, 2], 5).tolist() == [[1, 2]]
-    assert best_tokens(table, slopes, (1,), [0, 1, 2], 5).tolist() == [[2, 0]]
-    assert best_tokens(table, slopes, (1,), [0, 1, 2], 1).tolist() == [[2]]
+    gradients = [torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])]
+    # Of (1, 0) the estimates of tokens 0, 1, 2 are -1, 2, 1, of (0, 1) 0, -1, 3; 3 is not allowed.
+    first, second = best_tokens(table, gradients, [(0,), (1, 2)], [0, 1, 2], 5)
+    assert first.tolist() == [[1, 2]]
+    assert second.tolist() == [[2, 0], [0, 1]]
+    assert [best.tolist() for best in best_tokens(table, gradients[:1], [(1,)], [0, 1, 2], 1)] == [[[2]]]
 
 
 def test_groups_cost_least():
@@ -207,7 +210,7 @@ def test_each_goal_finds_what_it_finds_alone(tokenizer, architecture, merged):
 
 def test_the_loss_goes_down_and_is_the_text_s(tokenizer):
     engine = tiny_engine(tokenizer)
-    settings = SearchSettings(steps=25, width=32, top_k=64, length=10)
+    settings = SearchSettings(steps=25, width=32, top_k=64, length=10, merged=0)
     *_, found = search(engine, GOALS, settings, seed=0)
     assert len(found.losses) == 26
     assert found.losses[0] - found.loss > 0.3
@@ -218,7 +221,7 @@ def test_the_loss_goes_down_and_is_the_text_s(tokenizer):
 
 def test_changes_taken_together_are_scored_as_texts(tokenizer):
     engine = tiny_engine(tokenizer)
-    single = SearchSettings(steps=6, width=12, top_k=32, length=8)
+    single = SearchSettings(steps=6, width=12, top_k=32, length=8, merged=0)
     several = SearchSettings(steps=6, width=12, top_k=32, length=8, merged=4)
     *_, one = search(engine, GOALS, single, seed=0)
     *_, more = search(engine, GOALS, several, seed=0)
@@ -318,7 +321,7 @@ def test_a_draft_chooses_and_the_model_reports(tokenizer, monkeypatch):
     plain = SearchSettings(steps=3, width=10, top_k=16, length=6, drafted=False)
     *_, exact = search(engine, GOALS, plain, seed=1)
     assert len(seen) == 1
-    assert found.notes == ("keys and values are reused", "candidates are chosen by a copy in bfloat16")
+    assert found.notes == ("keys and values are reused", coordinate_search.DRAFTED)
     assert exact.notes == ("keys and values are reused",)
     assert found.losses == pytest.approx(exact.losses, abs=0.05)
 
