@@ -1,4 +1,4 @@
-"""Writes docs/attacks.md and docs/probes.md from the plug-ins themselves, or checks that they are up to date.
+"""Writes docs/attacks.md, probes.md and comparisons.md from the plug-ins themselves, or checks that they are up to date.
 
 python docs/generate.py            write
 python docs/generate.py --check    exit 1 where a page is stale, or a page names a command that does not exist
@@ -14,7 +14,8 @@ from typing import Any
 
 from unlearn_audit.api import Attack, Probe
 from unlearn_audit.cli import app
-from unlearn_audit.plugins import ATTACKS, OWN_DISTRIBUTION, PROBES, available
+from unlearn_audit.comparison import Comparison
+from unlearn_audit.plugins import ATTACKS, COMPARISONS, OWN_DISTRIBUTION, PROBES, available
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "<!-- Written by docs/generate.py from the plug-ins. Do not edit. -->\n"
@@ -47,6 +48,8 @@ def section(name: str, plugin: type[Any]) -> str:
         )
         lines.append(f"- **Measures**: {measures}; in [0, 1], higher = more of the knowledge shown")
         lines.append(f"- **Refusal-proof**: {'yes' if plugin.refusal_proof else 'no'}")
+    if issubclass(plugin, Comparison):
+        lines.append(f"- **Needs**: the {' and the '.join(plugin.reads)} set")
     lines += ["", *parameters(plugin), ""]
     return "\n".join(lines)
 
@@ -92,6 +95,13 @@ def pages() -> dict[Path, str]:
             "What is measured on each attacked model. A probe cannot see which attack or role it measures.",
             PROBES,
             Probe,
+        ),
+        ROOT / "docs" / "comparisons.md": page(
+            "Comparisons",
+            "What is measured on models as wholes: a number with its interval, beside that of its null. Advisory "
+            "unless the policy's `gate` names it.",
+            COMPARISONS,
+            Comparison,
         ),
     }
 

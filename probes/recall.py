@@ -23,7 +23,7 @@ from probes.asking import (
     token_limit,
     ways_of_asking,
 )
-from probes.twins import Entry, Twins
+from probes.twins import Twins
 from unlearn_audit.api import (
     Access,
     AnswerScore,
@@ -141,20 +141,30 @@ class Recall(Probe[RecallParameters]):
             yield from _read_scores(ask, scores)
 
     def _read_output(self, one: Answered, twins: Twins) -> Iterator[Reading]:
-        entry = twins.entry(one.ask.fact)
-        twin_score = None if one.hit is None else self._twin_score(one, entry, twins)
+        least = self.parameters.minimum_twins
+        twin_score = None if one.hit is None else twin_score_of([one], twins, minimum_twins=least)
         yield _reading(one.ask, HIT, one.hit, one.missing, twin_score=twin_score)
         # An output that was cut off shows no more in its words than in its hit.
         rouge = None if one.missing == CUT_OFF else rouge_l_recall(one.ask.fact.answer or "", one.output.text)
         yield _reading(one.ask, ROUGE_L, rouge, CUT_OFF)
 
-    def _twin_score(self, one: Answered, entry: Entry, twins: Twins) -> float | None:
-        question = Output(one.ask.question or "")
-        asked = [(twin, twin.key.asked(question)) for twin in twins.of(entry)]
-        usable = [(twin, key) for twin, key in asked if key.missing is None]
-        if len({twin.identity for twin, _ in usable} - {entry.identity}) < self.parameters.minimum_twins:
-            return None
-        return sum(key.hit(one.output) for _, key in usable) / len(usable)
+
+def twin_score_of(answered: Sequence[Answered], twins: Twins, *, minimum_twins: int) -> float | None:
+    """Share of other subjects' answers, by their frequency, that any of these outputs holds; None for too few twins.
+
+    Args:
+        answered: one fact, asked in one way or in several.
+        twins: the pool.
+        minimum_twins: fewest different answers that no way of asking names.
+    """
+    entry = twins.entry(answered[0].ask.fact)
+    questions = [Output(one.ask.question or "") for one in answered]
+    asked = [(twin, [twin.key.asked(question) for question in questions]) for twin in twins.of(entry)]
+    usable = [(twin, keys) for twin, keys in asked if all(key.missing is None for key in keys)]
+    if len({twin.identity for twin, _ in usable} - {entry.identity}) < minimum_twins:
+        return None
+    held = [any(key.hit(one.output) for key, one in zip(keys, answered, strict=True)) for _, keys in usable]
+    return sum(held) / len(held)
 
 
 def _wrong_answers(ask: Ask) -> list[str]:

@@ -45,7 +45,7 @@ def audit(
     records = cell_records(plan, store, gathered.faults)
     observations = store.gather(records)
     policy = plan.spec.policy
-    verdict = judge(observations, case.under(policy), policy)
+    verdict = judge(observations, case.under(policy), policy, gathered.comparisons)
     result = Result(
         tool_version=unlearn_audit.__version__,
         outcome=verdict.outcome,

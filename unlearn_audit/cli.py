@@ -37,6 +37,7 @@ class Kind(StrEnum):
 
     ATTACKS = "attacks"
     PROBES = "probes"
+    COMPARISONS = "comparisons"
 
 
 class Document(StrEnum):
@@ -151,11 +152,11 @@ def report(
 
 @app.command(name="list")
 def list_plugins(kind: Kind, json: Json = False) -> None:
-    """List attacks or probes: what each needs, and its paper. Loads no torch."""
-    from unlearn_audit.listing import show_attacks, show_probes
+    """List attacks, probes or comparisons: what each needs, and its paper. Loads no torch."""
+    from unlearn_audit.listing import show_attacks, show_comparisons, show_probes
 
-    show = {Kind.ATTACKS: show_attacks, Kind.PROBES: show_probes}[kind]
-    show(_stdout(), as_json=json)
+    shows = {Kind.ATTACKS: show_attacks, Kind.PROBES: show_probes, Kind.COMPARISONS: show_comparisons}
+    shows[kind](_stdout(), as_json=json)
 
 
 @app.command()

@@ -17,6 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_audit.api import Access, Fact, FactSet, Json, Model, P_co, Parameters, Profile, Role
+from unlearn_audit.group_statistics import GroupEstimate as GroupEstimate
+from unlearn_audit.group_statistics import auc as auc
+from unlearn_audit.group_statistics import detection_accuracy as detection_accuracy
+from unlearn_audit.group_statistics import mean_estimate as mean_estimate
+from unlearn_audit.group_statistics import share_above as share_above
 
 Features = Mapping[str, npt.NDArray[np.generic]]
 """What a comparison took from one model: named arrays of numbers."""

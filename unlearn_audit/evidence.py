@@ -12,10 +12,13 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from unlearn_audit.api import AuditError, Json
 from unlearn_audit.result import CellRecord
@@ -98,6 +101,29 @@ class EvidenceStore:
         """A note that was stored under the key, or None."""
         return self.about(key) if self.has(key) else None
 
+    def put_arrays(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]], about: Mapping[str, Json]) -> None:
+        """Stores what a comparison took from a model, whole or not at all; numbers only."""
+        with self._appearing(self._cells / key) as directory:
+            np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
+            write_json(directory / "cell.json", {**about, "digest": arrays_digest(arrays)})
+        self._share(key)
+
+    def arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
+        """Stored arrays, checked against their digest.
+
+        Raises:
+            AuditError: the file is not what was written.
+        """
+        path = self._cells / key / "features.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise AuditError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
+        if arrays_digest(found) != self.about(key)["digest"]:
+            raise AuditError(f"{path}: does not match its digest; delete the cell and run again")
+        return found
+
     def _share(self, key: str) -> None:
         if self._shared is not None and not (self._shared / key).exists():
             with self._appearing(self._shared / key) as directory:
@@ -168,6 +194,16 @@ def frame_digest(frame: pd.DataFrame) -> str:
     """SHA-256 over the rows in sorted order, scores to six digits (beyond that, hardware speaks)."""
     lines = sorted("\x1f".join(_token(value) for value in row) for row in frame.itertuples(index=False, name=None))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def arrays_digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """SHA-256 over named arrays: names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name}\x1f{array.dtype.str}\x1f{array.shape}\x1f".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def evidence_digest(observations: pd.DataFrame) -> str:

@@ -30,12 +30,13 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import rel_entr
-from scipy.stats import ks_2samp, kstwo, permutation_test, rankdata
+from scipy.stats import binomtest, fisher_exact, ks_2samp, kstwo, permutation_test, rankdata
 
 from unlearn_audit.api import AuditError
-from unlearn_audit.statistics import FloatArray
+from unlearn_audit.statistics import FloatArray, gaffke_bounds, gaffke_p_value
 
 _BATCH = 1_000  # permutations held at a time
+_DRAWS = 20_000  # of Gaffke's bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,56 @@ def detection_accuracy(
         alpha=alpha,
         members=count,
         others=rest,
+    )
+
+
+def share_above(members: FloatArray, others: FloatArray, *, rate: float, alpha: float = 0.05) -> GroupEstimate:
+    """Share of members above the (1 - rate) quantile of the others: the true positive rate at that false one.
+
+    The cut is the smallest score that at most `rate` of the others exceed. The interval is Clopper and Pearson's for
+    the cut as it was found; what another draw of others would make of it, it leaves out. The p-value is Fisher's,
+    one-sided.
+    """
+    _pooled(members, others)
+    allowed = math.floor(rate * len(others) + 1e-9)
+    cut = np.sort(others)[len(others) - 1 - allowed]
+    above, beyond = int((members > cut).sum()), int((others > cut).sum())
+    found = binomtest(above, len(members))
+    span = found.proportion_ci(1.0 - 2.0 * alpha, method="exact")
+    table = np.array([[above, len(members) - above], [beyond, len(others) - beyond]])
+    return GroupEstimate(
+        estimate=above / len(members),
+        lower=float(span.low),
+        upper=float(span.high),
+        p_value=float(fisher_exact(table, alternative="greater").pvalue),
+        alpha=alpha,
+        members=len(members),
+        others=len(others),
+    )
+
+
+def mean_estimate(values: FloatArray, *, null: float, alpha: float = 0.05, seed: int = 0) -> GroupEstimate:
+    """The mean of independent values in [0, 1], with Gaffke's bounds, which hold for any distribution.
+
+    The p-value is of "the mean is `null`", two-sided.
+
+    Raises:
+        AuditError: no value, or one outside [0, 1].
+    """
+    if values.ndim != 1 or not len(values) or values.min() < 0.0 or values.max() > 1.0:
+        raise AuditError("a mean needs one value or more, each in [0, 1]")
+    column = values.astype(np.float64)[:, None]
+    lower, upper = gaffke_bounds(column, 0.0, 1.0, alpha, _DRAWS, seed)
+    above = gaffke_p_value(column, 0.0, 1.0, null, _DRAWS, seed)[0]
+    below = gaffke_p_value(1.0 - column, 0.0, 1.0, 1.0 - null, _DRAWS, seed)[0]
+    return GroupEstimate(
+        estimate=float(values.mean()),
+        lower=float(lower[0]),
+        upper=float(upper[0]),
+        p_value=float(min(1.0, 2.0 * min(above, below))),
+        alpha=alpha,
+        members=len(values),
+        others=0,
     )
 
 

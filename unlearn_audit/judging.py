@@ -27,7 +27,7 @@ def judge_again(run: Path, policy: Policy | None = None) -> Result:
     observations = EvidenceStore(run).gather(result.cells)
     if evidence_digest(observations) != result.evidence_digest:
         raise AuditError(f"{run}: the evidence is not the one that {RESULT} was made from; run the audit again")
-    verdict = judge(observations, result.case.under(policy), policy)
+    verdict = judge(observations, result.case.under(policy), policy, result.verdict.comparisons)
     return result.model_copy(
         update={
             "verdict": verdict,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
+from unlearn_audit.comparison import Comparison
 from unlearn_audit.digests import sha256_json
 from unlearn_audit.facts import chance_levels
-from unlearn_audit.planned import Cell, Plan, PlannedModel
+from unlearn_audit.planned import Cell, Extraction, Plan, PlannedModel
 from unlearn_audit.planned_findings import planned_findings
 from unlearn_audit.references import Storage
 from unlearn_audit.result import Case, LeftOut
@@ -50,6 +51,7 @@ class Layout:
             attacks=attacks,
             probes=probes,
             cells=(*cells, *(plants or ())),
+            extractions=tuple(self._extractions()),
             case=self._case(attacks, probes, plants),
             prepared_keys=self._prepared_keys,
         )
@@ -72,6 +74,43 @@ class Layout:
             return True
         self._left_out.append(LeftOut(what=name, why=f"no {probe.reads} facts were given"))
         return False
+
+    def _extractions(self) -> Iterator[Extraction]:
+        """What each comparison takes from each model, for comparisons that have all that they need."""
+        draft = self._draft
+        roles = {model.role for model in draft.models}
+        for name, comparison in draft.comparisons.items():
+            absent = [f"{part} facts" for part in comparison.reads if part not in draft.facts]
+            absent += [f"{role} model" for role in comparison.roles if role not in roles]
+            if absent:
+                self._left_out.append(LeftOut(what=name, why=f"it needs {', '.join(absent)}, and none was given"))
+                continue
+            if draft.spec.comparisons is None and not draft.spec.release.reaches(comparison.access):
+                self._left_out.append(
+                    LeftOut(what=name, why=f"needs {comparison.access}, which nobody has at {draft.spec.release}")
+                )
+                continue
+            for model in draft.models:
+                yield Extraction(key=self._extraction_key(name, comparison, model), comparison=name, model=model)
+
+    def _extraction_key(self, name: str, comparison: Comparison[Any], model: PlannedModel) -> str:
+        """Digest of all that the features depend on; a comparison that crosses depends on every model."""
+        draft = self._draft
+        others = draft.models if comparison.crosses else (model,)
+        content = {
+            "comparison": [name, comparison.parameters.model_dump(mode="json")],
+            "models": [model.checkpoint.digest, *sorted(other.checkpoint.digest for other in others)],
+            "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
+            "seed": draft.spec.seed,
+            "profile": draft.spec.profile,
+            "options": self._options(),
+            "versions": dict(draft.versions),
+        }
+        return sha256_json(content)[:32]
+
+    def _options(self) -> dict[str, Json]:
+        """How models are loaded, as far as what they say depends on it."""
+        return self._draft.spec.models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
 
     def _cells(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
         draft = self._draft
@@ -177,7 +216,6 @@ class Layout:
     ) -> str:
         """Digest of all that the cell's evidence depends on."""
         draft = self._draft
-        options = draft.spec.models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
         content = {
             "model": model.checkpoint.digest,
             "attack": [name, draft.attacks[name].parameters.model_dump(mode="json")],
@@ -190,7 +228,7 @@ class Layout:
             "adapter": draft.audits_adapter,
             "placebo": bool(draft.placebo),
             **(made or {}),
-            "options": options,
+            "options": self._options(),
             "versions": dict(draft.versions),
         }
         return sha256_json(content)[:32]

@@ -1,4 +1,4 @@
-"""What there is: attacks and probes with what each needs. Imports plug-in modules, which import no torch."""
+"""What there is: plug-ins with what each needs. Imports their modules, which import no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from unlearn_audit.api import Attack, Probe
-from unlearn_audit.plugins import ATTACKS, PROBES, Listed, available
+from unlearn_audit.comparison import Comparison
+from unlearn_audit.plugins import ATTACKS, COMPARISONS, PROBES, Listed, available
 
 
 def show_attacks(console: Console, *, as_json: bool) -> None:
@@ -25,6 +26,12 @@ def show_probes(console: Console, *, as_json: bool) -> None:
     _show("Probes", rows, console, as_json=as_json)
 
 
+def show_comparisons(console: Console, *, as_json: bool) -> None:
+    """All comparisons of models, broken ones with their cause."""
+    rows = [_row(entry) for entry in available(COMPARISONS, Comparison).values()]  # type: ignore[type-abstract]
+    _show("Comparisons", rows, console, as_json=as_json)
+
+
 def _row(entry: Listed[Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": entry.name, "distribution": entry.distribution}
     plugin = entry.plugin
@@ -33,6 +40,8 @@ def _row(entry: Listed[Any]) -> dict[str, Any]:
     row |= {"access": str(plugin.access), "paper": plugin.paper, "summary": plugin.summary}
     if issubclass(plugin, Attack):
         row |= {"served": plugin.served, "extra": plugin.extra}
+    elif issubclass(plugin, Comparison):
+        row |= {"reads": list(map(str, plugin.reads)), "roles": list(map(str, plugin.roles))}
     else:
         row |= {
             "reads": str(plugin.reads),

@@ -9,10 +9,11 @@ from typing import Any
 
 import unlearn_audit
 from unlearn_audit.api import Attack, FactSet, Probe, Role
+from unlearn_audit.comparison import Comparison
 from unlearn_audit.facts import Facts, check_disjoint, load_facts
 from unlearn_audit.layout import Layout
 from unlearn_audit.planned import Plan, PlannedModel
-from unlearn_audit.plugins import ATTACKS, PROBES, build
+from unlearn_audit.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.references import resolve
 from unlearn_audit.result import Case
 from unlearn_audit.spec import AuditSpec, SpecError
@@ -45,6 +46,7 @@ def make_plan(spec: AuditSpec) -> Plan:
     models = _models(spec)
     attacks = build(ATTACKS, Attack, _with_baseline(spec), "attacks")  # type: ignore[type-abstract]
     probes = build(PROBES, Probe, spec.probes, "probes")  # type: ignore[type-abstract]
+    comparisons = build(COMPARISONS, Comparison, spec.comparisons, "comparisons")  # type: ignore[type-abstract]
     forget = facts[FactSet.FORGET].facts
     others = [fact for name, found in facts.items() if name is not FactSet.FORGET for fact in found.facts]
     draft = Plan(
@@ -53,6 +55,7 @@ def make_plan(spec: AuditSpec) -> Plan:
         facts=facts,
         attacks=attacks,
         probes=probes,
+        comparisons=comparisons,
         cells=(),
         placebo={} if spec.retrained else placebo_facts(forget, others, seed=spec.seed),
         sham=sham_facts(forget, seed=spec.seed) if any(one.toward_answers for one in attacks.values()) else (),

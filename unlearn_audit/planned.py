@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_audit.api import Arm, Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
+from unlearn_audit.comparison import Comparison
 from unlearn_audit.facts import Facts
 from unlearn_audit.references import Checkpoint, Storage
 from unlearn_audit.result import Case
@@ -53,6 +54,20 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What one comparison takes from one model: kept, retried and resumed like a cell."""
+
+    key: str
+    comparison: str
+    model: PlannedModel
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.comparison} of {self.model.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything that will run, and everything that will not, with the reason.
 
@@ -66,7 +81,9 @@ class Plan:
     facts: Mapping[FactSet, Facts]
     attacks: Mapping[str, Attack[Any]]
     probes: Mapping[str, Probe[Any]]
+    comparisons: Mapping[str, Comparison[Any]] = field(default_factory=dict)
     cells: tuple[Cell, ...]
+    extractions: tuple[Extraction, ...] = ()
     case: Case
     prepared_keys: Mapping[str, str] = field(default_factory=dict)
     placebo: Mapping[str, Fact] = field(default_factory=dict)
@@ -116,6 +133,9 @@ class Plan:
                     "probes": list(cell.probes),
                 }
                 for cell in self.cells
+            ],
+            "extractions": [
+                {"key": one.key, "comparison": one.comparison, "model": one.model.name} for one in self.extractions
             ],
             "findings": [{"id": finding.id, "gates": finding.gates} for finding in self.case.planned],
             "left_out": [item.model_dump() for item in self.case.left_out],

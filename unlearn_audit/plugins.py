@@ -1,4 +1,4 @@
-"""Attacks and probes by name, through entry points: ours by the same door as a third party's, loaded when asked."""
+"""Plug-ins by name, through entry points: ours by the same door as a third party's, loaded when asked."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from unlearn_audit.api import Attack, Parameters, Probe
+from unlearn_audit.comparison import Comparison
 from unlearn_audit.problems import first_problem
 from unlearn_audit.spec import SpecError, did_you_mean
 
 ATTACKS = "unlearn_audit.attacks"
 PROBES = "unlearn_audit.probes"
+COMPARISONS = "unlearn_audit.comparisons"
 OWN_DISTRIBUTION = "unlearn-audit"
 
-Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any]")
+Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any] | Comparison[Any]")
 
 
 @dataclass(frozen=True, kw_only=True)

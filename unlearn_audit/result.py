@@ -280,6 +280,47 @@ class Utility(Record):
     holm_p_value: float | None = None
 
 
+class GroupRecord(Record):
+    """One number over models (`comparison.GroupReading`), with what it means beside its null.
+
+    Attributes:
+        status: `failed` where the number is proven further from its null than the margin, `passed` where it is proven
+            within; `inconclusive` else, and `error` where there is none. None for a number without a null.
+    """
+
+    measure: str
+    variant: str
+    between: tuple[str, ...]
+    estimate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    null: tuple[float, float] | None = None
+    null_from: str = ""
+    p_value: float | None = None
+    size: int = 0
+    missing: str | None = None
+    about: dict[str, object] = {}
+    status: Status | None = None
+
+
+class ComparisonRecord(Record):
+    """What one comparison found, and by which features.
+
+    Attributes:
+        features: model -> digest of what was taken from it.
+        error: why there is nothing, or not all.
+    """
+
+    name: str
+    access: Access
+    paper: str
+    gates: bool = False
+    readings: tuple[GroupRecord, ...] = ()
+    features: dict[str, str] = {}
+    seconds: float = 0.0
+    error: str | None = None
+
+
 class Verdict(Record):
     """The judgement: a pure function of observations, case and policy."""
 
@@ -290,6 +331,7 @@ class Verdict(Record):
     unit: Unit
     findings: tuple[Finding, ...]
     utility: Utility
+    comparisons: tuple[ComparisonRecord, ...] = ()
 
 
 class ModelRecord(Record):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, Role
+from unlearn_audit.comparing import Comparing
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.interrupts import remembered_interrupts
@@ -23,7 +24,7 @@ from unlearn_audit.models import load_weights, loaded, record
 from unlearn_audit.observing import Screens, as_engine, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
 from unlearn_audit.records import model_record, record_key
-from unlearn_audit.result import FaultyCell, ModelRecord
+from unlearn_audit.result import ComparisonRecord, FaultyCell, ModelRecord
 
 
 class Progress(Protocol):
@@ -59,6 +60,7 @@ class Gathered:
     models: list[ModelRecord] = field(default_factory=list)
     faults: list[FaultyCell] = field(default_factory=list)
     unprepared: dict[str, str] = field(default_factory=dict)
+    comparisons: tuple[ComparisonRecord, ...] = ()
 
 
 def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
@@ -67,7 +69,11 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
     done = [cell for cell in plan.cells if store.has(cell.key)]
     progress.begin(plan.cells, done)
     with remembered_interrupts() as check:
-        _run_models(_Work(plan, store, progress, gathered, _original_weights(plan), check))
+        comparing = Comparing(plan=plan, store=store, stop_if_interrupted=check)
+        work = _Work(plan, store, progress, gathered, comparing, _original_weights(plan), check)
+        _run_models(work)
+        _cross_models(work)
+        gathered.comparisons = comparing.records()
     return gathered
 
 
@@ -78,9 +84,22 @@ def _run_models(work: _Work) -> None:
         own, planted = _pending(work, model.name), []
         if model.role is Role.ORIGINAL:
             planted = [cell for cell in plan.cells if cell.planting is not None and not store.has(cell.key)]
-        if own or planted or (model.role is Role.ORIGINAL and _unprepared(work)):
+        taken = work.comparing.pending(model)
+        if own or planted or taken or (model.role is Role.ORIGINAL and _unprepared(work)):
             _run_model(work, model, own, planted)
         work.gathered.models.append(model_record(store, model))
+
+
+def _cross_models(work: _Work) -> None:
+    """Loads each model again for comparisons that look at it in view of the others; none where there are none."""
+    for model in work.plan.models:
+        if work.comparing.crossing(model):
+            work.progress.loading(model)
+            try:
+                with loaded(model.checkpoint, work.plan.spec.models) as engine:
+                    work.comparing.cross(model, engine)
+            except AuditError as error:
+                work.comparing.fault(model, str(error))
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ class _Work:
     store: EvidenceStore
     progress: Progress
     gathered: Gathered
+    comparing: Comparing
     original: Any
     stop_if_interrupted: Callable[[], None]
     screens: Screens = field(default_factory=Screens)
@@ -114,6 +134,7 @@ def _run_model(work: _Work, model: PlannedModel, own: list[Cell], planted: list[
             if model.role is Role.ORIGINAL:
                 _prepare(work, engine)
             _run_cells(work, engine, own, left)
+            work.comparing.extract(model, engine)
             _run_plants(work, engine, planted, left)
     except AuditError as error:
         for cell in left:

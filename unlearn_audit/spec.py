@@ -71,6 +71,9 @@ class AuditSpec(BaseModel):
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
     attacks: Named | None = Field(None, description="attacks and their settings; None: all that come with the tool")
     probes: Named | None = Field(None, description="probes and their settings; None: all that come with the tool")
+    comparisons: Named | None = Field(
+        None, description="comparisons of models and their settings; None: all that come with the tool"
+    )
     plant: bool = Field(False, description="make a positive control for each attack from the original, and find it")
     seed: int = Field(0, ge=0, description="every random choice derives from it")
     seeds: Annotated[int, Field(ge=1, le=20)] | None = Field(

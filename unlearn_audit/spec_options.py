@@ -36,6 +36,7 @@ _ANNOTATIONS: dict[str, Any] = {
     "profile": _option(str | None, "--profile", "How hard attacks try: quick, standard (default) or deep.", _SPEC),
     "attacks": _option(str | None, "--attacks", "Comma-separated; default: all that come with the tool.", _SPEC),
     "probes": _option(str | None, "--probes", "Comma-separated; default: all that come with the tool.", _SPEC),
+    "comparisons": _option(str | None, "--comparisons", "Of whole models, comma-separated; default: all.", _SPEC),
     "plant": _option(
         bool | None, "--plant", "Hide the original's knowledge from each attack, and see whether it finds it.", _SPEC
     ),
@@ -92,7 +93,7 @@ def _spec(flags: dict[str, Any]) -> Any:
 
     path = flags.pop("spec")
     models = {name: flags.pop(name) for name in _MODEL_KEYS}
-    for name in ("attacks", "probes"):
+    for name in ("attacks", "probes", "comparisons"):
         if flags[name] is not None:
             flags[name] = [part.strip() for part in flags[name].split(",") if part.strip()]
     if flags["policy"] is not None:

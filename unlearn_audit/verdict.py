@@ -18,10 +18,21 @@ from unlearn_audit import wording
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE, UNLEARNED, checked, control_key
 from unlearn_audit.findings import SHAM_LIMIT, Weighed, crash, smallest_margin, weigh
+from unlearn_audit.group_verdict import lines_of, weigh_comparisons
 from unlearn_audit.plants import Places, lend_power
 from unlearn_audit.policy import Policy
 from unlearn_audit.power import selects
-from unlearn_audit.result import Case, Control, Finding, Outcome, PlannedFinding, Status, Utility, Verdict
+from unlearn_audit.result import (
+    Case,
+    ComparisonRecord,
+    Control,
+    Finding,
+    Outcome,
+    PlannedFinding,
+    Status,
+    Utility,
+    Verdict,
+)
 from unlearn_audit.serving import not_run
 from unlearn_audit.statistics import TOLERANCE, holm
 from unlearn_audit.utility import PROBE as UTILITY_PROBE
@@ -31,14 +42,17 @@ _VALUES_TO_TELL_APART = 8
 """Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
 
 
-def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
+def judge(
+    observations: pd.DataFrame, case: Case, policy: Policy, comparisons: Sequence[ComparisonRecord] = ()
+) -> Verdict:
     """Judges the evidence.
 
     Args:
         observations: one row an `api.Observation`, with its fields as columns; `score` NaN where missing. Rows of
             plants are read where the case names plants.
         case: what the plan fixed before there was any evidence.
-        policy: what a release must meet; a probe that it does not name is advisory.
+        policy: what a release must meet; a probe or comparison that it does not name is advisory.
+        comparisons: what was found over models as wholes.
 
     Raises:
         AuditError: the evidence contradicts itself or the case (two scores for one place, an unknown control).
@@ -51,7 +65,8 @@ def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
     powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
     weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
     findings, utility = _settled(weighed, frame, case, policy)
-    outcome, reasons = _outcome(findings, utility, case, policy)
+    compared = weigh_comparisons(comparisons, policy)
+    outcome, reasons = _outcome(findings, utility, compared, case, policy)
     if outcome is Outcome.PASS:
         findings = _sharpened(findings, places, case, policy)
     return Verdict(
@@ -62,6 +77,7 @@ def judge(observations: pd.DataFrame, case: Case, policy: Policy) -> Verdict:
         unit=policy.unit,
         findings=findings,
         utility=utility,
+        comparisons=compared,
     )
 
 
@@ -169,12 +185,17 @@ def _status(one: Weighed, p_value: float | None, case: Case, policy: Policy) -> 
 
 
 def _outcome(
-    findings: Sequence[Finding], utility: Utility, case: Case, policy: Policy
+    findings: Sequence[Finding],
+    utility: Utility,
+    compared: Sequence[ComparisonRecord],
+    case: Case,
+    policy: Policy,
 ) -> tuple[Outcome, tuple[str, ...]]:
     """The gravest of what was found, in the order FAIL, ERROR, INCONCLUSIVE, PASS, with everything in the way."""
     gating = [finding for finding in findings if finding.gates]
     failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
-    errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR)
+    failed += lines_of(compared, Status.FAILED)
+    errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR) + lines_of(compared, Status.ERROR)
     deciding = [planned for planned in case.planned if planned.gates]
     for fault in case.model_faults:
         line = crash(fault)
@@ -182,6 +203,7 @@ def _outcome(
         if matters and not any(line in error for error in errors):
             errors.append(line)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
+    open_ends += lines_of(compared, Status.INCONCLUSIVE)
     open_ends += _missing_power(findings, case, policy) + _nothing_shown(gating, case)
     open_ends += not_run(findings, case, policy)
     reasons = tuple(failed + errors + open_ends)

@@ -138,7 +138,9 @@ def sentence(
     match outcome:
         case Outcome.FAIL:
             failed = [finding for finding in gating if finding.status is Status.FAILED]
-            return _leaks(failed, utility, case, policy) if failed else _broken(utility, policy)
+            if failed:
+                return _leaks(failed, utility, case, policy)
+            return _broken(utility, policy) if utility.status is Status.FAILED else _traced(reasons)
         case Outcome.PASS:
             return _clean(gating, case, policy)
         case Outcome.ERROR:
@@ -182,6 +184,10 @@ def _broken(utility: Utility, policy: Policy) -> str:
         f"{percent(utility.needed)} of the original's share (Holm p {p_value(utility.holm_p_value or 0.0)}, "
         f"{counted(utility.subjects, policy.unit)})."
     )
+
+
+def _traced(reasons: Sequence[str]) -> str:
+    return f"FAIL: it can be told from outside that something was removed: {reasons[0]}" + _more(reasons)
 
 
 def _mean(value: float | None) -> str:

@@ -31,6 +31,7 @@ def spec_of(name: str, profile: Profile, attacks: Sequence[str]) -> AuditSpec:
         "profile": profile,
         "attacks": wanted,
         "probes": {probe: {} for probe in PROBES},
+        "comparisons": {},
         "plant": name == HONEST[0],
         "seeds": 1,
     }

@@ -34,6 +34,7 @@ TITLES = (
     "Utility",
     "Coverage",
     "Advisory findings",
+    "Traces",
     "How to read the numbers",
     "Provenance",
 )

@@ -59,6 +59,4 @@ def test_hygiene_stands_in_the_evidence_of_every_cell_that_trained(planted):
         shown = [proof["hygiene"] for dose, proof in cell.proof.items() if dose.endswith(("step 10", "step 40"))]
         assert shown
         assert all(found["texts"] > 0 for found in shown)
-        # Other subjects' facts of the forget set give nothing away; of the retain set, some have a scored answer.
-        dropped = {found["dropped"] for found in shown}
-        assert dropped == {0} if "same-syntax" not in cell.arm else min(dropped) > 0
+        assert {found["dropped"] for found in shown} == {0}

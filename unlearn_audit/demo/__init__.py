@@ -13,7 +13,8 @@ ASSETS = Path(str(files(__name__) / "assets"))
 CONTROLS = ("retrained-1", "retrained-2", "retrained-3")
 ALIASES = {"retrained": "retrained-1"}
 ATTACKS = ("none", "quantization", "relearning")
-"""What the demo runs, to end within two minutes of two cores. `benchmarks/battery` runs all on these organisms."""
+PROBES = ("recall", "forced-choice", "extraction-strength", "utility")
+"""What the demo runs, to end within two minutes of two cores. `benchmarks/battery` runs all attacks."""
 
 
 def organisms() -> dict[str, str]:
@@ -47,4 +48,6 @@ def demo_spec(name: str) -> AuditSpec:
         holdout=str(ASSETS / "facts" / "holdout.jsonl"),
         profile=Profile.QUICK,
         attacks=dict.fromkeys(ATTACKS),
+        probes=dict.fromkeys(PROBES),
+        comparisons={},
     )

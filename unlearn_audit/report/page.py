@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearn_audit.report import background, evidence_sections, notes, power_section, recovery_cost
+from unlearn_audit.report import background, comparison_section, evidence_sections, notes, power_section, recovery_cost
 from unlearn_audit.report.numbers import count, percent
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
@@ -36,6 +36,7 @@ def build(result: Result, limits: Limits) -> Page:
             evidence_sections.utility(result),
             background.coverage(result, limits),
             evidence_sections.advisory(result, limits),
+            comparison_section.section(result, limits),
             notes.statistics_notes(result),
             background.provenance(result, limits),
         ),
