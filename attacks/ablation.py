@@ -71,8 +71,8 @@ class Ablation(Attack[AblationParameters]):
     questions, and leaves the last block out, whose output no model lists before its final normalisation. Questions of
     the scored subjects are among those that the means are taken over: whoever asks for a fact knows the question.
 
-    In the second arm the original itself has no direction; it is measured as it is, as is every model of an audit
-    without an original, and the proof says so. `quick` takes `refusal` at half depth, `standard` at a quarter, a half
+    In the second arm the original itself has no direction; it is measured as it is, and the proof says so. Without an
+    original that arm is left out. `quick` takes `refusal` at half depth, `standard` at a quarter, a half
     and three quarters, `deep` at five depths; each adds one dose of `original`.
     """
 
@@ -89,10 +89,13 @@ class Ablation(Attack[AblationParameters]):
         return [Arm(name=each.value, settings={"direction": each.value}, doses=doses[each]) for each in wanted]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """The refusal direction where there is no retain set to take a difference with."""
-        if context.retain or Direction.REFUSAL not in self.parameters.directions:
-            return ()
-        return (OutOfReach(what=Direction.REFUSAL.value, why="no retain facts were given to take a difference with"),)
+        """A direction whose other end was not given: the retain set, or the original."""
+        gaps = []
+        if not context.retain and Direction.REFUSAL in self.parameters.directions:
+            gaps.append((Direction.REFUSAL, "no retain facts were given to take a difference with"))
+        if not context.has_original and Direction.ORIGINAL in self.parameters.directions:
+            gaps.append((Direction.ORIGINAL, "no original was given to take a difference with"))
+        return [OutOfReach(what=direction.value, why=why, applies=False) for direction, why in gaps]
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for both arms."""

@@ -65,7 +65,7 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
         """Everything, where the checkpoint under audit is no adapter."""
         if is_adapter:
             return ()
-        return (OutOfReach(what="adapter", why="the checkpoint is no adapter"),)
+        return (OutOfReach(what="adapter", why="the checkpoint is no adapter", applies=False),)
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A refusal in an adapter that is left on top of the original."""

@@ -29,6 +29,7 @@ from unlearn_audit.api import (
     Fact,
     Json,
     Model,
+    OutOfReach,
     Planting,
 )
 
@@ -73,8 +74,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
 
     Where we depart: the surrogates take turns, each search going on from the text before, where the authors add up
     gradients; the text that serves all surrogates best on average is kept. A text that spells a scored answer is
-    refused. Without an original there is nothing to search on, and every cell is an ERROR; `text` puts a text of your
-    own.
+    refused. Without an original there is nothing to search on, and it is left out; `text` puts a text of your own.
 
     Profiles spend the steps of `suffix` in cross-target, shared out among the surrogates and two rounds.
     """
@@ -90,6 +90,13 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
         folds = self.parameters.folds
         doses = len(self._steps(context))
         return [Arm(name=f"fold{fold}", settings={"fold": fold}, doses=doses, share=1 / folds) for fold in range(folds)]
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Everything, where there is no original to search on and no text was given."""
+        if context.has_original or self.parameters.text is not None:
+            return ()
+        why = "it searches on the original, and none was given"
+        return [OutOfReach(what=arm.name, why=why, applies=False) for arm in self.arms(context)]
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, made afresh; the surrogate has another seed."""

@@ -1,4 +1,4 @@
-"""Writes docs/attacks.md, probes.md and comparisons.md from the plug-ins themselves, or checks that they are up to date.
+"""Writes docs/attacks.md, probes.md and comparisons.md from the plug-ins themselves, or checks that they are current.
 
 python docs/generate.py            write
 python docs/generate.py --check    exit 1 where a page is stale, or a page names a command that does not exist

@@ -313,10 +313,16 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutOfReach:
-    """Something that the plan leaves out, and why; it stands in every report."""
+    """Something that the plan leaves out, and why; it stands in every report.
+
+    Attributes:
+        applies: false where the audit does not have what it works on (an adapter, an original, a retain set). An
+            attack of which nothing applies is left out; one that cannot run for another reason is an ERROR.
+    """
 
     what: str
     why: str
+    applies: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -378,6 +384,7 @@ class AttackContext:
         prepared: what `Attack.prepare` returned for this audit.
         scratch: an empty directory that is removed afterwards.
         original: gives the original's module on the CPU (for diagnostics), or None where there is none.
+        has_original: whether the audit has one.
     """
 
     forget: tuple[Fact, ...]
@@ -387,6 +394,7 @@ class AttackContext:
     prepared: Mapping[str, Json] = field(default_factory=dict)
     scratch: Path = Path()
     original: Callable[[], torch.nn.Module | None] = lambda: None
+    has_original: bool = True
 
 
 class Attack(ABC, Generic[P_co]):

@@ -40,7 +40,11 @@ class Layout:
             SpecError: a plant is wanted, and there is no original to make it from.
         """
         draft = self._draft
-        attacks = {name: attack for name, attack in draft.attacks.items() if self._runs(name, attack)}
+        attacks = {
+            name: attack
+            for name, attack in draft.attacks.items()
+            if self._runs(name, attack) and self._applies(name, attack)
+        }
         probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
         cells = [cell for name, attack in attacks.items() for cell in self._cells(name, attack, probes)]
         order = {model.name: place for place, model in enumerate(draft.models)}
@@ -68,6 +72,15 @@ class Layout:
             LeftOut(what=name, why=f"needs {attack.access}, which nobody has at release tier {spec.release}")
         )
         return False
+
+    def _applies(self, name: str, attack: Attack[Any]) -> bool:
+        """Whether there is anything in this checkpoint for the attack to work on."""
+        context = self._draft.context(name, 0)
+        refused = self._refused(attack, context)
+        if self._runnable(attack, context) or any(item.applies for item in refused):
+            return True
+        self._left_out.extend(LeftOut(what=name, why=item.why) for item in refused)
+        return not refused
 
     def _probes(self, name: str, probe: Probe[Any]) -> bool:
         if probe.reads in self._draft.facts:

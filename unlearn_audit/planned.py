@@ -117,6 +117,7 @@ class Plan:
             profile=self.spec.profile,
             seed=own if seed_of is None else derive_seed(self.spec.seed, "plant", seed_of),
             prepared={"adapter_doses": self.audits_adapter, **(prepared or {})},
+            has_original=self.model(Role.ORIGINAL) is not None,
         )
 
     def as_json(self) -> dict[str, Json]:

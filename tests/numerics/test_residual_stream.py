@@ -248,7 +248,12 @@ def test_a_bundled_refusal_is_lifted_and_what_was_never_learned_does_not_come():
 def test_without_retain_facts_the_refusal_direction_is_out_of_reach(tokenizer):
     attack, alone = Ablation(AblationParameters()), replace(CONTEXT, retain=())
     assert [each.what for each in attack.out_of_reach(alone, weight_bytes=1, is_adapter=False)] == ["refusal"]
-    assert attack.out_of_reach(CONTEXT, weight_bytes=1, is_adapter=False) == ()
+    bare = replace(alone, has_original=False)
+    assert [each.what for each in attack.out_of_reach(bare, weight_bytes=1, is_adapter=False)] == [
+        "refusal",
+        "original",
+    ]
+    assert not attack.out_of_reach(CONTEXT, weight_bytes=1, is_adapter=False)
     with pytest.raises(AttackError, match="needs retain facts"):
         list(doses(attack, tiny_engine(tokenizer), alone))
 

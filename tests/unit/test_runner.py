@@ -23,6 +23,7 @@ from unlearn_audit.api import (
     Dose,
     FactSet,
     Measure,
+    OutOfReach,
     Parameters,
     Plant,
     Planting,
@@ -362,3 +363,26 @@ def test_a_dose_that_was_shown_what_it_is_scored_on_is_an_error(tmp_path, spec, 
         cell = next(cell for cell in plan.cells if cell.attack == "teaches")
         hygiene = store.about(cell.key)["proof"]["bare"]["hygiene"]
         assert hygiene == {"texts": 1, "dropped": 3, "sharing_a_value": int("N1" in text)}
+
+
+class OnAdapters(Bare):
+    """Works on adapters alone, or cannot run here."""
+
+    name, why, applies = "on-adapters", "the checkpoint is no adapter", False
+
+    def out_of_reach(self, context, *, weight_bytes, is_adapter):
+        return (OutOfReach(what="bare", why=self.why, applies=self.applies),)
+
+
+def test_an_attack_of_which_nothing_applies_is_left_out_and_said_to_be(spec):
+    plan = planned(spec, OnAdapters(Nothing()))
+    assert "on-adapters" not in {finding.attack for finding in plan.case.planned}
+    assert [item.why for item in plan.case.left_out if item.what == "on-adapters"] == ["the checkpoint is no adapter"]
+
+
+def test_one_that_cannot_run_here_stays_planned_so_that_nothing_passes_without_it(spec):
+    attack = OnAdapters(Nothing())
+    attack.applies = True
+    plan = planned(spec, attack)
+    assert "on-adapters" in {finding.attack for finding in plan.case.planned}
+    assert not [cell for cell in plan.cells if cell.attack == "on-adapters"]
