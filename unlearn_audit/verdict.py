@@ -259,11 +259,10 @@ def _why_absent(entry: str, case: Case) -> str:
 
 
 def _control(findings: Sequence[Finding]) -> Control | None:
-    """The weakest control that a gating finding rests on; None where one has none."""
-    found = [finding.control for finding in findings if finding.gates]
+    """The weakest control that a gating finding with evidence rests on; None where there is no such finding."""
     order = list(Control)  # best first
-    known = [control for control in found if control is not None]
-    return max(known, key=order.index) if known and len(known) == len(found) else None
+    known = [finding.control for finding in findings if finding.gates and finding.control is not None]
+    return max(known, key=order.index) if known else None
 
 
 def _copied_controls(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
