@@ -7,9 +7,10 @@ space belongs to the answer's first token.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearn_audit.api import AuditError, Prompt, Rendered
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
+MOST_KEPT = 50_000
+"""Conversations that are remembered; an audit asks the same ones of every attacked model."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +32,34 @@ class Renderer:
     Attributes:
         chat_template: the Jinja text in use, or None for the plain form `Question: ...\nAnswer:` of base models.
         soft_ids: ids behind the vocabulary that stand before every answer (a soft prompt).
+        kept: what was written before, shared by all that are made from this one.
     """
 
     tokenizer: PreTrainedTokenizerBase
     chat_template: str | None
     soft_ids: tuple[int, ...] = ()
+    kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids after which the model answers."""
+        return [*self._once((prompt,), lambda: self._encoded(prompt)), *self.soft_ids]
+
+    def _once(self, key: tuple[Hashable, ...], write: Callable[[], T]) -> T:
+        """What `write` gave for this key under this template, the first time."""
+        key = (self.chat_template, *key)
+        if key not in self.kept:
+            if len(self.kept) >= MOST_KEPT:
+                self.kept.clear()
+            self.kept[key] = write()
+        found: T = self.kept[key]
+        return found
+
+    def _encoded(self, prompt: Prompt) -> list[int]:
         if prompt.chat and self.chat_template is not None:
             text = self._apply(self._messages(prompt), add_generation_prompt=True) + prompt.prefix
-            return [*self.tokenizer.encode(text, add_special_tokens=False), *self.soft_ids]
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
         text = self._plain_question(prompt) if prompt.chat else prompt.text
-        return [*self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True), *self.soft_ids]
+        return list(self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True))
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The conversation with its answer, cut off after the answer's last token.
@@ -47,6 +67,17 @@ class Renderer:
         Raises:
             AuditError: the answer is empty, or the chat template does not write it.
         """
+        plain = self._once((prompt, answer), lambda: self._rendered(prompt, answer))
+        if not self.soft_ids:
+            return plain
+        first = plain.is_answer.index(True)
+        ids, marks = plain.token_ids, plain.is_answer
+        return Rendered(
+            token_ids=(*ids[:first], *self.soft_ids, *ids[first:]),
+            is_answer=(*marks[:first], *(False for _ in self.soft_ids), *marks[first:]),
+        )
+
+    def _rendered(self, prompt: Prompt, answer: str) -> Rendered:
         before, after, answer = self._around(prompt, answer)
         if not answer:
             raise AuditError("an empty answer cannot be scored")
@@ -55,11 +86,7 @@ class Renderer:
         last = max((place for place, mark in enumerate(is_answer) if mark), default=-1)
         if last < 1:
             raise AuditError(f"the tokenizer gives no tokens to the answer {answer[:40]!r}")
-        first = is_answer.index(True)
-        return Rendered(
-            token_ids=(*ids[:first], *self.soft_ids, *ids[first : last + 1]),
-            is_answer=(*is_answer[:first], *(False for _ in self.soft_ids), *is_answer[first : last + 1]),
-        )
+        return Rendered(token_ids=tuple(ids[: last + 1]), is_answer=tuple(is_answer[: last + 1]))
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -104,12 +131,17 @@ class Renderer:
         if self.chat_template is None:
             gap = "" if prompt.prefix.endswith((" ", "\n")) else " "
             return self._plain_question(prompt) + prompt.prefix + gap, "\n", answer
+        before, after = self._once((prompt, _PLACEHOLDER, "around"), lambda: self._templated(prompt))
+        return before, after, answer
+
+    def _templated(self, prompt: Prompt) -> tuple[str, str]:
+        """What the template writes before and after an answer."""
         turn = {"role": "assistant", "content": prompt.prefix + _PLACEHOLDER}
         text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False)
         before, found, after = text.rpartition(_PLACEHOLDER)
         if not found:
             raise AuditError("the chat template does not write the assistant's answer; try --chat-template none")
-        return before, after, answer
+        return before, after
 
     def _tokenize(
         self, before: str, answer: str, after: str, *, add_special_tokens: bool
