@@ -19,6 +19,9 @@ from unlearn_audit.result import Outcome
 
 PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
 OPTIONS_SCORED = 20
+GENERATED_COST = 10
+"""What a token that is generated costs, beside one that is read with all others at once."""
+CHOICES = "forced-choice"
 
 
 def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
@@ -80,35 +83,42 @@ def thin_wording(plan: Plan) -> str | None:
 
 def estimated_seconds(plan: Plan) -> float:
     """A rough time: tokens through each model, two operations a weight and token, at the speed of this machine."""
-    speed = measured_flops(plan.spec.models.device)
+    speed = measured_flops(plan.spec.models.device, plan.spec.models.dtype)
     return sum(_operations(plan, cell) for cell in plan.cells) / speed
 
 
 def _operations(plan: Plan, cell: Cell) -> float:
     facts = len(plan.facts[FactSet.FORGET].facts)
     forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
-    # Each form is read and answered; the options of forced choice share one reading of the prompt.
-    asked = (2 * forms + 1) * (PROMPT_TOKENS + ANSWER_TOKENS) + OPTIONS_SCORED * ANSWER_TOKENS // 2
+    # Each form is read and answered, and the answer scored; the options of forced choice share a reading of the prompt.
+    asked = forms * len(set(cell.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
+    if CHOICES in cell.probes:
+        asked += PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
     asked *= 2 if plan.placebo else 1
     read = cell.arm.doses * cell.arm.share * facts * asked
     trained = 3 * cell.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
     return 2.0 * max(1, cell.model.checkpoint.parameters) * (read + trained)
 
 
-def measured_flops(device: str) -> float:
-    """Floating-point operations a second of a small matrix product here, halved for all that is no such product."""
+def measured_flops(device: str, dtype: str = "auto") -> float:
+    """Floating-point operations a second of a matrix product here, halved for all that is no such product.
+
+    The best of a few: others may use the machine for a moment.
+    """
     import torch
 
     from unlearn_audit.models import choose_device
 
     where = choose_device(device)
     side = 4096 if where.type == "cuda" else 512
-    matrix = torch.rand(side, side, device=where)
-    begun, rounds = time.monotonic(), 0
-    while time.monotonic() - begun < 0.1:
+    kind = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+    matrix = torch.rand(side, side, device=where).to(kind)
+    fastest, begun = float("inf"), time.monotonic()
+    while time.monotonic() - begun < 0.2:
+        once = time.monotonic()
         float((matrix @ matrix)[0, 0])
-        rounds += 1
-    return 0.5 * rounds * 2 * side**3 / (time.monotonic() - begun)
+        fastest = min(fastest, time.monotonic() - once)
+    return 0.5 * 2 * side**3 / fastest
 
 
 def _show(plan: Plan, console: Console, lines: list[str], seconds: float) -> None:
