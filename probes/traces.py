@@ -1,0 +1,171 @@
+"""Traces: can it be told from a model's answers, or its insides, that something was removed from it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveInt
+
+from probes.asking import is_askable
+from unlearn_audit.api import Access, FactSet, Model, Parameters, Profile, Prompt, Role
+from unlearn_audit.comparison import (
+    Compared,
+    Comparison,
+    ComparisonContext,
+    Features,
+    GroupEstimate,
+    GroupReading,
+    mean_estimate,
+)
+
+FloatArray = npt.NDArray[np.float64]
+PROMPTS = {Profile.QUICK: 64, Profile.STANDARD: 200, Profile.DEEP: 500}
+TEXT, ACTIVATIONS = "text", "activations"
+TOLD_APART = 0.95
+"""Accuracy from which a null says nothing: what it allows is everything."""
+
+
+class TracesParameters(Parameters):
+    """Parameters of `traces`. Whatever is None follows the profile."""
+
+    prompts: PositiveInt | None = Field(None, description="Most questions asked; 64, 200 or 500 by profile.")
+    answer_tokens: PositiveInt = Field(48, description="Length of the answers that the text classifier reads.")
+    words: PositiveInt = Field(2048, description="Buckets that words and pairs of words are hashed into.")
+    folds: int = Field(5, ge=2, description="Groups of prompts; each is judged by a classifier of the others.")
+
+
+class Traces(Comparison[TracesParameters]):
+    """Tells the checkpoint from the original on questions that have nothing to do with what was forgotten.
+
+    The questions are those of the retain and holdout set. Two classifiers are trained to say which of the two models
+    gave an answer (2506.14003): logistic regression on TF-IDF of the answer's words and pairs of words, and on the
+    residual stream at the last prompt token, half way up and before the last block. Folds are disjoint by prompt.
+    `accuracy` is the mean over prompts of the share of the two that are named rightly; 0.5 is chance, and what two
+    equal models get exactly. Its interval takes prompts as independent and the classifiers as given.
+
+    **The null** is the same between original and control. Two models differ by having been trained twice, which is no
+    trace of unlearning; where a control is told from the original almost always (insides of models that were trained
+    from scratch are), the null allows everything, and the number is given without one. Text is then the one to read.
+
+    Where we depart: the authors train a language model as classifier, over many models; here there is one pair, and few
+    prompts. A benign fine-tune of the original would be a closer null than a retrained model; give it as `--retrained`.
+
+    Known failure: a low accuracy is no proof of silence; a stronger classifier may hear what this one does not.
+    """
+
+    name: ClassVar[str] = "traces"
+    summary: ClassVar[str] = "Tells the checkpoint from the original by answers and activations that should not differ."
+    paper: ClassVar[str] = "2506.14003"
+    access: ClassVar[Access] = Access.ACTIVATIONS
+    reads: ClassVar[tuple[FactSet, ...]] = (FactSet.RETAIN,)
+    roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)
+    Parameters: ClassVar[type[Parameters]] = TracesParameters
+
+    def extract(self, model: Model, context: ComparisonContext) -> Features:
+        """`text`: hashed counts of each answer's words, (prompts, words); `activations`: (prompts, 2 x width)."""
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        prompts = [Prompt(text=question) for question in self._questions(context)]
+        answers = [one.text for one in model.generate(prompts, max_new_tokens=self.parameters.answer_tokens)]
+        hashing = HashingVectorizer(
+            n_features=self.parameters.words, ngram_range=(1, 2), norm=None, alternate_sign=False, dtype=np.float32
+        )
+        depth = int(getattr(model.module.config, "num_hidden_layers", 2))
+        states = model.hidden_states(prompts, layers=sorted({max(1, depth // 2), max(1, depth - 1)}))
+        return {
+            TEXT: np.asarray(hashing.transform(answers).todense()).astype(np.uint16),
+            ACTIVATIONS: states.flatten(1).numpy().astype(np.float32),
+        }
+
+    def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
+        """`accuracy` by text and by activations, beside the controls'."""
+        original = next(model for model in models if model.role is Role.ORIGINAL)
+        unlearned = next(model for model in models if model.role is Role.UNLEARNED)
+        controls = [model for model in models if model.role is Role.RETRAINED]
+        for kind in (TEXT, ACTIVATIONS):
+            shapes = {model.features[kind].shape for model in models}
+            if len(shapes) > 1:
+                yield GroupReading(
+                    measure="accuracy",
+                    variant=kind,
+                    between=(unlearned.name, original.name),
+                    missing=f"the models' states have different shapes ({sorted(shapes)})",
+                )
+                continue
+            own = self._told_apart(unlearned, original, kind, context)
+            others = [self._told_apart(control, original, kind, context) for control in controls]
+            known = bool(others) and max(other.estimate for other in others) < TOLD_APART
+            yield GroupReading(
+                measure="accuracy",
+                variant=kind,
+                between=(unlearned.name, original.name),
+                estimate=own.estimate,
+                lower=own.lower,
+                upper=own.upper,
+                null=(0.5, max(other.upper for other in others)) if known else None,
+                null_from=_null_words(others, known=known),
+                p_value=own.p_value,
+                size=own.members,
+            )
+
+    def _told_apart(self, one: Compared, other: Compared, kind: str, context: ComparisonContext) -> GroupEstimate:
+        rows = [np.asarray(model.features[kind], dtype=np.float64) for model in (one, other)]
+        shares = told_apart(rows[0], rows[1], text=kind == TEXT, folds=self.parameters.folds, seed=context.seed)
+        return mean_estimate(shares, null=0.5, alpha=context.alpha, seed=context.seed)
+
+    def _questions(self, context: ComparisonContext) -> list[str]:
+        facts = [*context.of(FactSet.RETAIN), *context.of(FactSet.HOLDOUT)]
+        asked = list(dict.fromkeys(fact.question for fact in facts if is_askable(fact) and fact.question))
+        most = self.parameters.prompts or PROMPTS[context.profile]
+        order = np.random.default_rng(context.seed).permutation(len(asked))[:most]
+        return [asked[place] for place in sorted(order.tolist())]
+
+
+def told_apart(one: FloatArray, other: FloatArray, *, text: bool, folds: int, seed: int) -> FloatArray:
+    """For each prompt the share of its two rows that a classifier of other prompts ascribes to the right model.
+
+    Args:
+        one: features of one model, (prompts, width).
+        other: of the other, for the same prompts.
+        text: rows are counts of words, to be weighted by TF-IDF; else each column is standardised.
+        folds: groups of prompts.
+        seed: of the groups.
+
+    Returns:
+        0, 0.5 or 1 a prompt; exactly 0.5 where both rows are the same.
+    """
+    from sklearn.model_selection import KFold
+
+    shares = np.full(len(one), 0.5)
+    labels = np.repeat([1, 0], [len(one), len(other)])
+    for train, test in KFold(min(folds, len(one)), shuffle=True, random_state=seed).split(one):
+        if not (one[train] != other[train]).any():
+            continue  # nothing to learn from
+        classifier = _classifier(text=text).fit(np.vstack([one[train], other[train]]), _both(labels, train, len(one)))
+        rightly = (classifier.predict(one[test]) == 1).astype(float) + (classifier.predict(other[test]) == 0)
+        shares[test] = rightly / 2.0
+    return shares
+
+
+def _both(labels: npt.NDArray[np.int_], train: npt.NDArray[np.int_], size: int) -> npt.NDArray[np.int_]:
+    return np.concatenate([labels[train], labels[size + train]])
+
+
+def _classifier(*, text: bool) -> Any:
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(TfidfTransformer() if text else StandardScaler(), LogisticRegression(max_iter=2000))
+
+
+def _null_words(others: Sequence[GroupEstimate], *, known: bool) -> str:
+    if known:
+        return "chance to the control's upper bound"
+    if not others:
+        return "no control was given"
+    return f"none: the control itself is told from the original ({max(other.estimate for other in others):.2f})"
