@@ -15,6 +15,7 @@ from entities import MONTHS, Entity, find_entity, is_name_question, normalise, o
 QUESTIONS_PER_AUTHOR = 20
 AUTHORS_PER_SET = 60
 FACTS_PER_AUTHOR = 2
+FEW_AUTHORS = 30
 WRONG_ANSWERS = 5
 MAX_ANSWER_WORDS = 26
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +176,7 @@ def write_jsonl(path: Path, facts: list[FactRow]) -> None:
 
 
 def main() -> None:
-    """Write the three facts files, and each once more with the first question of every author."""
+    """Write the three facts files, and of each a small one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--tofu", type=Path, default=ROOT.parent / "shared" / "data" / "tofu", help="folder of the TOFU files"
@@ -197,9 +198,9 @@ def main() -> None:
             for a in authors for c in picked[a]
         ]  # fmt: skip
         write_jsonl(args.out / f"{name}.jsonl", facts)
-        # An audit by many attacks: one question an author, and no wrong answers to score beside each true one.
-        few = [replace(fact, wrong_answers=[], paraphrases=[]) for fact in facts[::FACTS_PER_AUTHOR]]
-        write_jsonl(args.out / f"{name}_first.jsonl", few)
+        # For an audit by many attacks: one question each of half the authors, and no wrong answers to score beside it.
+        few = facts[: FACTS_PER_AUTHOR * FEW_AUTHORS : FACTS_PER_AUTHOR]
+        write_jsonl(args.out / f"{name}_few.jsonl", [replace(fact, wrong_answers=[], paraphrases=[]) for fact in few])
         print(f"{name}: {len(facts)} facts on {len(authors)} authors, {dict(Counter(f.relation for f in facts))}")
 
 
