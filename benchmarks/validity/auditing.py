@@ -27,9 +27,13 @@ from unlearn_audit.result import Outcome
 from unlearn_audit.spec import AuditSpec
 
 ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
-    # As the profile has them, but for NF4 with nested scales, which rounds almost as NF4 does.
-    Battery.QUICK: {"none": {}, "quantization": {"quantizers": ["nf4", "fp4", "int8"]}, "relearning": {}},
-    Battery.HARDER: {"none": {}, "relearning": {"methods": ["full"], "steps": [0, 40, 160]}},
+    # What docs/validity.md was measured with: bitsandbytes' quantisers, and the forget set itself as relearning's data.
+    Battery.QUICK: {
+        "none": {},
+        "quantization": {"quantizers": ["nf4", "fp4", "int8"]},
+        "relearning": {"data": ["in-domain"]},
+    },
+    Battery.HARDER: {"none": {}, "relearning": {"data": ["in-domain"], "methods": ["full"], "steps": [0, 40, 160]}},
 }
 POLICIES = {
     Battery.QUICK: Policy(),
@@ -59,6 +63,7 @@ def spec_of(home: Home, world: World, name: str, battery: Battery) -> AuditSpec:
         profile=Profile.QUICK,
         attacks=ATTACKS[battery],
         probes=PROBES,
+        comparisons={},
         policy=POLICIES[battery],
     )
 

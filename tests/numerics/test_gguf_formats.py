@@ -168,11 +168,20 @@ def test_the_order_in_a_spec_changes_nothing() -> None:
 
 
 def test_int8_says_nothing_of_its_casts_and_others_may_speak(
-    tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+    tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("bitsandbytes.autograd._functions")
     filters = list(logger.filters)
-    with caplog.at_level(logging.WARNING), closing(doses(tiny(tokenizer), Quantizer.INT8)) as attacked:
+    # Libraries that other tests import may have silenced loggers.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.manager._clear_cache()  # type: ignore[attr-defined]
+    with (
+        caplog.at_level(logging.WARNING, logger=logger.name),
+        closing(doses(tiny(tokenizer), Quantizer.INT8)) as attacked,
+    ):
         dose = next(attacked)
         logits(dose.model.module)
         assert not [record for record in caplog.records if "MatMul8bitLt" in record.getMessage()]
