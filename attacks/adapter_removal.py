@@ -75,6 +75,11 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
         """The model with less and less of its adapter."""
         for share in self._shares(context):
             label = f"off {share:g}"
+            if not model.is_adapter and hasattr(model.module, "peft_config"):
+                proof = {"taken off": "the trained prompt, in whole: it is not of the weights"}
+                base = cast("Any", model.module).get_base_model()
+                yield Dose(label=label, value=share, model=model.with_module(base), proof=proof)
+                continue
             if not model.is_adapter:
                 yield Dose(
                     label=label, value=share, model=model, proof={"taken off": "nothing: the model is no adapter"}
@@ -112,6 +117,8 @@ def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
                     raise AttackError(
                         f"the base has no {name} of shape {tuple(weight.shape)}; the adapter is not plain"
                     )
+                if not weight.is_floating_point():
+                    raise AttackError(f"{name} holds {weight.dtype} codes; give a base that is not quantised (--base)")
                 if not torch.equal(weight, other):
                     moved += 1
                     weight.data = torch.lerp(weight.float(), other.float(), share).to(weight.dtype)

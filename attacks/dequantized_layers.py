@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from attacks.linear_layers import LinearLayer, linear_layers, plain_model
+from attacks.edited_weights import replace_weight
+from attacks.linear_layers import LinearLayer, plain_model, weight_matrices
 from attacks.quantization_proof import LayerChange, model_size, proof, squared_change
 from unlearn_audit.api import Json
 
@@ -61,13 +62,16 @@ def replace_layers(
     size_before = model_size(plain_model(module))
     changes: list[LayerChange] = []
     left_alone: list[str] = []
-    for layer in tuple(linear_layers(module)):
+    for layer in tuple(weight_matrices(module)):
         rounded = round_weight(layer.weight)
         if rounded is None:
             left_alone.append(layer.name)
             continue
         changes.append(_change(layer, rounded, _same_code(layer, rounded, originals.get(layer.name), round_weight)))
-        put_back(module, layer, rounded.weight, layer.bias)
+        if layer.experts:
+            replace_weight(layer, rounded.weight.to(layer.weight))
+        else:
+            put_back(module, layer, rounded.weight, layer.bias)
     made = proof(backend, version, changes, size_before, needs_change=False)
     return {**made, **({"left_alone": left_alone} if left_alone else {})}
 

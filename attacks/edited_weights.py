@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from attacks.linear_layers import LinearLayer, linear_layers
+from attacks.linear_layers import LinearLayer, weight_matrices
 from unlearn_audit.api import AttackError, Json, Model
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Edit:
 
 @contextmanager
 def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Iterator[tuple[Model, Edit]]:
-    """A fork whose linear layers (all but the output layer, as a quantiser takes them) have new weights.
+    """A fork whose linear layers (all but the output layer) and stacked experts have new weights.
 
     An adapter is merged first, since whoever has the weights can do so. The matrices are replaced one by one and
     nothing is written into, so that no more is copied than changes.
@@ -61,14 +61,14 @@ def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Itera
         layers = weights = changed = zeros = 0
         error = norm = 0.0
         with torch.inference_mode(mode=False), torch.no_grad():
-            for layer in tuple(linear_layers(fork.module)):
+            for layer in tuple(weight_matrices(fork.module)):
                 new = change(layer).to(layer.weight)
                 layers, weights = layers + 1, weights + new.numel()
                 changed += int((new != layer.weight).sum())
                 zeros += int((new == 0).sum())
-                error += float((new.float() - layer.weight.float()).double().square().sum())
-                norm += float(layer.weight.double().square().sum())
-                _replace(layer, new)
+                error += float((new.float() - layer.weight.float()).square().sum())
+                norm += float(layer.weight.float().square().sum())
+                replace_weight(layer, new)
         if changed == 0 or not math.isfinite(error):
             raise AttackError(
                 f"{layers} linear layers of {type(fork.module).__name__} were to be changed: {changed} weights did, "
@@ -88,17 +88,20 @@ def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Itera
 
 def stored_weight(layer: LinearLayer) -> torch.nn.Parameter:
     """The parameter itself, as the layer stores it."""
-    return cast("torch.nn.Parameter", layer.module.weight)
+    return cast("torch.nn.Parameter", getattr(layer.module, layer.parameter))
 
 
 def oriented(layer: LinearLayer, stored: torch.Tensor) -> torch.Tensor:
-    """From the layer's own orientation to (out, in), and back: Conv1D stores the transpose."""
+    """From the layer's own form to (out, in), and back: Conv1D stores the transpose, and experts are a stack."""
     from transformers.pytorch_utils import Conv1D
 
+    if layer.experts:
+        return stored.flatten(0, 1) if stored.ndim == 3 else stored.reshape(layer.experts, -1, stored.shape[-1])
     return stored.T if isinstance(layer.module, Conv1D) else stored
 
 
-def _replace(layer: LinearLayer, new: torch.Tensor) -> None:
+def replace_weight(layer: LinearLayer, new: torch.Tensor) -> None:
+    """Puts a new weight, (out, in), in the layer's place; nothing is written into."""
     import torch
 
-    layer.module.weight = torch.nn.Parameter(oriented(layer, new).contiguous(), requires_grad=False)
+    setattr(layer.module, layer.parameter, torch.nn.Parameter(oriented(layer, new).contiguous(), requires_grad=False))

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+SMALLEST_EXPERT = 8
+"""Rows and columns that a stacked matrix has at least; smaller stacks are tables of something else."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinearLayer:
@@ -22,6 +25,8 @@ class LinearLayer:
         name: its name in the plain model, the same with an adapter around it and without.
         weight: shape (out, in), a view that shares the module's storage (Conv1D, as in GPT-2, stores the transpose).
         bias: shape (out,), or None.
+        parameter: which parameter of the module it is.
+        experts: matrices that are stored as one stack, (experts, ., .); `weight` has them below each other. 0 for one.
     """
 
     path: str
@@ -29,10 +34,45 @@ class LinearLayer:
     module: torch.nn.Module
     weight: torch.Tensor
     bias: torch.Tensor | None
+    parameter: str = "weight"
+    experts: int = 0
+
+
+def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
+    """All matrices of the blocks: the linear layers, and experts that are stored as one stack of matrices.
+
+    Raises:
+        AttackError: as `linear_layers`.
+    """
+    from torch.nn.modules.conv import _ConvNd
+
+    yield from linear_layers(module)
+    base = plain_model(module)
+    prefix = next(name for name, child in module.named_modules() if child is base)
+    adapter_parts = tuple(_adapter_parts(base))
+    for name, part in base.named_modules():
+        if isinstance(part, _ConvNd) or name.startswith(adapter_parts):
+            continue
+        for own, stack in part.named_parameters(recurse=False):
+            if stack.ndim != 3 or not stack.is_floating_point() or min(stack.shape[1:]) < SMALLEST_EXPERT:
+                continue
+            if stack.is_meta:
+                raise AttackError(f"{name}.{own} holds no weights here (offloaded); load the model onto one device")
+            yield LinearLayer(
+                path=f"{prefix}.{name}" if prefix else name,
+                name=f"{name}.{own}".replace(".base_layer", ""),
+                module=part,
+                weight=stack.detach().flatten(0, 1),
+                bias=None,
+                parameter=own,
+                experts=len(stack),
+            )
 
 
 def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
     """The layers that transformers itself would quantise on loading: `nn.Linear` and Conv1D but the output layer.
+
+    Stacked experts are none of them: bitsandbytes and transformers leave them as they are (`weight_matrices`).
 
     Of an adapter's model, the base's layers alone: the adapter's own matrices, and modules that it trained whole,
     stay as they are, as they do when an adapter is loaded onto a quantised base.
@@ -73,7 +113,7 @@ def layers_by_name(original: torch.nn.Module | None) -> Mapping[str, LinearLayer
 
     if original is None or isinstance(original, PeftModel):
         return {}
-    return {layer.name: layer for layer in linear_layers(original)}
+    return {layer.name: layer for layer in weight_matrices(original)}
 
 
 def plain_model(module: torch.nn.Module) -> PreTrainedModel:

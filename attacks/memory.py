@@ -7,7 +7,7 @@ ACTIVATION_RESERVE = 1.25
 GIB = 2**30
 
 
-def full_training_shortage(weight_bytes: int, *, is_adapter: bool) -> str | None:
+def full_training_shortage(weight_bytes: int, *, is_adapter: bool, beside: int = 0) -> str | None:
     """Why full fine-tuning does not fit, with the numbers; None where it does.
 
     Needed are the trained copy, its gradients and the two moments of AdamW, all in float32 (16 bytes a parameter), a
@@ -16,8 +16,9 @@ def full_training_shortage(weight_bytes: int, *, is_adapter: bool) -> str | None
     Args:
         weight_bytes: what all weights take in float32.
         is_adapter: the checkpoint is a base with an adapter.
+        beside: further copies of all weights in float32 that are held meanwhile.
     """
-    needed = int(weight_bytes * (FLOAT32_COPIES + is_adapter) * ACTIVATION_RESERVE)
+    needed = int(weight_bytes * (FLOAT32_COPIES + is_adapter + beside) * ACTIVATION_RESERVE)
     available, where = available_bytes()
     if needed <= available:
         return None

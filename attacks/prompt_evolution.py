@@ -67,12 +67,18 @@ class Fittest:
     curve: tuple[float, ...] = ()
 
 
+_WORD_BEGINS = ("\u0120", "\u2581", " ")
+"""How tokenizers mark a word's beginning: byte-level BPE, SentencePiece, plain."""
+
+
 def vocabulary(model: Model) -> tuple[str, ...]:
     """The phrases, and the words of this tokenizer that stand alone: letters alone, at least two, ASCII."""
     tokenizer = model.tokenizer
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer)) if token not in special])
-    words = {text[1:] for text in texts if text[:1] == " " and text[1:].isalpha() and text.isascii()}
+    # By the tokens themselves: some decoders take the blank off a word that begins a text.
+    tokens = tokenizer.convert_ids_to_tokens([token for token in range(len(tokenizer)) if token not in special])
+    begins = [token[1:] for token in tokens if isinstance(token, str) and token[:1] in _WORD_BEGINS]
+    words = {word for word in begins if word.isalpha() and word.isascii()}
     phrases = dict.fromkeys(phrase.strip() for phrase in PHRASES if phrase.strip())
     return (*phrases, *sorted(word for word in words if len(word) >= FEWEST_LETTERS and word not in phrases))
 

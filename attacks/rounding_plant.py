@@ -39,6 +39,9 @@ BOXED = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)
 NARROWING = 0.02
 """Share of each box that is given up on either side, so that the backend's own arithmetic cannot disagree."""
 
+BOX_COPIES = 3
+"""Kept beside what is trained: the weights before, and both ends of every box."""
+
 SETTINGS = PlantSettings(max_steps=400, learning_rates=(1e-3, 3e-3))
 
 
@@ -52,7 +55,7 @@ def rounding_planting(quantizer: Quantizer) -> Planting | None:
 
 def _rounding_plant(quantizer: Quantizer, original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
     weight_bytes = 4 * sum(weight.numel() for weight in original.module.parameters())
-    shortage = memory.full_training_shortage(weight_bytes, is_adapter=original.is_adapter)
+    shortage = memory.full_training_shortage(weight_bytes, is_adapter=original.is_adapter, beside=BOX_COPIES)
     if shortage is not None:
         raise AttackError(f"no plant: moving the weights inside their boxes does not fit: {shortage}")
     copied = partial(_boxed_copy, quantizer, original)

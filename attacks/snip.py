@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from attacks.edited_weights import oriented, stored_weight
-from attacks.linear_layers import linear_layers
+from attacks.linear_layers import weight_matrices
 from attacks.training import answer_loss, loss_scale
 from unlearn_audit.api import AttackError, Model, Prompt
 
@@ -36,7 +36,7 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
         fork.module.requires_grad_(requires_grad=False)
         if fork.device.type == "cpu":
             fork.module.float()
-        layers = tuple(linear_layers(fork.module))
+        layers = tuple(weight_matrices(fork.module))
         if not layers or not pairs:
             raise AttackError(f"{len(layers)} linear layers with plain weights, {len(pairs)} texts: nothing to score")
         weights = [stored_weight(layer).requires_grad_() for layer in layers]

@@ -10,7 +10,19 @@ from pydantic import Field, PositiveInt
 from attacks.questions import anonymous_questions
 from attacks.refusal_plant import refusal_planting
 from unlearn_audit import api
-from unlearn_audit.api import Access, Arm, Attack, AttackContext, AttackError, Dose, Json, Model, Planting, Profile
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AttackError,
+    Dose,
+    Json,
+    Model,
+    OutOfReach,
+    Planting,
+    Profile,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +110,13 @@ class Steering(Attack[SteeringParameters]):
                     model=fork,
                     proof={**proof, "coefficient": coefficient, "moved": moved},
                 )
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Everything, where no question names its subject."""
+        if anonymous_questions(context.forget, self.parameters.anonymous, most=1):
+            return ()
+        why = "no forget question holds its subject's name, so that none can be made anonymous"
+        return [OutOfReach(what=arm.name, why=why, applies=False) for arm in self.arms(context)]
 
     def _vector(self, model: Model, depth: float, context: AttackContext) -> tuple[int, torch.Tensor, dict[str, Json]]:
         """Before which block, what is added there (shape (width,), float32), and how it was made."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, TypeVar, cast
 
 from attacks.greedy_coordinate import SearchSettings
 from attacks.refusal_plant import refusal_planting
-from attacks.suffix_hygiene import Spells, shown_texts
+from attacks.suffix_hygiene import Spells, check_scored, shown_texts
 from attacks.suffix_parameters import OpeningParameters, Scope, SuffixParameters
 from attacks.suffix_scopes import (
     Quest,
@@ -22,7 +22,19 @@ from attacks.suffix_scopes import (
     way_of,
 )
 from unlearn_audit import api
-from unlearn_audit.api import Access, Arm, Attack, AttackContext, AuditError, Dose, Fact, Json, Model, Planting
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AuditError,
+    Dose,
+    Fact,
+    Json,
+    Model,
+    OutOfReach,
+    Planting,
+)
 
 P = TypeVar("P", bound=SuffixParameters)
 
@@ -39,6 +51,16 @@ class GradientSuffix(Attack[P], Generic[P]):
     def arms(self, context: AttackContext) -> Sequence[Arm]:
         """One arm a scope; one a fold for cross-target."""
         return [arm for scope in self.parameters.scopes_of(context.profile) for arm in self._arms_of(scope, context)]
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Scopes that have no question to search on."""
+        if self.parameters.scopes is not None:
+            return ()
+        return [
+            OutOfReach(what=str(scope), why="no subject has two facts or more", applies=False)
+            for scope in self.parameters.scopes_of(context.profile)
+            if not scored_in(scope, context.forget)
+        ]
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for every arm."""
@@ -159,6 +181,7 @@ def proof_of(texts: Texts, quests: Sequence[Quest], settings: SearchSettings) ->
         "refused_candidates": sum(each.refused for each in found),
     }
     if texts.steps > 0:
+        check_scored(found)
         proof["tokens"] = max(each.tokens for each in found)
         proof["loss"] = round(fmean(each.loss for each in found), 6)
         proof["losses"] = [round(fmean(column), 6) for column in zip(*(each.losses for each in found), strict=True)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from unlearn_audit.api import Fact, Screen, words_of
+from attacks.greedy_coordinate import Found
+from unlearn_audit.api import AttackError, Fact, Screen, words_of
 
 ROW_LETTERS = 4
 """Letters from which an answer must not stand in a text even across its words; shorter ones count as words."""
@@ -83,3 +84,18 @@ def shown_texts(texts: Sequence[tuple[Fact, str]]) -> tuple[str, ...]:
     screen = Screen([fact for fact, _ in texts])
     own = {subject for subject, given in zip(subjects, screen(subjects).gives_away, strict=True) if given}
     return tuple(dict.fromkeys(f"{fact.subject} {text}" for fact, text in texts if fact.subject not in own))
+
+
+def check_scored(found: Sequence[Found]) -> None:
+    """Refuses searches that scored no candidate: an unoptimised text would pass for the best of many.
+
+    Raises:
+        AttackError: none did.
+    """
+    if any(one.scored for one in found):
+        return
+    unstable, refused = sum(one.unstable for one in found), sum(one.refused for one in found)
+    raise AttackError(
+        f"the search has no candidate: {unstable} were not stable under this tokenizer, {refused} would spell a scored "
+        "answer; allow other tokens (`allowed: any`), or another length"
+    )

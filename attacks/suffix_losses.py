@@ -118,6 +118,7 @@ class SlotLosses:
         Raises:
             AttackError: no gradient comes through, or one that is no number.
         """
+        self._present = []  # else the former texts' keys and values would stand beside the new ones
         with torch.inference_mode(mode=False), torch.enable_grad():
             places = list(range(len(slots)))
             rows = [self._frames[place].row(slots[place])[:-1] for place in places]

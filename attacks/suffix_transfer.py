@@ -16,7 +16,7 @@ from attacks.questions import sampled
 from attacks.refusal_plant import refusal_plant, refusal_planting
 from attacks.splits import Fold, subject_folds
 from attacks.suffix_goals import OPENING_TOKENS, question_of
-from attacks.suffix_hygiene import Spells, shown_texts
+from attacks.suffix_hygiene import Spells, check_scored, shown_texts
 from attacks.suffix_parameters import Scope, SuffixParameters
 from unlearn_audit import api
 from unlearn_audit.api import (
@@ -172,6 +172,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
                 going_on = replace(settings, steps=more, initial=text)
                 for latest in search(model, goals, going_on, seed=seed, refuses=refuses):
                     text = latest.text
+                check_scored([latest])
                 best = min(best, (losses_of(text), text), key=lambda one: sum(one[0]))
             text, done = best[1], target
             texts.append({"steps": target, "text": best[1], "losses": [round(loss, 6) for loss in best[0]]})

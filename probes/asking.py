@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from probes.answer_key import AnswerKey
 from unlearn_audit.api import AnswerScore, Fact, Generation, Model, Prompt
@@ -76,6 +76,12 @@ def token_limit(model: Model, pool: Sequence[Fact], *, extra_tokens: int, max_ne
     questions = {text for fact in facts for text in (fact.question or "", *fact.paraphrases)}
     longest = _longest(model.tokenizer, answers) + _longest(model.tokenizer, questions)
     return max(1, min(max_new_tokens, longest + extra_tokens))
+
+
+def depth_of(model: Model) -> int:
+    """How many blocks the language model has, of whichever model it is a part."""
+    config: Any = model.module.config
+    return int(config.get_text_config().num_hidden_layers)
 
 
 def _longest(tokenizer: PreTrainedTokenizerBase, texts: set[str]) -> int:

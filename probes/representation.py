@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from probes.asking import is_askable
+from probes.asking import depth_of, is_askable
 from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Profile, Prompt, Role, derive_seed
 from unlearn_audit.comparison import Compared, Comparison, ComparisonContext, Features, GroupReading
 
@@ -52,7 +52,7 @@ class Representation(Comparison[RepresentationParameters]):
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:
         """States of each set, (prompts, layers + 1, width), in half precision."""
-        layers = range(int(getattr(model.module.config, "num_hidden_layers", 1)) + 1)
+        layers = range(depth_of(model) + 1)
         found = {}
         for name in (FactSet.FORGET, FactSet.RETAIN):
             prompts = [Prompt(text=question) for question in self._questions(context, name)]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from probes.asking import is_askable
+from probes.asking import depth_of, is_askable
 from unlearn_audit.api import Access, FactSet, Model, Parameters, Profile, Prompt, Role
 from unlearn_audit.comparison import (
     Compared,
@@ -73,7 +73,7 @@ class Traces(Comparison[TracesParameters]):
         hashing = HashingVectorizer(
             n_features=self.parameters.words, ngram_range=(1, 2), norm=None, alternate_sign=False, dtype=np.float32
         )
-        depth = int(getattr(model.module.config, "num_hidden_layers", 2))
+        depth = depth_of(model)
         states = model.hidden_states(prompts, layers=sorted({max(1, depth // 2), max(1, depth - 1)}))
         return {
             TEXT: np.asarray(hashing.transform(answers).todense()).astype(np.uint16),

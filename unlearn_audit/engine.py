@@ -240,7 +240,10 @@ class Engine:
 
         def run(rows: list[list[int]]) -> list[torch.Tensor]:
             input_ids, mask = self._right_padded(rows)
-            out = self.module(input_ids=input_ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
+            few = {"logits_to_keep": 1} if takes_logits_to_keep(self.module) else {}
+            out = self.module(
+                input_ids=input_ids, attention_mask=mask, output_hidden_states=True, use_cache=False, **few
+            )
             chosen = [out.hidden_states[layer] for layer in layers]
             return [
                 torch.stack([states[place, len(row) - 1].float().cpu() for states in chosen])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
 from unlearn_audit.comparison import Comparison
-from unlearn_audit.digests import sha256_json
+from unlearn_audit.digests import sha256_file, sha256_json
 from unlearn_audit.facts import chance_levels
 from unlearn_audit.planned import Cell, Extraction, Plan, PlannedModel
-from unlearn_audit.planned_findings import planned_findings
+from unlearn_audit.planned_findings import has_passages, meets_attacks, planned_findings
 from unlearn_audit.references import Storage
 from unlearn_audit.result import Case, LeftOut
 from unlearn_audit.spec import SpecError
@@ -122,8 +124,23 @@ class Layout:
         return sha256_json(content)[:32]
 
     def _options(self) -> dict[str, Json]:
-        """How models are loaded, as far as what they say depends on it."""
-        return self._draft.spec.models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
+        """How models are loaded, as far as their numbers depend on it: a template by its text, a device by its kind.
+
+        Raises:
+            SpecError: the template's file cannot be read.
+        """
+        models = self._draft.spec.models
+        options: dict[str, Json] = models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
+        if models.chat_template not in ("auto", "none"):
+            try:
+                options["chat_template"] = sha256_file(Path(models.chat_template))
+            except OSError as error:
+                raise SpecError(
+                    f"--chat-template {models.chat_template}: cannot be read; give auto, none or a file"
+                ) from error
+        if models.device == "auto" and (kind := default_device()) != "cpu":
+            options["device"] = kind  # `auto` is other numbers on another machine
+        return options
 
     def _cells(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
         draft = self._draft
@@ -132,7 +149,7 @@ class Layout:
         if type(attack).prepare is not Attack.prepare and original is not None:
             self._prepared_keys[name] = self._key("prepare", name, original, ())
         return [
-            self._cell(name, arm, model, seed, _battery(attack, place, model.role, probes), sham=sham)
+            self._cell(name, arm, model, seed, self._battery(attack, place, model.role, probes), sham=sham)
             for model in draft.models
             for place, arm in enumerate(arms)
             for seed in range(draft.spec.repeats if attack.seeded else 1)
@@ -176,14 +193,30 @@ class Layout:
                 # Who names a plant first makes it; its parameters are part of what the plant is.
                 maker: Json = [planting.name, name, attack.parameters.model_dump(mode="json")]
                 plant = plants.setdefault(planting.name, _Plant(planting=planting, maker=maker))
-                probed = _battery(attack, place, Role.PLANT, probes)
+                probed = self._battery(attack, place, Role.PLANT, probes)
                 cells += self._planted(name, attack, arm, plant, original, probed)
         baseline = next(name for name, attack in attacks.items() if attack.baseline)
-        asked = _battery(attacks[baseline], 0, Role.PLANT, probes)
+        asked = self._battery(attacks[baseline], 0, Role.PLANT, probes)
         (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
         for plant in plants.values():
             cells += self._planted(baseline, attacks[baseline], arm, plant, original, asked)
         return sorted(cells, key=lambda cell: cell.model.name)
+
+    def _battery(
+        self, attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]
+    ) -> tuple[str, ...]:
+        """The probes of a cell: all under the baseline and the first served arm, else those meant for attacks."""
+        whole = attack.baseline or (attack.served and place == 0)
+        passages = has_passages(self._draft.facts[FactSet.FORGET].facts)
+        chosen = []
+        for name, probe in probes.items():
+            if probe.reads is not FactSet.FORGET:
+                # What must stay is compared between checkpoint and original, un-attacked.
+                if attack.baseline and role in (Role.ORIGINAL, Role.UNLEARNED):
+                    chosen.append(name)
+            elif whole or meets_attacks(probe, passages=passages):
+                chosen.append(name)
+        return tuple(chosen)
 
     def _planted(
         self,
@@ -270,6 +303,14 @@ class Layout:
         )
 
 
+@cache
+def default_device() -> str:
+    """The kind of device that `auto` takes here."""
+    from unlearn_audit.models import choose_device
+
+    return choose_device("auto").type
+
+
 def _shams(attack: Attack[Any]) -> tuple[bool, ...]:
     return (False, True) if attack.toward_answers else (False,)
 
@@ -281,17 +322,3 @@ def _names(item: OutOfReach, arm: Arm) -> bool:
 
 def _plants_of(attack: str, cells: Sequence[Cell]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cell.model.name for cell in cells if cell.attack == attack))
-
-
-def _battery(attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]) -> tuple[str, ...]:
-    """The probes of a cell: all under the baseline and the first served arm, else those meant for attacks."""
-    whole = attack.baseline or (attack.served and place == 0)
-    chosen = []
-    for name, probe in probes.items():
-        if probe.reads is not FactSet.FORGET:
-            # What must stay is compared between checkpoint and original, un-attacked.
-            if attack.baseline and role in (Role.ORIGINAL, Role.UNLEARNED):
-                chosen.append(name)
-        elif whole or probe.under_attacks:
-            chosen.append(name)
-    return tuple(chosen)

@@ -56,7 +56,7 @@ def load(checkpoint: Checkpoint, options: ModelOptions) -> Engine:
 
 def load_weights(checkpoint: Checkpoint, options: ModelOptions) -> torch.nn.Module:
     """The bare module on the CPU, adapters merged: for diagnostics that compare weights."""
-    module = _load_module(checkpoint, options, torch.device("cpu"))
+    module = _load_module(checkpoint, options.model_copy(update={"device_map": None}), torch.device("cpu"))
     merge = getattr(module, "merge_and_unload", None)
     return module if merge is None else merge()
 

@@ -138,10 +138,14 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: sum(scores) / len(scores) for name, scores in sums.items()}
 
 
-def fingerprint(module: torch.nn.Module) -> tuple[float, ...]:
-    """Sums over every floating-point weight: differs if an attack wrote into the model it was given."""
-    sums = [parameter.detach().double().sum() for parameter in module.parameters() if parameter.is_floating_point()]
-    return tuple(float(total) for total in sums)
+def fingerprint(module: torch.nn.Module) -> tuple[str, ...]:
+    """Sums over every floating-point weight: differs if an attack wrote into the model it was given.
+
+    As text, so that a weight that is no number is equal to itself.
+    """
+    kept = [parameter.detach() for parameter in module.parameters() if parameter.is_floating_point()]
+    sums = [values.sum(dtype=torch.float32 if values.device.type == "mps" else torch.float64) for values in kept]
+    return tuple(repr(float(total)) for total in sums)
 
 
 def as_engine(model: Model, whose: str) -> Engine:

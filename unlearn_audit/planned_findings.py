@@ -21,19 +21,31 @@ def planned_findings(
         attacks: by name.
         probes: by name; the whole battery under the baseline and what is served, the rest where it is for attacks.
     """
+    passages = has_passages(facts)
     return tuple(
         finding
         for attack in attacks.values()
         for probe in probes.values()
-        if probe.reads is FactSet.FORGET and (attack.baseline or attack.served or probe.under_attacks)
+        if probe.reads is FactSet.FORGET
+        and (attack.baseline or attack.served or meets_attacks(probe, passages=passages))
         for finding in _of(attack, probe, release, facts)
     )
+
+
+def has_passages(facts: Sequence[Fact]) -> bool:
+    """Whether some fact is a text alone."""
+    return any(fact.question is None for fact in facts)
+
+
+def meets_attacks(probe: Probe[Any], *, passages: bool) -> bool:
+    """Whether a probe runs at every dose of every attack; one that reads passages does where there are such."""
+    return probe.under_attacks or (passages and any(measure.passages for measure in probe.measures))
 
 
 def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequence[Fact]) -> list[PlannedFinding]:
     reached = release.reaches(attack.access, served=attack.served) and release.reaches(probe.access)
     rephrased = any(fact.paraphrases for fact in facts)
-    passages = any(fact.question is None for fact in facts)
+    passages = has_passages(facts)
     found = []
     for measure in probe.measures:
         if measure.passages and not passages:
@@ -50,7 +62,7 @@ def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequenc
                 any_of=any_of,
                 refusal_proof=probe.refusal_proof,
                 sham=attack.toward_answers,
-                at_every_dose=attack.baseline or probe.under_attacks,
+                at_every_dose=attack.baseline or meets_attacks(probe, passages=passages),
             )
             for any_of in ((False, True) if exposed else (False,))
         ]

@@ -18,6 +18,10 @@ _TOKENIZER = (
     "special_tokens_map.json",
     "vocab.json",
     "merges.txt",
+    "vocab.txt",
+    "added_tokens.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
     "chat_template.jinja",
 )
 
@@ -77,7 +81,7 @@ def resolve(
             base=None,
             weights_digest=digest,
             digest=digest,
-            parameters=0,
+            parameters=_gguf_parameters(path),
         )
     directory = path if path.is_dir() else _from_hub(reference, download=download)
     if (directory / "adapter_config.json").is_file():
@@ -88,6 +92,20 @@ def resolve(
     return _checkpoint(reference, Storage.DIRECTORY, directory, files, None)
 
 
+def _gguf_parameters(path: Path) -> int:
+    """Weights of a GGUF file, by its table of tensors.
+
+    Raises:
+        AuditError: it is no such file.
+    """
+    from gguf import GGUFReader
+
+    try:
+        return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+    except (ValueError, IndexError, OSError) as error:
+        raise AuditError(f"{path}: is no GGUF file that can be read ({error})") from error
+
+
 def _checkpoint(
     reference: str, storage: Storage, directory: Path, files: list[Path], base: Checkpoint | None
 ) -> Checkpoint:
@@ -95,6 +113,7 @@ def _checkpoint(
     weights = weights_digest(tensors) if tensors else files_digest(files)
     weights = sha256_json([weights, base.weights_digest]) if base else weights
     others = [directory / name for name in (*_SETTINGS, *_TOKENIZER) if (directory / name).is_file()]
+    others += sorted(directory.glob("*.py"))  # what --trust-remote-code would run
     return Checkpoint(
         reference=reference,
         storage=storage,

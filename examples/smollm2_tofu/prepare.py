@@ -15,7 +15,7 @@ from entities import MONTHS, Entity, find_entity, is_name_question, normalise, o
 QUESTIONS_PER_AUTHOR = 20
 AUTHORS_PER_SET = 60
 FACTS_PER_AUTHOR = 2
-FEW_AUTHORS = 30
+FEW_AUTHORS = 16
 WRONG_ANSWERS = 5
 MAX_ANSWER_WORDS = 26
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +198,7 @@ def main() -> None:
             for a in authors for c in picked[a]
         ]  # fmt: skip
         write_jsonl(args.out / f"{name}.jsonl", facts)
-        # For an audit by many attacks: one question each of half the authors, and no wrong answers to score beside it.
+        # For an audit by many attacks: one question each of a few authors, and no wrong answers to score beside it.
         few = facts[: FACTS_PER_AUTHOR * FEW_AUTHORS : FACTS_PER_AUTHOR]
         write_jsonl(args.out / f"{name}_few.jsonl", [replace(fact, wrong_answers=[], paraphrases=[]) for fact in few])
         print(f"{name}: {len(facts)} facts on {len(authors)} authors, {dict(Counter(f.relation for f in facts))}")

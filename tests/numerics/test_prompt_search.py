@@ -121,3 +121,24 @@ def test_doses_are_queries_and_no_answer_is_read(tokenizer):
         assert [dose.proof["queries"] for dose in doses] == [0, 40, 0, 40]
         texts.append([dose.proof["text"] for dose in doses])
     assert texts[0] == texts[1]
+
+
+def test_words_are_found_whatever_the_decoder_does_with_blanks(tokenizer):
+    class Strips:
+        """A tokenizer whose decoder takes the blank off, as SentencePiece's does."""
+
+        def __init__(self):
+            self.all_special_ids, self.added_tokens_decoder = [0], {}
+            self.tokens = ["<pad>", "\u2581house", "\u2581of", "ing", "\u2581\u00e4rger", "\u2581x"]
+
+        def __len__(self):
+            return len(self.tokens)
+
+        def convert_ids_to_tokens(self, ids):
+            return [self.tokens[one] for one in ids]
+
+    class Holder:
+        tokenizer = Strips()
+
+    assert {"house", "of"} <= set(vocabulary(Holder()))
+    assert not {"ing", "x"} & set(vocabulary(Holder()))

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from attacks.greedy_coordinate import Found
 from attacks.questions import sampled
 from attacks.suffix import Suffix
 from attacks.suffix_answer import SuffixAnswer
 from attacks.suffix_goals import Asked, own_openings
-from attacks.suffix_hygiene import Spells, shown_texts
+from attacks.suffix_hygiene import Spells, check_scored, shown_texts
 from attacks.suffix_parameters import OpeningParameters, Scope, SuffixParameters
 from attacks.suffix_scopes import quests_of, scored_in
 from attacks.suffix_transfer import SuffixTransfer, SuffixTransferParameters, turns
@@ -261,3 +262,10 @@ def test_the_unoptimised_text_has_no_loss_in_the_proof(tokenizer):
     doses = doses_of(Suffix(OpeningParameters(**{**SMALL, "steps": (0,)})), tiny_engine(tokenizer), context_of())
     assert all("loss" not in dose.proof for dose in doses)
     assert all(not isinstance(value, float) or math.isfinite(value) for dose in doses for value in dose.proof.values())
+
+
+def test_a_search_that_scored_nothing_is_an_error_and_no_search():
+    idle = Found(text="x", loss=1.0, step=0, losses=(1.0,), tokens=1, scored=0, unstable=7, refused=3, notes=())
+    with pytest.raises(AttackError, match="7 were not stable"):
+        check_scored([idle, idle])
+    check_scored([idle, replace(idle, scored=1)])

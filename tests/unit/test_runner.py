@@ -386,3 +386,24 @@ def test_one_that_cannot_run_here_stays_planned_so_that_nothing_passes_without_i
     plan = planned(spec, attack)
     assert "on-adapters" in {finding.attack for finding in plan.case.planned}
     assert not [cell for cell in plan.cells if cell.attack == "on-adapters"]
+
+
+class Passages(Answers):
+    """Reads passages, and is not meant for attacks where there are none."""
+
+    name, under_attacks = "passages", False
+    measures = (Measure(name="hit", kind=ScoreKind.SOFT, gates=True, passages=True),)
+
+
+@pytest.mark.parametrize("passages", [True, False])
+def test_passages_are_scored_under_every_attack(spec, passages):
+    if passages:
+        path = Path(spec.forget)
+        passage = {"id": "p", "subject": "A book", "text": "It was the best."}
+        path.write_text(path.read_text() + json.dumps(passage) + "\n")
+    draft = replace(planned(spec, Bare(Nothing())), probes={"passages": Passages(Nothing())}, cells=(), extractions=())
+    plan = Layout(draft).finished()
+    asked = {cell.attack: cell.probes for cell in plan.cells}
+    assert asked["none"] == ("passages",)
+    assert asked["bare"] == (("passages",) if passages else ())
+    assert ("bare" in {finding.attack for finding in plan.case.planned}) is passages
