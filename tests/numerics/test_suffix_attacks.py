@@ -266,6 +266,6 @@ def test_the_unoptimised_text_has_no_loss_in_the_proof(tokenizer):
 
 def test_a_search_that_scored_nothing_is_an_error_and_no_search():
     idle = Found(text="x", loss=1.0, step=0, losses=(1.0,), tokens=1, scored=0, unstable=7, refused=3, notes=())
-    with pytest.raises(AttackError, match="7 were not stable"):
+    with pytest.raises(AttackError, match="14 were not stable"):
         check_scored([idle, idle])
     check_scored([idle, replace(idle, scored=1)])
