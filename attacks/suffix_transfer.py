@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar, cast
@@ -11,6 +11,7 @@ from typing import ClassVar, cast
 from pydantic import Field, PositiveInt, model_validator
 
 from attacks.greedy_coordinate import Goal, SearchSettings, search, worded
+from attacks.learning_rates import sample_subjects
 from attacks.prompt_search import text_losses
 from attacks.questions import sampled
 from attacks.refusal_plant import refusal_plant, refusal_planting
@@ -30,6 +31,7 @@ from unlearn_audit.api import (
     Json,
     Model,
     OutOfReach,
+    Plant,
     Planting,
 )
 
@@ -74,7 +76,9 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
 
     Where we depart: the surrogates take turns, each search going on from the text before, where the authors add up
     gradients; the text that serves all surrogates best on average is kept. A text that spells a scored answer is
-    refused. Without an original there is nothing to search on, and it is left out; `text` puts a text of your own.
+    refused. The refusing copy is made of at most 32 subjects; where it cannot be made, the proof says so, and the
+    search runs on the original alone. Without an original there is nothing to search on, and it is left out; `text`
+    puts a text of your own.
 
     Profiles spend the steps of `suffix` in cross-target, shared out among the surrogates and two rounds.
     """
@@ -114,10 +118,15 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
                 if surrogate is Surrogate.ORIGINAL:
                     surrogates.append(original)
                     continue
-                seed = api.derive_seed(context.seed, "surrogate")
-                plant = stack.enter_context(refusal_plant(original, context.forget, context.retain, seed=seed))
+                try:
+                    plant = stack.enter_context(_refusing(original, context))
+                except AttackError as error:
+                    proof[surrogate.value] = f"not made: {error}"
+                    continue
                 surrogates.append(plant.model)
                 proof[surrogate.value] = plant.proof
+            if not surrogates:
+                raise AttackError(f"there is no model to search on: {proof}")
             for fold in self._folds(context):
                 found[f"fold{fold.number}"] = self._texts(original, surrogates, fold, context)
         return {"texts": found, "surrogates": proof}
@@ -127,13 +136,14 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
         number = cast("int", arm.settings["fold"])
         fold = self._folds(context)[number]
         position = self.parameters.position
+        made = context.prepared.get("surrogates", {})
         for steps, text, proof in self._found(number, context):
             yield Dose(
                 label=f"{position}, transferred, step {steps}",
                 value=steps,
                 model=model.asked(worded(text, position)),
                 fact_ids=fold.scored_ids,
-                proof={"steps": steps, "text": text, **proof},
+                proof={"steps": steps, "text": text, "surrogates": made, **proof},
                 shown=shown_texts([(fact, text) for fact in fold.evaluate]),
             )
 
@@ -183,6 +193,12 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
 
     def _folds(self, context: AttackContext) -> tuple[Fold, ...]:
         return subject_folds(context.forget, folds=self.parameters.folds, seed=context.seed)
+
+
+def _refusing(original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
+    """A copy that refuses: of a sample of the facts, as a mask needs no more."""
+    forget, retain = (sample_subjects(facts, seed=context.seed) for facts in (context.forget, context.retain))
+    return refusal_plant(original, forget, retain, seed=api.derive_seed(context.seed, "surrogate"))
 
 
 def turns(surrogates: Sequence[Model], steps: int) -> Iterator[tuple[Model, int]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from attacks import suffix_transfer
 from attacks.greedy_coordinate import Found
 from attacks.questions import sampled
 from attacks.suffix import Suffix
@@ -269,3 +270,16 @@ def test_a_search_that_scored_nothing_is_an_error_and_no_search():
     with pytest.raises(AttackError, match="14 were not stable"):
         check_scored([idle, idle])
     check_scored([idle, replace(idle, scored=1)])
+
+
+def test_where_no_copy_refuses_the_search_runs_on_the_original_and_says_so(tokenizer, monkeypatch):
+    def fails(*_, **__):
+        raise AttackError("no plant: it would not refuse")
+
+    monkeypatch.setattr(suffix_transfer, "refusal_plant", fails)
+    attack = SuffixTransfer(SuffixTransferParameters(**SMALL))
+    engine = tiny_engine(tokenizer)
+    (dose, *_) = doses_of(attack, engine, context_of(prepared=attack.prepare(engine, context_of())))
+    assert "would not refuse" in dose.proof["surrogates"]["refusing"]
+    with pytest.raises(AttackError, match="no model to search on"):
+        SuffixTransfer(SuffixTransferParameters(surrogates=("refusing",), **SMALL)).prepare(engine, context_of())
