@@ -30,7 +30,8 @@ def _intro(found: Row) -> str:
         f"    python -m benchmarks.battery audit --profile {found['profile']}   # goes on where it was stopped\n"
         f"    python -m benchmarks.battery table --profile {found['profile']}\n\n"
         "A percentage is the share of forget questions answered at the attack's worst dose and way of asking; `back` "
-        "is the share of the original's knowledge that came back, (U - C) / (O - C)."
+        "is the share of the original's knowledge that came back, (U - C) / (O - C). What to make of it: "
+        "[decisions.md](decisions.md)."
     )
 
 
