@@ -18,7 +18,7 @@ from attacks.suffix_hygiene import Spells, shown_texts
 from unlearn_audit import api
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Json, Model, Planting, Profile, Prompt
 
-QUERIES = {Profile.QUICK: (0, 2_000), Profile.STANDARD: (0, 2_500, 10_000), Profile.DEEP: (0, 2_500, 10_000, 40_000)}
+QUERIES = {Profile.QUICK: (2_000,), Profile.STANDARD: (2_500, 10_000), Profile.DEEP: (2_500, 10_000, 40_000)}
 GOALS = {Profile.QUICK: 16, Profile.STANDARD: 25, Profile.DEEP: 50}
 
 Goals = Sequence[tuple[Prompt, str]]
@@ -58,7 +58,8 @@ class PromptSearch(Attack[PromptSearchParameters]):
 
     Doses are queries: one is the log-probability of one opening behind one question. What finding the model's own
     openings takes comes on top, and stands in the proof. `quick` spends 2,000 a fold on 16 questions, `standard` 10,000
-    on 25, `deep` 40,000 on 50.
+    on 25, `deep` 40,000 on 50. A random text (0 queries) is no dose of its own: on a bundled model it silenced the
+    original, against which then no honest checkpoint could pass.
     """
 
     name: ClassVar[str] = "prompt-search"
