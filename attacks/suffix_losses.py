@@ -17,13 +17,13 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import DynamicCache
 
+from attacks.memory import is_out_of_memory
 from attacks.suffix_passes import (
     Layers,
     check_gradients,
     embedding_leaf,
     gradient_at,
     groups,
-    is_out_of_memory,
     keep_head_inputs_whole,
     layers_of,
     stacked,

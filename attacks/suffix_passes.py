@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from attacks.memory import is_out_of_memory
 from unlearn_audit.api import AttackError
 
 SOLVED = 1e-3
@@ -49,11 +50,6 @@ def keep_head_inputs_whole(module: torch.nn.Module) -> None:
         head.register_forward_pre_hook(
             lambda _, args: (args[0].clone(memory_format=torch.contiguous_format), *args[1:]) if args else None
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on whichever device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def layers_of(out: Any, place: int) -> Layers:

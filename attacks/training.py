@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from attacks.memory import is_out_of_memory
 from attacks.splits import Lesson
 from attacks.training_cost import flops_per_token, multiplied_weights
 from unlearn_audit.api import AttackError, AuditError, Model, Rendered
@@ -202,21 +203,51 @@ def _descend(
 ) -> float:
     import torch
 
-    loss = answer_loss(model, batch)
     scale = loss_scale(model.module)
-    optimizer.zero_grad(set_to_none=True)
-    (loss * scale).backward()  # type: ignore[no-untyped-call]
+    value = _gradients(model, batch, optimizer, scale)
     for weight in weights:
         if weight.grad is not None:
             weight.grad.div_(scale)
     norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT_NORM)
-    value = float(loss.detach())
     if not (math.isfinite(value) and bool(torch.isfinite(norm))):
         raise AttackError(
             f"training broke down in {where}: loss {value}, gradient norm {float(norm)}; try a lower learning rate"
         )
     optimizer.step()
     return value
+
+
+def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.Optimizer, scale: float) -> float:
+    """The gradients of the batch's loss times `scale`, and the loss; in parts where the whole does not fit.
+
+    Raises:
+        AttackError: not even one text fits.
+    """
+    import torch
+
+    size, tokens = len(batch), sum(sum(row.is_answer) for row in batch)
+    while True:
+        optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        try:
+            for first in range(0, len(batch), size):
+                part = batch[first : first + size]
+                share = sum(sum(row.is_answer) for row in part) / tokens
+                loss = answer_loss(model, part)
+                (loss * (scale * share)).backward()  # type: ignore[no-untyped-call]
+                value += float(loss.detach()) * share
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise AttackError(
+                    "out of memory on a single text; use lora, a smaller dtype, or shorter texts"
+                ) from error
+            size = (size + 1) // 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        else:
+            return value
 
 
 def answer_loss(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from attacks import training
 from attacks.splits import Lesson
 from attacks.training import (
     answer_loss,
@@ -251,3 +252,38 @@ def test_batches_are_shuffled_epochs_of_equal_size():
     assert [place for _ in range(25) for place in next(again)] == drawn
     with pytest.raises(AuditError, match="no texts are left"):
         next(batch_order(0, batch_size=4, seed=3))
+
+
+def test_a_batch_that_does_not_fit_is_trained_in_parts_with_the_same_result(tokenizer, monkeypatch):
+    rows = [
+        ("Who?", "Eliot"),
+        ("Where was Ada born?", "London, in a house"),
+        ("What?", "It"),
+        ("When?", "Then, in May"),
+    ]
+
+    def trained(most: int) -> tuple[list[float], list[torch.Tensor]]:
+        sizes.clear()
+        plain = training.answer_loss
+
+        def limited(model, batch):
+            sizes.append(len(batch))
+            if len(batch) > most:
+                raise torch.OutOfMemoryError
+            return plain(model, batch)
+
+        with monkeypatch.context() as patched, training.lora_student(tiny_engine(tokenizer), rank=4, seed=0) as student:
+            patched.setattr(training, "answer_loss", limited)
+            batch = [student.model.render(Prompt(text=question), answer) for question, answer in rows]
+            losses = list(training.optimise(student.model, iter([batch, batch]), learning_rate=1e-2, steps=2))
+            return losses, [weight.detach().clone() for weight in student.model.module.parameters()]
+
+    sizes: list[int] = []
+    whole, expected = trained(most=4)
+    assert sizes == [4, 4]
+    parts, found = trained(most=1)
+    assert sizes == [4, 2, 1, 1, 1, 1] * 2
+    assert parts == pytest.approx(whole, abs=1e-5)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(expected, found, strict=True))
+    with pytest.raises(AttackError, match="single text"):
+        trained(most=0)
