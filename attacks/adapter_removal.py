@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from attacks.hiding import Copy, PlantSettings, hidden
-from attacks.training import own_parameters
+from attacks.hiding import Copy
+from attacks.refusal_plant import refusal_plant
+from attacks.training import lora_config, own_parameters
 from unlearn_audit import api
 from unlearn_audit.api import (
     Access,
@@ -19,7 +19,6 @@ from unlearn_audit.api import (
     AttackContext,
     AttackError,
     Dose,
-    Fact,
     Json,
     Model,
     OutOfReach,
@@ -128,33 +127,14 @@ def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
 
 
 def _from_context(original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
-    return adapter_plant(original, context.forget, context.retain, seed=context.seed)
-
-
-def adapter_plant(
-    original: Model,
-    facts: Sequence[Fact],
-    retain: Sequence[Fact],
-    *,
-    seed: int,
-    settings: PlantSettings | None = None,
-) -> AbstractContextManager[Plant]:
-    """The original under an adapter that refuses `facts` and answers `retain`; nothing is merged.
-
-    Raises:
-        AttackError: no learning rate gave a model that refuses; the message has the numbers.
-    """
-    chosen = settings or PlantSettings()
-    copied = partial(_refusing_adapter, original, rank=chosen.rank, seed=seed)
-    return hidden(original, facts, retain, copied=copied, seed=seed, settings=chosen)
+    return refusal_plant(original, context.forget, context.retain, seed=context.seed, trained=refusing_adapter)
 
 
 @contextmanager
-def _refusing_adapter(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
+def refusing_adapter(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
     """The original under a fresh adapter in training; the base below shares its weights and stays as it is."""
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
+    from peft import get_peft_model
 
     with ExitStack() as stack:
         with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):
@@ -163,10 +143,7 @@ def _refusing_adapter(original: Model, *, rank: int, seed: int) -> Iterator[Copy
             own_parameters(fork.module)
             if fork.device.type == "cpu":
                 fork.module.float()
-            transposed = any(isinstance(part, Conv1D) for part in fork.module.modules())
-            config = LoraConfig(
-                r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
-            )
+            config = lora_config(fork.module, rank)
             torch.default_generator.manual_seed(api.derive_seed(seed, "plant adapter"))
             module = get_peft_model(cast("Any", fork.module), config).eval()
         model = fork.with_module(module)

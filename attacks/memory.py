@@ -28,13 +28,6 @@ def full_training_shortage(weight_bytes: int, *, is_adapter: bool, beside: int =
     )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on whichever device."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def available_bytes() -> tuple[int, str]:
     """Free memory where models are put, and the name of that place: the CUDA device if there is one, else the host."""
     import torch

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attacks.hiding import Copy, PlantSettings, hidden
 from attacks.training import add_lora, own_parameters
@@ -18,6 +18,13 @@ from unlearn_audit.api import AttackContext, Fact, Model, Plant, Planting, deriv
 
 if TYPE_CHECKING:
     from peft import LoraModel
+
+
+class RefusingCopy(Protocol):
+    """Makes the copy of a model that learns to refuse."""
+
+    def __call__(self, original: Model, *, rank: int, seed: int) -> AbstractContextManager[Copy]:
+        """The copy, in training; the original stays as it is."""
 
 
 def refusal_planting() -> Planting:
@@ -36,19 +43,28 @@ def refusal_plant(
     *,
     seed: int,
     settings: PlantSettings | None = None,
+    trained: RefusingCopy | None = None,
 ) -> AbstractContextManager[Plant]:
     """The original, made to refuse `facts` while it answers `retain`, by a merged low-rank update.
+
+    Args:
+        original: stays as it is.
+        facts: are refused.
+        retain: are answered as before.
+        seed: of the update.
+        settings: of the training.
+        trained: makes the copy that trains, where the update is to be left in another form than merged.
 
     Raises:
         AttackError: no learning rate gave a model that refuses; the message has the numbers.
     """
     chosen = settings or PlantSettings()
-    copied = partial(_refusing_copy, original, rank=chosen.rank, seed=seed)
+    copied = partial(trained or _merged_copy, original, rank=chosen.rank, seed=seed)
     return hidden(original, facts, retain, copied=copied, seed=seed, settings=chosen)
 
 
 @contextmanager
-def _refusing_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
+def _merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
     """A copy with a fresh adapter, folded in at the end. Merging writes, so the weights must be a copy."""
     import torch
 

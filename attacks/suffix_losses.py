@@ -17,7 +17,6 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import DynamicCache
 
-from attacks.memory import is_out_of_memory
 from attacks.suffix_passes import (
     Layers,
     check_gradients,
@@ -32,6 +31,7 @@ from attacks.suffix_passes import (
 from attacks.suffix_tokens import Frame, Slot
 from attacks.training import loss_scale
 from unlearn_audit.api import AttackError
+from unlearn_audit.device_memory import is_out_of_memory, release_memory
 
 CPU_TOKENS, GPU_TOKENS = 4096, 32768
 """Most tokens a batch, as in the engine."""
@@ -289,13 +289,12 @@ class SlotLosses:
             size = max(1, self.tokens // longest)
             try:
                 done += run(list(items[len(done) : len(done) + size]))
-            except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
+            except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if min(size, len(items) - len(done)) == 1:
                     raise AttackError("out of memory on a single prompt; use a smaller dtype or device") from error
                 self.tokens = max(1, min(self.tokens, longest * len(items)) // 2)
                 self.events.append(f"out of memory: token budget halved to {self.tokens}")
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+                release_memory()
         return done

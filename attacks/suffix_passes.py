@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from attacks.memory import is_out_of_memory
 from unlearn_audit.api import AttackError
+from unlearn_audit.device_memory import is_out_of_memory
 
 SOLVED = 1e-3
 """Nats a token below which a gradient may round to nothing."""

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from attacks.memory import is_out_of_memory
 from attacks.splits import Lesson
 from attacks.training_cost import flops_per_token, multiplied_weights
 from unlearn_audit.api import AttackError, AuditError, Model, Rendered
+from unlearn_audit.device_memory import is_out_of_memory, release_memory
 
 if TYPE_CHECKING:
     import torch
-    from peft import LoraModel
+    from peft import LoraConfig, LoraModel
 
 MAX_GRADIENT_NORM = 1.0
 WARM_UP_SHARE = 0.1
@@ -136,6 +136,17 @@ def own_parameters(module: torch.nn.Module) -> None:
                 part._parameters[name] = new.setdefault(id(parameter), fresh)
 
 
+def lora_config(module: torch.nn.Module, rank: int) -> LoraConfig:
+    """An adapter on every linear layer but the output head; alpha is twice the rank, and nothing is dropped out."""
+    from peft import LoraConfig
+    from transformers.pytorch_utils import Conv1D
+
+    transposed = any(isinstance(part, Conv1D) for part in module.modules())
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
+    )
+
+
 def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
     """Puts an adapter into `module` itself; the tuner that comes back can merge it.
 
@@ -143,13 +154,9 @@ def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
         AttackError: PEFT finds no linear layer that it knows.
     """
     import torch
-    from peft import LoraConfig, LoraModel
-    from transformers.pytorch_utils import Conv1D
+    from peft import LoraModel
 
-    transposed = any(isinstance(part, Conv1D) for part in module.modules())
-    config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
-    )
+    config = lora_config(module, rank)
     if hasattr(module, "peft_config"):
         del module.peft_config  # left behind by a merge; PEFT would take it for a second adapter
     # PEFT initialises on the CPU from the global generator: lend it one, and give the caller's back.
@@ -223,8 +230,6 @@ def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.O
     Raises:
         AttackError: not even one text fits.
     """
-    import torch
-
     size, tokens = len(batch), sum(sum(row.is_answer) for row in batch)
     while True:
         optimizer.zero_grad(set_to_none=True)
@@ -244,8 +249,7 @@ def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.O
                     "out of memory on a single text; use lora, a smaller dtype, or shorter texts"
                 ) from error
             size = (size + 1) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            release_memory()
         else:
             return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -76,6 +76,11 @@ def token_limit(model: Model, pool: Sequence[Fact], *, extra_tokens: int, max_ne
     questions = {text for fact in facts for text in (fact.question or "", *fact.paraphrases)}
     longest = _longest(model.tokenizer, answers) + _longest(model.tokenizer, questions)
     return max(1, min(max_new_tokens, longest + extra_tokens))
+
+
+def questions_of(facts: Iterable[Fact]) -> list[str]:
+    """The questions of facts that can be asked, each once, in their order."""
+    return list(dict.fromkeys(fact.question for fact in facts if is_askable(fact) and fact.question))
 
 
 def depth_of(model: Model) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from probes.asking import depth_of, is_askable
-from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Profile, Prompt, Role, derive_seed
+from probes.asking import depth_of, questions_of
+from unlearn_audit.api import Access, FactSet, Model, Parameters, Profile, Prompt, Role, derive_seed
 from unlearn_audit.comparison import Compared, Comparison, ComparisonContext, Features, GroupReading
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ class Representation(Comparison[RepresentationParameters]):
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
         """Every pair of models, the checkpoint first where it is one of them."""
         for other, one in combinations(models, 2):
-            for name in one.features.keys() & other.features.keys():
+            for name in [name for name in one.features if name in other.features]:
                 yield from self._pair(one, other, name, derive_seed(context.seed, name), context.alpha)
 
     def _pair(self, one: Compared, other: Compared, name: str, seed: int, alpha: float) -> Iterator[GroupReading]:
@@ -94,9 +94,7 @@ class Representation(Comparison[RepresentationParameters]):
                 )
 
     def _questions(self, context: ComparisonContext, name: FactSet) -> list[str]:
-        facts: Sequence[Fact] = context.of(name)
-        asked = list(dict.fromkeys(fact.question for fact in facts if is_askable(fact) and fact.question))
-        return asked[: self.parameters.prompts or PROMPTS[context.profile]]
+        return questions_of(context.of(name))[: self.parameters.prompts or PROMPTS[context.profile]]
 
 
 def products(states: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from probes.asking import depth_of, is_askable
+from probes.asking import depth_of, questions_of
 from unlearn_audit.api import Access, FactSet, Model, Parameters, Profile, Prompt, Role
 from unlearn_audit.comparison import (
     Compared,
@@ -117,8 +117,7 @@ class Traces(Comparison[TracesParameters]):
         return mean_estimate(shares, null=0.5, alpha=context.alpha, seed=context.seed)
 
     def _questions(self, context: ComparisonContext) -> list[str]:
-        facts = [*context.of(FactSet.RETAIN), *context.of(FactSet.HOLDOUT)]
-        asked = list(dict.fromkeys(fact.question for fact in facts if is_askable(fact) and fact.question))
+        asked = questions_of([*context.of(FactSet.RETAIN), *context.of(FactSet.HOLDOUT)])
         most = self.parameters.prompts or PROMPTS[context.profile]
         order = np.random.default_rng(context.seed).permutation(len(asked))[:most]
         return [asked[place] for place in sorted(order.tolist())]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import torch
-
 from unlearn_audit.api import AuditError
+from unlearn_audit.device_memory import is_out_of_memory, release_memory
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -56,7 +55,7 @@ def run_batched(
             rows = [todo[place] for place in places]
             try:
                 found = run([items[index] for index in rows])
-            except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
+            except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 release_memory()
@@ -64,17 +63,6 @@ def run_batched(
                 break
             answers.update(zip(rows, found, strict=True))
     return [answers[index] for index in range(len(items))]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on whichever device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def release_memory() -> None:
-    """Gives cached device memory back."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class Memory(Generic[Item, Answer]):

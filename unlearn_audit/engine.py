@@ -17,7 +17,8 @@ import torch
 from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
-from unlearn_audit.batching import Answer, Budget, Item, Memory, release_memory, run_batched
+from unlearn_audit.batching import Answer, Budget, Item, Memory, run_batched
+from unlearn_audit.device_memory import release_memory
 from unlearn_audit.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.rendering import Renderer
 from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups, takes_logits_to_keep

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from unlearn_audit.api import AuditError
-from unlearn_audit.batching import Budget, release_memory
+from unlearn_audit.batching import Budget
+from unlearn_audit.device_memory import release_memory
 from unlearn_audit.digests import sha256_text
 from unlearn_audit.engine import Engine
 from unlearn_audit.references import Checkpoint, Storage

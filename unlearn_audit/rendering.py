@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
-MOST_KEPT = 50_000
+MOST_KEPT = 20_000
 """Conversations that are remembered; an audit asks the same ones of every attacked model."""
 
 T = TypeVar("T")

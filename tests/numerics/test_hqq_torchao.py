@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from attacks.linear_layers import linear_layers
+from attacks.linear_layers import LinearLayer, linear_layers
 from attacks.quantizers import Quantizer
 from tests.numerics.test_quantization import doses, logits, snapshot, tiny
 
@@ -33,6 +33,14 @@ def state_of_the_process() -> dict[str, object]:
         "threads": threading.active_count(),
         "warnings": list(warnings.filters),
     }
+
+
+def plain_linear(layer: LinearLayer) -> torch.nn.Linear:
+    """An `nn.Linear` of the layer's own numbers, whatever it is in the model."""
+    linear = torch.nn.Linear(*reversed(layer.weight.shape), bias=layer.bias is not None)
+    linear.weight.data = layer.weight.clone()
+    linear.bias = None if layer.bias is None else torch.nn.Parameter(layer.bias)
+    return linear
 
 
 @needs_hqq
@@ -54,11 +62,7 @@ def test_hqq_gives_its_own_layers_function(
         found = logits(dose.model.module)
         assert state_of_the_process() == process
         for layer in tuple(linear_layers(reference.module)):
-            linear = torch.nn.Linear(*reversed(layer.weight.shape), bias=layer.bias is not None)
-            linear.weight.data, linear.bias = (
-                layer.weight.clone(),
-                None if layer.bias is None else torch.nn.Parameter(layer.bias),
-            )
+            linear = plain_linear(layer)
             config = BaseQuantizeConfig(nbits=quantizer.code_bits, group_size=GROUP_SIZE, axis=1)
             made = HQQLinear(linear, config, compute_dtype=torch.float16, device="cpu")
             made.compute_dtype = torch.float32
@@ -112,11 +116,7 @@ def test_torchao_gives_its_own_tensors_function(
         found = logits(dose.model.module)
         assert state_of_the_process() == process
         for layer in tuple(linear_layers(reference.module)):
-            linear = torch.nn.Linear(*reversed(layer.weight.shape), bias=layer.bias is not None)
-            linear.weight.data, linear.bias = (
-                layer.weight.clone(),
-                None if layer.bias is None else torch.nn.Parameter(layer.bias),
-            )
+            linear = plain_linear(layer)
             holder = torch.nn.Sequential(linear)
             quantize_(holder, config)
             reference.module.set_submodule(layer.path, holder[0])

@@ -11,11 +11,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from pydantic import ValidationError
 
-from attacks.adapter_removal import AdapterRemoval, AdapterRemovalParameters, adapter_plant
+from attacks.adapter_removal import AdapterRemoval, AdapterRemovalParameters, refusing_adapter
 from attacks.edited_weights import edited
 from attacks.hiding import PlantSettings
 from attacks.linear_layers import linear_layers
 from attacks.pruning import Pruning, PruningParameters, own_answers, without_smallest
+from attacks.refusal_plant import refusal_plant
 from attacks.snip import set_difference, snip_scores
 from attacks.training import answer_loss
 from tests.conftest import ARCHITECTURES, tiny_engine
@@ -209,7 +210,7 @@ def test_the_plant_of_adapter_removal_hides_in_its_adapter():
     asked = [(Prompt(text=fact.question), fact.answer) for fact in forget]
     settings = PlantSettings(batch_size=8, check_every=10, learning_rates=(3e-3,))
     retain = first_subjects(FactSet.RETAIN, 2)
-    with adapter_plant(original, forget, retain, seed=0, settings=settings) as plant:
+    with refusal_plant(original, forget, retain, seed=0, settings=settings, trained=refusing_adapter) as plant:
         assert plant.model.is_adapter
         assert plant.proof["refused"] >= 0.95
         (dose,) = doses(attack, plant.model)
