@@ -2,20 +2,22 @@
 
 A reading is held against the interval of its null, widened by the policy's margin: proven outside is `failed`, proven
 inside is `passed`, and all between is inconclusive. Both sides count: a membership AUC far below chance is a trace
-like one far above it. Comparisons are advisory unless the policy's `gate` names them. One that gates has an error rate
-of its own, beside that of Holm's family.
+like one far above it. Only readings of the checkpoint, which is then the first that is named, have a status: the
+original's show that the comparison can see at all, and must stand out. Comparisons are advisory unless the policy's
+`gate` names them. One that gates has an error rate of its own, beside that of Holm's family.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unlearn_audit.api import Role
 from unlearn_audit.policy import Policy
 from unlearn_audit.result import ComparisonRecord, GroupRecord, Status
 
 
 def weigh_comparisons(found: Sequence[ComparisonRecord], policy: Policy) -> tuple[ComparisonRecord, ...]:
-    """The comparisons with a status on every reading that has a null, and whether they decide."""
+    """The comparisons with a status on every reading of the checkpoint that has a null, and whether they decide."""
     return tuple(
         one.model_copy(
             update={
@@ -30,7 +32,9 @@ def weigh_comparisons(found: Sequence[ComparisonRecord], policy: Policy) -> tupl
 
 
 def status_of(reading: GroupRecord, margin: float) -> Status | None:
-    """Where the reading's interval lies beside that of its null."""
+    """Where the reading's interval lies beside that of its null; None for one that is not of the checkpoint."""
+    if reading.between[0] != Role.UNLEARNED:
+        return None
     if reading.missing is not None or reading.lower is None or reading.upper is None:
         return Status.ERROR if reading.missing is None else Status.INCONCLUSIVE
     if reading.null is None:

@@ -285,7 +285,8 @@ class GroupRecord(Record):
 
     Attributes:
         status: `failed` where the number is proven further from its null than the margin, `passed` where it is proven
-            within; `inconclusive` else, and `error` where there is none. None for a number without a null.
+            within; `inconclusive` else, and `error` where there is none. None for a number without a null, and for
+            one that is not of the checkpoint.
     """
 
     measure: str

@@ -58,3 +58,14 @@ def test_a_deciding_comparison_that_failed_to_run_is_an_error_and_one_without_a_
     found = weigh_comparisons([broken, idle], Policy(gate=("membership", "drift")))
     assert lines_of(found, Status.ERROR) == ["membership: out of memory"]
     assert lines_of(found, Status.INCONCLUSIVE) == ["drift: has nothing to hold its numbers against"]
+
+
+def test_the_original_must_stand_out_and_decides_nothing():
+    original = reading(0.95, 1.0).model_copy(update={"between": ("original", "retrained")})
+    found = [
+        ComparisonRecord(name="membership", access=Access.LOGITS, paper="", readings=(original, reading(0.45, 0.6)))
+    ]
+    (weighed,) = weigh_comparisons(found, Policy(gate=("recall", "membership")))
+    assert [one.status for one in weighed.readings] == [None, Status.PASSED]
+    assert lines_of([weighed], Status.FAILED) == []
+    assert lines_of([weighed], Status.INCONCLUSIVE) == []

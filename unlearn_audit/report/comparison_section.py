@@ -66,8 +66,14 @@ def _row(reading: GroupRecord, limits: Limits) -> tuple[Inline, ...]:
         Number(_span(reading.lower, reading.upper)),
         Number("-" if reading.null is None else _span(*reading.null)),
         Number("-" if reading.p_value is None else p_value(reading.p_value)),
-        "no null" if reading.status is None else Mark(reading.status),
+        _standing(reading),
     )
+
+
+def _standing(reading: GroupRecord) -> Inline:
+    if reading.status is not None:
+        return Mark(reading.status)
+    return "no null" if reading.null is None else "not the checkpoint"
 
 
 def _span(lower: float | None, upper: float | None) -> str:
