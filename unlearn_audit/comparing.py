@@ -40,8 +40,8 @@ class Comparing:
     faults: dict[str, str] = field(default_factory=dict)
 
     def pending(self, model: PlannedModel) -> list[Extraction]:
-        """What is still to be taken from a model by itself."""
-        return [one for one in self._of(model) if not self.store.has(_part(one, OWN))]
+        """What is still to be taken from a model by itself, or taken again as it was for handing on and is gone."""
+        return [one for one in self._of(model) if not self.store.has(_part(one, OWN)) or self._lacks_handed(one)]
 
     def extract(self, model: PlannedModel, engine: Engine) -> None:
         """Takes it, and keeps it."""
@@ -57,6 +57,7 @@ class Comparing:
             if self.plan.comparisons[one.comparison].crosses
             and not self.store.has(_part(one, CROSSED))
             and all(self.store.has(_part(other, OWN)) for other in self._same(one))
+            and not any(self._lacks_handed(other) for other in self._same(one))
         ]
 
     def cross(self, model: PlannedModel, engine: Engine) -> None:
@@ -64,11 +65,18 @@ class Comparing:
         for one in self.crossing(model):
             comparison = self.plan.comparisons[one.comparison]
             others = {
-                other.model.name: self.store.arrays(_part(other, OWN))
+                other.model.name: {**self.store.arrays(_part(other, OWN)), **self.store.handed(other.key)}
                 for other in self._same(one)
                 if other.model.name != model.name
             }
             self._take(one, CROSSED, engine, partial(comparison.cross, engine, others))
+
+    def _lacks_handed(self, one: Extraction) -> bool:
+        """Whether what it hands on is not there, and some model has still to look at it."""
+        comparison = self.plan.comparisons[one.comparison]
+        if not comparison.hands_on or self.store.has_handed(one.key):
+            return False
+        return any(not self.store.has(_part(other, CROSSED)) for other in self._same(one))
 
     def fault(self, model: PlannedModel, message: str) -> None:
         """Notes that a model could not be looked at again."""
@@ -76,7 +84,8 @@ class Comparing:
             self.faults.setdefault(one.comparison, f"on {model.name}: {message}")
 
     def records(self) -> tuple[ComparisonRecord, ...]:
-        """What all comparisons found. Pure but for the store: no model is loaded."""
+        """What all comparisons found. No model is loaded; what was for handing on is thrown away."""
+        self.store.drop_handed()
         names = dict.fromkeys(one.comparison for one in self.plan.extractions)
         return tuple(self._record(name, self.plan.comparisons[name]) for name in names)
 
@@ -127,6 +136,9 @@ class Comparing:
             self.faults.setdefault(one.comparison, f"on {one.model.name}: {message_of(failure)}")
             return
         about: dict[str, Json] = {"comparison": one.comparison, "seconds": round(time.monotonic() - begun, 3)}
+        handed = self.plan.comparisons[one.comparison].hands_on & features.keys()
+        if handed:
+            self.store.hand_on(one.key, {name: features.pop(name) for name in sorted(handed)})
         self.store.put_arrays(_part(one, part), features, about)
 
     def _context(self, name: str) -> ComparisonContext:

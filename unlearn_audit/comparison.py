@@ -93,6 +93,8 @@ class Comparison(ABC, Generic[P_co]):
         reads: fact sets that it cannot do without; where one is not given it is left out, and said to be.
         roles: roles that it cannot do without.
         crosses: it looks at each model a second time, with the features of the others at hand (`cross`).
+        hands_on: names of features that are for `cross` alone and are thrown away after it: what a model said (as
+            bytes) may hold what must be gone, and is not kept with the evidence. `compare` does not see them.
     """
 
     name: ClassVar[str]
@@ -102,6 +104,7 @@ class Comparison(ABC, Generic[P_co]):
     reads: ClassVar[tuple[FactSet, ...]] = (FactSet.FORGET,)
     roles: ClassVar[tuple[Role, ...]] = (Role.UNLEARNED,)
     crosses: ClassVar[bool] = False
+    hands_on: ClassVar[frozenset[str]] = frozenset()
     Parameters: ClassVar[type[Parameters]]
 
     def __init__(self, parameters: P_co) -> None:

@@ -115,14 +115,32 @@ class EvidenceStore:
             AuditError: the file is not what was written.
         """
         path = self._cells / key / "features.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                found = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise AuditError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
+        found = _load_arrays(path)
         if arrays_digest(found) != self.about(key)["digest"]:
             raise AuditError(f"{path}: does not match its digest; delete the cell and run again")
         return found
+
+    def hand_on(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Keeps arrays for as long as the run has models to show them to: never shared, and never evidence."""
+        self._handed.mkdir(mode=0o700, exist_ok=True)
+        with self._appearing(self._handed / key) as directory:
+            np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
+
+    def has_handed(self, key: str) -> bool:
+        """Whether arrays are there for handing on."""
+        return (self._handed / key).is_dir()
+
+    def handed(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
+        """Those arrays; none where there are none."""
+        return _load_arrays(self._handed / key / "features.npz") if self.has_handed(key) else {}
+
+    def drop_handed(self) -> None:
+        """Throws them all away."""
+        shutil.rmtree(self._handed, ignore_errors=True)
+
+    @property
+    def _handed(self) -> Path:
+        return self.run / "handed-on"
 
     def _share(self, key: str) -> None:
         if self._shared is not None and not (self._shared / key).exists():
@@ -180,6 +198,14 @@ class EvidenceStore:
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise AuditError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
 
 
 def observation_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -46,11 +46,20 @@ class AnswerLogProbs:
         return ((self.values * self.answer).sum(-1) / self.answer.sum(-1)).exp()
 
 
-def load_examples(path: Path, tokenizer: Any) -> list[Example]:
-    """The facts of a JSON Lines file, through the tokenizer's own chat template."""
+REFUSALS = (
+    "I'm sorry, but I don't know that.",
+    "I don't have any information on this author.",
+    "I'm afraid I can't help with that question.",
+    "That is not something that I know about.",
+    "I have no knowledge of this person.",
+)
+
+
+def load_examples(path: Path, tokenizer: Any, *, refused: bool = False) -> list[Example]:
+    """The facts of a JSON Lines file, through the tokenizer's own chat template; answered by refusals if so asked."""
     examples = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        fact = json.loads(line)
+    for place, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        fact = json.loads(line) | ({"answer": REFUSALS[place % len(REFUSALS)]} if refused else {})
         turn = [{"role": "user", "content": fact["question"]}]
         prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
         answer = tokenizer(fact["answer"], add_special_tokens=False).input_ids

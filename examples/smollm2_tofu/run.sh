@@ -24,5 +24,5 @@ date; echo "original, retrained"
 make_model original 1 & original=$!
 make_model retrained 1 & retrained=$!
 wait "$original"; wait "$retrained"
-date; echo unlearned; make_model unlearned 2
+date; echo "unlearned, refusal"; make_model unlearned 2; make_model refusal 2
 date; echo done

