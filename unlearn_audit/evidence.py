@@ -189,13 +189,16 @@ class EvidenceStore:
 
     @contextlib.contextmanager
     def _appearing(self, target: Path) -> Iterator[Path]:
-        """A directory that takes its name only when it is complete."""
+        """A directory that takes its name only when it is complete. Two processes may write the same one."""
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
         try:
             yield scratch
-            if target.exists():
-                shutil.rmtree(target)
-            scratch.rename(target)
+            shutil.rmtree(target, ignore_errors=True)
+            try:
+                scratch.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process wrote the same cell in between
+                    raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -92,6 +92,15 @@ def test_runs_share_cells(tmp_path):
     assert not second.has("other")
 
 
+def test_a_cell_that_another_process_wrote_meanwhile_is_no_error(tmp_path, monkeypatch):
+    store = EvidenceStore(tmp_path / "run")
+    store.put("k", evidence(row()))
+    # The other process is done just after the old one was cleared away.
+    monkeypatch.setattr("unlearn_audit.evidence.shutil.rmtree", lambda *_, **__: None)
+    store.put("k", evidence(row("f1", 0.75)))
+    assert store.observations("k")["score"].tolist() == [0.5]
+
+
 def test_directories_are_their_owners_alone(tmp_path):
     EvidenceStore(tmp_path / "run")
     assert (tmp_path / "run").stat().st_mode & 0o077 == 0
