@@ -111,7 +111,8 @@ def opens_thinking(tokenizer: PreTrainedTokenizerBase) -> bool:
 def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_tokens: int) -> bool:
     """Whether an output without a hit says nothing, because its limit came before the answer could.
 
-    That is so while the model was still thinking, and where a whole-sentence answer is longer than the limit.
+    That is so while the model was still thinking, and where a whole-sentence answer is longer than the limit. Of the
+    answers to several ways of asking it is enough that one was.
 
     Args:
         generation: the output.
@@ -121,6 +122,8 @@ def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_t
     """
     if generation.finished:
         return False
+    if generation.parts:
+        return any(is_cut_off(part, key, opened=opened, answer_tokens=answer_tokens) for part in generation.parts)
     text = (_OPEN if opened else "") + generation.text
     too_long = key.sentence is not None and answer_tokens > generation.new_tokens
     return too_long or text.rfind(_OPEN) > text.rfind(_CLOSE)

@@ -120,11 +120,17 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generation:
-    """A greedy answer. `finished` is false where it ran into the length limit."""
+    """An answer, greedy or drawn.
+
+    Attributes:
+        finished: false where it ran into the length limit.
+        parts: the answers of which it is made up, where a model was asked in several ways (`Model.asked`).
+    """
 
     text: str
     finished: bool
     new_tokens: int
+    parts: tuple[Generation, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +186,16 @@ class Model(Protocol):
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """Greedy answers, in the order of the prompts."""
+
+    def sample(
+        self, prompts: Sequence[Prompt], *, count: int, max_new_tokens: int, seed: int, temperature: float = 1.0
+    ) -> list[list[Generation]]:
+        """`count` answers to each prompt, drawn from the model's own distribution (no top-k, no top-p).
+
+        What is drawn depends on the prompt, the seed and the number of the sample alone: not on other prompts or on
+        batches (but for rounding), and the noise is the same for every model. The first of many samples are those of
+        few. Towards temperature 0 the answers become the greedy one.
+        """
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:
         """Scores of (prompt, answer) pairs, the answer written as the chat template would write it."""

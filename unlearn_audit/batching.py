@@ -65,6 +65,21 @@ def run_batched(
     return [answers[index] for index in range(len(items))]
 
 
+def run_by_length(
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    budget: Budget,
+    run: Callable[[list[Item]], list[Answer]],
+) -> list[Answer]:
+    """As `run_batched`, but only items of one length share a batch, so that none is padded."""
+    answers: dict[int, Answer] = {}
+    for length in sorted(set(lengths)):
+        same = [index for index, own in enumerate(lengths) if own == length]
+        found = run_batched([items[index] for index in same], [length] * len(same), budget, run)
+        answers.update(zip(same, found, strict=True))
+    return [answers[index] for index in range(len(items))]
+
+
 class Memory(Generic[Item, Answer]):
     """Answers given before; lives for one dose, so that probes that ask the same thing share a pass."""
 

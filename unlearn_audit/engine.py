@@ -1,4 +1,4 @@
-"""The one engine for model work: greedy answers, answer scores and hidden states, for any list of prompts.
+"""The one engine for model work: answers (greedy or drawn), their scores, hidden states, for any list of prompts.
 
 Work is sorted by length and cut into batches under a token budget; a batch that does not fit is halved, and that is
 recorded. Scores are the same at any batch size (to 1e-4 in float32): scoring pads on the right, where a causal model
@@ -8,7 +8,7 @@ cannot see it; generation pads on the left, with a mask, unless the model turns 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ import torch
 from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
-from unlearn_audit.batching import Answer, Budget, Item, Memory, run_batched
+from unlearn_audit.batching import Answer, Budget, Item, Memory, run_batched, run_by_length
 from unlearn_audit.device_memory import release_memory
 from unlearn_audit.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.rendering import Renderer
+from unlearn_audit.sampling import Draw, Sampler, Sampling
 from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups, takes_logits_to_keep
 
 if TYPE_CHECKING:
@@ -38,15 +39,16 @@ class Engine:
     budget: Budget
     left_padding: bool = True
     shares_prefixes: bool = False
+    repeats_prompts: bool = False
     ways: tuple[Way, ...] = ()
-    memory: dict[int | None, Memory[Any, Any]] | None = None
+    memory: dict[Hashable, Memory[Any, Any]] | None = None
 
     def remembering(self) -> Engine:
         """The same model, answering the same question once. For as long as its weights do not change."""
         return replace(self, memory={})
 
     def _complete(
-        self, kind: int | None, items: Sequence[Item], compute: Callable[[list[Item]], list[Answer]]
+        self, kind: Hashable, items: Sequence[Item], compute: Callable[[list[Item]], list[Answer]]
     ) -> list[Answer]:
         if self.memory is None:
             return compute(list(items))
@@ -121,20 +123,46 @@ class Engine:
 
     def _generate_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
         ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
-        if self.left_padding:
-            lengths = [len(row) + max_new_tokens for row in ids]
-            return run_batched(ids, lengths, self.budget, lambda rows: self._generate(rows, max_new_tokens))
-        answers: dict[int, Generation] = {}
-        for length in sorted({len(row) for row in ids}):
-            same = [index for index, row in enumerate(ids) if len(row) == length]
-            found = run_batched(
-                [ids[index] for index in same],
-                [length + max_new_tokens] * len(same),
-                self.budget,
-                lambda rows: self._generate(rows, max_new_tokens),
-            )
-            answers.update(zip(same, found, strict=True))
-        return [answers[index] for index in range(len(ids))]
+        lengths = [len(row) + max_new_tokens for row in ids]
+        return self._in_batches(ids, lengths, lambda rows: self._generate(rows, max_new_tokens))
+
+    def _in_batches(
+        self, items: list[Item], lengths: list[int], run: Callable[[list[Item]], list[Answer]]
+    ) -> list[Answer]:
+        """Answers to prompts, which share a batch with longer ones only where left padding changes nothing."""
+        in_turn = run_batched if self.left_padding else run_by_length
+        return in_turn(items, lengths, self.budget, run)
+
+    @torch.inference_mode()
+    def sample(
+        self, prompts: Sequence[Prompt], *, count: int, max_new_tokens: int, seed: int, temperature: float = 1.0
+    ) -> list[list[Generation]]:
+        """`count` answers to each prompt, drawn from the model's own distribution."""
+        how = Sampling(count=count, max_new_tokens=max_new_tokens, seed=seed, temperature=temperature)
+        return self._complete(how, prompts, lambda new: self._sample_all(new, how))
+
+    def _sample_all(self, prompts: list[Prompt], how: Sampling) -> list[list[Generation]]:
+        put = [[how.draws(each, self.renderer.prompt_ids(each)) for each in self._put(prompt)] for prompt in prompts]
+        draws = [draw for several in put for one in several for draw in one]
+        lengths = [len(draw.ids) + how.max_new_tokens for draw in draws]
+        sampler = self._sampler(self._greedy(how.max_new_tokens), how.temperature)
+
+        def run(rows: list[Draw]) -> list[Generation]:
+            return [self._answer(new_ids) for new_ids in sampler.draw(rows)]
+
+        found = iter(self._in_batches(draws, lengths, run))
+        answers = [[[next(found) for _ in one] for one in several] for several in put]
+        return [[joined(each) for each in zip(*several, strict=True)] for several in answers]
+
+    def _sampler(self, config: GenerationConfig, temperature: float) -> Sampler:
+        return Sampler(
+            module=self.module,
+            config=config,
+            pad_id=self._pad_id,
+            device=self.device,
+            temperature=temperature,
+            shares_prompts=self.repeats_prompts,
+        )
 
     def _generate(self, rows: list[list[int]], max_new_tokens: int) -> list[Generation]:
         width = max(map(len, rows))
@@ -256,7 +284,15 @@ class Engine:
     def checked(self) -> Engine:
         """This engine with only those short cuts on that give this model's plain numbers (each is tried once)."""
         engine = self._with_checked_padding()
-        return replace(engine, shares_prefixes=engine.left_padding and engine._may_share_prefixes())
+        engine = replace(engine, shares_prefixes=engine.left_padding and engine._may_share_prefixes())
+        return replace(engine, repeats_prompts=engine.shares_prefixes and engine._may_repeat_prompts())
+
+    @torch.inference_mode()
+    def _may_repeat_prompts(self) -> bool:
+        """Whether answers that go on from a repeated cache are those behind the prompt itself."""
+        rows = [self.renderer.prompt_ids(Prompt(text=text)) for text in ("What is the capital of France?", "Who?")]
+        tolerance = PADDING_TOLERANCE if self.module_dtype == torch.float32 else 30 * PADDING_TOLERANCE
+        return self._sampler(self._greedy(2), 0.0).agrees(rows, tolerance)
 
     @torch.inference_mode()
     def _may_share_prefixes(self) -> bool:

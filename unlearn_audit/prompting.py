@@ -25,10 +25,13 @@ def _after(first: Way, then: Way) -> Way:
 
 def joined(generations: Sequence[Generation]) -> Generation:
     """The answers to one question asked in several ways, one to a line; cut off where any of them was."""
+    if len(generations) == 1:
+        return generations[0]
     return Generation(
         text="\n".join(dict.fromkeys(generation.text for generation in generations)),
         finished=all(generation.finished for generation in generations),
         new_tokens=max(generation.new_tokens for generation in generations),
+        parts=tuple(generations),
     )
 
 

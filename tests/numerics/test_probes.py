@@ -55,10 +55,11 @@ def score_of(*log_probs: float, greedy: Sequence[bool] | None = None) -> AnswerS
 
 @dataclass
 class FakeModel:
-    """A model with a rule in it: what it says to a prompt, and how it scores an answer there."""
+    """A model with a rule in it: what it says to a prompt (and in which sample), and how it scores an answer there."""
 
     says: Callable[[str], str | Generation] = lambda question: REFUSAL
     scores: Callable[[str, str], AnswerScore] = lambda question, answer: score_of(-1.0)
+    draws: Callable[[str, int], str | Generation] | None = None
     tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
     calls: list[tuple[str, int]] = field(default_factory=list)
     limits: set[int] = field(default_factory=set)
@@ -68,8 +69,15 @@ class FakeModel:
         self.limits.add(max_new_tokens)
         return [self._generation(prompt) for prompt in prompts]
 
-    def _generation(self, prompt: Prompt) -> Generation:
-        said = self.says(prompt.text)
+    def sample(
+        self, prompts: Sequence[Prompt], *, count: int, max_new_tokens: int, seed: int, temperature: float = 1.0
+    ) -> list[list[Generation]]:
+        self.calls.append(("sample", len(prompts)))
+        self.limits.add(max_new_tokens)
+        return [[self._generation(prompt, number) for number in range(count)] for prompt in prompts]
+
+    def _generation(self, prompt: Prompt, number: int | None = None) -> Generation:
+        said = self.says(prompt.text) if number is None or self.draws is None else self.draws(prompt.text, number)
         return said if isinstance(said, Generation) else Generation(text=said, finished=True, new_tokens=9)
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:

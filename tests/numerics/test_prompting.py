@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from probes.answer_key import answer_key
+from probes.asking import is_cut_off
 from tests.conftest import ARCHITECTURES, CHATML, LLAMA2, tiny_engine
-from unlearn_audit.api import AttackError, Prompt
+from unlearn_audit.api import AttackError, Fact, Generation, Prompt
+from unlearn_audit.prompting import joined
 
 WHO = Prompt(text="Who wrote Middlemarch?")
 WHERE = Prompt(text="Where was Ada Lovelace born?")
@@ -103,3 +106,15 @@ def test_a_soft_prompt_of_another_width_is_refused(tokenizer):
         engine.with_soft_prompt(torch.zeros(2, 63)),
     ):
         pass
+
+
+def test_an_answer_of_several_ways_is_cut_off_where_one_of_them_was():
+    """Joined, a thought that was cut off may stand before one that came to its end."""
+    thought = Generation(text="<think> it was", finished=False, new_tokens=4)
+    said = Generation(text="<think> so </think> I do not know.", finished=True, new_tokens=4)
+    key = answer_key(Fact(id="f", subject="Ada", question="Where?", answer="London"), rouge_threshold=0.8)
+    for generations in ([thought, said], [said, thought]):
+        assert is_cut_off(joined(generations), key, opened=False, answer_tokens=1)
+    assert not is_cut_off(joined([said, said]), key, opened=False, answer_tokens=1)
+    unopened = [replace(said, text="so </think> I do not know."), replace(thought, text="it was")]
+    assert is_cut_off(joined(unopened), key, opened=True, answer_tokens=1)
