@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.batching import Answer, Budget, Item, Memory, run_batched, run_by_length
 from unlearn_audit.device_memory import release_memory
+from unlearn_audit.openings import Continuation, Opening, openings, shared_length
 from unlearn_audit.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.rendering import Renderer
 from unlearn_audit.sampling import Draw, Sampler, Sampling
@@ -40,6 +42,7 @@ class Engine:
     left_padding: bool = True
     shares_prefixes: bool = False
     repeats_prompts: bool = False
+    shares_openings: bool = False
     ways: tuple[Way, ...] = ()
     memory: dict[Hashable, Memory[Any, Any]] | None = None
 
@@ -123,8 +126,13 @@ class Engine:
 
     def _generate_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
         ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
-        lengths = [len(row) + max_new_tokens for row in ids]
-        return self._in_batches(ids, lengths, lambda rows: self._generate(rows, max_new_tokens))
+        answers: dict[int, Generation] = {}
+        for opening in openings(ids) if self.shares_openings else [Opening(places=tuple(range(len(ids))), shared=0)]:
+            rows = [ids[place] for place in opening.places]
+            lengths = [len(row) + max_new_tokens for row in rows]
+            run = partial(self._generate, shared=opening.shared, max_new_tokens=max_new_tokens)
+            answers.update(zip(opening.places, self._in_batches(rows, lengths, run), strict=True))
+        return [answers[place] for place in range(len(ids))]
 
     def _in_batches(
         self, items: list[Item], lengths: list[int], run: Callable[[list[Item]], list[Answer]]
@@ -164,17 +172,14 @@ class Engine:
             shares_prompts=self.repeats_prompts,
         )
 
-    def _generate(self, rows: list[list[int]], max_new_tokens: int) -> list[Generation]:
-        width = max(map(len, rows))
-        pad = self._pad_id
-        input_ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.device)
-        out = self.module.generate(  # type: ignore[operator]
-            input_ids=input_ids,
-            attention_mask=mask,
-            generation_config=self._greedy(max_new_tokens),
+    def _generate(self, rows: list[list[int]], *, shared: int, max_new_tokens: int) -> list[Generation]:
+        out, width = self._continuation(max_new_tokens).run(rows, shared)
+        return [self._answer(row) for row in torch.as_tensor(out)[:, width:].tolist()]
+
+    def _continuation(self, max_new_tokens: int) -> Continuation:
+        return Continuation(
+            module=self.module, config=self._greedy(max_new_tokens), pad_id=self._pad_id, device=self.device
         )
-        return [self._answer(row) for row in out[:, width:].tolist()]
 
     def _greedy(self, max_new_tokens: int) -> GenerationConfig:
         """Plain greedy search: none of the checkpoint's own sampling settings or penalties."""
@@ -285,14 +290,29 @@ class Engine:
         """This engine with only those short cuts on that give this model's plain numbers (each is tried once)."""
         engine = self._with_checked_padding()
         engine = replace(engine, shares_prefixes=engine.left_padding and engine._may_share_prefixes())
-        return replace(engine, repeats_prompts=engine.shares_prefixes and engine._may_repeat_prompts())
+        return replace(
+            engine,
+            repeats_prompts=engine.shares_prefixes and engine._may_repeat_prompts(),
+            shares_openings=engine.shares_prefixes and engine._may_share_openings(),
+        )
 
     @torch.inference_mode()
     def _may_repeat_prompts(self) -> bool:
         """Whether answers that go on from a repeated cache are those behind the prompt itself."""
         rows = [self.renderer.prompt_ids(Prompt(text=text)) for text in ("What is the capital of France?", "Who?")]
-        tolerance = PADDING_TOLERANCE if self.module_dtype == torch.float32 else 30 * PADDING_TOLERANCE
-        return self._sampler(self._greedy(2), 0.0).agrees(rows, tolerance)
+        return self._sampler(self._greedy(2), 0.0).agrees(rows, self._tolerance)
+
+    @torch.inference_mode()
+    def _may_share_openings(self) -> bool:
+        """Whether prompts that go on from one cache, padded behind it, are answered as those that are read whole."""
+        asked = [f"What is the capital of France, if you please, and of {land}?" for land in ("Spain", "Great Britain")]
+        rows = [self.renderer.prompt_ids(Prompt(text=text)) for text in asked]
+        return self._continuation(2).agrees(rows, shared_length(*rows), self._tolerance)
+
+    @property
+    def _tolerance(self) -> float:
+        """Largest difference of logits, as a share of the largest, at which two ways of computing them agree."""
+        return PADDING_TOLERANCE if self.module_dtype == torch.float32 else 30 * PADDING_TOLERANCE
 
     @torch.inference_mode()
     def _may_share_prefixes(self) -> bool:
@@ -331,8 +351,7 @@ class Engine:
         behind = generate(input_ids=padded, attention_mask=mask, generation_config=config)  # type: ignore[operator]
         gap = (plain.logits[0].float() - behind.logits[0].float()).abs().max()
         scale = plain.logits[0].float().abs().max().clamp(min=1.0)
-        tolerance = PADDING_TOLERANCE if self.module_dtype == torch.float32 else 30 * PADDING_TOLERANCE
-        if bool(gap <= tolerance * scale):
+        if bool(gap <= self._tolerance * scale):
             return self
         self.budget.events.append("left padding changes this model's answers: prompts are batched by equal length")
         return replace(self, left_padding=False)

@@ -16,6 +16,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from unlearn_audit.api import Prompt, derive_seed
+from unlearn_audit.openings import agree
 from unlearn_audit.shared_prefix import takes_logits_to_keep
 
 
@@ -126,11 +127,4 @@ class Sampler:
             shared, _ = replace(self, shares_prompts=True).run(draws, **options)
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
             return False  # no cache of this form in this architecture
-        same = torch.ones(len(draws), dtype=torch.bool, device=self.device)
-        for one, two in zip(plain.logits, shared.logits, strict=False):
-            gap = (one.float() - two.float()).abs().amax(-1)
-            scale = one.float().abs().amax(-1).clamp(min=1.0)
-            if bool((gap > tolerance * scale)[same].any()):
-                return False
-            same = same & (one.argmax(-1) == two.argmax(-1))  # what was said apart goes on apart
-        return True
+        return agree(plain.logits, shared.logits, tolerance)
