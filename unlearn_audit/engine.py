@@ -20,7 +20,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.batching import Answer, Budget, Item, Memory, run_batched, run_by_length
 from unlearn_audit.device_memory import release_memory
-from unlearn_audit.openings import Continuation, Opening, openings, shared_length
+from unlearn_audit.openings import Continuation, Opening, openings, shared_length, with_logits
 from unlearn_audit.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.rendering import Renderer
 from unlearn_audit.sampling import Draw, Sampler, Sampling
@@ -344,8 +344,7 @@ class Engine:
         alone = torch.tensor([row], device=self.device)
         padded = torch.tensor([[pad] * 5 + row], device=self.device)
         mask = torch.tensor([[0] * 5 + [1] * len(row)], device=self.device)
-        config = self._greedy(1)
-        config.output_logits, config.return_dict_in_generate = True, True
+        config = with_logits(self._greedy(1))
         generate = self.module.generate
         plain = generate(input_ids=alone, attention_mask=torch.ones_like(alone), generation_config=config)  # type: ignore[operator]
         behind = generate(input_ids=padded, attention_mask=mask, generation_config=config)  # type: ignore[operator]

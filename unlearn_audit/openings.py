@@ -6,8 +6,9 @@ story. Used only with models on which it was seen to give the plain answers (`En
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class Continuation:
     pad_id: int
     device: torch.device
 
-    def run(self, rows: Sequence[Sequence[int]], shared: int, **options: Any) -> tuple[Any, int]:
+    def run(self, rows: Sequence[Sequence[int]], shared: int) -> tuple[Any, int]:
         """What `generate` gives for the rows, and their padded length; `shared` 0 reads every row whole."""
         shared = min(shared, min(map(len, rows)) - 1)
         if shared < FEWEST_TOKENS or len(rows) < 2:
@@ -73,13 +74,12 @@ class Continuation:
         width = max(map(len, rows))
         ids = [[*row[:shared], *[self.pad_id] * (width - len(row)), *row[shared:]] for row in rows]
         mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
-        if shared:
-            options["past_key_values"] = self._cache(rows[0][:shared], len(rows))
+        cached = {"past_key_values": self._cache(rows[0][:shared], len(rows))} if shared else {}
         out = self.module.generate(  # type: ignore[operator]
             input_ids=torch.tensor(ids, device=self.device),
             attention_mask=torch.tensor(mask, device=self.device),
             generation_config=self.config,
-            **options,
+            **cached,
         )
         return out, width
 
@@ -97,13 +97,20 @@ class Continuation:
             shared: how many lead them all.
             tolerance: largest difference, as a share of the largest logit.
         """
-        options = {"output_logits": True, "return_dict_in_generate": True}
-        plain, _ = self.run(rows, 0, **options)
+        seen = replace(self, config=with_logits(self.config))
+        plain, _ = seen.run(rows, 0)
         try:
-            found, _ = self.run(rows, shared, **options)
+            found, _ = seen.run(rows, shared)
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
             return False  # no cache of this form in this architecture
         return agree(plain.logits, found.logits, tolerance)
+
+
+def with_logits(config: GenerationConfig) -> GenerationConfig:
+    """The same settings, under which `generate` gives its logits beside the tokens."""
+    seen = copy.deepcopy(config)
+    seen.output_logits, seen.return_dict_in_generate = True, True
+    return seen
 
 
 def agree(plain: Sequence[torch.Tensor], found: Sequence[torch.Tensor], tolerance: float) -> bool:

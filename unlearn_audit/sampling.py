@@ -16,7 +16,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from unlearn_audit.api import Prompt, derive_seed
-from unlearn_audit.openings import agree
+from unlearn_audit.openings import agree, with_logits
 from unlearn_audit.shared_prefix import takes_logits_to_keep
 
 
@@ -121,10 +121,10 @@ class Sampler:
             tolerance: largest difference, as a share of the largest logit.
         """
         draws = [Draw(ids=tuple(row), seed=0) for row in prompts for _ in range(2)]
-        options = {"output_logits": True, "return_dict_in_generate": True}
-        plain, _ = replace(self, shares_prompts=False).run(draws, **options)
+        seen = replace(self, config=with_logits(self.config))
+        plain, _ = replace(seen, shares_prompts=False).run(draws)
         try:
-            shared, _ = replace(self, shares_prompts=True).run(draws, **options)
+            shared, _ = replace(seen, shares_prompts=True).run(draws)
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
             return False  # no cache of this form in this architecture
         return agree(plain.logits, shared.logits, tolerance)
