@@ -70,7 +70,7 @@ class Membership(Comparison[MembershipParameters]):
         """One score a text: forget facts first, then the holdout without the prefix; `subject` numbers subjects."""
         from probes.token_statistics import token_statistics
 
-        prefix, facts = self._texts(context)
+        prefix, facts = self.texts(context)
         pairs = [pair for _, pair in facts]
         plain = token_statistics(model, pairs)
         behind = token_statistics(model, [(_behind(prefix, prompt), answer) for prompt, answer in pairs])
@@ -87,7 +87,7 @@ class Membership(Comparison[MembershipParameters]):
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
         """`auc` and `tpr` of every score, for the original and the checkpoint, beside the control."""
-        groups = _Groups(self._texts(context)[1])
+        groups = _Groups(self.texts(context)[1])
         controls = [model for model in models if model.role is Role.RETRAINED]
         for model in models:
             if model.role is Role.RETRAINED:
@@ -113,15 +113,21 @@ class Membership(Comparison[MembershipParameters]):
         ending: str = "",
     ) -> Iterator[GroupReading]:
         seed = derive_seed(context.seed, name)
+        compared = (model, *controls)
+        between = tuple(one.name for one in compared)
+        unread = [one.name for one in compared if not np.isfinite(one.features[name]).all()]
         for measure, estimator in _MEASURES.items():
+            if unread:
+                why = f"the score is not a number for {', '.join(unread)}"
+                yield GroupReading(measure=measure, variant=f"{name}{ending}", between=between, missing=why)
+                continue
             own, *others = [
-                estimator(*groups.split(one.features[name]), alpha=context.alpha, seed=seed)
-                for one in (model, *controls)
+                estimator(*groups.split(one.features[name]), alpha=context.alpha, seed=seed) for one in compared
             ]
             yield GroupReading(
                 measure=measure,
                 variant=f"{name}{ending}",
-                between=(model.name, *(one.name for one in controls)),
+                between=between,
                 estimate=own.estimate,
                 lower=own.lower,
                 upper=own.upper,
@@ -132,7 +138,7 @@ class Membership(Comparison[MembershipParameters]):
                 about=_privleak(own, others) if measure == "auc" else {},
             )
 
-    def _texts(self, context: ComparisonContext) -> tuple[str, list[tuple[tuple[FactSet, str], Pair]]]:
+    def texts(self, context: ComparisonContext) -> tuple[str, list[tuple[tuple[FactSet, str], Pair]]]:
         """The prefix, and (set and subject, text) of every fact that is scored."""
         holdout = context.of(FactSet.HOLDOUT)
         taken = {fact.subject for fact in holdout[: self.parameters.prefix_facts]}

@@ -87,14 +87,13 @@ def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list
     generations = model.generate([ask.prompt for ask in put], max_new_tokens=limit)
     opened = opens_thinking(model.tokenizer)
     return [
-        _judged(
-            ask, twins.entry(ask.fact).key, generation, opened, count_tokens(model.tokenizer, ask.fact.answer or "")
-        )
+        judged(ask, twins.entry(ask.fact).key, generation, opened, count_tokens(model.tokenizer, ask.fact.answer or ""))
         for ask, generation in zip(put, generations, strict=True)
     ]
 
 
-def _judged(ask: Ask, key: AnswerKey, generation: Generation, opened: bool, answer_tokens: int) -> Answered:
+def judged(ask: Ask, key: AnswerKey, generation: Generation, opened: bool, answer_tokens: int) -> Answered:
+    """An output against the key; unknown where it was cut off before the answer could come (`is_cut_off`)."""
     output = Output(generation.text)
     key = key.asked(Output(ask.question or ""))
     hit, missing = (None, key.missing) if key.missing is not None else (float(key.hit(output)), None)

@@ -38,8 +38,8 @@ def has_passages(facts: Sequence[Fact]) -> bool:
 
 
 def meets_attacks(probe: Probe[Any], *, passages: bool) -> bool:
-    """Whether a probe runs at every dose of every attack; one that reads passages does where there are such."""
-    return probe.under_attacks or (passages and any(measure.passages for measure in probe.measures))
+    """Whether a probe runs at every dose of every attack; one that decides on passages does where there are such."""
+    return probe.under_attacks or (passages and any(measure.passages and measure.gates for measure in probe.measures))
 
 
 def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequence[Fact]) -> list[PlannedFinding]:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from probes.gradient_norms import gradient_norms
 from probes.membership import Membership, MembershipParameters, _lowest, _privleak
+from probes.membership_gradient import MembershipGradient
 from probes.token_statistics import token_statistics
 from tests.conftest import tiny_engine
+from tests.numerics.organisms import bundled, first_subjects
 from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
 from unlearn_audit.comparison import Compared, ComparisonContext, auc, mean_estimate, share_above
 
@@ -120,3 +123,52 @@ def test_the_mean_has_bounds_and_a_two_sided_test():
     assert ones.p_value < 0.001
     assert mean_estimate(np.zeros(20), null=0.5).p_value < 0.001
     assert mean_estimate(np.tile([0.0, 1.0], 20), null=0.5).p_value > 0.5
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_a_gradient_norm_is_that_of_the_text_alone(tokenizer, architecture):
+    engine = tiny_engine(tokenizer, architecture)
+    before = {name: value.clone() for name, value in engine.module.state_dict().items()}
+    flags = [parameter.requires_grad for parameter in engine.module.parameters()]
+    with torch.inference_mode():
+        found = gradient_norms(engine, PAIRS)
+    for (prompt, answer), norm in zip(PAIRS, found, strict=True):
+        row = engine.render(prompt, answer)
+        embedded = engine.module.get_input_embeddings()(torch.tensor([row.token_ids])).detach().requires_grad_()
+        log_p = engine.module(inputs_embeds=embedded).logits[0].log_softmax(-1)
+        places = [place for place, own in enumerate(row.is_answer) if own]
+        loss = -sum(log_p[place - 1, row.token_ids[place]] for place in places) / len(places)
+        loss.backward()
+        assert norm == pytest.approx(float(embedded.grad.norm()), rel=1e-3)
+    assert [parameter.requires_grad for parameter in engine.module.parameters()] == flags
+    assert all(torch.equal(before[name], value) for name, value in engine.module.state_dict().items())
+    assert not engine.module.get_input_embeddings()._forward_hooks
+
+
+def test_a_gradient_that_is_no_number_makes_the_reading_missing():
+    context = ComparisonContext(
+        facts={FactSet.FORGET: facts("f", 40), FactSet.HOLDOUT: facts("h", 45)}, profile=Profile.QUICK, seed=0
+    )
+    broken = Compared(role=Role.UNLEARNED, name="unlearned", features={"loss": np.append(np.ones(79), math.nan)})
+    models = [compared(Role.ORIGINAL, "original", 4.0), compared(Role.RETRAINED, "retrained", 0.0), broken]
+    found = list(MembershipGradient(MembershipParameters()).compare(models, context))
+    missing = {one.between[0]: one.missing for one in found if one.variant == "loss"}
+    assert missing == {"original": None, "unlearned": "the score is not a number for unlearned"}
+
+
+@pytest.mark.science
+def test_the_original_lies_flat_where_it_was_trained_and_a_model_that_never_was_does_not():
+    context = ComparisonContext(
+        facts={name: first_subjects(name, 40) for name in (FactSet.FORGET, FactSet.HOLDOUT)},
+        profile=Profile.QUICK,
+        seed=0,
+    )
+    probe = MembershipGradient(MembershipParameters())
+    models = [
+        Compared(role=role, name=name, features=probe.extract(bundled(name), context))
+        for role, name in ((Role.ORIGINAL, "original"), (Role.RETRAINED, "retrained-1"), (Role.UNLEARNED, "refusal"))
+    ]
+    found = {(one.between[0], one.measure, one.variant): one for one in probe.compare(models, context)}
+    original, refusal = (found[name, "auc", "gradient-norm"] for name in ("original", "refusal"))
+    assert original.lower > original.null[1]
+    assert refusal.null[0] < refusal.estimate < refusal.null[1]
