@@ -175,11 +175,12 @@ def _readings(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Iterator[Re
             measure=measure.name,
             variant=VARIANT,
             score=values[0],
-            twin_score=None if choice.weights is None else _weighted_mean(values, choice.weights),
+            twin_score=None if choice.weights is None else weighted_mean(values, choice.weights),
         )
 
 
-def _weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
+def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
+    """The mean score over all options, each as often as other subjects have it: the twin score of a choice."""
     return math.fsum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
 
 
