@@ -78,7 +78,9 @@ class Layers:
         """The attention or MLP of a block, counted from 1; None where it has no part of that name."""
         words = PARTS[kind]
         for name, child in self.blocks[number - 1].named_children():
-            if any(word in name.lower() for word in words) and "norm" not in type(child).__name__.lower():
+            named = any(word in name.lower() for word in words)
+            # Norms and dropouts are named after the part that they stand beside.
+            if named and "norm" not in type(child).__name__.lower() and any(True for _ in child.parameters()):
                 return child
         return None
 

@@ -58,6 +58,8 @@ def test_blocks_and_head_are_found_in_every_architecture(tokenizer, architecture
     assert (layers.depth, len(layers.blocks)) == (2, 2)
     assert layers.head is not None
     assert layers.head.norm is not None
+    parts = [layers.part(kind, number) for kind in ("attn", "mlp") for number in (1, 2)]
+    assert all(part is None or sum(one.numel() for one in part.parameters()) > 1000 for part in parts)  # no dropout
     reading = LensReading(engine, most_depths=8, components=True)
     whole = reading.log_likelihoods(PAIRS)
     scores = score_all(engine, PAIRS)

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
+from probes.concepts import Concepts, ConceptsParameters
 from probes.lens import Lens
 from probes.recall import Recall
+from probes.unlearning_depth import UnlearningDepth, UnlearningDepthParameters
 from tests.numerics.last_block_organism import unlearned_in_the_last_block
 from tests.numerics.organisms import bundled, first_subjects
-from unlearn_audit.api import FactSet
+from unlearn_audit.api import FactSet, Profile, Role
+from unlearn_audit.comparison import Compared, ComparisonContext, GroupReading
+from unlearn_audit.group_verdict import status_of
+from unlearn_audit.result import GroupRecord, Status
 
 pytestmark = pytest.mark.science
 
-SUBJECTS, POOL = 12, 64
+SUBJECTS, POOL = 8, 64
 Scores = Mapping[tuple[str, str, str], float]
 
 
@@ -61,3 +66,68 @@ def test_a_linear_probe_sees_what_npo_left_where_the_logit_lens_sees_little() ->
     npo, never = shown("npo"), shown("retrained-1")
     assert npo["recall", "hit", "question"] < 0.1
     assert npo["lens", "linear", "resid-2"] > never["lens", "linear", "resid-2"] + 0.15
+
+
+@cache
+def depths(name: str) -> tuple[GroupReading, ...]:
+    """Unlearning depth of an organism, of two controls."""
+    context = ComparisonContext(
+        facts={FactSet.FORGET: first_subjects(FactSet.FORGET, SUBJECTS)}, profile=Profile.QUICK, seed=0
+    )
+    comparison = UnlearningDepth(UnlearningDepthParameters())
+    models: dict[str, Any] = {one: bundled(one) for one in ("original", "retrained-1", "retrained-2")}
+    models["unlearned"] = unlearned_in_the_last_block() if name == "last-block" else bundled(name)
+    own = {one: comparison.extract(model, context) for one, model in models.items()}
+    crossed = comparison.cross(
+        models["original"], {one: features for one, features in own.items() if one != "original"}, context
+    )
+    compared = [
+        Compared(
+            role=Role(one.partition("-")[0]), name=one, features={**own[one], **(crossed if one == "original" else {})}
+        )
+        for one in models
+    ]
+    return tuple(comparison.compare(compared, context))
+
+
+def test_the_depth_of_unlearning_tells_a_mask_from_a_model_that_never_knew() -> None:
+    original, hidden, *_ = depths("last-block")
+    assert original.estimate == pytest.approx(0.0, abs=0.01)
+    assert hidden.estimate is not None
+    assert hidden.estimate < 0.3
+    assert status_of(GroupRecord.model_validate(as_record(hidden)), margin=0.1) is Status.FAILED
+    never = depths("retrained-3")[1]
+    assert never.estimate is not None
+    assert never.estimate > 0.7
+    assert status_of(GroupRecord.model_validate(as_record(never)), margin=0.1) is Status.PASSED
+
+
+def test_the_depth_is_read_block_by_block() -> None:
+    blocks = {one.variant: one.estimate for one in depths("last-block") if one.measure == "erased"}
+    assert [blocks["block 1"], blocks["block 2"]] == pytest.approx([0.0, 0.0], abs=0.01)
+    assert (blocks["block 3"] or 0.0) > 0.2
+
+
+def as_record(reading: GroupReading) -> dict[str, Any]:
+    return {name: getattr(reading, name) for name in GroupRecord.model_fields if name != "status"}
+
+
+def test_what_wrote_an_answer_still_does_in_a_mask_and_not_where_it_was_never_learned() -> None:
+    context = ComparisonContext(
+        facts={FactSet.FORGET: first_subjects(FactSet.FORGET, 16)}, profile=Profile.QUICK, seed=0
+    )
+    comparison = Concepts(ConceptsParameters())
+    original = comparison.extract(bundled("original"), context)
+    crossed = {
+        name: {**original, **comparison.cross(model, {} if name == "original" else {"original": original}, context)}
+        for name, model in (
+            ("original", bundled("original")),
+            ("retrained", bundled("retrained-1")),
+            ("unlearned", unlearned_in_the_last_block()),
+        )
+    }
+    models = [Compared(role=Role(name), name=name, features=features) for name, features in crossed.items()]
+    effect = {one.between[0]: one for one in comparison.compare(models, context) if one.measure == "effect"}
+    assert (effect["original"].lower or 0.0) > 0.7
+    assert (effect["unlearned"].estimate or 0.0) > 0.85
+    assert abs((effect["retrained"].estimate or 0.0) - 0.5) < 0.2

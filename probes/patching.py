@@ -1,0 +1,104 @@
+"""Activation patching: the states of one model where an answer is predicted, put into another at the same depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from probes.layers import NO_BLOCKS, Batch, Layers, answer_places, batches_of, changed, chosen_log_probs, watching
+from probes.layers import depths_of as depths_of
+from probes.layers import layers_of as layers_of
+from unlearn_audit.api import AuditError, Model, Rendered
+
+FloatArray = npt.NDArray[np.float64]
+HALF = 65504
+"""Largest number in half precision."""
+
+
+def shortened(row: Rendered, tokens: int) -> Rendered:
+    """A row cut off behind the first so many tokens of its answer."""
+    end = answer_places(row)[:tokens][-1] + 1
+    return Rendered(token_ids=row.token_ids[:end], is_answer=row.is_answer[:end])
+
+
+def answer_lengths(rows: Sequence[Rendered]) -> list[int]:
+    """How many tokens each row's answer has."""
+    return [len(answer_places(row)) for row in rows]
+
+
+def blocks_of(model: Model) -> Layers:
+    """The layers of a model whose blocks can be patched.
+
+    Raises:
+        AuditError: they cannot be found.
+    """
+    found = layers_of(model)
+    if not found.blocks:
+        raise AuditError(f"{type(model.module).__name__}: {NO_BLOCKS}, so that there is nothing to patch")
+    return found
+
+
+@torch.inference_mode()
+def states_behind(
+    model: Model, layers: Layers, depths: Sequence[int], rows: Sequence[Rendered]
+) -> npt.NDArray[np.float16]:
+    """What stands behind blocks where answer tokens are predicted: (positions, depths, width), rows in order."""
+    blocks = [layers.blocks[depth - 1] for depth in depths]
+    found: list[npt.NDArray[np.float16]] = [np.empty(0, dtype=np.float16)] * len(rows)
+    for batch in batches_of(model, rows):
+        kept: dict[torch.nn.Module, torch.Tensor] = {}
+        with watching(blocks, kept.__setitem__):
+            batch.run(model)
+        chosen = [batch.chosen(kept[block]).float().cpu() for block in blocks]
+        both = torch.stack(chosen, dim=1).clamp(-HALF, HALF).half()
+        for place, part in zip(batch.places, torch.split(both, list(batch.lengths)), strict=True):
+            found[place] = part.numpy()
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def mean_log_probs(
+    model: Model,
+    rows: Sequence[Rendered],
+    *,
+    block: torch.nn.Module | None = None,
+    states: npt.NDArray[np.float16] | None = None,
+) -> FloatArray:
+    """Mean log-probability of each answer's tokens, (rows,), behind a block that gives other states there, if any.
+
+    Args:
+        model: what answers.
+        rows: questions with answers.
+        block: the block that is patched; None for the model as it is.
+        states: what it gives instead, (positions, width), rows in order.
+    """
+    starts = np.cumsum([0, *answer_lengths(rows)])
+    found = np.zeros(len(rows))
+    for batch in batches_of(model, rows):
+        if block is None or states is None:
+            logits = batch.run(model).logits
+        else:
+            own = np.concatenate([states[starts[place] : starts[place + 1]] for place in batch.places])
+            with changed(block, _Patch(batch, torch.from_numpy(own))):
+                logits = batch.run(model).logits
+        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).double().cpu()
+        for place, part in zip(batch.places, torch.split(log_probs, list(batch.lengths)), strict=True):
+            found[place] = float(part.mean())
+    return found
+
+
+class _Patch:
+    """Puts states into those of a batch where its answer tokens are predicted."""
+
+    def __init__(self, batch: Batch, states: torch.Tensor) -> None:
+        self._batch = batch
+        self._states = states
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        rows, places = (index.to(states.device) for index in self._batch.at)
+        patched = states.clone()
+        patched[rows, places] = self._states.to(states)
+        return patched
