@@ -6,6 +6,7 @@ in [0, 1], **higher = more of the knowledge shown**, or missing with a reason; m
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from abc import ABC, abstractmethod
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,6 +53,7 @@ class Role(StrEnum):
     UNLEARNED = "unlearned"
     RETRAINED = "retrained"
     PLANT = "plant"
+    GENERATOR = "generator"  # writes prompts, and is not audited
 
 
 class Profile(StrEnum):
@@ -470,6 +472,7 @@ class Probe(ABC, Generic[P_co]):
         reads: the fact set that it scores.
         under_attacks: run after every dose; else under the baseline alone.
         refusal_proof: a model cannot score well (low) by refusing.
+        prepared: what `write` and `prepare` returned for this audit, the same for every role; empty where neither ran.
     """
 
     name: ClassVar[str]
@@ -484,6 +487,24 @@ class Probe(ABC, Generic[P_co]):
 
     def __init__(self, parameters: P_co) -> None:
         self.parameters = parameters
+        self.prepared: Mapping[str, Json] = {}
+
+    def write(self, generator: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
+        """Texts that a generator writes once, before any model of the audit is loaded. Only where there is one.
+
+        Here as in `prepare`, what stands under `summary` (counts, never texts) is shown in the report.
+        """
+        return {}
+
+    def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
+        """What is made once on the original, for every role alike. Only where the audit has one."""
+        return {}
+
+    def prepared_with(self, prepared: Mapping[str, Json]) -> Self:
+        """This probe with something prepared."""
+        bound = copy.copy(self)
+        bound.prepared = prepared
+        return bound
 
     @abstractmethod
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

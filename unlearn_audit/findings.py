@@ -56,7 +56,8 @@ class Weighed:
 
 def crash(fault: FaultyCell) -> str:
     """A cell that gave no evidence, for a reader."""
-    return f"{fault.attack} ({fault.arm}) gave no evidence for {fault.model}: {fault.message}"
+    arm = fault.arm if fault.probe is None else f"{fault.arm}, {fault.probe}"
+    return f"{fault.attack} ({arm}) gave no evidence for {fault.model}: {fault.message}"
 
 
 def weigh(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> Weighed:

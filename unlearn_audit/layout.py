@@ -34,6 +34,8 @@ class Layout:
         self._draft = draft
         self._left_out: list[LeftOut] = []
         self._prepared_keys: dict[str, str] = {}
+        self._written_keys: dict[str, str] = {}
+        self._probe_keys: dict[str, str] = {}
 
     def finished(self) -> Plan:
         """The plan with its cells and its case.
@@ -48,6 +50,7 @@ class Layout:
             if self._runs(name, attack) and self._applies(name, attack)
         }
         probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
+        self._key_preparations(probes)
         cells = [cell for name, attack in attacks.items() for cell in self._cells(name, attack, probes)]
         order = {model.name: place for place, model in enumerate(draft.models)}
         cells.sort(key=lambda cell: order[cell.model.name])
@@ -60,6 +63,8 @@ class Layout:
             extractions=tuple(self._extractions()),
             case=self._case(attacks, probes, plants),
             prepared_keys=self._prepared_keys,
+            written_keys=self._written_keys,
+            probe_keys=self._probe_keys,
         )
 
     def _runs(self, name: str, attack: Attack[Any]) -> bool:
@@ -89,6 +94,34 @@ class Layout:
             return True
         self._left_out.append(LeftOut(what=name, why=f"no {probe.reads} facts were given"))
         return False
+
+    def _key_preparations(self, probes: Mapping[str, Probe[Any]]) -> None:
+        """Under which keys the store keeps what is made for probes: by the generator, on the original."""
+        original, generator = self._draft.model(Role.ORIGINAL), self._draft.generator
+        for name, probe in probes.items():
+            if type(probe).write is not Probe.write and generator is not None:
+                self._written_keys[name] = self._preparation_key("write", name, probe, generator.digest)
+            if type(probe).prepare is not Probe.prepare and original is not None:
+                self._probe_keys[name] = self._preparation_key("prepare", name, probe, original.checkpoint.digest)
+
+    def _preparation_key(self, step: str, name: str, probe: Probe[Any], model: str) -> str:
+        draft = self._draft
+        content = {
+            "step": [step, self._written_keys.get(name)],
+            "model": model,
+            "probe": [name, probe.parameters.model_dump(mode="json")],
+            "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
+            "seed": draft.spec.seed,
+            "options": self._options(),
+            "versions": dict(draft.versions),
+        }
+        return sha256_json(content)[:32]
+
+    def _parted(self, probes: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Probes for one cell, and a cell of its own for each probe for which something is made."""
+        own = [name for name in probes if name in self._written_keys or name in self._probe_keys]
+        shared = tuple(name for name in probes if name not in own)
+        return [*([shared] if shared or not own else []), *((name,) for name in own)]
 
     def _extractions(self) -> Iterator[Extraction]:
         """What each comparison takes from each model, for comparisons that have all that they need."""
@@ -149,9 +182,10 @@ class Layout:
         if type(attack).prepare is not Attack.prepare and original is not None:
             self._prepared_keys[name] = self._key("prepare", name, original, ())
         return [
-            self._cell(name, arm, model, seed, self._battery(attack, place, model.role, probes), sham=sham)
+            self._cell(name, arm, model, seed, part, sham=sham)
             for model in draft.models
             for place, arm in enumerate(arms)
+            for part in self._parted(self._battery(attack, place, model.role, probes))
             for seed in range(draft.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
@@ -172,8 +206,17 @@ class Layout:
             probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
         made = {"sham": sham, "plant": maker}
         key = self._key(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
+        own = next((probe for probe in probes if probe in self._written_keys or probe in self._probe_keys), None)
         return Cell(
-            key=key, attack=attack, arm=arm, model=model, seed=seed, probes=probes, sham=sham, planting=planting
+            key=key,
+            attack=attack,
+            arm=arm,
+            model=model,
+            seed=seed,
+            probes=probes,
+            sham=sham,
+            planting=planting,
+            own_probe=own,
         )
 
     def _plant_cells(self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
@@ -229,7 +272,8 @@ class Layout:
     ) -> list[Cell]:
         model = PlannedModel(role=Role.PLANT, name=f"{plant.planting.name} plant", checkpoint=original.checkpoint)
         return [
-            self._cell(name, arm, model, seed, probes, sham=sham, planting=plant.planting, maker=plant.maker)
+            self._cell(name, arm, model, seed, part, sham=sham, planting=plant.planting, maker=plant.maker)
+            for part in self._parted(probes)
             for seed in range(self._draft.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
@@ -274,10 +318,19 @@ class Layout:
             "adapter": draft.audits_adapter,
             "placebo": bool(draft.placebo),
             **(made or {}),
+            **self._made_for(probes),
             "options": self._options(),
             "versions": dict(draft.versions),
         }
         return sha256_json(content)[:32]
+
+    def _made_for(self, probes: Sequence[str]) -> dict[str, Json]:
+        """The keys of what is made for these probes; nothing where nothing is."""
+        steps: Sequence[Mapping[str, str]] = (self._written_keys, self._probe_keys)
+        keys: list[Json] = [
+            [name, *(keys.get(name) for keys in steps)] for name in probes if any(name in k for k in steps)
+        ]
+        return {"made": keys} if keys else {}
 
     def _case(
         self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Cell] | None

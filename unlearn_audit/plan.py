@@ -14,7 +14,7 @@ from unlearn_audit.facts import Facts, check_disjoint, load_facts
 from unlearn_audit.layout import Layout
 from unlearn_audit.planned import Plan, PlannedModel
 from unlearn_audit.plugins import ATTACKS, COMPARISONS, PROBES, build
-from unlearn_audit.references import resolve
+from unlearn_audit.references import Checkpoint, resolve
 from unlearn_audit.result import Case
 from unlearn_audit.spec import AuditSpec, SpecError
 from unlearn_audit.stand_ins import placebo_facts, sham_facts
@@ -52,6 +52,7 @@ def make_plan(spec: AuditSpec) -> Plan:
     draft = Plan(
         spec=spec,
         models=models,
+        generator=_generator(spec),
         facts=facts,
         attacks=attacks,
         probes=probes,
@@ -100,6 +101,13 @@ def _models(spec: AuditSpec) -> tuple[PlannedModel, ...]:
     )
     _refuse_equal_controls(models)
     return models
+
+
+def _generator(spec: AuditSpec) -> Checkpoint | None:
+    """The model that writes prompts, found like any other; an adapter takes the base that it names itself."""
+    if spec.generator is None:
+        return None
+    return resolve(spec.generator, download=spec.models.download, allow_pickle=spec.models.allow_pickle)
 
 
 def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:

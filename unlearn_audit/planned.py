@@ -30,6 +30,7 @@ class Cell:
     Attributes:
         sham: the arm runs toward twin answers, and is scored on them (design 6.6).
         planting: how the model is made from the original, for a cell of a plant (design 6.2).
+        own_probe: the one probe that it runs, where something is prepared for that and a failure is that probe's own.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Cell:
     probes: tuple[str, ...]
     sham: bool = False
     planting: Planting | None = None
+    own_probe: str | None = None
 
     @property
     def label(self) -> str:
@@ -50,7 +52,8 @@ class Cell:
     def title(self) -> str:
         """For people: `relearning (lora lr0 fold1) on retrained-1`."""
         arm = "" if self.label == self.attack else f" ({self.label})"
-        return f"{self.attack}{arm} on {self.model.name}"
+        probe = f", {self.own_probe}," if self.own_probe else ""
+        return f"{self.attack}{arm}{probe} on {self.model.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,9 @@ class Plan:
     Attributes:
         placebo: fact id -> its placebo, where there is no retrained model.
         sham: the forget facts with twin answers, where an attack optimises toward answers.
+        generator: a model that writes texts for probes before any model of the audit is loaded.
+        written_keys: probe -> where the store keeps what the generator wrote for it.
+        probe_keys: probe -> where the store keeps what it prepared on the original.
     """
 
     spec: AuditSpec
@@ -86,6 +92,9 @@ class Plan:
     extractions: tuple[Extraction, ...] = ()
     case: Case
     prepared_keys: Mapping[str, str] = field(default_factory=dict)
+    generator: Checkpoint | None = None
+    written_keys: Mapping[str, str] = field(default_factory=dict)
+    probe_keys: Mapping[str, str] = field(default_factory=dict)
     placebo: Mapping[str, Fact] = field(default_factory=dict)
     sham: tuple[Fact, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

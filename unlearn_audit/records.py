@@ -24,7 +24,7 @@ def model_record(store: EvidenceStore, model: PlannedModel) -> ModelRecord:
 
 def cell_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyCell]) -> list[CellRecord]:
     """One record a cell, done or faulty, for the result."""
-    faulty = {(fault.attack, fault.arm, fault.model) for fault in faults}
+    faulty = {(fault.attack, fault.arm, fault.model, fault.probe) for fault in faults}
     records = []
     for cell in plan.cells:
         shared = {
@@ -36,7 +36,7 @@ def cell_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyCell])
             "seed": cell.seed,
             "sham": cell.sham,
         }
-        if (cell.attack, cell.label, cell.model.name) in faulty or not store.has(cell.key):
+        if (cell.attack, cell.label, cell.model.name, cell.own_probe) in faulty or not store.has(cell.key):
             records.append(CellRecord(**shared, status="error", seconds=0, observations=0, digest=""))
             continue
         about = store.about(cell.key)

@@ -95,16 +95,21 @@ class PlannedFinding(Record):
 
     def hit_by(self, fault: FaultyCell) -> bool:
         """Whether a cell that gave no evidence leaves a hole in this finding."""
-        return fault.attack == self.attack and self.covers(fault.arm)
+        return fault.attack == self.attack and self.covers(fault.arm) and fault.probe in (None, self.probe)
 
 
 class FaultyCell(Record):
-    """A planned cell that gave no evidence, with the error that it met."""
+    """A planned cell that gave no evidence, with the error that it met.
+
+    Attributes:
+        probe: the one probe that the cell was for, where it was for one alone.
+    """
 
     attack: str
     arm: str
     model: str
     message: str
+    probe: str | None = None
 
 
 class LeftOut(Record):

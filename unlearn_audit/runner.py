@@ -23,6 +23,7 @@ from unlearn_audit.isolation import log_traceback, message_of, own_randomness, u
 from unlearn_audit.models import load_weights, loaded, record
 from unlearn_audit.observing import Screens, as_engine, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
+from unlearn_audit.preparing import ProbePreparing
 from unlearn_audit.records import model_record, record_key
 from unlearn_audit.result import ComparisonRecord, FaultyCell, ModelRecord
 
@@ -70,7 +71,9 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
     progress.begin(plan.cells, done)
     with remembered_interrupts() as check:
         comparing = Comparing(plan=plan, store=store, stop_if_interrupted=check)
-        work = _Work(plan, store, progress, gathered, comparing, _original_weights(plan), check)
+        preparing = ProbePreparing(plan=plan, store=store, tell=progress.preparing)
+        work = _Work(plan, store, progress, gathered, comparing, preparing, _original_weights(plan), check)
+        _write(work)
         _run_models(work)
         _cross_models(work)
         gathered.comparisons = comparing.records()
@@ -85,9 +88,28 @@ def _run_models(work: _Work) -> None:
         if model.role is Role.ORIGINAL:
             planted = [cell for cell in plan.cells if cell.planting is not None and not store.has(cell.key)]
         taken = work.comparing.pending(model)
-        if own or planted or taken or (model.role is Role.ORIGINAL and _unprepared(work)):
+        unready = model.role is Role.ORIGINAL and (_unprepared(work) or work.preparing.unprepared())
+        if own or planted or taken or unready:
             _run_model(work, model, own, planted)
         work.gathered.models.append(model_record(store, model))
+
+
+def _write(work: _Work) -> None:
+    """Lets the generator write for probes, before any model of the audit is loaded: one is in memory at a time."""
+    generator, names = work.plan.generator, work.preparing.unwritten()
+    if generator is None:
+        return
+    about = PlannedModel(role=Role.GENERATOR, name="generator", checkpoint=generator)
+    if names:
+        work.progress.loading(about)
+        try:
+            with loaded(generator, work.plan.spec.models.model_copy(update={"base": None})) as engine:
+                seen = record(about.role, about.name, generator, engine)
+                work.store.put_note(record_key(about), seen.model_dump(mode="json"))
+                work.preparing.write(engine)
+        except AuditError as error:
+            work.preparing.fail(names, f"the generator: {error}")
+    work.gathered.models.append(model_record(work.store, about))
 
 
 def _cross_models(work: _Work) -> None:
@@ -109,6 +131,7 @@ class _Work:
     progress: Progress
     gathered: Gathered
     comparing: Comparing
+    preparing: ProbePreparing
     original: Any
     stop_if_interrupted: Callable[[], None]
     screens: Screens = field(default_factory=Screens)
@@ -133,6 +156,7 @@ def _run_model(work: _Work, model: PlannedModel, own: list[Cell], planted: list[
             work.store.put_note(record_key(model), about.model_dump(mode="json"))
             if model.role is Role.ORIGINAL:
                 _prepare(work, engine)
+                work.preparing.prepare(engine)
             _run_cells(work, engine, own, left)
             work.comparing.extract(model, engine)
             _run_plants(work, engine, planted, left)
@@ -220,7 +244,8 @@ def _run_cell(
         try:
             with _context(work, cell.attack, cell=cell) as context, own_randomness(context.seed):
                 tell = partial(_tell, work, cell)
-                rows, proof = observe(work.plan, cell, engine, remembering, context, screens=work.screens, tell=tell)
+                plan, counts = work.preparing.bound(cell)
+                rows, proof = observe(plan, cell, engine, remembering, context, screens=work.screens, tell=tell)
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, cell.title)
             fault = message_of(error)
@@ -230,7 +255,7 @@ def _run_cell(
         return
     evidence = CellEvidence(
         rows=rows,
-        proof={**(made or {}), **proof},
+        proof={**(made or {}), **counts, **proof},
         events=engine.budget.events[events:],
         seconds=seconds,
         about={"attack": cell.attack, "arm": cell.arm.name},
@@ -284,5 +309,7 @@ def _original_weights(plan: Plan) -> Any:
 
 
 def _fault(work: _Work, cell: Cell, message: str, seconds: float) -> None:
-    work.gathered.faults.append(FaultyCell(attack=cell.attack, arm=cell.label, model=cell.model.name, message=message))
+    work.gathered.faults.append(
+        FaultyCell(attack=cell.attack, arm=cell.label, model=cell.model.name, message=message, probe=cell.own_probe)
+    )
     work.progress.finished(cell, seconds, message)

@@ -66,6 +66,7 @@ class AuditSpec(BaseModel):
     forget: str = Field(description="facts that must be gone")
     retain: str | None = Field(None, description="facts that must stay")
     holdout: str | None = Field(None, description="facts that nobody was trained on")
+    generator: str | None = Field(None, description="a local model that writes prompts for probes, and is not audited")
     columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
     release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
@@ -96,7 +97,7 @@ class AuditSpec(BaseModel):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-_PATHS = ("checkpoint", "original", "forget", "retain", "holdout")
+_PATHS = ("checkpoint", "original", "forget", "retain", "holdout", "generator")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

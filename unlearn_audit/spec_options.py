@@ -32,6 +32,9 @@ _ANNOTATIONS: dict[str, Any] = {
     "forget": _option(str | None, "--forget", "Facts that must be gone (.jsonl, .csv, .parquet).", _SPEC),
     "retain": _option(str | None, "--retain", "Facts that must stay.", _SPEC),
     "holdout": _option(str | None, "--holdout", "Facts that nobody was trained on.", _SPEC),
+    "generator": _option(
+        str | None, "--generator", "A local model that writes prompts for the probe stepwise; not audited.", _SPEC
+    ),
     "release": _option(str | None, "--release", "Who will hold the model: api or open-weights.", _SPEC),
     "profile": _option(str | None, "--profile", "How hard attacks try: quick, standard (default) or deep.", _SPEC),
     "attacks": _option(str | None, "--attacks", "Comma-separated; default: all that come with the tool.", _SPEC),

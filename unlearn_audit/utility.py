@@ -81,7 +81,9 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
     if not case.retain_subjects:
         return WeighedUtility(needed=needed, alpha=alpha, gap="no retain facts were given to measure utility on")
     errors = tuple(
-        crash(fault) for fault in case.model_faults if fault.attack == BASELINE and fault.model not in case.controls
+        crash(fault)
+        for fault in case.model_faults
+        if fault.attack == BASELINE and fault.model not in case.controls and fault.probe in (None, PROBE)
     )
     rows = observations[
         (observations["attack"] == BASELINE)

@@ -199,7 +199,8 @@ def _outcome(
     deciding = [planned for planned in case.planned if planned.gates]
     for fault in case.model_faults:
         line = crash(fault)
-        matters = fault.attack == BASELINE or any(planned.hit_by(fault) for planned in deciding)
+        whole = fault.attack == BASELINE and fault.probe is None
+        matters = whole or any(planned.hit_by(fault) for planned in deciding)
         if matters and not any(line in error for error in errors):
             errors.append(line)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
