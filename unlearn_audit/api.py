@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAl
 
 from pydantic import BaseModel, ConfigDict
 
+from unlearn_audit import knowledge_graph as knowledge_graph
 from unlearn_audit.hygiene import Screen as Screen
 from unlearn_audit.words import words_of as words_of
 

@@ -160,6 +160,21 @@ def list_plugins(kind: Kind, json: Json = False) -> None:
 
 
 @app.command()
+def graph(
+    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write: .graphml, or node-link JSON.")],
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Add what probes elicited from the original in this run.")
+    ] = None,
+) -> None:
+    """Write facts and their hops as a knowledge graph. Needs no torch."""
+    from unlearn_audit.graph_export import export_graph
+
+    nodes, edges = export_graph(facts, out, run)
+    typer.echo(f"wrote {out}: {nodes} names, {edges} steps", err=True)
+
+
+@app.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="Where to write audit.yaml and policy.yaml.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,

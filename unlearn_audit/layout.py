@@ -103,6 +103,8 @@ class Layout:
                 self._written_keys[name] = self._preparation_key("write", name, probe, generator.digest)
             if type(probe).prepare is not Probe.prepare and original is not None:
                 self._probe_keys[name] = self._preparation_key("prepare", name, probe, original.checkpoint.digest)
+        if generator is not None and not self._written_keys:
+            self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
 
     def _preparation_key(self, step: str, name: str, probe: Probe[Any], model: str) -> str:
         draft = self._draft

@@ -148,6 +148,7 @@ class Plan:
                 {"key": one.key, "comparison": one.comparison, "model": one.model.name} for one in self.extractions
             ],
             "findings": [{"id": finding.id, "gates": finding.gates} for finding in self.case.planned],
+            "prepared": {**self.probe_keys},
             "left_out": [item.model_dump() for item in self.case.left_out],
         }
 

@@ -97,7 +97,7 @@ def _run_models(work: _Work) -> None:
 def _write(work: _Work) -> None:
     """Lets the generator write for probes, before any model of the audit is loaded: one is in memory at a time."""
     generator, names = work.plan.generator, work.preparing.unwritten()
-    if generator is None:
+    if generator is None or not work.plan.written_keys:
         return
     about = PlannedModel(role=Role.GENERATOR, name="generator", checkpoint=generator)
     if names:
