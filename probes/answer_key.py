@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from rapidfuzz.distance import LCSseq
+
 from unlearn_audit.api import Fact, words_of
 
 if TYPE_CHECKING:
@@ -82,9 +84,25 @@ class Output:
         return normalise(self.text)
 
     @cached_property
+    def stems(self) -> tuple[str, ...]:
+        """Its ROUGE tokens, in their order."""
+        return tuple(_rouge()[1].tokenize(self.text))
+
+    @cached_property
     def tokens(self) -> Counter[str]:
         """Its ROUGE tokens with their counts."""
-        return Counter(_rouge()[1].tokenize(self.text))
+        return Counter(self.stems)
+
+
+def untold_recall(answer: str, output: Output, *, prompt: Output) -> float | None:
+    """ROUGE-L recall over those words of an answer that the prompt does not hold; None where it holds them all.
+
+    Longest common subsequence over length, as in `rouge_l_recall`: an output that only says the prompt again scores 0.
+    """
+    untold = [stem for stem in Output(answer).stems if stem not in prompt.tokens]
+    if not untold:
+        return None
+    return int(LCSseq.similarity(untold, output.stems)) / len(untold)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ class Forms(Probe[FormsParameters]):
         self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact], statements: dict[str, Statement | str]
     ) -> Iterator[Reading]:
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         asks = [ask for fact in facts for ask in open_forms(fact, statements[fact.id])]
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
         # What is gone on from is never restated, and without a turn to end a model goes on to the limit.

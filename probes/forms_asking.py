@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from probes.asking import CUT_OFF, Ask
+from probes.judged import UNREADABLE
 from probes.recall import Answered, twin_score_of
 from probes.twins import Twins
 from unlearn_audit.api import Fact, Measure, Prompt, Reading, ScoreKind
@@ -17,6 +18,8 @@ own, which for one way of asking would be the same finding twice."""
 
 ANY = "any"
 UNASKABLE = "the fact can be asked in none of the ways"
+UNKNOWN = frozenset({CUT_OFF, UNREADABLE})
+"""Why an output was not judged although the fact was asked: it may hold the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +66,7 @@ def hit_readings(
             score=score,
             twin_score=twin_score,
             missing=missing if score is None else None,
+            matched=None if one is None else one.matched,
         )
 
 
@@ -72,11 +76,12 @@ def exposure_readings(
     """For every fact: 1 if any way brings the answer, 0 if each was read and none does, else missing."""
     by_fact: dict[str, list[Answered]] = {fact.id: [] for fact in facts}
     for one in answered:
-        if isinstance(one.ask, PromptedAsk) and one.ask.exposes and (one.hit is not None or one.missing == CUT_OFF):
+        if isinstance(one.ask, PromptedAsk) and one.ask.exposes and (one.hit is not None or one.missing in UNKNOWN):
             by_fact[one.ask.fact.id].append(one)
     for fact in facts:
         asked = by_fact[fact.id]
-        score, missing = exposure([one.hit for one in asked])
+        unknown = next((one.missing for one in asked if one.missing in UNKNOWN), None)
+        score, missing = exposure([one.hit for one in asked], unknown or CUT_OFF)
         twin_score = None if score is None else twin_score_of(asked, twins, minimum_twins=minimum_twins)
         yield Reading(
             fact_id=fact.id,
@@ -88,10 +93,10 @@ def exposure_readings(
         )
 
 
-def exposure(hits: Sequence[float | None]) -> tuple[float | None, str | None]:
-    """The maximum of the hits; one that is unknown (cut off) leaves it unknown unless another is 1."""
+def exposure(hits: Sequence[float | None], unknown: str = CUT_OFF) -> tuple[float | None, str | None]:
+    """The maximum of the hits; one that is unknown (cut off) leaves it unknown, and says why, unless another is 1."""
     if not hits:
         return None, UNASKABLE
     if 1.0 in hits:
         return 1.0, None
-    return (None, CUT_OFF) if None in hits else (0.0, None)
+    return (None, unknown) if None in hits else (0.0, None)

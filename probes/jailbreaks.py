@@ -24,8 +24,8 @@ from probes.jailbreaks_material import (
     reworded,
 )
 from probes.recall import QuestionParameters, ask_all
-from probes.twins import Twins
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from probes.twins import MATCH, Twins
+from unlearn_audit.api import Access, Fact, Judge, Measure, Model, Parameters, Probe, Prompt, Reading
 
 MULTIPLE_CHOICE = "multiple-choice"
 
@@ -84,9 +84,9 @@ class Jailbreaks(Probe[JailbreaksParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each way, one exposure and one choice, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
-        writer = Writer(own, model, pool, new_tokens=limit)
+        writer = Writer(own, model, pool, new_tokens=limit, judge=self.judge)
         asks = [ask for fact in facts for ask in writer.asks(fact)]
         turned = [ask for ask in asks if ask.variant in writer.turned]
         straight = [ask for ask in asks if ask.variant not in writer.turned]
@@ -117,7 +117,15 @@ class Writer:
         subjects: the answer keys of those.
     """
 
-    def __init__(self, own: JailbreaksParameters, model: Model, pool: Sequence[Fact], *, new_tokens: int) -> None:
+    def __init__(
+        self,
+        own: JailbreaksParameters,
+        model: Model,
+        pool: Sequence[Fact],
+        *,
+        new_tokens: int,
+        judge: Judge = MATCH,
+    ) -> None:
         self._own = own
         self._model = model
         self._new_tokens = new_tokens
@@ -127,7 +135,7 @@ class Writer:
         self.turned = frozenset(way.name for way in self._ways if "cloze" in _places(way))
         backwards = [self._turned(fact) for fact in pool]
         self.subjects = Twins(
-            [fact for fact in backwards if isinstance(fact, Fact)], rouge_threshold=own.rouge_threshold
+            [fact for fact in backwards if isinstance(fact, Fact)], rouge_threshold=own.rouge_threshold, judge=judge
         )
 
     def asks(self, fact: Fact) -> Iterator[Ask]:

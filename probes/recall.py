@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.answer_key import AnswerKey, Output, rouge_l_recall
+from probes.answer_key import Output, rouge_l_recall
 from probes.asking import (
     CUT_OFF,
     NOT_A_NUMBER,
@@ -23,12 +23,15 @@ from probes.asking import (
     token_limit,
     ways_of_asking,
 )
-from probes.twins import Twins
+from probes.judged import Case, Verdict, drawn, matched, verdicts
+from probes.twins import Entry, Twins
 from unlearn_audit.api import (
     Access,
     AnswerScore,
     Fact,
     Generation,
+    Judge,
+    JudgeKind,
     Measure,
     Model,
     Parameters,
@@ -64,12 +67,17 @@ class RecallParameters(QuestionParameters):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """One question with the model's output and the verdict of the answer key."""
+    """One question with the model's output and the judge's verdict.
+
+    Attributes:
+        matched: what `match` says, where another judge gave the verdict.
+    """
 
     ask: Ask
     output: Output
     hit: float | None
     missing: str | None
+    matched: bool | None = None
 
 
 def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list[Answered]:
@@ -78,28 +86,48 @@ def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list
     Args:
         model: what is asked.
         asks: the questions.
-        twins: gives the answer keys.
+        twins: gives the answer keys and the judge.
         limit: most new tokens of an output (`token_limit`).
     """
     put = [ask for ask in asks if ask.missing is None]
     if not put:
         return []
     generations = model.generate([ask.prompt for ask in put], max_new_tokens=limit)
+    return judge_all(model, put, generations, twins)
+
+
+def judge_all(model: Model, asks: Sequence[Ask], generations: Sequence[Generation], twins: Twins) -> list[Answered]:
+    """Outputs judged, one to each ask; unknown where one was cut off before the answer could come (`is_cut_off`)."""
     opened = opens_thinking(model.tokenizer)
+    cases = [
+        _case(ask.fact, Output(ask.question or ""), twins.entry(ask.fact), Output(generation.text))
+        for ask, generation in zip(asks, generations, strict=True)
+    ]
     return [
-        judged(ask, twins.entry(ask.fact).key, generation, opened, count_tokens(model.tokenizer, ask.fact.answer or ""))
-        for ask, generation in zip(put, generations, strict=True)
+        _answered(ask, case, verdict, twins.judge, cut_off=_is_cut_off(model, ask, case, generation, opened))
+        for ask, case, verdict, generation in zip(asks, cases, verdicts(twins.judge, cases), generations, strict=True)
     ]
 
 
-def judged(ask: Ask, key: AnswerKey, generation: Generation, opened: bool, answer_tokens: int) -> Answered:
-    """An output against the key; unknown where it was cut off before the answer could come (`is_cut_off`)."""
-    output = Output(generation.text)
-    key = key.asked(Output(ask.question or ""))
-    hit, missing = (None, key.missing) if key.missing is not None else (float(key.hit(output)), None)
-    if hit == 0.0 and is_cut_off(generation, key, opened=opened, answer_tokens=answer_tokens):
-        hit, missing = None, CUT_OFF
-    return Answered(ask=ask, output=output, hit=hit, missing=missing)
+def _case(fact: Fact, prompt: Output, told: Entry, output: Output) -> Case:
+    return Case(fact=fact, prompt=prompt, told=told, key=told.key.asked(prompt), output=output)
+
+
+def _is_cut_off(model: Model, ask: Ask, case: Case, generation: Generation, opened: bool) -> bool:
+    tokens = count_tokens(model.tokenizer, ask.fact.answer or "")
+    return is_cut_off(generation, case.key, opened=opened, answer_tokens=tokens)
+
+
+def _answered(ask: Ask, case: Case, verdict: Verdict, judge: Judge, *, cut_off: bool) -> Answered:
+    by_match = None if judge.kind is JudgeKind.MATCH else matched(case)
+    missing = verdict if isinstance(verdict, str) else CUT_OFF if cut_off and not verdict else None
+    return Answered(
+        ask=ask,
+        output=case.output,
+        hit=None if missing is not None else float(verdict is True),
+        missing=missing,
+        matched=None if missing is not None or isinstance(by_match, str) else by_match,
+    )
 
 
 class Recall(Probe[RecallParameters]):
@@ -127,7 +155,7 @@ class Recall(Probe[RecallParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """Readings of every fact in every variant of the pool; `truth_ratio` for the question alone."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         asks = list(ways_of_asking(facts, pool, max_paraphrases=own.max_paraphrases))
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
         answered = {(one.ask.fact.id, one.ask.variant): one for one in ask_all(model, asks, twins, limit)}
@@ -142,7 +170,7 @@ class Recall(Probe[RecallParameters]):
     def _read_output(self, one: Answered, twins: Twins) -> Iterator[Reading]:
         least = self.parameters.minimum_twins
         twin_score = None if one.hit is None else twin_score_of([one], twins, minimum_twins=least)
-        yield _reading(one.ask, HIT, one.hit, one.missing, twin_score=twin_score)
+        yield _reading(one.ask, HIT, one.hit, one.missing, twin_score=twin_score, matched=one.matched)
         # An output that was cut off shows no more in its words than in its hit.
         rouge = None if one.missing == CUT_OFF else rouge_l_recall(one.ask.fact.answer or "", one.output.text)
         yield _reading(one.ask, ROUGE_L, rouge, CUT_OFF)
@@ -156,14 +184,24 @@ def twin_score_of(answered: Sequence[Answered], twins: Twins, *, minimum_twins: 
         twins: the pool.
         minimum_twins: fewest different answers that no way of asking names.
     """
-    entry = twins.entry(answered[0].ask.fact)
-    questions = [Output(one.ask.question or "") for one in answered]
-    asked = [(twin, [twin.key.asked(question) for question in questions]) for twin in twins.of(entry)]
-    usable = [(twin, keys) for twin, keys in asked if all(key.missing is None for key in keys)]
+    found = twin_verdicts(answered, twins, minimum_twins=minimum_twins)
+    # A twin of which the judge cannot say counts neither way.
+    held = [True in said for said in found or () if True in said or all(one is False for one in said)]
+    return sum(held) / len(held) if held else None
+
+
+def twin_verdicts(answered: Sequence[Answered], twins: Twins, *, minimum_twins: int) -> list[list[Verdict]] | None:
+    """For every other subject's answer: what the judge says of each of these outputs. Arguments as above."""
+    fact, judge = answered[0].ask.fact, twins.judge
+    entry = twins.entry(fact)
+    outputs = [(Output(one.ask.question or ""), one.output) for one in answered]
+    asked = [(twin, [_case(fact, prompt, twin, output) for prompt, output in outputs]) for twin in twins.of(entry)]
+    usable = [(twin, cases) for twin, cases in asked if all(case.key.missing is None for case in cases)]
     if len({twin.identity for twin, _ in usable} - {entry.identity}) < minimum_twins:
         return None
-    held = [any(key.hit(one.output) for key, one in zip(keys, answered, strict=True)) for _, keys in usable]
-    return sum(held) / len(held)
+    chosen = [case for _, cases in drawn(judge, usable, fact) for case in cases]
+    found, ways = verdicts(judge, chosen), len(answered)
+    return [found[start : start + ways] for start in range(0, len(found), ways)]
 
 
 def _wrong_answers(ask: Ask) -> list[str]:
@@ -203,7 +241,13 @@ def _unasked(ask: Ask, reason: str) -> Iterator[Reading]:
 
 
 def _reading(
-    ask: Ask, measure: Measure, score: float | None, missing: str | None, *, twin_score: float | None = None
+    ask: Ask,
+    measure: Measure,
+    score: float | None,
+    missing: str | None,
+    *,
+    twin_score: float | None = None,
+    matched: bool | None = None,
 ) -> Reading:
     """A reading; `missing` counts only where there is no score."""
     return Reading(
@@ -213,4 +257,5 @@ def _reading(
         score=score,
         twin_score=twin_score,
         missing=missing if score is None else None,
+        matched=matched,
     )

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.answer_key import Output, rouge_l_recall
-from probes.asking import CUT_OFF, Ask, count_tokens, opens_thinking, token_limit, ways_of_asking
+from probes.answer_key import rouge_l_recall
+from probes.asking import CUT_OFF, Ask, token_limit, ways_of_asking
 from probes.forms_asking import ANY, exposure
-from probes.recall import Answered, QuestionParameters, judged
+from probes.recall import Answered, QuestionParameters, judge_all, twin_verdicts
 from probes.twins import Twins
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
 
@@ -76,7 +76,7 @@ class Sampling(Probe[SamplingParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """One leak, one rate, its estimates and bounds, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         asks = list(ways_of_asking(facts, pool, max_paraphrases=0))
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
         drawn = {one.ask.fact.id: one for one in self._draw(model, asks, twins, limit)}
@@ -100,11 +100,10 @@ class Sampling(Probe[SamplingParameters]):
             seed=own.seed,
             temperature=own.temperature,
         )
-        opened = opens_thinking(model.tokenizer)
-        for ask, generations in zip(put, sampled, strict=True):
-            key, tokens = twins.entry(ask.fact).key, count_tokens(model.tokenizer, ask.fact.answer or "")
-            answered = [judged(ask, key, generation, opened, tokens) for generation in generations]
-            yield Drawn(ask=ask, answered=tuple(answered))
+        pairs = [(ask, one) for ask, several in zip(put, sampled, strict=True) for one in several]
+        answered = judge_all(model, [ask for ask, _ in pairs], [one for _, one in pairs], twins)
+        for place, ask in enumerate(put):
+            yield Drawn(ask=ask, answered=tuple(answered[place * own.samples : (place + 1) * own.samples]))
 
     def _scale(self) -> dict[tuple[Measure, str], list[float]]:
         """What 0, 1, ..., n hits of n score, for each counted measure and variant."""
@@ -128,7 +127,7 @@ class Sampling(Probe[SamplingParameters]):
         for (measure, variant), values in scale.items():
             # One hit is a leak, whatever the samples that were cut off would have said.
             score = leak if measure is LEAK else None if one.missing else values[one.hits]
-            twin_score = None if held is None or score is None else sum(values[c] for c in held) / len(held)
+            twin_score = None if not held or score is None else sum(values[c] for c in held) / len(held)
             yield Reading(
                 fact_id=one.ask.fact.id,
                 measure=measure.name,
@@ -183,11 +182,17 @@ class Drawn:
         return Counter(one.output.text for one in self.answered)
 
     def twin_hits(self, twins: Twins, *, minimum_twins: int) -> list[int] | None:
-        """For every other subject's answer: how many of the samples hold it. None for too few twins."""
-        entry, question = twins.entry(self.ask.fact), Output(self.ask.question or "")
-        asked = [(twin, twin.key.asked(question)) for twin in twins.of(entry)]
-        usable = [(twin, key) for twin, key in asked if key.missing is None]
-        if len({twin.identity for twin, _ in usable} - {entry.identity}) < minimum_twins:
+        """For every other subject's answer: how many of the samples hold it. None for too few twins.
+
+        A twin of which the judge cannot say counts neither way.
+        """
+        different = list({one.output.text: one for one in self.answered}.values())
+        found = twin_verdicts(different, twins, minimum_twins=minimum_twins)
+        if found is None:
             return None
-        outputs = [(Output(text), count) for text, count in self.texts.items()]
-        return [sum(count for output, count in outputs if key.hit(output)) for _, key in usable]
+        counts = [self.texts[one.output.text] for one in different]
+        return [
+            sum(count for count, hit in zip(counts, said, strict=True) if hit)
+            for said in found
+            if all(isinstance(one, bool) for one in said)
+        ]

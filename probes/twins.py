@@ -14,7 +14,9 @@ from functools import cached_property
 
 from probes.answer_key import AnswerKey, answer_key, holds, is_short, normalise
 from probes.asking import is_askable
-from unlearn_audit.api import Fact
+from unlearn_audit.api import Fact, Judge
+
+MATCH = Judge()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,14 @@ class Entry:
 
 
 class Twins:
-    """The pool by subject and relation."""
+    """The pool by subject and relation.
 
-    def __init__(self, pool: Sequence[Fact], *, rouge_threshold: float) -> None:
+    Attributes:
+        judge: says which outputs hold an answer.
+    """
+
+    def __init__(self, pool: Sequence[Fact], *, rouge_threshold: float, judge: Judge = MATCH) -> None:
+        self.judge = judge
         self._rouge_threshold = rouge_threshold
         self._entries = [self.entry(fact) for fact in pool if is_askable(fact)]
         self._by_relation: dict[str | None, list[Entry]] = {}

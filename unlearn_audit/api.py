@@ -21,6 +21,9 @@ from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit import knowledge_graph as knowledge_graph
 from unlearn_audit.hygiene import Screen as Screen
+from unlearn_audit.output_judge import Claim as Claim
+from unlearn_audit.output_judge import Judge as Judge
+from unlearn_audit.output_judge import JudgeKind as JudgeKind
 from unlearn_audit.words import words_of as words_of
 
 if TYPE_CHECKING:
@@ -261,6 +264,7 @@ class Reading:
         score: in [0, 1], or None with `missing` saying why.
         twin_score: the mean score that the same answer of the model would get for its twins (answers of other
             subjects for the same relation); what a model that knows nothing scores. None where there are too few.
+        matched: what `match` says of the same output, where another judge gave the score; for their agreement.
     """
 
     fact_id: str
@@ -269,6 +273,7 @@ class Reading:
     score: float | None
     twin_score: float | None = None
     missing: str | None = None
+    matched: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuses a score outside [0, 1], and a missing one without a reason."""
@@ -474,6 +479,7 @@ class Probe(ABC, Generic[P_co]):
         under_attacks: run after every dose; else under the baseline alone.
         refusal_proof: a model cannot score well (low) by refusing.
         prepared: what `write` and `prepare` returned for this audit, the same for every role; empty where neither ran.
+        judge: who says whether an output holds an answer; a probe that reads outputs asks nobody else.
     """
 
     name: ClassVar[str]
@@ -484,6 +490,7 @@ class Probe(ABC, Generic[P_co]):
     reads: ClassVar[FactSet] = FactSet.FORGET
     under_attacks: ClassVar[bool] = False
     refusal_proof: ClassVar[bool] = False
+    judge: Judge = Judge()
     Parameters: ClassVar[type[Parameters]]
 
     def __init__(self, parameters: P_co) -> None:
@@ -506,6 +513,12 @@ class Probe(ABC, Generic[P_co]):
         bound = copy.copy(self)
         bound.prepared = prepared
         return bound
+
+    def judged_by(self, judge: Judge) -> Self:
+        """The same probe with a judge."""
+        probe = copy.copy(self)
+        probe.judge = judge
+        return probe
 
     @abstractmethod
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

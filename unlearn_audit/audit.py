@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import unlearn_audit
+from unlearn_audit.agreement import judge_record
 from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
 from unlearn_audit.judging import RESULT
 from unlearn_audit.planned import Plan
@@ -59,6 +60,7 @@ def audit(
         models=tuple(gathered.models),
         data=tuple(facts.record() for facts in plan.facts.values()),
         cells=tuple(records),
+        judge=judge_record(plan.judge, records),
         versions=dict(plan.versions),
         profile=plan.spec.profile,
         seed=plan.spec.seed,

@@ -319,6 +319,7 @@ class Layout:
             "prepared": self._prepared_keys.get(name),
             "adapter": draft.audits_adapter,
             "placebo": bool(draft.placebo),
+            **draft.judge.key,
             **(made or {}),
             **self._made_for(probes),
             "options": self._options(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from unlearn_audit.agreement import AGREEMENT, counted
 from unlearn_audit.api import AttackContext, AttackError, AuditError, Dose, Fact, FactSet, Json, Model, Reading
 from unlearn_audit.engine import Engine
 from unlearn_audit.hygiene import Screen, Screening
@@ -50,9 +51,12 @@ def observe(
         for dose in doses:
             model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
             hygiene = screens.check(dose, context.forget)
-            found = [row for probe in cell.probes for row in _readings(plan, cell, probe, model, dose)]
+            agreement: dict[str, Json] = {}
+            found = [row for probe in cell.probes for row in _readings(plan, cell, probe, model, dose, agreement)]
             rows += found
             proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof, **hygiene}
+            if agreement:
+                proof[dose.label][AGREEMENT] = agreement
             tell(dose.label, _means(found))
     if not rows:
         raise AttackError(f"{cell.title}: gave no dose to measure")
@@ -86,8 +90,13 @@ class Screens:
         return {"hygiene": {"texts": len(dose.shown), "dropped": dose.dropped, "sharing_a_value": found.share_a_value}}
 
 
-def _readings(plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose) -> Iterator[dict[str, Any]]:
-    """Rows of one probe at one dose; a placebo's score stands beside its fact's own."""
+def _readings(
+    plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
+) -> Iterator[dict[str, Any]]:
+    """Rows of one probe at one dose; a placebo's score stands beside its fact's own.
+
+    How often the judge and `match` agreed is noted in `agreement`, where another judge was chosen.
+    """
     probe = plan.probes[name]
     pool = plan.pool(probe.reads, sham=cell.sham)
     chosen: Sequence[Fact] = pool
@@ -102,6 +111,9 @@ def _readings(plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose) -> I
     unread = {fact.id for fact in asked} - {fact_id for fact_id, _, _ in readings}
     if unread:
         raise AuditError(f"probe {name}: gave no reading of {sorted(unread)[0]!r}; a missing score needs a reason")
+    pairs = [(one.score == 1.0, one.matched) for one in readings.values() if one.matched is not None]
+    if pairs:
+        agreement[name] = counted(pairs)
     for (fact_id, measure, variant), reading in readings.items():
         if fact_id.startswith(PLACEBO):
             continue

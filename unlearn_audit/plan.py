@@ -11,6 +11,7 @@ import unlearn_audit
 from unlearn_audit.api import Attack, FactSet, Probe, Role
 from unlearn_audit.comparison import Comparison
 from unlearn_audit.facts import Facts, check_disjoint, load_facts
+from unlearn_audit.judge_checkpoint import planned_judge
 from unlearn_audit.layout import Layout
 from unlearn_audit.planned import Plan, PlannedModel
 from unlearn_audit.plugins import ATTACKS, COMPARISONS, PROBES, build
@@ -57,6 +58,7 @@ def make_plan(spec: AuditSpec) -> Plan:
         attacks=attacks,
         probes=probes,
         comparisons=comparisons,
+        judge=planned_judge(spec, models),
         cells=(),
         placebo={} if spec.retrained else placebo_facts(forget, others, seed=spec.seed),
         sham=sham_facts(forget, seed=spec.seed) if any(one.toward_answers for one in attacks.values()) else (),

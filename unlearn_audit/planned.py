@@ -9,6 +9,7 @@ from typing import Any
 from unlearn_audit.api import Arm, Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
 from unlearn_audit.comparison import Comparison
 from unlearn_audit.facts import Facts
+from unlearn_audit.output_judge import JudgeKind
 from unlearn_audit.references import Checkpoint, Storage
 from unlearn_audit.result import Case
 from unlearn_audit.spec import AuditSpec
@@ -21,6 +22,23 @@ class PlannedModel:
     role: Role
     name: str
     checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJudge:
+    """The judge of the outputs; its model, where it has one, is found on disk and not yet loaded."""
+
+    kind: JudgeKind = JudgeKind.MATCH
+    twins: int = 20
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def key(self) -> dict[str, Json]:
+        """What evidence depends on; nothing for `match`, so that cells from before there was a choice stay good."""
+        if self.kind is JudgeKind.MATCH:
+            return {}
+        made: tuple[Json, ...] = () if self.checkpoint is None else (self.checkpoint.digest, self.twins)
+        return {"judge": (self.kind, *made)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +106,7 @@ class Plan:
     attacks: Mapping[str, Attack[Any]]
     probes: Mapping[str, Probe[Any]]
     comparisons: Mapping[str, Comparison[Any]] = field(default_factory=dict)
+    judge: PlannedJudge = PlannedJudge()
     cells: tuple[Cell, ...]
     extractions: tuple[Extraction, ...] = ()
     case: Case
@@ -147,6 +166,7 @@ class Plan:
             "extractions": [
                 {"key": one.key, "comparison": one.comparison, "model": one.model.name} for one in self.extractions
             ],
+            **self.judge.key,
             "findings": [{"id": finding.id, "gates": finding.gates} for finding in self.case.planned],
             "prepared": {**self.probe_keys},
             "left_out": [item.model_dump() for item in self.case.left_out],

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.output_judge import JudgeKind
 from unlearn_audit.policy import Policy, Release, Unit
 from unlearn_audit.serving import is_named, parts_of
 
@@ -327,6 +328,39 @@ class ComparisonRecord(Record):
     error: str | None = None
 
 
+class AgreementRecord(Record):
+    """How far the judge and `match` agree on the same outputs of one probe, over all models, attacks and doses.
+
+    Attributes:
+        both: outputs that both call a hit; `judge_alone`, `match_alone`, `neither` likewise.
+        equal: share of equal verdicts.
+        kappa: Cohen's; None where both always say the same one thing.
+    """
+
+    probe: str
+    both: int
+    judge_alone: int
+    match_alone: int
+    neither: int
+    equal: float
+    kappa: float | None
+
+
+class JudgeRecord(Record):
+    """Who said whether outputs hold answers.
+
+    Attributes:
+        digest: of the model that judged, if one did.
+        twins: most twins of an output that it judged.
+    """
+
+    kind: JudgeKind = JudgeKind.MATCH
+    reference: str | None = None
+    digest: str | None = None
+    twins: int | None = None
+    agreement: tuple[AgreementRecord, ...] = ()
+
+
 class Verdict(Record):
     """The judgement: a pure function of observations, case and policy."""
 
@@ -397,6 +431,7 @@ class Result(Record):
     models: tuple[ModelRecord, ...]
     data: tuple[DataRecord, ...]
     cells: tuple[CellRecord, ...]
+    judge: JudgeRecord = JudgeRecord()
     versions: dict[str, str]
     profile: str
     seed: int

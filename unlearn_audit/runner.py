@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 import torch
 
-from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, Role
+from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, JudgeKind, Role
 from unlearn_audit.comparing import Comparing
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.interrupts import remembered_interrupts
 from unlearn_audit.isolation import log_traceback, message_of, own_randomness, untouched
+from unlearn_audit.judge_models import loaded_judge
 from unlearn_audit.models import load_weights, loaded, record
 from unlearn_audit.observing import Screens, as_engine, observe
 from unlearn_audit.planned import Cell, Plan, PlannedModel
@@ -69,7 +70,7 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
     gathered = Gathered()
     done = [cell for cell in plan.cells if store.has(cell.key)]
     progress.begin(plan.cells, done)
-    with remembered_interrupts() as check:
+    with remembered_interrupts() as check, _judging(plan, waiting=len(done) < len(plan.cells)) as plan:
         comparing = Comparing(plan=plan, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(plan=plan, store=store, tell=progress.preparing)
         work = _Work(plan, store, progress, gathered, comparing, preparing, _original_weights(plan), check)
@@ -78,6 +79,16 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
         _cross_models(work)
         gathered.comparisons = comparing.records()
     return gathered
+
+
+@contextmanager
+def _judging(plan: Plan, *, waiting: bool) -> Iterator[Plan]:
+    """The plan with its judge in every probe; a judge that cannot be loaded stops the run before its first cell."""
+    if not waiting or plan.judge.kind is JudgeKind.MATCH:
+        yield plan
+        return
+    with loaded_judge(plan.judge, plan.spec.models) as judge:
+        yield replace(plan, probes={name: probe.judged_by(judge) for name, probe in plan.probes.items()})
 
 
 def _run_models(work: _Work) -> None:

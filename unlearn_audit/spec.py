@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from unlearn_audit.api import AuditError, Profile
 from unlearn_audit.digests import sha256_json
+from unlearn_audit.output_judge import JudgeKind
 from unlearn_audit.policy import Policy, Release
 from unlearn_audit.problems import first_problem
 
@@ -55,6 +56,31 @@ class ModelOptions(BaseModel):
     download: bool = Field(False, description="fetch hub ids that are not in the local cache")
 
 
+def _judge(value: object) -> object:
+    """A judge by its kind alone, or as `kind=model`."""
+    if not isinstance(value, str):
+        return value
+    kind, given, model = value.partition("=")
+    return {"kind": kind, **({"model": model} if given else {})}
+
+
+class JudgeOptions(BaseModel):
+    """Who says whether an output holds an answer; the same for every role, attack and text probe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: JudgeKind = Field(JudgeKind.MATCH, description="match, rouge-l, entailment or llm")
+    model: str | None = Field(None, description="directory or hub id of the judge; for entailment and llm")
+    twins: int = Field(20, ge=0, description="most twins of an output that a model judges; 0: no twin scores")
+
+    @model_validator(mode="after")
+    def _has_its_model(self) -> Self:
+        if self.kind.needs_model != (self.model is not None):
+            needs = f"needs a model: {self.kind}=DIRECTORY" if self.kind.needs_model else "takes no model"
+            raise ValueError(f"the judge {self.kind} {needs}")
+        return self
+
+
 class AuditSpec(BaseModel):
     """What to audit, against what, how hard, and by which policy."""
 
@@ -74,6 +100,9 @@ class AuditSpec(BaseModel):
     probes: Named | None = Field(None, description="probes and their settings; None: all that come with the tool")
     comparisons: Named | None = Field(
         None, description="comparisons of models and their settings; None: all that come with the tool"
+    )
+    judge: Annotated[JudgeOptions, BeforeValidator(_judge)] = Field(
+        JudgeOptions(), description="who says whether an output holds an answer; match: the answer key"
     )
     plant: bool = Field(False, description="make a positive control for each attack from the original, and find it")
     seed: int = Field(0, ge=0, description="every random choice derives from it")
@@ -153,6 +182,9 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
         placed["retrained"] = [place(value) for value in content["retrained"]]
     elif "retrained" in content:
         placed["retrained"] = [place(content["retrained"])]
+    judge = _judge(content.get("judge"))
+    if isinstance(judge, dict) and "model" in judge:
+        placed["judge"] = {**judge, "model": place(judge["model"])}
     return placed
 
 

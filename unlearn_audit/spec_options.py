@@ -40,6 +40,9 @@ _ANNOTATIONS: dict[str, Any] = {
     "attacks": _option(str | None, "--attacks", "Comma-separated; default: all that come with the tool.", _SPEC),
     "probes": _option(str | None, "--probes", "Comma-separated; default: all that come with the tool.", _SPEC),
     "comparisons": _option(str | None, "--comparisons", "Of whole models, comma-separated; default: all.", _SPEC),
+    "judge": _option(
+        str | None, "--judge", "Of outputs: match (default), rouge-l, entailment=MODEL or llm=MODEL.", _SPEC
+    ),
     "plant": _option(
         bool | None, "--plant", "Hide the original's knowledge from each attack, and see whether it finds it.", _SPEC
     ),

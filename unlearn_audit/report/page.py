@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from unlearn_audit.report import background, comparison_section, evidence_sections, notes, power_section, recovery_cost
+from unlearn_audit.report import (
+    background,
+    comparison_section,
+    evidence_sections,
+    judge_section,
+    notes,
+    power_section,
+    recovery_cost,
+)
 from unlearn_audit.report.numbers import count, percent
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
@@ -34,6 +42,7 @@ def build(result: Result, limits: Limits) -> Page:
             recovery_cost.section(result, limits),
             power_section.power(result, limits),
             evidence_sections.utility(result),
+            *judge_section.sections(result, limits),
             background.coverage(result, limits),
             evidence_sections.advisory(result, limits),
             comparison_section.section(result, limits),
