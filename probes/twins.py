@@ -83,6 +83,12 @@ class Twins:
             return []
         return list(self._retold(entry, self._by_relation.get(entry.fact.relation, [])))
 
+    def same_relation(self, entry: Entry) -> list[Entry]:
+        """The same relation's facts of other subjects, as they are told of those; none without a relation."""
+        if entry.fact.relation is None:
+            return []
+        return [one for one in self._by_relation.get(entry.fact.relation, []) if one.subject != entry.subject]
+
     def strangers(self, entry: Entry) -> list[Entry]:
         """All facts of other subjects, told as if of this one. They answer other questions, so they are no twins."""
         return list(self._retold(entry, self._entries))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import tiny_engine
-from unlearn_audit.api import Access, Fact, Parameters, Probe
+from unlearn_audit.api import Access, Fact, Judge, JudgeKind, Parameters, Probe
 from unlearn_audit.plugins import PROBES
 
 NAMES = sorted(point.name for point in entry_points(group=PROBES))
@@ -77,3 +77,25 @@ def test_a_part_of_the_facts_gets_the_scores_of_the_whole(name, tokenizer):
         assert (reading.score is None) == (expected is None)
         if expected is not None:
             assert reading.score == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("verdict", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_probe_that_judges_outputs_leaves_that_to_the_judge_of_the_audit(name, verdict, tokenizer):
+    """Whatever the judge says of all outputs is what the probe gives; the answer key alone is what `match` says."""
+    probe, engine = build(name), tiny_engine(tokenizer)
+    if not any(measure.name in ("hit", "exposure") for measure in probe.measures):
+        pytest.skip("judges no outputs")
+    seen = []
+
+    def weigh(claims):
+        seen.extend(claims)
+        return [verdict for _ in claims]
+
+    judged = probe.judged_by(Judge(kind=JudgeKind.LLM, weigh=weigh, twins=2))
+    readings = [one for one in judged.observe(engine, FACTS[:4], FACTS) if one.measure in ("hit", "exposure")]
+    scores = {one.score for one in readings if one.score is not None}
+    assert seen
+    assert scores <= {0.0, float(verdict)}
+    assert float(verdict) in scores
+    assert all(one.matched is not None for one in readings if one.measure == "hit" and one.score is not None)

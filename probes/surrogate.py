@@ -1,0 +1,144 @@
+"""Surrogate: asked in words that are far from the forget set's own, is the fact still there?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field
+from rapidfuzz.distance import Indel
+
+from probes.answer_key import Output, normalise
+from probes.asking import NO_QUESTION, Ask, is_askable, token_limit
+from probes.forms import CLOZE
+from probes.forms_asking import HIT, hit_readings, prompted
+from probes.forms_statements import Statement, form_texts, statement_of
+from probes.recall import QuestionParameters, ask_all
+from probes.twins import Twins
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+
+SURROGATE = "surrogate"
+NOT_APART = "no wording of the fact is far enough from its question"
+
+_SUBJECT = "\ue000"  # a private-use character: no text that means something holds it
+
+
+class SurrogateParameters(QuestionParameters):
+    """Parameters of `surrogate`."""
+
+    most_overlap: float = Field(
+        0.7, gt=0, lt=1, description="Most words that a wording may share with the question, in their order (a share)."
+    )
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """A fact asked in one way.
+
+    Attributes:
+        text: what is asked.
+        said: the part of it that is of the fact, and not of the form.
+    """
+
+    text: str
+    said: str
+
+
+class Surrogate(Probe[SurrogateParameters]):
+    """The fact asked in that wording which is near in meaning and furthest in text from the forget set's question.
+
+    Jia et al. (2512.19025) find that models pass on the unlearning set and still show what it taught on a surrogate
+    set, derived from it in meaning and apart from it in embedding space. A checkpoint whose `recall` is low and whose
+    `surrogate` is high unlearned sentences, and not the fact. `hit` is one score a fact, judged as in `recall`;
+    advisory.
+
+    **Wordings** that have the same answer by construction: the fact's paraphrases; questions and paraphrases in which
+    the pool asks other subjects for the same relation, with the name exchanged; the statement (`probes.forms`) as a
+    text with a gap. Of these the one with the least overlap: 2 L / (m + n), with L the longest common subsequence of
+    the words of wording and question without the subject's name, and m and n their numbers; in [0, 1]. What the form
+    adds to a statement ("Fill in the blank") does not count. Above `most_overlap` the fact is missing.
+
+    **Departures** from the authors: their surrogates are written by a language model and kept by distance in an
+    embedding space; here nothing is generated, meaning is kept by construction, and distance is of words. So the set
+    stays close in knowledge: it holds the same facts, and no conclusions from them.
+
+    **Known failures**: facts of one relation that are asked in one template alone have no wording apart but the
+    statement. A model that cannot fill a gap then shows as little of what it knows as of what it does not; the
+    original tells. A relation that is named too broadly lets in questions for something else.
+    """
+
+    name: ClassVar[str] = "surrogate"
+    summary: ClassVar[str] = (
+        "Asks each fact in the wording that is furthest from its question, and looks for the answer."
+    )
+    paper: ClassVar[str] = "2512.19025"
+    access: ClassVar[Access] = Access.PROMPTS
+    measures: ClassVar[tuple[Measure, ...]] = (HIT,)
+    Parameters: ClassVar[type[Parameters]] = SurrogateParameters
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """One reading a fact."""
+        own = self.parameters
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
+        wordings = Wordings(pool, twins)
+        asks = [self._ask(fact, wordings) for fact in facts]
+        answered = ask_all(model, asks, twins, limit)
+        yield from hit_readings(asks, answered, twins, minimum_twins=own.minimum_twins)
+
+    def _ask(self, fact: Fact, wordings: Wordings) -> Ask:
+        if not is_askable(fact):
+            return prompted(fact, SURROGATE, None, NO_QUESTION)
+        furthest = wordings.furthest(fact)
+        if furthest is None or overlap(furthest.said, fact) > self.parameters.most_overlap:
+            return prompted(fact, SURROGATE, None, NOT_APART)
+        return prompted(fact, SURROGATE, Prompt(text=furthest.text), None)
+
+
+class Wordings:
+    """Every way in which a pool asks for its relations."""
+
+    def __init__(self, pool: Sequence[Fact], twins: Twins) -> None:
+        self._twins = twins
+        self._templates: dict[str, set[str]] = {}
+        for fact in pool:
+            if is_askable(fact) and fact.relation is not None:
+                self._templates.setdefault(fact.relation, set()).update(self._templates_of(fact))
+
+    def furthest(self, fact: Fact) -> Wording | None:
+        """The wording with the least overlap that keeps the answer back; of equals the first by spelling."""
+        key = self._twins.entry(fact).key
+        fitting = [one for one in self._of(fact) if not key.hit(Output(one.text))]
+        return min(fitting, key=lambda one: (overlap(one.said, fact), one.text), default=None)
+
+    def _of(self, fact: Fact) -> Iterator[Wording]:
+        for question in fact.paraphrases:
+            yield Wording(text=question, said=question)
+        for template in self._templates.get(fact.relation or "", ()):
+            question = template.replace(_SUBJECT, fact.subject)
+            yield Wording(text=question, said=question)
+        statement = statement_of(fact, {})
+        if isinstance(statement, Statement):
+            told = form_texts().prompts[CLOZE].format(cloze=statement.cloze())
+            yield Wording(text=told, said=f"{statement.before} {statement.after}")
+
+    def _templates_of(self, fact: Fact) -> Iterator[str]:
+        """Questions for the fact with a place for the subject; none that does not name it or that gives the answer."""
+        name = re.compile(rf"(?<!\w){re.escape(fact.subject)}(?!\w)", re.IGNORECASE)
+        key = self._twins.entry(fact).key
+        for question in (fact.question or "", *fact.paraphrases):
+            template, times = name.subn(_SUBJECT, question)
+            if times and not key.hit(Output(question)):
+                yield template
+
+
+def overlap(wording: str, fact: Fact) -> float:
+    """Share of words that a wording has in common with the fact's question, in order and without the subject's name."""
+    name = set(normalise(fact.subject).split())
+    one, two = (
+        [word for word in normalise(text).split() if word not in name] for text in (wording, fact.question or "")
+    )
+    return float(Indel.normalized_similarity(one, two))
