@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import Field
-from rapidfuzz.distance import Indel
 
 from probes.answer_key import Output, normalise
 from probes.asking import NO_QUESTION, Ask, is_askable, token_limit
@@ -29,7 +29,7 @@ class SurrogateParameters(QuestionParameters):
     """Parameters of `surrogate`."""
 
     most_overlap: float = Field(
-        0.7, gt=0, lt=1, description="Most words that a wording may share with the question, in their order (a share)."
+        0.7, gt=0, lt=1, description="Largest share of words that a wording may have in common with the question."
     )
     minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
 
@@ -57,9 +57,9 @@ class Surrogate(Probe[SurrogateParameters]):
 
     **Wordings** that have the same answer by construction: the fact's paraphrases; questions and paraphrases in which
     the pool asks other subjects for the same relation, with the name exchanged; the statement (`probes.forms`) as a
-    text with a gap. Of these the one with the least overlap: 2 L / (m + n), with L the longest common subsequence of
-    the words of wording and question without the subject's name, and m and n their numbers; in [0, 1]. What the form
-    adds to a statement ("Fill in the blank") does not count. Above `most_overlap` the fact is missing.
+    text with a gap. Of these the one with the least overlap: 2 s / (m + n), where the wording has m words beside
+    the subject's name, the question n, and s of them are the same, in any order; in [0, 1]. What the form adds to a
+    statement ("Fill in the blank") does not count. Above `most_overlap` the fact is missing.
 
     **Departures** from the authors: their surrogates are written by a language model and kept by distance in an
     embedding space; here nothing is generated, meaning is kept by construction, and distance is of words. So the set
@@ -136,9 +136,10 @@ class Wordings:
 
 
 def overlap(wording: str, fact: Fact) -> float:
-    """Share of words that a wording has in common with the fact's question, in order and without the subject's name."""
+    """Share of words that a wording has in common with the fact's question, without the subject's name."""
     name = set(normalise(fact.subject).split())
     one, two = (
         [word for word in normalise(text).split() if word not in name] for text in (wording, fact.question or "")
     )
-    return float(Indel.normalized_similarity(one, two))
+    shared = (Counter(one) & Counter(two)).total()
+    return 2 * shared / (len(one) + len(two)) if one or two else 1.0

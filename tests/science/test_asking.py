@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 
 from probes.forms import Forms
 from probes.jailbreaks import Jailbreaks
-from probes.recall import Recall
+from probes.recall import Recall, RecallParameters
+from probes.surrogate import Surrogate, SurrogateParameters
 from tests.numerics.organisms import bundled, first_subjects
-from unlearn_audit.api import FactSet, Model, Prompt
+from unlearn_audit.api import FactSet, Judge, JudgeKind, Model, Prompt, Reading
 
 pytestmark = pytest.mark.science
 
@@ -68,3 +69,36 @@ def test_a_model_that_keeps_back_questions_alone_is_found_by_forms() -> None:
     assert max(found["recall", "hit", way] for way in ("question", "paraphrase-1", "paraphrase-2")) < 0.1
     assert found["forms", "exposure", "any"] > 0.9
     assert found["forms", "hit", "question"] < 0.1
+
+
+PLAIN = Recall(RecallParameters(max_paraphrases=0))
+
+
+def hits(model: Model, probe: Any, subjects: int = 6) -> list[Reading]:
+    pool, facts = first_subjects(FactSet.FORGET, POOL), first_subjects(FactSet.FORGET, subjects)
+    return [one for one in probe.observe(model, facts, pool) if one.measure == "hit"]
+
+
+def mean(found: Sequence[Reading]) -> float:
+    return sum(one.score for one in found if one.score is not None) / len(found)
+
+
+def test_a_model_that_unlearned_sentences_is_found_by_their_surrogates() -> None:
+    """The original behind a guard that knows every question of the forget set by heart, and no other wording."""
+    known = {fact.question for fact in first_subjects(FactSet.FORGET, SUBJECTS)}
+
+    def guarded(prompt: Prompt) -> Prompt:
+        return Prompt(text="Hm.") if prompt.text in known else prompt
+
+    hidden, surrogate = bundled("original").asked(guarded), Surrogate(SurrogateParameters())
+    assert mean(hits(hidden, PLAIN)) < 0.1
+    assert mean(hits(hidden, surrogate)) > 0.9
+    assert mean(hits(bundled("retrained-1"), surrogate)) < 0.1
+
+
+def test_rouge_l_and_the_answer_key_agree_on_what_an_organism_knows_and_does_not() -> None:
+    probe = PLAIN.judged_by(Judge(kind=JudgeKind.ROUGE_L))
+    for name, share in (("original", 1.0), ("retrained-1", 0.0)):
+        found = hits(bundled(name), probe)
+        assert all(one.score == float(one.matched or 0) for one in found)
+        assert mean(found) == pytest.approx(share, abs=0.1)
