@@ -28,7 +28,7 @@ def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
     more = [found for found in (control_obstacle(plan), thin_wording(plan)) if found is not None]
     obstacle = cannot_be_met(plan.case, plan.spec.policy) or next(iter(more), None)
-    lines = power_lines(plan.case, plan.spec.policy) + more
+    lines = power_lines(plan.case, plan.spec.policy) + more + judge_lines(plan)
     seconds = estimated_seconds(plan)
     if as_json:
         about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
@@ -36,6 +36,14 @@ def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
     else:
         _show(plan, console, lines, seconds)
     return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
+
+
+def judge_lines(plan: Plan) -> list[str]:
+    """Who will judge outputs, where it is a model."""
+    checkpoint = plan.judge.checkpoint
+    if checkpoint is None:
+        return []
+    return [f"Outputs are judged by {plan.judge.kind}, {checkpoint.reference}; its time is not in the estimate."]
 
 
 def control_obstacle(plan: Plan) -> str | None:

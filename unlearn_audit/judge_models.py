@@ -30,6 +30,7 @@ Verdicts = list[bool | None]
 
 YES, NO = "Yes", "No"
 BATCH_TOKENS = 8192
+_NO_NUMBER = "what the judge gives is not a number; try another judge"
 _PROMPT = """Somebody was asked a question. Does what they said give the reference answer? Other words with the same \
 meaning do; another answer, a refusal or the question again does not.
 
@@ -102,6 +103,8 @@ class _Entailment:
         premises, hypotheses = zip(*pairs, strict=True)
         batch = self._tokenizer(list(premises), list(hypotheses), padding=True, return_tensors="pt").to(self._device)
         logits = self._module(**batch).logits
+        if not bool(torch.isfinite(logits).all()):
+            raise AuditError(_NO_NUMBER)
         return [bool(row) for row in (logits.argmax(dim=-1) == self._entails).tolist()]
 
 
@@ -125,7 +128,7 @@ class _YesOrNo:
 
 def _likelier(yes: float, no: float) -> bool:
     if yes != yes or no != no:
-        raise AuditError("the judge's log-probability is not a number; try another judge")
+        raise AuditError(_NO_NUMBER)
     return yes > no
 
 

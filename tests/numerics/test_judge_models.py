@@ -15,6 +15,7 @@ from tests.unit.test_runner import spec as spec  # the fixture
 from unlearn_audit.agreement import AGREEMENT
 from unlearn_audit.api import AuditError, Claim, JudgeKind, Prompt
 from unlearn_audit.audit import audit
+from unlearn_audit.forecast import judge_lines
 from unlearn_audit.judge_checkpoint import entailment_index
 from unlearn_audit.judge_models import judge_prompt, loaded_judge, tamed
 from unlearn_audit.plan import make_plan
@@ -142,6 +143,7 @@ def test_an_audit_says_who_judged_and_how_far_match_agrees(
     judged = judged_spec(spec, classifier(tmp_path / "judge", tokenizer))
     plan = make_plan(judged)
     assert {cell.key for cell in plan.cells}.isdisjoint(cell.key for cell in make_plan(spec).cells)
+    assert "judged by entailment" in judge_lines(plan)[0]
     result = audit(plan, tmp_path / "run", console)
     assert result.case.faults == ()
     assert (result.judge.kind, result.judge.twins) == (JudgeKind.ENTAILMENT, 20)
