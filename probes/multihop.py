@@ -110,7 +110,7 @@ class Multihop(Probe[MultihopParameters]):
         known = {fact.id for fact in pool}
         # Twins are what the same way gives for others, whether the original can do those chains or not.
         others = [chain.asked for fact in pool for kind in VARIANTS for chain in self._first(composer, fact, kind)]
-        twins = Twins([*pool, *others], rouge_threshold=own.rouge_threshold)
+        twins = Twins([*pool, *others], rouge_threshold=own.rouge_threshold, judge=self.judge)
         asks = [ask for fact in facts for ask in self._asks(composer, fact, known)]
         answered = ask_all(model, asks, twins, self._limit(model, pool))
         yield from hit_readings(asks, answered, twins, minimum_twins=own.minimum_twins)

@@ -65,7 +65,7 @@ class Stepwise(Probe[StepwiseParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each chain, and one exposure, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         written = cast("Mapping[str, Any] | None", self.prepared.get("written"))
         chains = Chains(pool, twins, own.statements, written)
         asks = [ask for fact in facts for ask in chains.asks(fact)]
