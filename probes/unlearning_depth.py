@@ -59,11 +59,12 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
       original's own states, patched back, stand beside it as a control of the patching: their depth is 0.
     - `erased`: clip(D2 / D1, 0, 1) block by block over the facts that it encodes; informational.
 
-    **Departures.** The authors mark an answer's entity by hand, with the words before it given; here it is the longest
-    of the fact's aliases that the answer holds, with the words before it given, else the whole answer, up to
-    `answer_tokens`. Prompts are written by the model's own template. They patch every block, here at most `depths`,
-    evenly spread, the last among them. States are kept in half precision. Facts are drawn evenly at random, and none
-    is left out because the original answers it wrongly.
+    **Departures.** The span that the authors patch is taken to be the places that predict the entity's tokens. They
+    mark the entity of an answer by hand, with the words before it given; here it is the longest of the fact's aliases
+    that the answer holds, with the words before it given, else the whole answer, up to `answer_tokens`. Prompts are
+    written by the model's own template. They patch every block, here at most `depths`, evenly spread, the last among
+    them. States are kept in half precision. Facts are drawn evenly at random, and none is left out because the
+    original answers it wrongly.
 
     **Known failure.** A state means something in its own model. A control that was trained from scratch, and not from
     where the original started, has another basis in every layer: then D1 is large throughout, whatever is known, and
