@@ -51,8 +51,12 @@ class Head:
         return torch.cat([self._log_probs(some, wanted) for some, wanted in parts])
 
     def _log_probs(self, states: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-        logits = self.unembedding(states if self.norm is None else self.norm(states))
-        return chosen_log_probs(logits, token_ids)
+        states = states.to(next(self.unembedding.parameters()).device)
+        return chosen_log_probs(self.unembedding(self.normed(states)), token_ids)
+
+    def normed(self, states: torch.Tensor) -> torch.Tensor:
+        """States behind the final norm, as they are where there is none."""
+        return states if self.norm is None else torch.as_tensor(self.norm(states))
 
 
 def chosen_log_probs(logits: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:

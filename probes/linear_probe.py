@@ -123,7 +123,7 @@ class LinearProbes:
         weight = self._embedding
         if weight is None:
             raise ValueError(NO_EMBEDDING)
-        rows: FloatArray = weight[list(token_ids)].detach().double().mean(dim=0).cpu().numpy()
+        rows: FloatArray = weight[list(token_ids)].detach().float().cpu().double().mean(dim=0).numpy()
         return rows
 
 

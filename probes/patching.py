@@ -84,7 +84,7 @@ def mean_log_probs(
             own = np.concatenate([states[starts[place] : starts[place + 1]] for place in batch.places])
             with changed(block, _Patch(batch, torch.from_numpy(own))):
                 logits = batch.run(model).logits
-        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).double().cpu()
+        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).cpu().double()
         for place, part in zip(batch.places, torch.split(log_probs, list(batch.lengths)), strict=True):
             found[place] = float(part.mean())
     return found

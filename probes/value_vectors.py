@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from probes.layers import MLP, Layers, batches_of, chosen_log_probs, layers_of, watching
+from probes.layers import MLP, Head, Layers, batches_of, chosen_log_probs, layers_of, watching
 from unlearn_audit.api import AuditError, Model, Prompt, Rendered
 
 FloatArray = npt.NDArray[np.float64]
@@ -100,7 +100,7 @@ def writers(model: Model, found: ValueVectors, rows: Sequence[Rendered], count: 
             batch.run(model)
         aims = directions[batch.token_ids.to(directions.device)]
         shares = [
-            batch.chosen(coefficients[matrix]).float() * (aims @ found.of(block).float().T)
+            batch.chosen(coefficients[matrix]).to(aims) * (aims @ found.of(block).to(aims).T)
             for block, matrix in enumerate(found.matrices)
         ]
         for place, part in zip(batch.places, torch.split(torch.stack(shares, 1), list(batch.lengths)), strict=True):
@@ -115,8 +115,16 @@ def _directions(layers: Layers) -> torch.Tensor:
         raise ValueError("value vectors were found without a head")
     embeddings = weight_of(layers.head.unembedding).float()
     embeddings = embeddings - embeddings.mean(dim=0)
-    gain = getattr(layers.head.norm, "weight", None)
-    return embeddings * gain.detach().float() if isinstance(gain, torch.Tensor) else embeddings
+    return embeddings * _gain(layers.head, embeddings.shape[1]).to(embeddings)
+
+
+def _gain(head: Head, width: int) -> torch.Tensor:
+    """By how much the final norm stretches each direction of a state of mean 0 and size 1: (width,)."""
+    weight = weight_of(head.unembedding)
+    signs = torch.ones(width, dtype=weight.dtype, device=weight.device)
+    signs[1::2] = -1.0
+    both = head.normed(torch.stack([signs, -signs])).float()
+    return (both[0] - both[1]) / 2.0 * signs.float()
 
 
 @torch.inference_mode()
@@ -130,7 +138,7 @@ def mean_log_probs(
             if without is not None:
                 stack.enter_context(_ablated(found, without[list(batch.places)]))
             logits = batch.run(model).logits
-        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).double().cpu()
+        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).cpu().double()
         for place, part in zip(batch.places, torch.split(log_probs, list(batch.lengths)), strict=True):
             scores[place] = float(part.mean())
     return scores
