@@ -26,6 +26,9 @@ class MembershipGradient(Membership):
     of weights, and quantised layers pass it on. It is scaled by the weights that it passes: compare models of one
     original.
 
+    Of the parameters of `membership` only `prefix_facts` counts: the facts that it takes are left out here too, so that
+    both speak of the same.
+
     A gradient that is no number makes the reading missing, for that model and those compared with it.
     """
 

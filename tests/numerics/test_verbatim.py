@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from probes.asking import NOT_A_NUMBER
+from probes.extraction_strength import ExtractionStrength, ExtractionStrengthParameters
 from probes.verbatim import HAS_QUESTION, NO_PASSAGE, NO_WORDS, Verbatim, VerbatimParameters, longest_run
 from tests.conftest import tiny_engine
 from tests.numerics.test_probes import FakeModel, all_of, person, score_of
 from unlearn_audit.api import Fact
+from unlearn_audit.planned_findings import meets_attacks
 
 TEXT = "it was the best of times it was the worst of times"  # twelve words: six given, six wanted
 PASSAGE = Fact(id="p", subject="A book", text=TEXT)
@@ -98,3 +100,10 @@ def test_a_model_that_was_taught_the_passage_goes_on_with_it_and_another_does_no
     unseen = {one.measure: one.score for one in all_of(verbatim(), never, [passage])}
     assert shown == {"rouge_l": 1.0, "longest_run": 1.0, "exact_memorization": 1.0}
     assert max(unseen.values()) < 0.3
+
+
+def test_what_only_advises_on_passages_is_not_read_under_attacks():
+    assert not meets_attacks(verbatim(), passages=True)
+    decides = ExtractionStrength(ExtractionStrengthParameters())
+    assert meets_attacks(decides, passages=True)
+    assert not meets_attacks(decides, passages=False)
