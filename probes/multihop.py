@@ -26,6 +26,7 @@ class MultihopParameters(StatementParameters, QuestionParameters):
     extra_tokens: int = Field(32, ge=0, description="Tokens an output may have beyond the longest question and answer.")
     elicit: bool = Field(True, description="Ask the original for neighbours of answers and other names of subjects.")
     neighbours: int = Field(128, ge=0, description="Most names that the original is asked about, at each distance.")
+    neighbour_tokens: int = Field(16, ge=1, description="Most tokens of what it says of one; a longer answer is none.")
 
 
 class Multihop(Probe[MultihopParameters]):
@@ -76,8 +77,9 @@ class Multihop(Probe[MultihopParameters]):
         counts: dict[str, Json] = {}
         limit = self._limit(original, pool)
         if own.elicit:
-            steps, counts = elicited_neighbours(original, pool, most=own.neighbours, max_new_tokens=limit)
-            names = elicited_names(original, pool, most=own.neighbours, max_new_tokens=limit)
+            most = own.neighbour_tokens
+            steps, counts = elicited_neighbours(original, pool, most=own.neighbours, max_new_tokens=most)
+            names = elicited_names(original, pool, most=own.neighbours, max_new_tokens=most)
             prepared = {
                 "steps": [[step.head, step.relation, step.tail, step.question] for step in steps],
                 "names": names,

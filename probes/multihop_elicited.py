@@ -60,15 +60,20 @@ def _consistent(
 
     An answer that more than half of all names get, or one name to several relations, is a default or a refusal.
     """
-    prompts = [Prompt(text=ask.format(entity=entity)) for entity, relation in wanted for ask in relations[relation].ask]
-    said = iter(original.generate(prompts, max_new_tokens=max_new_tokens) if prompts else [])
     agreed: dict[tuple[str, str], str] = {}
-    for entity, relation in wanted:
-        answers = [next(said) for _ in relations[relation].ask]
-        texts = [answer.text.strip().strip(".!?;:, \n") for answer in answers]
-        same = len({normalise(text) for text in texts}) == 1 and all(answer.finished for answer in answers)
-        if same and is_short(texts[0]) and graphs.node_of(texts[0]) != graphs.node_of(entity):
-            agreed[entity, relation] = texts[0]
+    left = list(wanted)
+    for way in range(max((len(relations[relation].ask) for _, relation in wanted), default=0)):
+        # Who rambles or is contradicted once is not asked again.
+        asked_now = [(entity, relation) for entity, relation in left if way < len(relations[relation].ask)]
+        prompts = [Prompt(text=relations[relation].ask[way].format(entity=entity)) for entity, relation in asked_now]
+        said = original.generate(prompts, max_new_tokens=max_new_tokens) if prompts else []
+        for (entity, relation), answer in zip(asked_now, said, strict=True):
+            text = answer.text.strip().strip(".!?;:, \n")
+            before = agreed.setdefault((entity, relation), text)
+            same = normalise(before) == normalise(text) and answer.finished
+            if not same or not is_short(text) or graphs.node_of(text) == graphs.node_of(entity):
+                del agreed[entity, relation]
+                left.remove((entity, relation))
     asked = Counter(relation for _, relation in wanted)
     times = Counter((relation, normalise(text)) for (_, relation), text in agreed.items())
     twice = Counter((entity, normalise(text)) for (entity, _), text in agreed.items())
