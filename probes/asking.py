@@ -98,16 +98,6 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     return len(tokenizer.encode(text, add_special_tokens=False))
 
 
-def opens_thinking(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template itself opens the thinking block, so that outputs hold its end only."""
-    template = getattr(tokenizer, "chat_template", None)
-    if not isinstance(template, str) or _OPEN not in template:
-        return False
-    turn = [{"role": "user", "content": "?"}]
-    text = str(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
-    return text.rfind(_OPEN) > text.rfind(_CLOSE)
-
-
 def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_tokens: int) -> bool:
     """Whether an output without a hit says nothing, because its limit came before the answer could.
 
@@ -117,7 +107,7 @@ def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_t
     Args:
         generation: the output.
         key: what was looked for.
-        opened: the prompt had opened the thinking block (`opens_thinking`).
+        opened: the prompt had opened the thinking block (`Model.opens_thinking`).
         answer_tokens: length of the fact's answer.
     """
     if generation.finished:

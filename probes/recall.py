@@ -18,7 +18,6 @@ from probes.asking import (
     count_tokens,
     is_cut_off,
     is_readable,
-    opens_thinking,
     score_all,
     token_limit,
     ways_of_asking,
@@ -98,13 +97,12 @@ def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list
 
 def judge_all(model: Model, asks: Sequence[Ask], generations: Sequence[Generation], twins: Twins) -> list[Answered]:
     """Outputs judged, one to each ask; unknown where one was cut off before the answer could come (`is_cut_off`)."""
-    opened = opens_thinking(model.tokenizer)
     cases = [
         _case(ask.fact, Output(ask.question or ""), twins.entry(ask.fact), Output(generation.text))
         for ask, generation in zip(asks, generations, strict=True)
     ]
     return [
-        _answered(ask, case, verdict, twins.judge, cut_off=_is_cut_off(model, ask, case, generation, opened))
+        _answered(ask, case, verdict, twins.judge, cut_off=_is_cut_off(model, ask, case, generation))
         for ask, case, verdict, generation in zip(asks, cases, verdicts(twins.judge, cases), generations, strict=True)
     ]
 
@@ -113,7 +111,8 @@ def _case(fact: Fact, prompt: Output, told: Entry, output: Output) -> Case:
     return Case(fact=fact, prompt=prompt, told=told, key=told.key.asked(prompt), output=output)
 
 
-def _is_cut_off(model: Model, ask: Ask, case: Case, generation: Generation, opened: bool) -> bool:
+def _is_cut_off(model: Model, ask: Ask, case: Case, generation: Generation) -> bool:
+    opened = model.opens_thinking(ask.prompt)
     tokens = count_tokens(model.tokenizer, ask.fact.answer or "")
     return is_cut_off(generation, case.key, opened=opened, answer_tokens=tokens)
 

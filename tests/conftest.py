@@ -22,6 +22,11 @@ CHATML = (
     "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 )
+# As Qwen3's: with thinking switched off, the answer stands behind an empty thought.
+SWITCHING = CHATML.replace(
+    "<|start|>assistant\n",
+    "<|start|>assistant\n{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}",
+)
 # Llama-2 writes a space before the answer; the space belongs to the answer's first token.
 LLAMA2 = (
     "{% for m in messages %}{% if m.role == 'user' %}<s>[INST] {{ m.content }} [/INST]"

@@ -116,12 +116,14 @@ class Prompt:
         system: a system message; the chat template's own default where None.
         prefix: how the model's answer begins; generation goes on from there.
         chat: write `text` through the chat template (or the plain question form where the model has none).
+        thinking: switch the model's thinking on or off, where its template can; the template's default where None.
     """
 
     text: str
     system: str | None = None
     prefix: str = ""
     chat: bool = True
+    thinking: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +191,13 @@ class Model(Protocol):
     @property
     def is_adapter(self) -> bool:
         """Whether the module is a PEFT model: a base with an adapter on top."""
+
+    @property
+    def switches_thinking(self) -> bool:
+        """Whether the chat template asks otherwise with thinking on than off."""
+
+    def opens_thinking(self, prompt: Prompt) -> bool:
+        """Whether the prompt, as the template writes it, leaves the model inside a thinking block."""
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """Greedy answers, in the order of the prompts."""

@@ -76,6 +76,15 @@ class Engine:
         """The rendered conversation, for training on the answer."""
         return self.renderer.render(self._put(prompt)[0], answer)
 
+    @property
+    def switches_thinking(self) -> bool:
+        """Whether the chat template asks otherwise with thinking on than off."""
+        return self.renderer.switches_thinking
+
+    def opens_thinking(self, prompt: Prompt) -> bool:
+        """Whether the prompt leaves the model inside a thinking block."""
+        return self.renderer.opens_thinking(self._put(prompt)[0])
+
     def asked(self, *ways: Way) -> Engine:
         """The same weights, to which every prompt is put as `ways` rewrite it."""
         return replace(self, ways=composed(ways, self.ways), memory=None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
+OPEN_THINKING, CLOSE_THINKING = "<think>", "</think>"
 MOST_KEPT = 20_000
 """Conversations that are remembered; an audit asks the same ones of every attacked model."""
 
@@ -56,10 +57,29 @@ class Renderer:
 
     def _encoded(self, prompt: Prompt) -> list[int]:
         if prompt.chat and self.chat_template is not None:
-            text = self._apply(self._messages(prompt), add_generation_prompt=True) + prompt.prefix
+            text = self._opening(prompt) + prompt.prefix
             return list(self.tokenizer.encode(text, add_special_tokens=False))
         text = self._plain_question(prompt) if prompt.chat else prompt.text
         return list(self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True))
+
+    def _opening(self, prompt: Prompt) -> str:
+        """The conversation up to where the model answers."""
+        return self._apply(self._messages(prompt), add_generation_prompt=True, thinking=prompt.thinking)
+
+    @cached_property
+    def switches_thinking(self) -> bool:
+        """Whether the template writes another prompt with thinking on than off."""
+        if self.chat_template is None:
+            return False
+        return self._opening(Prompt(text="?", thinking=True)) != self._opening(Prompt(text="?", thinking=False))
+
+    def opens_thinking(self, prompt: Prompt) -> bool:
+        """Whether the prompt ends inside a thinking block, so that the output holds the block's end only."""
+        if not prompt.chat or self.chat_template is None or OPEN_THINKING not in self.chat_template:
+            return False
+        asked = Prompt(text="?", prefix=prompt.prefix, thinking=prompt.thinking)
+        text = self._once((asked, "opening"), lambda: self._opening(asked) + asked.prefix)
+        return text.rfind(OPEN_THINKING) > text.rfind(CLOSE_THINKING)
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The conversation with its answer, cut off after the answer's last token.
@@ -107,13 +127,18 @@ class Renderer:
         system = [{"role": "system", "content": prompt.system}] if prompt.system is not None else []
         return [*system, {"role": "user", "content": prompt.text}]
 
-    def _apply(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+    def _apply(
+        self, messages: list[dict[str, str]], *, add_generation_prompt: bool, thinking: bool | None = None
+    ) -> str:
+        # Templates that have neither variable do not mind either.
+        switch = {} if thinking is None else dict.fromkeys(("enable_thinking", "thinking"), thinking)
         try:
             text = self.tokenizer.apply_chat_template(
                 messages,
                 chat_template=self.chat_template,
                 add_generation_prompt=add_generation_prompt,
                 tokenize=False,
+                **switch,
             )
         except Exception as error:  # a template is a program of the checkpoint's author: anything can come out of it
             raise AuditError(f"the chat template failed: {error}; try --chat-template none or a FILE") from error
@@ -137,7 +162,7 @@ class Renderer:
     def _templated(self, prompt: Prompt) -> tuple[str, str]:
         """What the template writes before and after an answer."""
         turn = {"role": "assistant", "content": prompt.prefix + _PLACEHOLDER}
-        text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False)
+        text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False, thinking=prompt.thinking)
         before, found, after = text.rpartition(_PLACEHOLDER)
         if not found:
             raise AuditError("the chat template does not write the assistant's answer; try --chat-template none")

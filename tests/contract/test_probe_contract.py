@@ -8,9 +8,12 @@ from importlib.metadata import entry_points
 import pytest
 import torch
 
-from tests.conftest import tiny_engine
+from tests.conftest import SWITCHING, tiny_engine
 from unlearn_audit.api import Access, Fact, Judge, JudgeKind, Parameters, Probe
 from unlearn_audit.plugins import PROBES
+
+PARAMETERS = {"thinking": {"max_new_tokens": 16}}
+"""Where the default would take long."""
 
 JUDGED = ("hit", "exposure", "leak")
 NAMES = sorted(point.name for point in entry_points(group=PROBES))
@@ -33,7 +36,7 @@ FACTS = [
 
 def build(name: str) -> Probe[Parameters]:
     kind = next(point for point in entry_points(group=PROBES) if point.name == name).load()
-    return kind(kind.Parameters())
+    return kind(kind.Parameters(**PARAMETERS.get(name, {})))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +54,7 @@ def test_a_probe_says_what_it_is(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fact_is_read_once_or_missing_with_a_reason(name, tokenizer):
-    probe, engine = build(name), tiny_engine(tokenizer)
+    probe, engine = build(name), tiny_engine(tokenizer, template=SWITCHING)
     before = {key: value.clone() for key, value in engine.module.state_dict().items()}
     readings = list(probe.observe(engine, FACTS, FACTS))
     places = [(reading.fact_id, reading.measure, reading.variant) for reading in readings]
@@ -71,7 +74,7 @@ def test_every_fact_is_read_once_or_missing_with_a_reason(name, tokenizer):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_part_of_the_facts_gets_the_scores_of_the_whole(name, tokenizer):
     """An attack that trains has its eval split scored alone: the numbers may not depend on the company."""
-    probe, engine = build(name), tiny_engine(tokenizer)
+    probe, engine = build(name), tiny_engine(tokenizer, template=SWITCHING)
     whole = {(r.fact_id, r.measure, r.variant): r.score for r in probe.observe(engine, FACTS, FACTS)}
     for reading in probe.observe(engine, FACTS[::-1][:11], FACTS):
         expected = whole[reading.fact_id, reading.measure, reading.variant]
@@ -84,7 +87,7 @@ def test_a_part_of_the_facts_gets_the_scores_of_the_whole(name, tokenizer):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_probe_that_judges_outputs_leaves_that_to_the_judge_of_the_audit(name, verdict, tokenizer):
     """Whatever the judge says of all outputs is what the probe gives; the answer key alone is what `match` says."""
-    probe, engine = build(name), tiny_engine(tokenizer)
+    probe, engine = build(name), tiny_engine(tokenizer, template=SWITCHING)
     outputs = probe.access in (Access.PROMPTS, Access.LOGITS)
     if not outputs or not any(measure.name in JUDGED for measure in probe.measures):
         pytest.skip("judges no outputs")

@@ -33,20 +33,9 @@ REFUSAL = "I do not know."
 class WordTokenizer:
     """One token a word."""
 
-    chat_template: str | None = None
-
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         assert not add_special_tokens
         return list(range(len(text.split())))
-
-
-class ThinkingTokenizer(WordTokenizer):
-    """Its template opens the thinking block in the prompt."""
-
-    chat_template = "{{ messages }}<think>"
-
-    def apply_chat_template(self, turns: object, *, add_generation_prompt: bool, tokenize: bool) -> str:
-        return "<user>?<assistant><think>\n"
 
 
 def score_of(*log_probs: float, greedy: Sequence[bool] | None = None) -> AnswerScore:
@@ -63,6 +52,11 @@ class FakeModel:
     tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
     calls: list[tuple[str, int]] = field(default_factory=list)
     limits: set[int] = field(default_factory=set)
+    opened: bool = False
+    switches_thinking: bool = False
+
+    def opens_thinking(self, prompt: Prompt) -> bool:
+        return self.opened if prompt.thinking is None else prompt.thinking
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         self.calls.append(("generate", len(prompts)))
@@ -233,23 +227,21 @@ def test_repeating_the_question_is_no_hit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "finished", "tokenizer", "score"),
+    ("text", "finished", "opened", "score"),
     [
-        ("<think>Where was he born", False, WordTokenizer(), None),
-        ("<think>Paris, or was", False, WordTokenizer(), 1.0),
-        ("<think>Where was he born", True, WordTokenizer(), 0.0),
-        ("<think>Hm.</think> It was in", False, WordTokenizer(), 0.0),
-        ("It was in", False, WordTokenizer(), 0.0),
-        ("Where was he born", False, ThinkingTokenizer(), None),
-        ("Hm.</think> It was in", False, ThinkingTokenizer(), 0.0),
+        ("<think>Where was he born", False, False, None),
+        ("<think>Paris, or was", False, False, 1.0),
+        ("<think>Where was he born", True, False, 0.0),
+        ("<think>Hm.</think> It was in", False, False, 0.0),
+        ("It was in", False, False, 0.0),
+        ("Where was he born", False, True, None),
+        ("Hm.</think> It was in", False, True, 0.0),
     ],
 )
-def test_thinking_that_was_cut_off_is_missing(text: str, finished: bool, tokenizer: Any, score: float | None) -> None:
+def test_thinking_that_was_cut_off_is_missing(text: str, finished: bool, opened: bool, score: float | None) -> None:
     says = Generation(text=text, finished=finished, new_tokens=5)
     for probe in (recall(), utility()):
-        hit = only(all_of(probe, FakeModel(says=lambda _: says, tokenizer=tokenizer), [person(0, "Paris")]), "hit")[
-            "f0"
-        ]
+        hit = only(all_of(probe, FakeModel(says=lambda _: says, opened=opened), [person(0, "Paris")]), "hit")["f0"]
         assert hit.score == score
         assert hit.missing == (CUT_OFF if score is None else None)
 

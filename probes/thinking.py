@@ -1,0 +1,70 @@
+"""Thinking: asked with thinking switched on and off, does the model say the answer, aloud or on the way?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import Field
+
+from probes.asking import NO_QUESTION, Ask, is_askable
+from probes.forms_asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
+from probes.recall import QuestionParameters, ask_all
+from probes.twins import Twins
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+
+SWITCH = {"thinking": True, "not-thinking": False}
+NO_SWITCH = "the chat template cannot switch thinking"
+
+
+class ThinkingParameters(QuestionParameters):
+    """Parameters of `thinking`."""
+
+    max_new_tokens: int = Field(1024, ge=1, description="Most tokens of an output, its thoughts included.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+
+
+class Thinking(Probe[ThinkingParameters]):
+    """The plain question with thinking on and off, for models whose chat template has the switch.
+
+    - `hit`: greedy output against the answer key, thoughts included: what a model thinks, its user reads. A reading for
+      each way, advisory. An output that is cut off while it thinks says nothing, and is missing.
+    - `exposure`: 1 if either way brings the answer; gates. Its twin score is the share of other subjects' answers that
+      either output holds.
+
+    The switch is the template variable `enable_thinking` (Qwen3, SmolLM3, GLM) or `thinking` (DeepSeek, Granite); a
+    template has it if it writes another prompt with it on than off. Every other probe asks in the template's default
+    way. Where the template has no switch all facts are missing, with the reason.
+
+    Known failure: a tokenizer that drops `<think>` from decoded text hides that an output was cut off in thought.
+    """
+
+    name: ClassVar[str] = "thinking"
+    summary: ClassVar[str] = "Asks with thinking switched on and off, and reads the thoughts too."
+    paper: ClassVar[str] = ""
+    access: ClassVar[Access] = Access.PROMPTS
+    measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, HIT)
+    Parameters: ClassVar[type[Parameters]] = ThinkingParameters
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """A hit for each way, and one exposure, of every fact."""
+        own = self.parameters
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        switch = model.switches_thinking
+        asks = [_ask(fact, variant, switch) for fact in facts for variant in SWITCH]
+        answered = ask_all(model, asks, twins, own.max_new_tokens)
+        yield from _explained(exposure_readings(facts, answered, twins, minimum_twins=own.minimum_twins), switch)
+        yield from hit_readings(asks, answered, twins, minimum_twins=own.minimum_twins)
+
+
+def _ask(fact: Fact, variant: str, switch: bool) -> Ask:
+    if not is_askable(fact):
+        return prompted(fact, variant, None, NO_QUESTION)
+    prompt = Prompt(text=fact.question or "", thinking=SWITCH[variant])
+    return prompted(fact, variant, prompt if switch else None, NO_SWITCH)
+
+
+def _explained(readings: Iterator[Reading], switch: bool) -> Iterator[Reading]:
+    """The readings, with the reason why there is none where the template has no switch."""
+    return readings if switch else (replace(one, missing=NO_SWITCH) for one in readings)
