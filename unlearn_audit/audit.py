@@ -9,8 +9,11 @@ from pathlib import Path
 
 import unlearn_audit
 from unlearn_audit.agreement import judge_record
+from unlearn_audit.api import FactSet
 from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
 from unlearn_audit.judging import RESULT
+from unlearn_audit.kept_text import KeptText
+from unlearn_audit.outputs import Outputs
 from unlearn_audit.planned import Plan
 from unlearn_audit.records import cell_records
 from unlearn_audit.report import write as write_reports
@@ -30,8 +33,11 @@ def audit(
     cells: Path | None = None,
     command: str = "",
     formats: Sequence[str] = REPORTS,
+    text: KeptText = KeptText.NONE,
 ) -> Result:
     """Runs what is not done yet, judges all of it, and writes the reports into `out`.
+
+    `text` says how much of what models answer is kept, in a file of its own beside the reports.
 
     Raises:
         SpecError: `out` holds another audit.
@@ -41,7 +47,7 @@ def audit(
     store = EvidenceStore(out, cells)
     write_text(out / "spec.yaml", plan.spec.as_yaml())
     write_json(out / "plan.json", plan.as_json())
-    gathered = run(plan, store, progress)
+    gathered = run(plan, store, progress, Outputs(out, text, plan.facts[FactSet.FORGET].facts))
     case = plan.case.model_copy(update={"faults": tuple(gathered.faults)})
     records = cell_records(plan, store, gathered.faults)
     observations = store.gather(records)

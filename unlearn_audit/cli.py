@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unlearn_audit import __version__
+from unlearn_audit.kept_text import KeptText
 from unlearn_audit.spec_options import takes_spec
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     ATTACKS = "attacks"
     PROBES = "probes"
     COMPARISONS = "comparisons"
+    WRITERS = "writers"
 
 
 class Document(StrEnum):
@@ -71,12 +73,24 @@ def _root(
 
 @app.command()
 @takes_spec
-def run(spec: Any, out: Out = None, cells: Cells = None, quiet: Quiet = False, json: Json = False) -> None:
+def run(
+    spec: Any,
+    out: Out = None,
+    cells: Cells = None,
+    text: Annotated[
+        KeptText,
+        typer.Option(
+            "--text", help="What is kept of models' answers, in outputs.jsonl alone; default: salted digests."
+        ),
+    ] = KeptText.NONE,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, give a verdict."""
     from unlearn_audit.plan import make_plan
 
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
-    _finish(_audit(make_plan(spec), target, cells, quiet=quiet), target, json=json)
+    _finish(_audit(make_plan(spec), target, cells, quiet=quiet, text=text), target, json=json)
 
 
 @app.command()
@@ -132,30 +146,35 @@ def gate(
 @app.command()
 def report(
     directory: RunDirectory,
-    formats: Annotated[list[str], typer.Option("--format", "-f", help="json, md, html; FORMAT=FILE writes a file.")],
+    formats: Annotated[
+        list[str],
+        typer.Option("--format", "-f", help="As `list writers` names them; FORMAT=FILE writes a file. May repeat."),
+    ],
 ) -> None:
     """Write reports of a finished run: to stdout, or with FORMAT=FILE to a file. Needs no torch."""
-    from unlearn_audit.evidence import write_text
-    from unlearn_audit.judging import RESULT
-    from unlearn_audit.report import render
-    from unlearn_audit.report.as_json import load_result
+    from unlearn_audit.judging import material_of
+    from unlearn_audit.report import write_to
+    from unlearn_audit.report.targets import parse_targets
 
-    result = load_result(directory / RESULT)
-    for wanted in formats:
-        name, _, target = wanted.partition("=")
-        text = render(result, name)
-        if target:
-            write_text(Path(target), text)
-        else:
-            sys.stdout.write(text)
+    targets = parse_targets(formats)
+    material = material_of(directory)
+    shown = None if targets.screen is None else targets.screen.render(material)
+    write_to(material, targets.files)
+    if isinstance(shown, str):
+        sys.stdout.write(shown)
 
 
 @app.command(name="list")
 def list_plugins(kind: Kind, json: Json = False) -> None:
-    """List attacks, probes or comparisons: what each needs, and its paper. Loads no torch."""
-    from unlearn_audit.listing import show_attacks, show_comparisons, show_probes
+    """List attacks, probes, comparisons or writers: what each needs, and its paper. Loads no torch."""
+    from unlearn_audit.listing import show_attacks, show_comparisons, show_probes, show_writers
 
-    shows = {Kind.ATTACKS: show_attacks, Kind.PROBES: show_probes, Kind.COMPARISONS: show_comparisons}
+    shows = {
+        Kind.ATTACKS: show_attacks,
+        Kind.PROBES: show_probes,
+        Kind.COMPARISONS: show_comparisons,
+        Kind.WRITERS: show_writers,
+    }
     shows[kind](_stdout(), as_json=json)
 
 
@@ -220,7 +239,7 @@ def schema(document: Document) -> None:
     typer.echo(json_module.dumps(model.model_json_schema(), indent=2))
 
 
-def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool) -> Result:
+def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool, text: KeptText = KeptText.NONE) -> Result:
     _settle_libraries(network=plan.spec.models.download)
     _settle_threads([model.checkpoint.parameters for model in plan.models])
     from unlearn_audit.audit import audit
@@ -233,7 +252,7 @@ def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool) -> Result:
     command = shlex.join(["unlearn-audit", *sys.argv[1:]])
     try:
         with make_progress(_stderr(), quiet=quiet) as progress:
-            return audit(plan, out, progress, cells=cells, command=command)
+            return audit(plan, out, progress, cells=cells, command=command, text=text)
     except KeyboardInterrupt:
         _say_error(f"interrupted; run again with --out {out} to go on", debug=False)
         raise typer.Exit(INTERRUPTED) from None
@@ -266,11 +285,11 @@ def _settle_threads(parameters: list[int]) -> None:
 
 def _finish(result: Result, directory: Path | None, *, json: bool) -> None:
     """The summary and the exit code. With `--json`, stdout carries the result and nothing else."""
-    from unlearn_audit.report import render
+    from unlearn_audit.report import as_json
     from unlearn_audit.report.console import summary
 
     if json:
-        sys.stdout.write(render(result, "json"))
+        sys.stdout.write(as_json.render(result))
     console = _stderr() if json else _stdout()
     summary(result, console)
     if directory is not None:

@@ -45,6 +45,11 @@ class Engine:
     shares_openings: bool = False
     ways: tuple[Way, ...] = ()
     memory: dict[Hashable, Memory[Any, Any]] | None = None
+    listener: Callable[[Sequence[Prompt], Sequence[Generation]], None] | None = None
+
+    def heard_by(self, listener: Callable[[Sequence[Prompt], Sequence[Generation]], None]) -> Engine:
+        """The same model; `listener` is told what it is asked to write, and what it answers."""
+        return replace(self, listener=listener)
 
     def remembering(self) -> Engine:
         """The same model, answering the same question once. For as long as its weights do not change."""
@@ -126,7 +131,10 @@ class Engine:
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
         """Greedy answers, in the order of the prompts."""
-        return self._complete(max_new_tokens, prompts, lambda new: self._answer_all(new, max_new_tokens))
+        answers = self._complete(max_new_tokens, prompts, lambda new: self._answer_all(new, max_new_tokens))
+        if self.listener is not None:
+            self.listener(prompts, answers)
+        return answers
 
     def _answer_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
         put = [self._put(prompt) for prompt in prompts]
@@ -156,7 +164,11 @@ class Engine:
     ) -> list[list[Generation]]:
         """`count` answers to each prompt, drawn from the model's own distribution."""
         how = Sampling(count=count, max_new_tokens=max_new_tokens, seed=seed, temperature=temperature)
-        return self._complete(how, prompts, lambda new: self._sample_all(new, how))
+        answers = self._complete(how, prompts, lambda new: self._sample_all(new, how))
+        if self.listener is not None:
+            asked = [prompt for prompt, several in zip(prompts, answers, strict=True) for _ in several]
+            self.listener(asked, [answer for several in answers for answer in several])
+        return answers
 
     def _sample_all(self, prompts: list[Prompt], how: Sampling) -> list[list[Generation]]:
         put = [[how.draws(each, self.renderer.prompt_ids(each)) for each in self._put(prompt)] for prompt in prompts]

@@ -256,10 +256,15 @@ def write_text(path: Path, text: str) -> None:
 
     UTF-8 and line feeds on every system: equal results are equal bytes.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file so that it appears whole or not at all, readable by its owner alone."""
     handle, scratch = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())  # else a crash of the machine may leave the new name on an empty file
         Path(scratch).replace(path)

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from unlearn_audit.api import Attack, Probe
 from unlearn_audit.comparison import Comparison
-from unlearn_audit.plugins import ATTACKS, COMPARISONS, PROBES, Listed, available
+from unlearn_audit.plugins import ATTACKS, COMPARISONS, PROBES, WRITERS, Listed, available
+from unlearn_audit.report.writer import Writer
 
 
 def show_attacks(console: Console, *, as_json: bool) -> None:
@@ -30,6 +31,21 @@ def show_comparisons(console: Console, *, as_json: bool) -> None:
     """All comparisons of models, broken ones with their cause."""
     rows = [_row(entry) for entry in available(COMPARISONS, Comparison).values()]  # type: ignore[type-abstract]
     _show("Comparisons", rows, console, as_json=as_json)
+
+
+def show_writers(console: Console, *, as_json: bool) -> None:
+    """All formats of a report, broken ones with their cause."""
+    rows = [_writer_row(entry) for entry in available(WRITERS, Writer).values()]  # type: ignore[type-abstract]
+    _show("Writers", rows, console, as_json=as_json)
+
+
+def _writer_row(entry: Listed[Writer]) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": entry.name, "distribution": entry.distribution}
+    writer = entry.plugin
+    if writer is None:
+        return {**row, "broken": entry.broken}
+    about = {"summary": writer.summary, "file_name": writer.file_name, "binary": writer.binary}
+    return {**row, "needs": writer.needs.value, **about}
 
 
 def _row(entry: Listed[Any]) -> dict[str, Any]:
@@ -65,6 +81,6 @@ def _show(title: str, rows: Sequence[dict[str, Any]], console: Console, *, as_js
         if "broken" in row:
             table.add_row(row["name"], "broken", "", f"{row['distribution']}: {row['broken']}")
             continue
-        needs = "served" if row.get("served") else row["access"]
-        table.add_row(row["name"], needs, row["paper"] or "-", row["summary"])
+        needs = "served" if row.get("served") else row.get("access") or row["needs"]
+        table.add_row(row["name"], needs, row.get("paper") or "-", row["summary"])
     console.print(table)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import torch
 
 from unlearn_audit.agreement import AGREEMENT, counted
-from unlearn_audit.api import AttackContext, AttackError, AuditError, Dose, Fact, FactSet, Json, Model, Reading
+from unlearn_audit.api import (
+    AttackContext,
+    AttackError,
+    AuditError,
+    Dose,
+    Fact,
+    FactSet,
+    Generation,
+    Json,
+    Model,
+    Prompt,
+    Reading,
+)
 from unlearn_audit.engine import Engine
 from unlearn_audit.hygiene import Screen, Screening
 from unlearn_audit.planned import Cell, Plan
@@ -18,6 +31,7 @@ from unlearn_audit.stand_ins import PLACEBO
 Rows = list[dict[str, Any]]
 Proof = dict[str, dict[str, Json]]
 Telling = Callable[[str, Mapping[str, float]], None]
+Hearing = Callable[[str, str, Sequence[Prompt], Sequence[Generation]], None]
 
 
 def observe(
@@ -29,6 +43,7 @@ def observe(
     *,
     screens: Screens,
     tell: Telling,
+    hear: Hearing,
 ) -> tuple[Rows, Proof]:
     """The observations of a cell, and the proof that each dose gave.
 
@@ -40,6 +55,7 @@ def observe(
         context: what the attack may use.
         screens: what was found in texts of earlier cells.
         tell: is called after every dose with its label and the mean score by `probe.measure`.
+        hear: is called with dose, probe, prompts and answers whenever a probe has the model write.
 
     Raises:
         AttackError: no dose, or one that was shown what it is scored on.
@@ -52,7 +68,13 @@ def observe(
             model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
             hygiene = screens.check(dose, context.forget)
             agreement: dict[str, Json] = {}
-            found = [row for probe in cell.probes for row in _readings(plan, cell, probe, model, dose, agreement)]
+            found = [
+                row
+                for probe in cell.probes
+                for row in _readings(
+                    plan, cell, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
+                )
+            ]
             rows += found
             proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof, **hygiene}
             if agreement:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from unlearn_audit.api import Attack, Parameters, Probe
-from unlearn_audit.comparison import Comparison
 from unlearn_audit.problems import first_problem
 from unlearn_audit.spec import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from unlearn_audit.comparison import Comparison
+    from unlearn_audit.report.writer import Writer
 
 ATTACKS = "unlearn_audit.attacks"
 PROBES = "unlearn_audit.probes"
 COMPARISONS = "unlearn_audit.comparisons"
+WRITERS = "unlearn_audit.writers"
 OWN_DISTRIBUTION = "unlearn-audit"
 
-Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any] | Comparison[Any]")
+Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any] | Comparison[Any] | Writer")
+Measuring = TypeVar("Measuring", bound="Attack[Any] | Probe[Any] | Comparison[Any]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,47 @@ def available(group: str, kind: type[Plugin]) -> dict[str, Listed[Plugin]]:
     Raises:
         SpecError: two distributions claim one name.
     """
+    return {name: _load(point, kind) for name, point in _points(group).items()}
+
+
+def names(group: str) -> list[str]:
+    """The names in a group, ours first; loads none of them."""
+    return list(_points(group))
+
+
+def named(group: str, kind: type[Plugin], name: str, where: str) -> type[Plugin]:
+    """The plug-in of that name; loads no other.
+
+    Raises:
+        SpecError: there is none, it is broken, or two distributions claim one name.
+    """
+    points = _points(group)
+    if name not in points:
+        raise SpecError(_unknown(name, kind, list(points), where))
+    return _whole(_load(points[name], kind), where)
+
+
+def build(
+    group: str, kind: type[Measuring], wanted: Mapping[str, Mapping[str, Any]] | None, where: str
+) -> dict[str, Measuring]:
+    """The wanted plug-ins with their parameters; all of our own where nothing is named.
+
+    Raises:
+        SpecError: an unknown name, a broken plug-in that was asked for, or a wrong parameter.
+    """
+    listed = available(group, kind)
+    if wanted is None:
+        wanted = {name: {} for name, entry in listed.items() if entry.distribution == OWN_DISTRIBUTION}
+    built: dict[str, Measuring] = {}
+    for name, settings in wanted.items():
+        if name not in listed:
+            raise SpecError(_unknown(name, kind, list(listed), where))
+        plugin = _whole(listed[name], where)
+        built[name] = plugin(_parameters(plugin, settings, f"{where}.{name}"))
+    return built
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.get(point.name)
@@ -48,29 +94,17 @@ def available(group: str, kind: type[Plugin]) -> dict[str, Listed[Plugin]]:
             )
         found[point.name] = point
     ordered = sorted(found.values(), key=lambda point: _distribution(point) != OWN_DISTRIBUTION)
-    return {point.name: _load(point, kind) for point in ordered}
+    return {point.name: point for point in ordered}
 
 
-def build(
-    group: str, kind: type[Plugin], wanted: Mapping[str, Mapping[str, Any]] | None, where: str
-) -> dict[str, Plugin]:
-    """The wanted plug-ins with their parameters; all of our own where nothing is named.
+def _unknown(name: str, kind: type[Any], known: list[str], where: str) -> str:
+    return f"{where}: no {kind.__name__.lower()} named {name!r}{did_you_mean(name, known)}"
 
-    Raises:
-        SpecError: an unknown name, a broken plug-in that was asked for, or a wrong parameter.
-    """
-    listed = available(group, kind)
-    if wanted is None:
-        wanted = {name: {} for name, entry in listed.items() if entry.distribution == OWN_DISTRIBUTION}
-    built: dict[str, Plugin] = {}
-    for name, settings in wanted.items():
-        if name not in listed:
-            raise SpecError(f"{where}: no {kind.__name__.lower()} named {name!r}{did_you_mean(name, list(listed))}")
-        entry = listed[name]
-        if entry.plugin is None:
-            raise SpecError(f"{where}: {name!r} of {entry.distribution} is broken: {entry.broken}")
-        built[name] = entry.plugin(_parameters(entry.plugin, settings, f"{where}.{name}"))
-    return built
+
+def _whole(entry: Listed[Plugin], where: str) -> type[Plugin]:
+    if entry.plugin is None:
+        raise SpecError(f"{where}: {entry.name!r} of {entry.distribution} is broken: {entry.broken}")
+    return entry.plugin
 
 
 def _parameters(plugin: type[Any], settings: Mapping[str, Any], where: str) -> Parameters:

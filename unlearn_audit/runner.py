@@ -14,15 +14,17 @@ from typing import Any, Protocol
 
 import torch
 
-from unlearn_audit.api import AttackContext, AttackError, AuditError, Json, JudgeKind, Role
+from unlearn_audit.api import AttackContext, AttackError, AuditError, FactSet, Json, JudgeKind, Role
 from unlearn_audit.comparing import Comparing
 from unlearn_audit.engine import Engine
 from unlearn_audit.evidence import CellEvidence, EvidenceStore
 from unlearn_audit.interrupts import remembered_interrupts
 from unlearn_audit.isolation import log_traceback, message_of, own_randomness, untouched
 from unlearn_audit.judge_models import loaded_judge
+from unlearn_audit.kept_text import KeptText
 from unlearn_audit.models import load_weights, loaded, record
 from unlearn_audit.observing import Screens, as_engine, observe
+from unlearn_audit.outputs import Outputs
 from unlearn_audit.planned import Cell, Plan, PlannedModel
 from unlearn_audit.preparing import ProbePreparing
 from unlearn_audit.records import model_record, record_key
@@ -65,15 +67,23 @@ class Gathered:
     comparisons: tuple[ComparisonRecord, ...] = ()
 
 
-def run(plan: Plan, store: EvidenceStore, progress: Progress) -> Gathered:
-    """Runs every cell that is not done yet. A cell that fails becomes a fault; an interrupt loses the running one."""
+def run(plan: Plan, store: EvidenceStore, progress: Progress, outputs: Outputs | None = None) -> Gathered:
+    """Runs every cell that is not done yet. A cell that fails becomes a fault; an interrupt loses the running one.
+
+    Args:
+        plan: the audit.
+        store: where evidence goes.
+        progress: who is told how far the run is.
+        outputs: keeps what models answer to probes, as far as it was asked for.
+    """
+    outputs = outputs or Outputs(store.run, KeptText.NONE, plan.facts[FactSet.FORGET].facts)
     gathered = Gathered()
     done = [cell for cell in plan.cells if store.has(cell.key)]
     progress.begin(plan.cells, done)
     with remembered_interrupts() as check, _judging(plan, waiting=len(done) < len(plan.cells)) as plan:
         comparing = Comparing(plan=plan, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(plan=plan, store=store, tell=progress.preparing)
-        work = _Work(plan, store, progress, gathered, comparing, preparing, _original_weights(plan), check)
+        work = _Work(plan, store, progress, gathered, comparing, preparing, _original_weights(plan), check, outputs)
         _write(work)
         _run_models(work)
         _cross_models(work)
@@ -145,6 +155,7 @@ class _Work:
     preparing: ProbePreparing
     original: Any
     stop_if_interrupted: Callable[[], None]
+    outputs: Outputs
     screens: Screens = field(default_factory=Screens)
 
 
@@ -254,9 +265,12 @@ def _run_cell(
     with untouched(engine, cell.title):
         try:
             with _context(work, cell.attack, cell=cell) as context, own_randomness(context.seed):
-                tell = partial(_tell, work, cell)
+                tell, hear = partial(_tell, work, cell), partial(work.outputs.hear, cell)
+                work.outputs.begin()
                 plan, counts = work.preparing.bound(cell)
-                rows, proof = observe(plan, cell, engine, remembering, context, screens=work.screens, tell=tell)
+                rows, proof = observe(
+                    plan, cell, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
+                )
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, cell.title)
             fault = message_of(error)
@@ -271,6 +285,7 @@ def _run_cell(
         seconds=seconds,
         about={"attack": cell.attack, "arm": cell.arm.name},
     )
+    work.outputs.keep()
     work.store.put(cell.key, evidence)
     work.progress.finished(cell, seconds, None)
 

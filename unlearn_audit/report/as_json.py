@@ -28,7 +28,7 @@ def render(result: Result) -> str:
         AuditError: it holds a number that is not finite. Missing has its own value; NaN is never one.
     """
     try:
-        return _canonical(result.model_dump(mode="json"))
+        return canonical(result.model_dump(mode="json"))
     except ValueError as error:
         raise AuditError(
             f"The result holds a number that is not finite, which JSON cannot write ({error}). Expected finite "
@@ -70,10 +70,11 @@ def schema() -> dict[str, object]:
 
 def schema_text() -> str:
     """The schema as it is published in `result.schema.json`."""
-    return _canonical(schema())
+    return canonical(schema())
 
 
-def _canonical(data: object) -> str:
+def canonical(data: object) -> str:
+    """JSON in one form: keys sorted, 2 spaces, ASCII alone; ValueError for a number that is not finite."""
     return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 

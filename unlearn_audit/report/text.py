@@ -14,7 +14,7 @@ LONGEST = 2_000
 # CSI, OSC (ended by BEL or ST) and the two-character escapes of ECMA-48: what a terminal would obey.
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_](?:[^\x07\x1b]*(?:\x07|\x1b\\))?|\x1b[ -/]*[0-~]")
 _SPACES = re.compile(r"\s+")
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide ones work where a spreadsheet speaks Japanese
 _WORD_JOINER = "\u2060"
 
 

@@ -1,0 +1,57 @@
+"""Where reports go: each to a file, or one of them to the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_audit.report import writer_named
+from unlearn_audit.report.writer import Writer
+from unlearn_audit.spec import SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """Writers with their files, and the one that writes to stdout."""
+
+    files: tuple[tuple[Writer, Path], ...]
+    screen: Writer | None = None
+
+
+def parse_targets(wanted: Sequence[str]) -> Targets:
+    """What `-f FORMAT` and `-f FORMAT=FILE` ask for; a directory as FILE takes the format's own file name.
+
+    Raises:
+        SpecError: an unknown format, a binary one or a second one for stdout, a file that cannot be.
+    """
+    files: list[tuple[Writer, Path]] = []
+    screen: Writer | None = None
+    for each in wanted:
+        name, equals, target = each.partition("=")
+        writer = writer_named(name)
+        if equals:
+            files.append((writer, _file(writer, each, target, [path for _, path in files])))
+        elif writer.binary:
+            raise SpecError(
+                f"--format {name}: is binary and does not go to stdout; name a file: -f {name}={writer.file_name}"
+            )
+        elif screen is not None:
+            raise SpecError(
+                f"--format {name}: only one format goes to stdout, and {screen.name} does; name a file: "
+                f"-f {name}={writer.file_name}"
+            )
+        else:
+            screen = writer
+    return Targets(files=tuple(files), screen=screen)
+
+
+def _file(writer: Writer, asked: str, target: str, taken: Sequence[Path]) -> Path:
+    if not target:
+        raise SpecError(f"--format {asked}: names no file after the =; e.g. -f {writer.name}={writer.file_name}")
+    path = Path(target) / writer.file_name if Path(target).is_dir() else Path(target)
+    if not path.parent.is_dir():
+        raise SpecError(f"--format {asked}: {path.parent} is no directory; make it first")
+    if path in taken:
+        raise SpecError(f"--format {asked}: two formats cannot share the file {path}")
+    return path

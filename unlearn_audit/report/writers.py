@@ -1,0 +1,136 @@
+"""The writers that come with the tool. Each imports what it writes with when it is first asked to write."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from unlearn_audit.report.writer import Material, Needs, Writer
+
+
+class Json(Writer):
+    """`result.json`: everything, in canonical form, for machines."""
+
+    name: ClassVar[str] = "json"
+    summary: ClassVar[str] = "The whole result in canonical form; every other format is made from it."
+    file_name: ClassVar[str] = "result.json"
+
+    def render(self, material: Material) -> str:
+        """The result as canonical JSON."""
+        from unlearn_audit.report import as_json
+
+        return as_json.render(material.result)
+
+
+class Markdown(Writer):
+    """The report for a pull request, an issue or a step summary."""
+
+    name: ClassVar[str] = "md"
+    summary: ClassVar[str] = "The report in GitHub's Markdown, below 65,000 characters: fits a step summary."
+    file_name: ClassVar[str] = "report.md"
+
+    def render(self, material: Material) -> str:
+        """The report as Markdown."""
+        from unlearn_audit.report import markdown
+
+        return markdown.render(material.result)
+
+
+class Html(Writer):
+    """The report to read, to mail and to sign."""
+
+    name: ClassVar[str] = "html"
+    summary: ClassVar[str] = "The report with its figures as one static page, below 1 MB."
+    file_name: ClassVar[str] = "report.html"
+
+    def render(self, material: Material) -> str:
+        """The report as one HTML file."""
+        from unlearn_audit.report import html
+
+        return html.render(material.result)
+
+
+class JUnit(Writer):
+    """A test case a finding, for whatever shows test results."""
+
+    name: ClassVar[str] = "junit"
+    summary: ClassVar[str] = "A test case a finding in JUnit XML; inconclusive is an error, and nothing is skipped."
+    file_name: ClassVar[str] = "junit.xml"
+
+    def render(self, material: Material) -> str:
+        """The findings as JUnit XML."""
+        from unlearn_audit.report import junit
+
+        return junit.render(material.result)
+
+
+class Sarif(Writer):
+    """An alert for every finding that did not pass, for code scanning."""
+
+    name: ClassVar[str] = "sarif"
+    summary: ClassVar[str] = "What did not pass in SARIF 2.1.0, for code scanning; places are lines of result.json."
+    file_name: ClassVar[str] = "report.sarif"
+
+    def render(self, material: Material) -> str:
+        """What did not pass, as SARIF."""
+        from unlearn_audit.report import sarif
+
+        return sarif.render(material.result)
+
+
+class Csv(Writer):
+    """The scores in a table that a spreadsheet opens and does not obey."""
+
+    name: ClassVar[str] = "csv"
+    summary: ClassVar[str] = "Every observation as a row of CSV; what a spreadsheet would run is made text."
+    file_name: ClassVar[str] = "observations.csv"
+    needs: ClassVar[Needs] = Needs.OBSERVATIONS
+
+    def render(self, material: Material) -> str:
+        """The observations as CSV."""
+        from unlearn_audit.report import tables
+
+        return tables.as_csv(material.observations())
+
+
+class Parquet(Writer):
+    """The scores in a table with types, unchanged."""
+
+    name: ClassVar[str] = "parquet"
+    summary: ClassVar[str] = "Every observation as a row of Parquet, unchanged: for pandas, polars or DuckDB."
+    file_name: ClassVar[str] = "observations.parquet"
+    needs: ClassVar[Needs] = Needs.OBSERVATIONS
+    binary: ClassVar[bool] = True
+
+    def render(self, material: Material) -> bytes:
+        """The observations as Parquet."""
+        from unlearn_audit.report import tables
+
+        return tables.as_parquet(material.observations())
+
+
+class ModelCard(Writer):
+    """The head of a model card, by the classes of huggingface_hub."""
+
+    name: ClassVar[str] = "model-card"
+    summary: ClassVar[str] = "A README block for the model hub: `model-index` metadata and what the audit says."
+    file_name: ClassVar[str] = "model-card.md"
+
+    def render(self, material: Material) -> str:
+        """The block."""
+        from unlearn_audit.report import model_card
+
+        return model_card.render(material.result)
+
+
+class EveryEvalEver(Writer):
+    """A record for the shared database of evaluations."""
+
+    name: ClassVar[str] = "every-eval-ever"
+    summary: ClassVar[str] = "A record in the schema of Every Eval Ever, version 0.3.0."
+    file_name: ClassVar[str] = "every-eval-ever.json"
+
+    def render(self, material: Material) -> str:
+        """The record."""
+        from unlearn_audit.report import every_eval_ever
+
+        return every_eval_ever.render(material.result)
