@@ -79,9 +79,7 @@ def run(
     cells: Cells = None,
     text: Annotated[
         KeptText,
-        typer.Option(
-            "--text", help="What is kept of models' answers, in outputs.jsonl alone; default: salted digests."
-        ),
+        typer.Option("--text", help="What outputs.jsonl keeps of models' answers; none: salted digests."),
     ] = KeptText.NONE,
     quiet: Quiet = False,
     json: Json = False,

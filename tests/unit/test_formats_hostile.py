@@ -97,10 +97,9 @@ def test_the_model_card_has_one_head_and_the_same_structure(kind: str) -> None:
 def test_no_cell_of_the_csv_is_a_formula(kind: str, separator: str) -> None:
     document = written(HOSTILE[kind], "csv")
     rows = list(csv.reader(io.StringIO(document), delimiter=separator))
-    assert len(rows) == 3
     assert all(FORMULA.match(cell) for row in rows for cell in row)
     if separator == ",":
-        assert {len(row) for row in rows} == {15}
+        assert [len(row) for row in rows] == [15, 15, 15]
         assert rows[1][rows[0].index("score")] == "0.5"
 
 

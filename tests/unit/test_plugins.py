@@ -80,7 +80,9 @@ def test_probes_come_by_the_same_door():
     assert all(isinstance(probe, Probe) for probe in built.values())
 
 
-@pytest.mark.parametrize("command", [["list", "attacks"], ["list", "probes", "--json"], ["--help"]])
+@pytest.mark.parametrize(
+    "command", [["list", "attacks"], ["list", "probes", "--json"], ["list", "writers", "--json"], ["--help"]]
+)
 def test_listing_loads_no_torch(command):
     program = (
         "import sys\n"
