@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -57,6 +58,18 @@ def test_report_writes_again_without_torch_what_the_run_wrote(run_of, name: str)
     assert done.returncode == 0, done.stderr
     file = {"md": "report.md", "html": "report.html", "json": "result.json"}[name]
     assert done.stdout == (run / file).read_text(encoding="utf-8")
+
+
+def test_every_format_is_written_at_once_without_torch(run_of, tmp_path: Path):
+    run = run_of("nf4-masked")
+    listed = json.loads(without_torch("list", "writers", "--json").stdout)
+    formats = [part for each in listed for part in ("-f", f"{each['name']}={tmp_path}")]
+    done = without_torch("report", run, *formats)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {each["file_name"] for each in listed}
+    observations = sum(cell["observations"] for cell in json.loads((run / "result.json").read_text())["cells"])
+    assert len(pd.read_parquet(tmp_path / "observations.parquet")) == observations
+    assert len(pd.read_csv(tmp_path / "observations.csv")) == observations
 
 
 def test_gate_fits_80_columns_and_agrees_with_the_file(run_of):
