@@ -332,8 +332,12 @@ class Engine:
 
     @property
     def _tolerance(self) -> float:
-        """Largest difference of logits, as a share of the largest, at which two ways of computing them agree."""
-        return PADDING_TOLERANCE if self.module_dtype == torch.float32 else 30 * PADDING_TOLERANCE
+        """Largest difference of logits, as a share of the largest, at which two ways of computing them agree.
+
+        In half precision rounding alone moves the logits of 30 layers by 3 % of the largest; a model that sees the
+        padding answers something else altogether.
+        """
+        return PADDING_TOLERANCE if self.module_dtype == torch.float32 else 100 * PADDING_TOLERANCE
 
     @torch.inference_mode()
     def _may_share_prefixes(self) -> bool:
@@ -349,9 +353,8 @@ class Engine:
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
             return False  # no cache of this form in this architecture
         plain = self._score(rendered)
-        tolerance = PADDING_TOLERANCE if self.module_dtype == torch.float32 else 100 * PADDING_TOLERANCE
         return all(
-            abs(one - two) <= tolerance
+            abs(one - two) <= self._tolerance * max(1.0, abs(two))
             for group, scores in zip(groups, shared, strict=True)
             for place, score in zip(group.places, scores, strict=True)
             for one, two in zip(score.log_probs, plain[place].log_probs, strict=True)

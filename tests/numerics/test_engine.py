@@ -172,3 +172,19 @@ def test_options_behind_a_shared_prompt_get_their_plain_scores(tokenizer, archit
             assert one.log_probs == pytest.approx(two.log_probs, abs=1e-4)
             assert one.greedy == two.greedy
     assert engine.shares_prefixes == (architecture != "mamba")
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, True), (0.04, True), (0.4, False)])
+def test_half_precision_is_not_taken_for_a_model_that_sees_the_padding(tokenizer, share, kept):
+    engine = tiny_engine(tokenizer)
+    module = engine.module.to(torch.bfloat16)
+    forward = module.forward
+
+    def rounded(*args, **kwargs):
+        out = forward(*args, **kwargs)
+        if not kwargs["attention_mask"].bool().all():
+            out.logits = out.logits + share * out.logits.abs().max()
+        return out
+
+    module.forward = rounded
+    assert replace(engine, module=module, left_padding=True)._with_checked_padding().left_padding is kept
