@@ -13,6 +13,7 @@ from unlearn_audit.api import FactSet
 from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
 from unlearn_audit.judging import RESULT
 from unlearn_audit.kept_text import KeptText
+from unlearn_audit.manifest import write_manifest
 from unlearn_audit.outputs import Outputs
 from unlearn_audit.planned import Plan
 from unlearn_audit.records import cell_records
@@ -21,6 +22,7 @@ from unlearn_audit.result import Result
 from unlearn_audit.runner import Progress, run
 from unlearn_audit.spec import AuditSpec, SpecError, read_yaml
 from unlearn_audit.verdict import judge
+from unlearn_audit.waivers import Waiving
 
 REPORTS = ("json", "md", "html")
 
@@ -34,6 +36,7 @@ def audit(
     command: str = "",
     formats: Sequence[str] = REPORTS,
     text: KeptText = KeptText.NONE,
+    waivers: Waiving | None = None,
 ) -> Result:
     """Runs what is not done yet, judges all of it, and writes the reports into `out`.
 
@@ -52,7 +55,7 @@ def audit(
     records = cell_records(plan, store, gathered.faults)
     observations = store.gather(records)
     policy = plan.spec.policy
-    verdict = judge(observations, case.under(policy), policy, gathered.comparisons)
+    verdict = judge(observations, case.under(policy), policy, gathered.comparisons, waivers)
     result = Result(
         tool_version=unlearn_audit.__version__,
         outcome=verdict.outcome,
@@ -75,6 +78,7 @@ def audit(
         command=command,
     )
     write_reports(result, out, formats)
+    write_manifest(out)
     return result
 
 

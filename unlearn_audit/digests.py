@@ -18,6 +18,10 @@ from unlearn_audit.api import AuditError
 _CHUNK = 1 << 24
 
 
+class IntegrityError(AuditError):
+    """Something is not what was written, or not what was signed: exit code 5."""
+
+
 def sha256_text(text: str) -> str:
     """SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unlearn_audit.api import AuditError, Json
+from unlearn_audit.digests import IntegrityError
 from unlearn_audit.result import CellRecord
 
 if TYPE_CHECKING:
@@ -112,12 +113,12 @@ class EvidenceStore:
         """Stored arrays, checked against their digest.
 
         Raises:
-            AuditError: the file is not what was written.
+            IntegrityError: the file is not what was written.
         """
         path = self._cells / key / "features.npz"
         found = _load_arrays(path)
         if arrays_digest(found) != self.about(key)["digest"]:
-            raise AuditError(f"{path}: does not match its digest; delete the cell and run again")
+            raise IntegrityError(f"{path}: does not match its digest; delete the cell and run again")
         return found
 
     def hand_on(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -158,7 +159,7 @@ class EvidenceStore:
         """A finished cell's observations, checked against their digest.
 
         Raises:
-            AuditError: the file is not what was written.
+            IntegrityError: the file is not what was written.
         """
         import pandas as pd
 
@@ -166,9 +167,9 @@ class EvidenceStore:
         try:
             frame = pd.read_parquet(path)
         except Exception as error:  # pyarrow raises many kinds for a damaged file
-            raise AuditError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
+            raise IntegrityError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
         if frame_digest(frame) != self.about(key)["digest"]:
-            raise AuditError(f"{path}: does not match its digest; delete the cell and run again")
+            raise IntegrityError(f"{path}: does not match its digest; delete the cell and run again")
         return frame
 
     def gather(self, cells: Sequence[CellRecord]) -> pd.DataFrame:
@@ -180,6 +181,8 @@ class EvidenceStore:
             if cell.status != "done":
                 continue
             frame = self.observations(cell.key)
+            if cell.digest != self.about(cell.key)["digest"]:
+                raise IntegrityError(f"{self._cells / cell.key}: is not the cell that the result was made from")
             placed = frame.assign(role=cell.role, model=cell.model, attack=cell.attack, seed=cell.seed, sham=cell.sham)
             frames.append(placed)
         if not frames:

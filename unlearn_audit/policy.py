@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated, assert_never
+from typing import Annotated, Any, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from unlearn_audit.api import Access
+from unlearn_audit.selectors import check_selector
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Selector = Annotated[str, AfterValidator(check_selector)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
+
+_LATER = ("rules", "inconclusive", "release")
+"""Keys that came after policies had digests: one that is not used does not change the digest."""
 
 
 class Release(StrEnum):
@@ -35,6 +41,37 @@ class Unit(StrEnum):
 
     SUBJECT = "subject"
     FACT = "fact"
+
+
+class Doubt(StrEnum):
+    """What is made of an audit that shows neither a leak nor its absence. There is no third: it never passes."""
+
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+
+class Rule(BaseModel):
+    """What some findings must meet, in place of the policy's own thresholds.
+
+    `alpha` is at most the policy's. Holm's family stays the one of the whole audit, at the policy's alpha; a rule that
+    asks for less only takes findings out of what Holm rejects, so that nothing is spent twice.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Name = Field(description="Its name, in the report and in waivers.")
+    findings: Selector = Field(
+        description="Which findings it covers: comma-separated names (attack, attack/probe, attack/probe.measure), "
+        "globs, access:TIER for what needs no more than that; a minus takes away. The first rule that covers a finding "
+        "has it."
+    )
+    margin: Share | None = Field(None, description="Margin of its findings; default: the policy's.")
+    alpha: Share | None = Field(None, description="Error rate of its findings, at most the policy's.")
+    required: bool = Field(True, description="Its findings decide; false: they are advisory.")
+    facts: int = Field(0, ge=0, description="Fewest facts that must have been scored for one to pass.")
+    seeds: int = Field(0, ge=0, description="Fewest seeds, of attacks that draw at random.")
+    controls: int = Field(0, ge=0, description="Fewest retrained controls.")
+    inconclusive: Doubt | None = Field(None, description="`fail`: one that stays open fails the audit.")
 
 
 class Policy(BaseModel):
@@ -72,8 +109,37 @@ class Policy(BaseModel):
         Unit.SUBJECT, description="`fact` counts facts as independent: an assumption, named in every verdict."
     )
     draws: int = Field(20_000, ge=10_000, le=1_000_000, description="Monte Carlo draws of the bound; fixed seed.")
+    rules: tuple[Rule, ...] = Field(
+        (),
+        description="Rules for some findings (id, findings, margin, alpha, required, facts, seeds, controls, "
+        "inconclusive); what no rule covers is held to the values above.",
+    )
+    inconclusive: Doubt = Field(
+        Doubt.INCONCLUSIVE, description="What INCONCLUSIVE ends in: itself (exit code 3), or `fail` (exit code 1)."
+    )
+    release: Release | None = Field(
+        None, description="Release tier that an audit must have been planned for (or a wider one) to pass."
+    )
+
+    @model_validator(mode="after")
+    def _rules_agree(self) -> Policy:
+        ids = [rule.id for rule in self.rules]
+        for rule in self.rules:
+            if ids.count(rule.id) > 1:
+                raise ValueError(f"two rules have the id {rule.id!r}")
+            if rule.alpha is not None and rule.alpha > self.alpha:
+                raise ValueError(
+                    f"rule {rule.id!r} has alpha {rule.alpha:g}, more than the policy's {self.alpha:g}: what a rule "
+                    "may err is part of what the policy may"
+                )
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """What the digest is over: all values, but for later keys that are not used."""
+        unused = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=unused)
 
     def digest(self) -> str:
         """SHA-256 of the policy's canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -19,6 +19,7 @@ from unlearn_audit.cells import BASELINE
 from unlearn_audit.pass_rates import PassRate, Size, pass_rates
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.result import Case, Finding, PlannedFinding
+from unlearn_audit.rules import thresholds, uncovered
 from unlearn_audit.serving import not_planned
 from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, gaffke_p_value
 
@@ -148,7 +149,8 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
 def _honest_line(case: Case, policy: Policy, cells: int) -> str:
     """How often an honest model of this size would pass, read from the table of simulated audits."""
     table = pass_rates()
-    if (policy.margin, policy.alpha) != (table.margin, table.alpha):
+    asked = {(one.margin, one.alpha) for one in (thresholds(each, policy) for each in case.planned if each.gates)}
+    if asked - {(table.margin, table.alpha)}:
         return f"How often an honest model passes is tabulated for margin {table.margin} and alpha {table.alpha} alone."
     if case.chance.keys().isdisjoint(case.subjects):
         return "How often an honest model passes depends on the facts' chance level, which no fact has (no relation)."
@@ -213,12 +215,22 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
     for entry in policy.must_have_power.get(case.release, ()):
         if not any(selects(entry, finding) for finding in case.planned):
             found.append(f"the policy wants power of {entry}, which is not planned")
-    return found + not_planned(case, policy)
+    found += [
+        f"rule {rule.id} asks for {rule.controls} retrained controls, and there are {len(case.controls)}"
+        for rule in policy.rules
+        if rule.required and rule.controls > len(case.controls)
+    ]
+    return found + not_planned(case, policy) + uncovered(case, policy)
 
 
 def _needed(case: Case, policy: Policy) -> int:
-    sham = any(finding.gates and finding.sham for finding in case.planned)
-    return smallest_passing_subjects(policy.margin, policy.alpha, case.has_original, twins=not case.controls, sham=sham)
+    """Subjects for a clean sheet of the finding that takes the most."""
+    gating = [finding for finding in case.planned if finding.gates]
+    own = [(thresholds(finding, policy), finding.sham) for finding in gating] or [(policy, False)]
+    return max(
+        smallest_passing_subjects(one.margin, one.alpha, case.has_original, twins=not case.controls, sham=sham)
+        for one, sham in own
+    )
 
 
 def selects(entry: str, finding: Finding | PlannedFinding) -> bool:

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.output_judge import JudgeKind
 from unlearn_audit.policy import Policy, Release, Unit
+from unlearn_audit.rules import decides
 from unlearn_audit.serving import is_named, parts_of
+from unlearn_audit.waivers import Waiver, WaiverRecord
 
 SCHEMA_VERSION = 1
 
@@ -69,6 +71,7 @@ class PlannedFinding(Record):
         at_every_dose: its probe meets every dose of the attack; else those of the first arm alone.
         doses: names of the doses that the policy says are served, where the finding was parted by them (`serving`).
         unserved: it is over all other doses than these.
+        seeded: its attack draws at random, and is run with several seeds.
     """
 
     attack: str
@@ -83,6 +86,7 @@ class PlannedFinding(Record):
     at_every_dose: bool = True
     doses: tuple[str, ...] | None = None
     unserved: bool = False
+    seeded: bool = False
 
     @property
     def id(self) -> str:
@@ -159,7 +163,7 @@ class Case(Record):
     def under(self, policy: Policy) -> Case:
         """The case with only those findings gating that the policy names, of what it says is served."""
         planned = tuple(
-            part.model_copy(update={"gates": part.gates and part.probe in policy.gate})
+            part.model_copy(update={"gates": decides(part, policy)})
             for finding in self.planned
             for part in parts_of(finding, self, policy)
         )
@@ -246,6 +250,9 @@ class Finding(Record):
             larger share of the original's knowledge. None unless it passed.
         p_value: of FAIL, paid for by the number of cells to pick from; `holm_p_value` after Holm over the gating
             findings.
+        margin: by which it was judged, and `alpha`: its rule's, else the policy's.
+        rule: id of the policy's rule that it is under.
+        waiver: who answers for it, where it failed or stayed open and somebody does.
     """
 
     id: str
@@ -260,6 +267,9 @@ class Finding(Record):
     reason: str
     control: Control | None = None
     margin: float
+    alpha: float | None = None
+    rule: str | None = None
+    waiver: Waiver | None = None
     subjects: int = 0
     facts: int = 0
     worst: CellEstimate | None = None
@@ -277,6 +287,7 @@ class Utility(Record):
 
     status: Status
     reason: str
+    waiver: Waiver | None = None
     needed: float
     unlearned: float | None = None
     original: float | None = None
@@ -372,6 +383,7 @@ class Verdict(Record):
     findings: tuple[Finding, ...]
     utility: Utility
     comparisons: tuple[ComparisonRecord, ...] = ()
+    waivers: tuple[WaiverRecord, ...] = ()
 
 
 class ModelRecord(Record):

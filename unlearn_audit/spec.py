@@ -119,7 +119,7 @@ class AuditSpec(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of the spec's canonical JSON."""
-        return sha256_json(self.model_dump(mode="json"))
+        return sha256_json({**self.model_dump(mode="json"), "policy": self.policy.canonical()})
 
     def as_yaml(self) -> str:
         """The resolved spec, to run again from."""

@@ -17,11 +17,11 @@ import pandas as pd
 from unlearn_audit import wording
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE, UNLEARNED, checked, control_key
-from unlearn_audit.findings import SHAM_LIMIT, Weighed, crash, smallest_margin, weigh
-from unlearn_audit.group_verdict import lines_of, weigh_comparisons
+from unlearn_audit.findings import SHAM_LIMIT, Weighed, smallest_margin, weigh
+from unlearn_audit.group_verdict import weigh_comparisons
+from unlearn_audit.outcome import settle
 from unlearn_audit.plants import Places, lend_power
 from unlearn_audit.policy import Policy
-from unlearn_audit.power import selects
 from unlearn_audit.result import (
     Case,
     ComparisonRecord,
@@ -33,17 +33,23 @@ from unlearn_audit.result import (
     Utility,
     Verdict,
 )
-from unlearn_audit.serving import not_run
+from unlearn_audit.rules import rule_of, shortfalls, thresholds
 from unlearn_audit.statistics import TOLERANCE, holm
 from unlearn_audit.utility import PROBE as UTILITY_PROBE
 from unlearn_audit.utility import weigh_utility
+from unlearn_audit.waivers import Waiving
+from unlearn_audit.waiving import waive
 
 _VALUES_TO_TELL_APART = 8
 """Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
 
 
 def judge(
-    observations: pd.DataFrame, case: Case, policy: Policy, comparisons: Sequence[ComparisonRecord] = ()
+    observations: pd.DataFrame,
+    case: Case,
+    policy: Policy,
+    comparisons: Sequence[ComparisonRecord] = (),
+    waivers: Waiving | None = None,
 ) -> Verdict:
     """Judges the evidence.
 
@@ -53,6 +59,7 @@ def judge(
         case: what the plan fixed before there was any evidence.
         policy: what a release must meet; a probe or comparison that it does not name is advisory.
         comparisons: what was found over models as wholes.
+        waivers: what somebody answers for, and the day on which it is looked at.
 
     Raises:
         AuditError: the evidence contradicts itself or the case (two scores for one place, an unknown control).
@@ -61,24 +68,34 @@ def judge(
     frame = checked(observations, case)
     copies = _copied_controls(frame, case)
     places = _places(frame, case)
-    weighed = [weigh(planned, found, case, policy) for planned, found in places]
+    weighed = [_held_to_its_rule(planned, found, case, policy) for planned, found in places]
     powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
     weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
     findings, utility = _settled(weighed, frame, case, policy)
+    findings, utility, waived = waive(findings, utility, waivers or Waiving(), case.checkpoint)
     compared = weigh_comparisons(comparisons, policy)
-    outcome, reasons = _outcome(findings, utility, compared, case, policy)
-    if outcome is Outcome.PASS:
+    settled = settle(findings, utility, compared, case, policy)
+    if settled.outcome is Outcome.PASS:
         findings = _sharpened(findings, places, case, policy)
     return Verdict(
-        outcome=outcome,
-        sentence=wording.sentence(outcome, findings, utility, reasons, case, policy),
-        reasons=reasons,
+        outcome=settled.outcome,
+        sentence=wording.sentence(settled, findings, utility, case, policy),
+        reasons=settled.reasons,
         control=_control(findings),
         unit=policy.unit,
         findings=findings,
         utility=utility,
         comparisons=compared,
+        waivers=waived,
     )
+
+
+def _held_to_its_rule(planned: PlannedFinding, found: Places, case: Case, policy: Policy) -> Weighed:
+    """A finding by the margin and alpha of its rule, with what the rule asks for beside as gaps."""
+    one = weigh(planned, found, case, thresholds(planned, policy))
+    own = found.rows[found.rows["key"] == UNLEARNED]
+    lacking = shortfalls(planned, policy, case, facts=one.facts, seeds=own["seed"].nunique())
+    return dataclasses.replace(one, gaps=one.gaps + lacking)
 
 
 def _places(frame: pd.DataFrame, case: Case) -> list[tuple[PlannedFinding, Places]]:
@@ -113,7 +130,7 @@ def _sharpened(
 ) -> tuple[Finding, ...]:
     """The findings that decided a pass, each with the smallest margin at which it would still hold."""
     return tuple(
-        finding.model_copy(update={"at_most": smallest_margin(planned, found, case, policy)})
+        finding.model_copy(update={"at_most": smallest_margin(planned, found, case, thresholds(planned, policy))})
         if finding.gates and finding.status is Status.PASSED
         else finding
         for finding, (planned, found) in zip(findings, places, strict=True)
@@ -139,7 +156,7 @@ def _settled(
 
 
 def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Policy, *, broken: bool) -> Finding:
-    planned = one.planned
+    planned, rule, policy = one.planned, rule_of(one.planned, policy), thresholds(one.planned, policy)
     deciding = holm_p_value if planned.gates else one.p_value
     status = _status(one, deciding, case, policy)
     place = one.leakiest if status is Status.FAILED else one.worst
@@ -159,6 +176,8 @@ def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Polic
         reason=reason,
         control=one.control,
         margin=policy.margin,
+        alpha=policy.alpha,
+        rule=rule.id if rule else None,
         subjects=one.subjects,
         facts=one.facts,
         worst=None if place is None else one.cells[place],
@@ -182,81 +201,6 @@ def _status(one: Weighed, p_value: float | None, case: Case, policy: Policy) -> 
     if not one.power.enough or one.sham_success > SHAM_LIMIT or one.sham_excess > policy.margin:
         return Status.NO_POWER
     return Status.PASSED if one.bound <= TOLERANCE else Status.INCONCLUSIVE
-
-
-def _outcome(
-    findings: Sequence[Finding],
-    utility: Utility,
-    compared: Sequence[ComparisonRecord],
-    case: Case,
-    policy: Policy,
-) -> tuple[Outcome, tuple[str, ...]]:
-    """The gravest of what was found, in the order FAIL, ERROR, INCONCLUSIVE, PASS, with everything in the way."""
-    gating = [finding for finding in findings if finding.gates]
-    failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
-    failed += lines_of(compared, Status.FAILED)
-    errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR) + lines_of(compared, Status.ERROR)
-    deciding = [planned for planned in case.planned if planned.gates]
-    for fault in case.model_faults:
-        line = crash(fault)
-        whole = fault.attack == BASELINE and fault.probe is None
-        matters = whole or any(planned.hit_by(fault) for planned in deciding)
-        if matters and not any(line in error for error in errors):
-            errors.append(line)
-    open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
-    open_ends += lines_of(compared, Status.INCONCLUSIVE)
-    open_ends += _missing_power(findings, case, policy) + _nothing_shown(gating, case)
-    open_ends += not_run(findings, case, policy)
-    reasons = tuple(failed + errors + open_ends)
-    if failed:
-        return Outcome.FAIL, reasons
-    if errors:
-        return Outcome.ERROR, reasons
-    return (Outcome.INCONCLUSIVE if open_ends else Outcome.PASS), reasons
-
-
-def _lines(findings: Sequence[Finding], status: Status) -> list[str]:
-    return [f"{finding.id}: {finding.reason}" for finding in findings if finding.status is status]
-
-
-def _utility_lines(utility: Utility, status: Status) -> list[str]:
-    return [f"utility: {utility.reason}"] if utility.status is status else []
-
-
-def _nothing_shown(gating: Sequence[Finding], case: Case) -> list[str]:
-    """A pass needs something that passed, and something that passed although a model can refuse (design 6.3)."""
-    if not gating:
-        return [f"no finding gates at release tier {case.release} under this policy: nothing can pass"]
-    passed = [finding for finding in gating if finding.status is Status.PASSED]
-    if not passed:
-        return ["no finding that gates has passed"]
-    if any(finding.refusal_proof and finding.attack == BASELINE for finding in passed):
-        return []
-    return [
-        f"masking: no refusal-proof finding passed under {BASELINE} (forced choice, say), and a model that refuses "
-        "everything looks clean in all others"
-    ]
-
-
-def _missing_power(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
-    """What the policy wants power of, and has none: left out, not planned, or too weak (design 6.2)."""
-    lines = []
-    unserved = {planned.id for planned in case.planned if planned.unserved}
-    for entry in policy.must_have_power.get(case.release, ()):
-        named = [finding for finding in findings if selects(entry, finding) and finding.id not in unserved]
-        if not named:
-            lines.append(f"{entry}: the policy wants power of it, and {_why_absent(entry, case)}")
-        for finding in [one for one in named if one.gates] or named:
-            powerless = finding.power is None or not finding.power.enough
-            if finding.status is Status.NO_POWER or (powerless and not finding.gates):
-                lines.append(f"{finding.id}: the policy wants power of it: {finding.reason}")
-    return list(dict.fromkeys(lines))
-
-
-def _why_absent(entry: str, case: Case) -> str:
-    names = [name for name in entry.split("/") if name]
-    left_out = [f"{one.what}: {one.why}" for one in case.left_out if one.what.split(":")[0].split()[0] in names]
-    return "it was left out (" + "; ".join(left_out) + ")" if left_out else "the plan does not have it"
 
 
 def _control(findings: Sequence[Finding]) -> Control | None:

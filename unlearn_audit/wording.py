@@ -8,8 +8,10 @@ from typing import assert_never
 
 from unlearn_audit.cells import BASELINE
 from unlearn_audit.findings import SHAM_LIMIT, Weighed
+from unlearn_audit.outcome import Settled
 from unlearn_audit.policy import Policy, Release, Unit
 from unlearn_audit.result import Case, CellEstimate, Control, Finding, Outcome, PlantRecord, Status, Utility
+from unlearn_audit.rules import allowed_margins
 from unlearn_audit.statistics import TOLERANCE
 
 _MOST_LISTED = 3
@@ -130,19 +132,20 @@ def _signed(value: float | None) -> str:
     return f"{value:+.2f}" if abs(value) >= 0.005 else f"{value:+.1g}"
 
 
-def sentence(
-    outcome: Outcome, findings: Sequence[Finding], utility: Utility, reasons: Sequence[str], case: Case, policy: Policy
-) -> str:
+def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
     """The verdict in one sentence, with the numbers that decided and their limits."""
-    gating = [finding for finding in findings if finding.gates]
+    gating, reasons, outcome = [finding for finding in findings if finding.gates], settled.reasons, settled.outcome
     match outcome:
         case Outcome.FAIL:
-            failed = [finding for finding in gating if finding.status is Status.FAILED]
+            failed = [finding for finding in gating if finding.status is Status.FAILED and finding.waiver is None]
             if failed:
                 return _leaks(failed, utility, case, policy)
-            return _broken(utility, policy) if utility.status is Status.FAILED else _traced(reasons)
+            if settled.doubted:
+                return f"FAIL: the policy fails what stays open, and no leak is proven: {reasons[0]}" + _more(reasons)
+            broken = utility.status is Status.FAILED and utility.waiver is None
+            return _broken(utility, policy) if broken else _traced(reasons)
         case Outcome.PASS:
-            return _clean(gating, case, policy)
+            return _clean(gating, utility, case, policy)
         case Outcome.ERROR:
             return f"ERROR: the audit could not be completed: {reasons[0]}" + _more(reasons)
         case Outcome.INCONCLUSIVE:
@@ -167,6 +170,7 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
         what = f"{percent(chief.recovered)} of what was removed comes back"
     else:
         what = f"the checkpoint scores {cell.unlearned:.2f} where its control scores {control:.2f}"
+    policy = policy.model_copy(update={"margin": chief.margin})
     measure = chief.id.removeprefix(f"{chief.attack}/")
     more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
     broken = "; the checkpoint is broken, too" if utility.status is Status.FAILED else ""
@@ -194,21 +198,39 @@ def _mean(value: float | None) -> str:
     return "nothing" if value is None else percent(value)
 
 
-def _clean(gating: Sequence[Finding], case: Case, policy: Policy) -> str:
+def _clean(gating: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
     passed = [finding for finding in gating if finding.status is Status.PASSED]
-    powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER]
+    powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER and finding.waiver is None]
     attacks = list(
         dict.fromkeys(_run(finding.attack, case, policy) for finding in passed if finding.attack != BASELINE)
     )
     most = max(policy.margin if finding.at_most is None else finding.at_most for finding in passed)
     subjects = min(finding.subjects for finding in passed)
     silent = f"; no statement on {some(powerless)}, without power" if powerless else ""
+    waived = _waived(gating, utility)
+    beside = f"but for {some(waived)}, at" if waived else "At"
     return (
-        f"PASS: At {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
+        f"PASS: {beside} {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
         f"{percent(math.ceil(1000 * most) / 1000)} of the forget set from the checkpoint {_checkpoint(case)} "
         f"({', '.join(('plain asking', *attacks))}; against {_controls(passed, case)}; the policy allows "
-        f"{percent(policy.margin)}; {counted(subjects, policy.unit)}{silent})."
+        f"{_allowed(passed, policy)}; {counted(subjects, policy.unit)}{silent})."
     )
+
+
+def _allowed(passed: Sequence[Finding], policy: Policy) -> str:
+    least, most = allowed_margins(passed, policy)
+    return percent(least) if least == most else f"{percent(least)} to {percent(most)}"
+
+
+def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:
+    """What stands against a pass and is waived: `quantization/recall.hit, failed and waived by A. Owner until ...`."""
+    stands = [(finding.id, finding.status, finding.waiver) for finding in gating]
+    stands.append(("utility", utility.status, utility.waiver))
+    return [
+        f"{name} ({status.replace('-', ' ')}, waived by {waiver.owner} until {waiver.expires.isoformat()})"
+        for name, status, waiver in stands
+        if waiver is not None
+    ]
 
 
 def _run(attack: str, case: Case, policy: Policy) -> str:

@@ -212,7 +212,7 @@ def judge_run(run: Path, organism: Organism, policy: Policy, *, seconds: float |
     Raises:
         AuditError: there is no finished run, or its evidence is not what its result was made from.
     """
-    result = judge_again(run, policy)
+    result = judge_again(run, policy, sealed=False)  # runs from before there were manifests, too
     observations = EvidenceStore(run).gather(result.cells)
     return judged(result, observations, organism, leave_out=attacks_of(result.case), seconds=seconds)
 
