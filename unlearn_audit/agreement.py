@@ -22,17 +22,18 @@ def counted(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Json]:
     return {name: found[pair] for name, pair in _CELLS.items()}
 
 
-def judge_record(judge: PlannedJudge, cells: Sequence[CellRecord]) -> JudgeRecord:
-    """Who judged, and how far `match` agrees, probe by probe."""
+def judge_record(judge: PlannedJudge) -> JudgeRecord:
+    """Who judges."""
     if judge.checkpoint is None:
-        return JudgeRecord(kind=judge.kind, agreement=tuple(_agreements(cells)))
+        return JudgeRecord(kind=judge.kind)
     return JudgeRecord(
-        kind=judge.kind,
-        reference=judge.checkpoint.reference,
-        digest=judge.checkpoint.digest,
-        twins=judge.twins,
-        agreement=tuple(_agreements(cells)),
+        kind=judge.kind, reference=judge.checkpoint.reference, digest=judge.checkpoint.digest, twins=judge.twins
     )
+
+
+def agreed(judge: JudgeRecord, cells: Sequence[CellRecord]) -> JudgeRecord:
+    """The same with how far `match` agrees, probe by probe."""
+    return judge.model_copy(update={"agreement": tuple(_agreements(cells))})
 
 
 def _agreements(cells: Sequence[CellRecord]) -> Iterator[AgreementRecord]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import unlearn_audit
 from unlearn_audit.agreement import judge_record
 from unlearn_audit.api import FactSet
-from unlearn_audit.evidence import EvidenceStore, evidence_digest, write_json, write_text
+from unlearn_audit.evidence import EvidenceStore, write_json, write_text
 from unlearn_audit.judging import RESULT
 from unlearn_audit.kept_text import KeptText
 from unlearn_audit.manifest import write_manifest
@@ -20,8 +21,8 @@ from unlearn_audit.records import cell_records
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.result import Result
 from unlearn_audit.runner import Progress, run
+from unlearn_audit.shards import SHARD, Shard, ShardRecord, concluded
 from unlearn_audit.spec import AuditSpec, SpecError, read_yaml
-from unlearn_audit.verdict import judge
 from unlearn_audit.waivers import Waiving
 
 REPORTS = ("json", "md", "html")
@@ -45,31 +46,56 @@ def audit(
     Raises:
         SpecError: `out` holds another audit.
     """
-    begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    store = _opened(plan, out, cells)
+    record = _ran(plan, store, progress, command, text)
+    result = concluded(record, store, waivers)
+    write_reports(result, out, formats)
+    write_manifest(out)
+    return result
+
+
+def audit_shard(
+    plan: Plan, out: Path, progress: Progress, shard: Shard, *, cells: Path | None = None, command: str = ""
+) -> ShardRecord:
+    """Runs one part of the cells and judges nothing: `merge` does, once it has all parts.
+
+    Comparisons of models as wholes belong to the first part.
+
+    Raises:
+        SpecError: `out` holds another audit.
+    """
+    store = _opened(plan, out, cells)
+    own = replace(plan, cells=shard.of(plan.cells), extractions=plan.extractions if shard.number == 1 else ())
+    record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
+    write_json(out / SHARD, record.model_dump(mode="json"))
+    return record
+
+
+def _opened(plan: Plan, out: Path, cells: Path | None) -> EvidenceStore:
     _claim(out, plan.spec)
     store = EvidenceStore(out, cells)
     write_text(out / "spec.yaml", plan.spec.as_yaml())
     write_json(out / "plan.json", plan.as_json())
-    gathered = run(plan, store, progress, Outputs(out, text, plan.facts[FactSet.FORGET].facts))
-    case = plan.case.model_copy(update={"faults": tuple(gathered.faults)})
-    records = cell_records(plan, store, gathered.faults)
-    observations = store.gather(records)
-    policy = plan.spec.policy
-    verdict = judge(observations, case.under(policy), policy, gathered.comparisons, waivers)
-    result = Result(
+    return store
+
+
+def _ran(
+    plan: Plan, store: EvidenceStore, progress: Progress, command: str, text: KeptText = KeptText.NONE
+) -> ShardRecord:
+    """Runs the cells of a plan, and says all of them that a result needs beside the evidence."""
+    begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    gathered = run(plan, store, progress, Outputs(store.run, text, plan.facts[FactSet.FORGET].facts))
+    return ShardRecord(
         tool_version=unlearn_audit.__version__,
-        outcome=verdict.outcome,
-        exit_code=verdict.outcome.exit_code,
-        verdict=verdict,
-        policy=policy,
-        policy_digest=policy.digest(),
+        policy=plan.spec.policy,
         spec_digest=plan.spec.digest(),
-        evidence_digest=evidence_digest(observations),
-        case=case,
+        case=plan.case.model_copy(update={"faults": tuple(gathered.faults)}),
+        comparisons=gathered.comparisons,
         models=tuple(gathered.models),
         data=tuple(facts.record() for facts in plan.facts.values()),
-        cells=tuple(records),
-        judge=judge_record(plan.judge, records),
+        cells=tuple(cell_records(plan, store, gathered.faults)),
+        prepared=tuple(sorted(plan.all_prepared)),
+        judge=judge_record(plan.judge),
         versions=dict(plan.versions),
         profile=plan.spec.profile,
         seed=plan.spec.seed,
@@ -77,9 +103,6 @@ def audit(
         seconds=round(time.monotonic() - begun, 3),
         command=command,
     )
-    write_reports(result, out, formats)
-    write_manifest(out)
-    return result
 
 
 def _claim(out: Path, spec: AuditSpec) -> None:

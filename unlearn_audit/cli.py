@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,26 +10,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unlearn_audit import __version__
+from unlearn_audit.commands import comparing_runs, gating, merging, sealing
+from unlearn_audit.commands.running import run_audit, run_shard, settle_libraries
+from unlearn_audit.commands.shared import (
+    ERROR,
+    INTEGRITY,
+    INTERRUPTED,
+    USAGE,
+    Json,
+    RunDirectory,
+    WaiverFile,
+)
+from unlearn_audit.commands.shared import finish as _finish
+from unlearn_audit.commands.shared import stdout as _stdout
 from unlearn_audit.kept_text import KeptText
 from unlearn_audit.spec_options import takes_spec
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from unlearn_audit.planned import Plan
-    from unlearn_audit.result import Result
+    pass
 
 app = typer.Typer(
     name="unlearn-audit",
     help="Finds out whether knowledge removed from a language model can be got back, with an error bound.",
-    epilog="Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 INCONCLUSIVE, 4 ERROR, 130 interrupted.",
+    epilog="Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 INCONCLUSIVE, 4 ERROR, 5 integrity, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-USAGE, ERROR, INTERRUPTED = 2, 4, 130
-SMALL_MODEL = 10_000_000  # parameters
 
 
 class Kind(StrEnum):
@@ -48,6 +54,7 @@ class Document(StrEnum):
     RESULT = "result"
     SPEC = "spec"
     POLICY = "policy"
+    WAIVERS = "waivers"
 
 
 Out = Annotated[
@@ -57,8 +64,6 @@ Cells = Annotated[
     Path | None, typer.Option("--cells", help="Store of finished cells, shared between runs.", show_default=False)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the verdict and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout, nothing else there.")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")]
 
 
 @app.callback()
@@ -81,14 +86,22 @@ def run(
         KeptText,
         typer.Option("--text", help="What outputs.jsonl keeps of models' answers; none: salted digests."),
     ] = KeptText.NONE,
+    waivers: WaiverFile = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="Run a part of the cells, 1/3 say, for `merge`.", show_default=False)
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, give a verdict."""
     from unlearn_audit.plan import make_plan
+    from unlearn_audit.spec import load_waivers
 
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
-    _finish(_audit(make_plan(spec), target, cells, quiet=quiet, text=text), target, json=json)
+    answered_for = load_waivers(waivers) if waivers else None
+    if shard is not None:
+        run_shard(make_plan(spec), target, cells, shard, quiet=quiet)
+    _finish(run_audit(make_plan(spec), target, cells, quiet=quiet, waivers=answered_for, text=text), target, json=json)
 
 
 @app.command()
@@ -122,23 +135,13 @@ def demo(
         return
     demo_plan = make_plan(demo_spec(checkpoint))
     if out is not None:
-        _finish(_audit(demo_plan, out, None, quiet=quiet), out, json=json)
+        _finish(run_audit(demo_plan, out, None, quiet=quiet), out, json=json)
         return
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-demo-") as scratch:
-        _finish(_audit(demo_plan, Path(scratch), None, quiet=quiet), None, json=json)
+        _finish(run_audit(demo_plan, Path(scratch), None, quiet=quiet), None, json=json)
 
 
-@app.command()
-def gate(
-    directory: RunDirectory,
-    policy: Annotated[Path | None, typer.Option("--policy", help="policy.yaml; default: the run's own.")] = None,
-    json: Json = False,
-) -> None:
-    """Judge a finished run, by its own policy or by another. Needs no torch; exits as the verdict says."""
-    from unlearn_audit.judging import judge_again
-    from unlearn_audit.spec import load_policy
-
-    _finish(judge_again(directory, load_policy(policy) if policy else None), directory, json=json)
+app.command()(gating.gate)
 
 
 @app.command()
@@ -151,15 +154,15 @@ def report(
 ) -> None:
     """Write reports of a finished run: to stdout, or with FORMAT=FILE to a file. Needs no torch."""
     from unlearn_audit.judging import material_of
-    from unlearn_audit.report import write_to
-    from unlearn_audit.report.targets import parse_targets
+    from unlearn_audit.report.targets import deliver
 
-    targets = parse_targets(formats)
-    material = material_of(directory)
-    shown = None if targets.screen is None else targets.screen.render(material)
-    write_to(material, targets.files)
-    if isinstance(shown, str):
-        sys.stdout.write(shown)
+    deliver(material_of(directory), formats)
+
+
+app.command()(comparing_runs.compare)
+app.command()(merging.merge)
+app.command()(sealing.verify)
+app.command()(sealing.attest)
 
 
 @app.command(name="list")
@@ -213,13 +216,13 @@ def doctor(
     from unlearn_audit.doctor import examine
 
     if checkpoint is not None:  # only loading is noisy, and without it a broken transformers can still be reported
-        _settle_libraries(network=False)
+        settle_libraries(network=False)
     raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
 
 
 @app.command()
 def schema(document: Document) -> None:
-    """Print a JSON Schema: of result.json, audit.yaml or policy.yaml."""
+    """Print a JSON Schema: of result.json, audit.yaml, policy.yaml or waivers.yaml."""
     import json as json_module
 
     from pydantic import BaseModel
@@ -227,84 +230,16 @@ def schema(document: Document) -> None:
     from unlearn_audit.policy import Policy
     from unlearn_audit.result import Result
     from unlearn_audit.spec import AuditSpec
+    from unlearn_audit.waivers import Waivers
 
     models: dict[Document, type[BaseModel]] = {
         Document.RESULT: Result,
         Document.SPEC: AuditSpec,
         Document.POLICY: Policy,
+        Document.WAIVERS: Waivers,
     }
     model = models[document]
     typer.echo(json_module.dumps(model.model_json_schema(), indent=2))
-
-
-def _audit(plan: Plan, out: Path, cells: Path | None, *, quiet: bool, text: KeptText = KeptText.NONE) -> Result:
-    _settle_libraries(network=plan.spec.models.download)
-    _settle_threads([model.checkpoint.parameters for model in plan.models])
-    from unlearn_audit.audit import audit
-    from unlearn_audit.power import cannot_be_met
-    from unlearn_audit.progress import make_progress
-
-    obstacle = cannot_be_met(plan.case, plan.spec.policy)
-    if obstacle and not quiet:
-        _stderr().print(f"note: {obstacle}", markup=False, highlight=False)
-    command = shlex.join(["unlearn-audit", *sys.argv[1:]])
-    try:
-        with make_progress(_stderr(), quiet=quiet) as progress:
-            return audit(plan, out, progress, cells=cells, command=command, text=text)
-    except KeyboardInterrupt:
-        _say_error(f"interrupted; run again with --out {out} to go on", debug=False)
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _settle_libraries(*, network: bool) -> None:
-    """For this process: no network unless asked, and no libraries' bars and advice between our lines."""
-    import logging
-    import os
-    import warnings
-
-    if not network:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.simplefilter("ignore")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-
-def _settle_threads(parameters: list[int]) -> None:
-    """One thread for models so small that a second only waits for the first (for minutes, on a busy machine)."""
-    import torch
-
-    if 0 < min(parameters) <= max(parameters) < SMALL_MODEL:
-        torch.set_num_threads(1)
-
-
-def _finish(result: Result, directory: Path | None, *, json: bool) -> None:
-    """The summary and the exit code. With `--json`, stdout carries the result and nothing else."""
-    from unlearn_audit.report import as_json
-    from unlearn_audit.report.console import summary
-
-    if json:
-        sys.stdout.write(as_json.render(result))
-    console = _stderr() if json else _stdout()
-    summary(result, console)
-    if directory is not None:
-        console.print(f"Reports: {directory}/report.html, report.md, result.json", markup=False, highlight=False)
-    raise typer.Exit(result.exit_code)
-
-
-def _stdout() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
-def _stderr() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 def main() -> None:
@@ -316,10 +251,11 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         from unlearn_audit.api import AuditError
+        from unlearn_audit.digests import IntegrityError
 
         if isinstance(error, AuditError):
             _say_error(str(error), debug=debug)
-            sys.exit(USAGE)
+            sys.exit(INTEGRITY if isinstance(error, IntegrityError) else USAGE)
         # The last resort: an exit code of its own, never 0 and never FAIL.
         _say_error(f"unexpected {type(error).__name__}: {error} (--debug shows where)", debug=debug)
         sys.exit(ERROR)

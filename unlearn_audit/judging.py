@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import AuditError
 from unlearn_audit.digests import IntegrityError
 from unlearn_audit.evidence import EvidenceStore, evidence_digest
-from unlearn_audit.manifest import manifest_problems
+from unlearn_audit.manifest import MANIFEST, manifest_problems
 from unlearn_audit.policy import Policy
 from unlearn_audit.report.as_json import load_result
 from unlearn_audit.report.writer import Material
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULT = "result.json"
+FEWEST_DIGITS = 12
 _CLOSE = 1e-6
 """How far a number may be from the one that another machine wrote: evidence is rounded to six digits."""
 
 
-def material_of(run: Path) -> Material:
-    """What reports of a finished run are made from; the evidence is read only if a report asks for it."""
-    result = load_result(run / RESULT)
+def material_of(run: Path, result: Result | None = None) -> Material:
+    """What reports of a finished run are made from, by its own verdict or by `result`'s.
+
+    The evidence is read only if a report asks for it.
+    """
+    result = result or written(run)
     return Material(result=result, observations=partial(observations_of, run, result))
 
 
@@ -60,6 +64,20 @@ def judge_again(
     return with_verdict(result, verdict).model_copy(update={"policy": policy, "policy_digest": policy.digest()})
 
 
+def require(result: Result, digest: str) -> None:
+    """Demands a policy.
+
+    Raises:
+        AuditError: the digest is too short to name one.
+        IntegrityError: the result was judged by another.
+    """
+    wanted = digest.lower().removeprefix("sha256:")
+    if len(wanted) < FEWEST_DIGITS:
+        raise AuditError(f"--require-policy {digest}: give {FEWEST_DIGITS} digits of the digest or more")
+    if not result.policy_digest.startswith(wanted):
+        raise IntegrityError(f"judged by the policy sha256:{result.policy_digest}, and sha256:{wanted} is required")
+
+
 def finished(run: Path, *, sealed: bool = True) -> Result:
     """The result of a finished run.
 
@@ -77,6 +95,21 @@ def finished(run: Path, *, sealed: bool = True) -> Result:
     if result.policy.digest() != result.policy_digest:
         raise IntegrityError(f"{run / RESULT}: its policy is not the one of its policy digest")
     return result
+
+
+def written(run: Path) -> Result:
+    """What `result.json` says, for writing it in other formats.
+
+    Raises:
+        AuditError: there is none, or it cannot be read.
+        IntegrityError: the run's manifest, where it has one, says that the file was another.
+    """
+    path = run / RESULT
+    if path.is_file() and (run / MANIFEST).is_file():
+        changed = [problem for problem in manifest_problems(run)[1] if problem.startswith(f"{path}:")]
+        if changed:
+            raise IntegrityError(changed[0])
+    return load_result(path)
 
 
 def observations_of(run: Path, result: Result) -> pd.DataFrame:

@@ -25,7 +25,7 @@ def write_manifest(run: Path) -> None:
 
 
 def manifest_problems(run: Path) -> tuple[int, list[str]]:
-    """How many files the manifest has, and a line for each that is no longer what it says. More files are no matter."""
+    """How many files the manifest has, and a line for each that is no longer as it says. Others do not matter."""
     path = run / MANIFEST
     if not path.is_file():
         return 0, [f"{path}: is missing, so that nothing says what the run left behind"]

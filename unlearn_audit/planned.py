@@ -118,6 +118,12 @@ class Plan:
     sham: tuple[Fact, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def all_prepared(self) -> tuple[str, ...]:
+        """Keys of everything that attacks and probes make once, for all roles."""
+        kept = (self.prepared_keys, self.written_keys, self.probe_keys)
+        return tuple(key for keys in kept for key in keys.values())
+
     def model(self, role: Role) -> PlannedModel | None:
         """The first model of a role."""
         return next((model for model in self.models if model.role is role), None)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.changes import BaselineRecord
 from unlearn_audit.output_judge import JudgeKind
 from unlearn_audit.policy import Policy, Release, Unit
 from unlearn_audit.rules import decides
@@ -450,3 +451,4 @@ class Result(Record):
     started: str
     seconds: float
     command: str
+    baseline: BaselineRecord | None = None

@@ -15,6 +15,7 @@ from unlearn_audit.digests import sha256_json
 from unlearn_audit.output_judge import JudgeKind
 from unlearn_audit.policy import Policy, Release
 from unlearn_audit.problems import first_problem
+from unlearn_audit.waivers import Waivers, Waiving
 
 Settings = dict[str, Any]
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -168,6 +169,11 @@ def load_spec(path: Path | None, flags: Mapping[str, Any]) -> AuditSpec:
 def load_policy(path: Path) -> Policy:
     """A policy from a YAML file."""
     return validate(Policy, read_yaml(path), path)
+
+
+def load_waivers(path: Path) -> Waiving:
+    """The waivers of a YAML file, to be looked at as of today."""
+    return Waiving(waivers=validate(Waivers, read_yaml(path), path).waivers)
 
 
 def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:

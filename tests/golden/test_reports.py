@@ -36,6 +36,7 @@ TITLES = (
     "Coverage",
     "Advisory findings",
     "Traces",
+    "Rules and waivers",
     "How to read the numbers",
     "Provenance",
 )

@@ -89,7 +89,7 @@ def test_gate_refuses_evidence_that_was_changed(run_of, tmp_path: Path):
     victim = sorted((run / "cells").glob("*/observations.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:-10])
     done = without_torch("gate", run)
-    assert done.returncode == 2
+    assert done.returncode == 5
     assert "observations.parquet" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from unlearn_audit.policy import Policy, Release
+from unlearn_audit.policy import Doubt, Policy, Release
 from unlearn_audit.report.numbers import count, duration, magnitude, percent
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
@@ -196,6 +196,10 @@ def _policy(policy: Policy, release: Release, limits: Limits) -> Table:
         "unit": policy.unit.value,
         "draws": f"{policy.draws:,}",
     }
+    if policy.inconclusive is not Doubt.INCONCLUSIVE:
+        values["inconclusive"] = policy.inconclusive.value
+    if policy.release is not None:
+        values["release"] = policy.release.value
     rows = tuple(
         (Code(name), clean(value, 2 * limits.text), Policy.model_fields[name].description or "")
         for name, value in values.items()

@@ -8,10 +8,12 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from unlearn_audit.report.numbers import MINUS, NONE, count, p_value, percent, point_interval, points
-from unlearn_audit.report.page import findings_passed, verdict_sentence
+from unlearn_audit.changes import Direction
+from unlearn_audit.report.numbers import MINUS, NONE, count, p_value, percent, percent_range, point_interval, points
+from unlearn_audit.report.page import findings_passed, margins_of, verdict_sentence
 from unlearn_audit.report.power_section import found_of_plants
 from unlearn_audit.report.recovery_cost import cheapest
+from unlearn_audit.report.rules_section import waiver_line
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import STATUS_WORDS
 from unlearn_audit.result import CellEstimate, Finding, Outcome, Result, Status
@@ -66,6 +68,8 @@ def summary(result: Result, console: Console) -> None:
         *_table(result, console.encoding),
         Text(),
         *_reasons(result, width, console),
+        *(line for text in _waivers(result) for line in _wrapped("Waiver  ", text, width, console)),
+        *(line for text in _baseline(result) for line in _wrapped("Baseline", text, width, console)),
         *_wrapped("Utility ", _utility(result), width, console),
         *(line for text in _power(result) for line in _wrapped("Power   ", text, width, console)),
         *(line for text in _cost(result) for line in _wrapped("Cost    ", text, width, console)),
@@ -92,9 +96,10 @@ def _table(result: Result, encoding: str) -> list[Text]:
         lines.append(_row(cells, "", _STATUS_STYLE[each.status]))
     if len(deciding) > _MOST_FINDINGS:
         lines.append(Text(f"and {count(len(deciding) - _MOST_FINDINGS, 'more finding')} in the report", style="dim"))
+    waived = " * waived." if any(finding.waiver for finding in deciding) else ""
     legend = (
-        "U checkpoint, O original, C controls: share shown at the worst cell.",
-        f"bound: points beyond the margin of {percent(result.policy.margin)}; a pass needs 0 or less. n: subjects.",
+        f"U checkpoint, O original, C controls: share shown at the worst cell.{waived}",
+        f"bound: points beyond the margin of {percent_range(margins_of(result))}; a pass needs 0 or less. n: subjects.",
     )
     return [*lines, *(Text(line, style="dim") for line in legend)]
 
@@ -113,7 +118,7 @@ def _row(cells: Sequence[str], style: str, status_style: str) -> Text:
 
 def _cells(finding: Finding) -> list[str]:
     return [
-        clean(finding.id),
+        clean(finding.id) + (" *" if finding.waiver else ""),
         STATUS_WORDS[finding.status],
         percent(finding.worst.unlearned) if finding.worst else NONE,
         percent(finding.worst.original) if finding.worst else NONE,
@@ -151,6 +156,25 @@ def _utility(result: Result) -> str:
         f"{percent(utility.original)}; {point_interval(utility.excess)} points above need, Holm p "
         f"{p_value(utility.holm_p_value)}, {count(utility.subjects, 'subject')}"
     )
+
+
+def _waivers(result: Result) -> list[str]:
+    """Every waiver, and what it does; one that ran out or is for something else says so at every run."""
+    return [clean(f"{one.state.value}: {waiver_line(one)}", 2 * _REASON) for one in result.verdict.waivers]
+
+
+def _baseline(result: Result) -> list[str]:
+    """What moved since the baseline, and what makes the two audits hard to compare."""
+    record = result.baseline
+    if record is None:
+        return []
+    deciding = [one for one in record.changes if one.gates]
+    better = sum(one.direction is Direction.BETTER for one in deciding)
+    moved = f"{len(record.worse())} worse, {better} better of {count(len(deciding), 'deciding reading')}"
+    return [
+        clean(f"against sha256:{record.checkpoint[:16]}: {moved}", _REASON),
+        *(clean(n, _REASON) for n in record.notes),
+    ]
 
 
 def _power(result: Result) -> list[str]:

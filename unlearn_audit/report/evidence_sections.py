@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from unlearn_audit.report.background import left_over
 from unlearn_audit.report.numbers import count, p_value, percent, percent_range, point_interval, points
+from unlearn_audit.report.rules_section import waived_by
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
     Block,
@@ -107,7 +108,7 @@ def utility(result: Result) -> Section:
                 "need is 0 or more; fails if its upper bound is below 0."
             ),
             Table(caption=("Utility on the retain set",), columns=columns, rows=(row,)),
-            paragraph(clean(measured.reason)),
+            paragraph(clean(measured.reason), "" if measured.waiver is None else f" ({waived_by(measured.waiver)})"),
         ),
     )
 
@@ -151,7 +152,8 @@ def _finding_row(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
 
 
 def _finding_reason(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
-    return (code(finding.id, limits), ": ", clean(finding.reason, 2 * limits.text))
+    waived = "" if finding.waiver is None else f" ({waived_by(finding.waiver)})"
+    return (code(finding.id, limits), ": ", clean(finding.reason, 2 * limits.text), waived)
 
 
 def _dose_table(finding: Finding, limits: Limits) -> tuple[Block, ...]:

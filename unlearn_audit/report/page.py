@@ -10,8 +10,9 @@ from unlearn_audit.report import (
     notes,
     power_section,
     recovery_cost,
+    rules_section,
 )
-from unlearn_audit.report.numbers import count, percent
+from unlearn_audit.report.numbers import count, percent, percent_range
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
 from unlearn_audit.result import Control, Outcome, Result, Status
@@ -46,6 +47,7 @@ def build(result: Result, limits: Limits) -> Page:
             background.coverage(result, limits),
             evidence_sections.advisory(result, limits),
             comparison_section.section(result, limits),
+            rules_section.section(result, limits),
             notes.statistics_notes(result),
             background.provenance(result, limits),
         ),
@@ -73,13 +75,18 @@ def findings_passed(result: Result) -> str:
     return f"{passed} of {len(deciding)}"
 
 
+def margins_of(result: Result) -> list[float]:
+    """The margins of the findings that decide; the policy's where none does."""
+    return [finding.margin for finding in result.verdict.findings if finding.gates] or [result.policy.margin]
+
+
 def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
     control = result.verdict.control
     return (
         ("Release", result.case.release.value),
         ("Compared with", CONTROL_WORDS[control] if control else "no control"),
         ("Findings passed", findings_passed(result)),
-        ("Margin", percent(result.policy.margin)),
+        ("Margin", percent_range(margins_of(result))),
         ("Error bound", f"{percent(result.policy.alpha)}, one-sided"),
         ("Forget set", count(len(set(result.case.subjects.values())), "subject")),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_audit.report import writer_named
-from unlearn_audit.report.writer import Writer
+from unlearn_audit.api import AuditError
+from unlearn_audit.report import write_to, writer_named
+from unlearn_audit.report.writer import Material, Writer
 from unlearn_audit.spec import SpecError
 
 
@@ -17,6 +19,23 @@ class Targets:
 
     files: tuple[tuple[Writer, Path], ...]
     screen: Writer | None = None
+
+
+def deliver(material: Material, wanted: Sequence[str]) -> None:
+    """Writes what `-f FORMAT` and `-f FORMAT=FILE` ask for. All is rendered before anything is written.
+
+    Raises:
+        SpecError: as `parse_targets`.
+        AuditError: a file cannot be written.
+    """
+    targets = parse_targets(wanted)
+    shown = None if targets.screen is None else targets.screen.render(material)
+    try:
+        write_to(material, targets.files)
+    except OSError as error:
+        raise AuditError(f"{error.filename}: cannot be written ({error.strerror})") from error
+    if isinstance(shown, str):
+        sys.stdout.write(shown)
 
 
 def parse_targets(wanted: Sequence[str]) -> Targets:

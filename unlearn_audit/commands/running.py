@@ -1,0 +1,105 @@
+"""What `run` and `demo` do with a plan: the audit itself, or a part of it, in a settled process."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from unlearn_audit.commands.shared import ERROR, INCONCLUSIVE, INTERRUPTED, stderr
+from unlearn_audit.kept_text import KeptText
+
+if TYPE_CHECKING:
+    from unlearn_audit.planned import Plan
+    from unlearn_audit.result import Result
+    from unlearn_audit.waivers import Waiving
+
+SMALL_MODEL = 10_000_000  # parameters
+
+
+def run_audit(
+    plan: Plan,
+    out: Path,
+    cells: Path | None,
+    *,
+    quiet: bool,
+    waivers: Waiving | None = None,
+    text: KeptText = KeptText.NONE,
+) -> Result:
+    """The audit of a plan, with its progress on stderr."""
+    settle_libraries(network=plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in plan.models])
+    from unlearn_audit.audit import audit
+    from unlearn_audit.power import cannot_be_met
+    from unlearn_audit.progress import make_progress
+
+    obstacle = cannot_be_met(plan.case, plan.spec.policy)
+    if obstacle and not quiet:
+        stderr().print(f"note: {obstacle}", markup=False, highlight=False)
+    with _interruptible(out), make_progress(stderr(), quiet=quiet) as progress:
+        return audit(plan, out, progress, cells=cells, command=_command(), waivers=waivers, text=text)
+
+
+def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, *, quiet: bool) -> NoReturn:
+    """Runs a part of the cells. It judges nothing: exit code 3, or 4 where one faulted."""
+    from unlearn_audit.shards import Shard
+
+    part = Shard.parse(shard)
+    settle_libraries(network=plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in plan.models])
+    from unlearn_audit.audit import audit_shard
+    from unlearn_audit.progress import make_progress
+
+    with _interruptible(out), make_progress(stderr(), quiet=quiet) as progress:
+        record = audit_shard(plan, out, progress, part, cells=cells, command=_command())
+    done = sum(cell.status == "done" for cell in record.cells)
+    faulted = len(record.cells) - done
+    stderr().print(
+        f"part {part}: {done} cells done, {faulted} without evidence; nothing is judged before `unlearn-audit merge`",
+        markup=False,
+        highlight=False,
+    )
+    raise typer.Exit(ERROR if faulted else INCONCLUSIVE)
+
+
+def _command() -> str:
+    return shlex.join(["unlearn-audit", *sys.argv[1:]])
+
+
+@contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"error: interrupted; run again with --out {out} to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def settle_libraries(*, network: bool) -> None:
+    """For this process: no network unless asked, and no libraries' bars and advice between our lines."""
+    import logging
+    import os
+    import warnings
+
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.simplefilter("ignore")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _settle_threads(parameters: list[int]) -> None:
+    """One thread for models so small that a second only waits for the first (for minutes, on a busy machine)."""
+    import torch
+
+    if 0 < min(parameters) <= max(parameters) < SMALL_MODEL:
+        torch.set_num_threads(1)
