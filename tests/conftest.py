@@ -7,8 +7,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):  # the tests' own pipeline must not be told of their audits
-    os.environ.pop(name, None)
+os.environ["GITHUB_ACTIONS"] = ""  # the tests' own pipeline is not to be told of their audits
 
 import pytest
 import torch

@@ -2,8 +2,8 @@
 
 For each finding D_s = new_s - old_s, subject by subject, with the bounds and the p-value of the verdict itself: the
 cell that grew most is paid for, Holm goes over the findings that decide. Retained knowledge is tested the other way
-round. A score that only one of the two models has is unknown in the other, and counts for the hypothesis. No controls
-are needed: this says that something moved, not that it is a leak.
+round. A score that only one of the two models has is unknown in the other, and counts for the hypothesis. No
+controls are needed: this says that something moved, not that it is a leak.
 """
 
 from __future__ import annotations

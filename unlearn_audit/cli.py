@@ -198,11 +198,17 @@ def graph(
 def init(
     directory: Annotated[Path, typer.Argument(help="Where to write audit.yaml and policy.yaml.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    ci: Annotated[
+        str | None, typer.Option("--ci", help="Also write a pipeline: github or gitlab.", show_default=False)
+    ] = None,
 ) -> None:
     """Write a commented audit.yaml and policy.yaml to start from."""
-    from unlearn_audit.scaffold import write_templates
+    from unlearn_audit.scaffold import Pipeline, write_templates
+    from unlearn_audit.spec import SpecError, did_you_mean
 
-    for path in write_templates(directory, force=force):
+    if ci is not None and ci not in list(Pipeline):
+        raise SpecError(f"--ci: no pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
+    for path in write_templates(directory, force=force, pipeline=Pipeline(ci) if ci else None):
         typer.echo(f"wrote {path}", err=True)
     typer.echo("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`", err=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from enum import StrEnum
+from importlib.resources import files
 from pathlib import Path
 
 import yaml
@@ -28,18 +30,38 @@ _HEADS = {
 }
 
 
-def write_templates(directory: Path, *, force: bool) -> list[Path]:
-    """Writes both files, or neither.
+class Pipeline(StrEnum):
+    """Whose pipelines `init --ci` knows."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+
+    @property
+    def path(self) -> str:
+        """Where its definition lies in a repository."""
+        return {Pipeline.GITHUB: ".github/workflows/unlearn-audit.yml", Pipeline.GITLAB: ".gitlab-ci.yml"}[self]
+
+    @property
+    def text(self) -> str:
+        """The definition."""
+        return files("unlearn_audit").joinpath(f"ci_templates/{self}.yml").read_text(encoding="utf-8")
+
+
+def write_templates(directory: Path, *, force: bool, pipeline: Pipeline | None = None) -> list[Path]:
+    """Writes all files, or none.
 
     Raises:
         SpecError: one is there already.
     """
     texts = {"audit.yaml": _commented(AuditSpec, "audit.yaml"), "policy.yaml": _commented(Policy, "policy.yaml")}
+    if pipeline is not None:
+        texts[pipeline.path] = pipeline.text
     for name in texts:
         if (directory / name).exists() and not force:
             raise SpecError(f"{directory / name}: is there already; --force overwrites it")
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         write_text(directory / name, text)
     return [directory / name for name in texts]
 

@@ -9,7 +9,6 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from tests.unit.test_verdict import POLICY, Audit
-from unlearn_audit.audit import REPORTS
 from unlearn_audit.evidence import COLUMNS, CellEvidence, EvidenceStore, write_json, write_text
 from unlearn_audit.manifest import write_manifest
 from unlearn_audit.policy import Policy
@@ -57,7 +56,7 @@ def finished_run(
         command="unlearn-audit run",
     )
     result = concluded(record, store, waivers)
-    write(result, run, REPORTS)
+    write(result, run, ("json", "md"))
     write_manifest(run)
     return result
 

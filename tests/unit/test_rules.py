@@ -30,7 +30,10 @@ def rule(findings: str = "quantization", **values: object) -> Rule:
         ("none/recall,suffix/recall.hit", {"none/recall.hit", "suffix/recall.hit"}),
         ("-suffix,-none", {"quantization/recall.hit", "quantization/forced-choice.probability"}),
         ("access:prompts", {"none/recall.hit", "quantization/recall.hit", "suffix/recall.hit"}),
-        ("access:logits,-*/recall,-none", {"quantization/forced-choice.probability", "suffix/forced-choice.probability"}),
+        (
+            "access:logits,-*/recall,-none",
+            {"quantization/forced-choice.probability", "suffix/forced-choice.probability"},
+        ),
         ("suff", set()),
         ("suffix,-suffix,suffix/recall", {"suffix/recall.hit"}),
     ],
@@ -41,7 +44,7 @@ def test_a_selector_is_read_from_left_to_right(selector: str, names: set[str]) -
 
 @pytest.mark.parametrize("selector", ["", "none,,suffix", "-", "access:root"])
 def test_a_selector_that_cannot_be_read_is_refused(selector: str) -> None:
-    with pytest.raises(ValueError, match="empty part|no access"):
+    with pytest.raises(ValueError, match=r"empty part|no access"):
         check_selector(selector)
     with pytest.raises(ValidationError):
         rule(selector)
@@ -58,7 +61,7 @@ KEPT = "b29c2b0ab4efd5b18efa528470b56b2edeeeca2b0aad1e56836ecd1e5a3bd198"
 
 
 def test_a_rule_may_not_err_more_often_than_the_policy() -> None:
-    with pytest.raises(ValidationError, match="more than the policy's 0.05"):
+    with pytest.raises(ValidationError, match=r"more than the policy's 0\.05"):
         policy(rule(alpha=0.1))
     with pytest.raises(ValidationError, match="two rules"):
         policy(rule(), rule("none"))
@@ -102,7 +105,9 @@ def test_an_advisory_rule_decides_nothing_and_a_required_one_does() -> None:
     assert audit.judged(strict.model_copy(update={"rules": ()})).outcome is Outcome.PASS
 
 
-@pytest.mark.parametrize(("asked", "missing"), [({"facts": 121}, "121 facts"), ({"controls": 3}, "3 retrained controls")])
+@pytest.mark.parametrize(
+    ("asked", "missing"), [({"facts": 121}, "121 facts"), ({"controls": 3}, "3 retrained controls")]
+)
 def test_what_a_rule_asks_for_and_is_not_there_rules_out_a_pass_and_no_fail(asked, missing) -> None:
     verdict = Audit().judged(policy(rule(**asked)))
     assert verdict.outcome is Outcome.INCONCLUSIVE
