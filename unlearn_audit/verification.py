@@ -145,7 +145,10 @@ def _signature(request: Request, result: Result) -> Check:
     if not path.is_file():
         return Check(holds=False, line=f"{path}: is missing, and a key was given")
     key = request.key
-    content = verified(path, key)  # a key that cannot be read is a wrong request, and no finding
+    try:
+        content = verified(path, key)
+    except IntegrityError as error:  # a key that cannot be read is a wrong request, and goes on
+        return Check(holds=False, line=str(error))
     predicate, digests = dict(content["predicate"]), run_digests(request.run)
     model = predicate.pop("model", None)
     wrong = [name for name, said in claims(result, digests).items() if predicate.get(name) != said]

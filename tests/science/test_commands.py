@@ -12,8 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 
-from unlearn_audit.demo import ASSETS
+from tests.science.conftest import ATTACKS
+from unlearn_audit.audit import audit_shard
+from unlearn_audit.demo import ASSETS, demo_spec
+from unlearn_audit.plan import make_plan
+from unlearn_audit.progress import Quiet
+from unlearn_audit.shards import Shard
 
 pytestmark = pytest.mark.science
 
@@ -92,6 +98,31 @@ def test_gate_refuses_evidence_that_was_changed(run_of, tmp_path: Path):
     assert done.returncode == 5
     assert "observations.parquet" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_pipeline_runs_needs_no_torch(run_of):
+    run, other = run_of("nf4-masked"), run_of("retrained")
+    for args in (("verify", run), ("compare", other, run), ("list", "attacks"), ("--help",), ("schema", "waivers")):
+        done = without_torch(*args)
+        assert done.returncode == 0, (args, done.stderr)
+    done = without_torch("gate", run, "--baseline", other)
+    assert done.returncode == 1
+    assert "Worse than the baseline" in " ".join(done.stdout.split())
+
+
+def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_cells: Path, tmp_path: Path):
+    written = json.loads((run_of("retrained") / "result.json").read_text())
+    plan = make_plan(demo_spec("retrained").model_copy(update={"attacks": ATTACKS}))
+    parts = [tmp_path / "1", tmp_path / "2"]
+    for number, part in enumerate(parts, 1):
+        audit_shard(plan, part, Quiet(Console(stderr=True)), Shard(number=number, count=2), cells=shared_cells)
+        assert not (part / "result.json").exists()
+    done = without_torch("merge", tmp_path / "out", *parts, "--json")
+    merged = json.loads(done.stdout)
+    assert done.returncode == merged["exit_code"] == written["exit_code"]
+    for name in ("evidence_digest", "spec_digest", "policy_digest", "verdict", "models"):
+        assert merged[name] == written[name]
+    assert without_torch("verify", tmp_path / "out").returncode == 0
 
 
 def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):

@@ -20,6 +20,11 @@ from unlearn_audit.spec import AuditSpec
 from unlearn_audit.waivers import Waiving
 
 
+def small(subjects: int = 60) -> Audit:
+    """An audit in which all is well, of one fact a subject and one control."""
+    return Audit(subjects=subjects, facts=1, controls=1)
+
+
 def checkpoint(path: Path, *, value: float = 1.0) -> Path:
     """The least that is a checkpoint on disk."""
     path.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from tests.unit.finished_run import checkpoint, finished_run
+from tests.unit.finished_run import checkpoint, finished_run, small
 from tests.unit.test_gate import edit
 from tests.unit.test_gate import invoke as invoke  # the fixture
-from tests.unit.test_verdict import LEAK, Audit
+from tests.unit.test_verdict import LEAK
 from unlearn_audit.attestation import model_digest, model_files
 
 KINDS = {"ed25519": ed25519.Ed25519PrivateKey.generate, "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1())}
@@ -47,7 +47,7 @@ def test_the_model_digest_is_that_of_model_signing_by_hand(tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_signed_is_verified_and_a_wrong_key_is_exit_5(tmp_path: Path, invoke, kind: str) -> None:
     run, model = tmp_path / "run", checkpoint(tmp_path / "model")
-    result = finished_run(run, Audit(), model=model)
+    result = finished_run(run, small(), model=model)
     secret, public = keys(tmp_path, kind)
     assert invoke("attest", run, "--key", secret)[0] == 0
     envelope = json.loads((run / "attestation.json").read_text())
@@ -69,8 +69,8 @@ def test_what_is_signed_is_verified_and_a_wrong_key_is_exit_5(tmp_path: Path, in
 
 def test_a_signature_of_another_run_or_a_file_beside_the_weights_is_seen(tmp_path: Path, invoke) -> None:
     run, other, model = tmp_path / "run", tmp_path / "other", checkpoint(tmp_path / "model")
-    finished_run(run, Audit(), model=model)
-    finished_run(other, Audit().score(1.0, **LEAK), model=model)
+    finished_run(run, small(), model=model)
+    finished_run(other, small().score(1.0, **LEAK), model=model)
     secret, public = keys(tmp_path)
     assert invoke("attest", run, "--key", secret, "--out", other / "attestation.json")[0] == 0
     code, out, _ = invoke("verify", other, "--key", public)
@@ -87,7 +87,7 @@ def test_a_signature_of_another_run_or_a_file_beside_the_weights_is_seen(tmp_pat
 
 def test_nothing_is_signed_that_was_changed_and_no_key_is_a_wrong_request(tmp_path: Path, invoke) -> None:
     run, model = tmp_path / "run", checkpoint(tmp_path / "model")
-    finished_run(run, Audit(), model=model)
+    finished_run(run, small(), model=model)
     secret, public = keys(tmp_path)
     assert invoke("attest", run, "--key", public)[0] == 2
     assert invoke("attest", run, "--key", tmp_path / "none.pem")[0] == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.finished_run import finished_run
+from tests.unit.finished_run import finished_run, small
 from tests.unit.test_gate import invoke as invoke  # the fixture
 from tests.unit.test_gate import write_waivers
 from tests.unit.test_verdict import LEAK, POLICY, RECALL, Audit, subjects
@@ -28,32 +28,32 @@ def of(record: BaselineRecord, finding: str) -> Change:
 
 def lenient() -> Audit:
     """A leak of 12 of 60 subjects, in one cell."""
-    return Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 12))
+    return small().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 12, 1))
 
 
 def test_numbers_by_hand(tmp_path: Path) -> None:
-    record = changed(tmp_path, Audit(), lenient())
+    record = changed(tmp_path, small(), lenient())
     one = of(record, RECALL)
     assert (one.dose, one.variant, one.old, one.new) == ("nf4", "question", 0.0, pytest.approx(0.2))
     assert one.estimate == pytest.approx(0.2)
     assert one.lower < 0.2 < one.upper
-    assert (one.subjects, one.facts, one.direction) == (60, 120, Direction.WORSE)
+    assert (one.subjects, one.facts, one.direction) == (60, 60, Direction.WORSE)
     # Holm over seven findings and utility, four cells to pick from.
     assert one.holm_p_value is not None and one.holm_p_value == pytest.approx(min(1.0, 8 * one.p_value))
     assert {other.direction for other in record.changes if other is not one} == {Direction.OPEN}
-    back = changed(tmp_path / "back", Audit().score(1.0, **LEAK), Audit().score(0.0, **LEAK))
+    back = changed(tmp_path / "back", small().score(1.0, **LEAK), small().score(0.0, **LEAK))
     assert (of(back, RECALL).estimate, of(back, RECALL).direction) == (pytest.approx(0.0), Direction.OPEN)
 
 
 def test_what_fell_in_every_cell_is_better(tmp_path: Path) -> None:
     leaks = {"role": "unlearned", "attack": "quantization", "probe": "recall"}
-    record = changed(tmp_path, Audit().score(1.0, **leaks), Audit())
+    record = changed(tmp_path, small().score(1.0, **leaks), small())
     assert of(record, RECALL).direction is Direction.BETTER
     assert record.worse() == ()
 
 
 def test_lost_utility_is_worse(tmp_path: Path) -> None:
-    record = changed(tmp_path, Audit(), Audit().score(0.0, role="unlearned", probe="utility"))
+    record = changed(tmp_path, small(), small().score(0.0, role="unlearned", probe="utility"))
     one = of(record, "utility")
     assert (one.old, one.new, one.direction) == (1.0, 0.0, Direction.WORSE)
     assert one.lower <= one.estimate == pytest.approx(-1.0)
@@ -61,8 +61,8 @@ def test_lost_utility_is_worse(tmp_path: Path) -> None:
 
 
 def test_only_what_both_have_is_compared_and_the_rest_is_said(tmp_path: Path) -> None:
-    old = Audit().but(planned=Audit().case.planned[:-2])
-    new = Audit(subjects=40).without(dose="int8")
+    old = small().but(planned=small().case.planned[:-2])
+    new = small(40).without(dose="int8")
     record = changed(tmp_path, old, new)
     assert of(record, "none/recall.hit").subjects == 40
     assert any(note.startswith("not in the baseline: ") for note in record.notes)
@@ -71,7 +71,7 @@ def test_only_what_both_have_is_compared_and_the_rest_is_said(tmp_path: Path) ->
 
 def test_the_gate_fails_on_what_got_worse(tmp_path: Path, invoke) -> None:
     lax = POLICY.model_copy(update={"margin": 0.5})
-    finished_run(tmp_path / "old", Audit(), lax)
+    finished_run(tmp_path / "old", small(), lax)
     finished_run(tmp_path / "new", lenient(), lax)
     assert invoke("gate", tmp_path / "new")[0] == 0
     text = tmp_path / "r.md"
@@ -95,7 +95,7 @@ def test_the_gate_fails_on_what_got_worse(tmp_path: Path, invoke) -> None:
 
 def test_compare_shows_a_table_of_80_columns_and_writes_the_plot(tmp_path: Path, invoke) -> None:
     hostile = "<script>alert(1)</script>\x1b[31m|`"
-    finished_run(tmp_path / "old", Audit())
+    finished_run(tmp_path / "old", small())
     new = lenient()
     new.frame["dose"] = new.frame["dose"].astype(str)
     finished_run(tmp_path / "new", new)

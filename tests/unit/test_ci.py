@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tests.golden import sample
-from tests.unit.finished_run import finished_run
+from tests.unit.finished_run import finished_run, small
 from tests.unit.test_gate import invoke as invoke  # the fixture
-from tests.unit.test_verdict import LEAK, Audit
+from tests.unit.test_verdict import LEAK
 from unlearn_audit import ci
 from unlearn_audit.scaffold import Pipeline
 
@@ -53,7 +53,7 @@ def gate_script() -> str:
     return next(step["run"] for step in ACTION["runs"]["steps"] if step.get("id") == "gate")
 
 
-@pytest.mark.parametrize(("audit", "code", "outcome"), [(Audit(), 0, "PASS"), (Audit().score(1.0, **LEAK), 1, "FAIL")])
+@pytest.mark.parametrize(("audit", "code", "outcome"), [(small(), 0, "PASS"), (small().score(1.0, **LEAK), 1, "FAIL")])
 def test_the_actions_gate_exits_as_the_verdict_says(tmp_path: Path, audit, code, outcome) -> None:
     finished_run(tmp_path / "a run", audit)
     (tmp_path / "bin").mkdir()

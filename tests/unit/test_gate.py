@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.finished_run import checkpoint, finished_run
-from tests.unit.test_verdict import LEAK, RECALL, Audit, subjects
+from tests.unit.finished_run import checkpoint, finished_run, small
+from tests.unit.test_verdict import LEAK, RECALL, subjects
 from unlearn_audit import cli
 from unlearn_audit.result import FaultyCell
 
 FAULT = FaultyCell(attack="quantization", arm="nf4", model="unlearned", message="no memory")
 OUTCOMES = {
-    "PASS": (0, lambda: Audit()),
-    "FAIL": (1, lambda: Audit().score(1.0, **LEAK)),
-    "INCONCLUSIVE": (3, lambda: Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9))),
-    "ERROR": (4, lambda: Audit().but(faults=(FAULT,))),
+    "PASS": (0, lambda: small()),
+    "FAIL": (1, lambda: small().score(1.0, **LEAK)),
+    "INCONCLUSIVE": (3, lambda: small().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9, 1))),
+    "ERROR": (4, lambda: small().but(faults=(FAULT,))),
 }
 
 
@@ -171,7 +171,7 @@ def test_a_tampered_run_is_exit_5(copy_of, invoke, how) -> None:
 def test_a_changed_weight_file_is_exit_5(run_of, invoke, tmp_path) -> None:
     run = tmp_path / "run"
     model = checkpoint(tmp_path / "model")
-    finished_run(run, Audit(), model=model)
+    finished_run(run, small(), model=model)
     code, out, _ = invoke("verify", run)
     assert code == 0
     assert "ok  unlearned:" in out
@@ -188,7 +188,7 @@ def test_a_model_that_is_not_there_is_said_and_no_failure(run_of, invoke, tmp_pa
     import shutil
 
     run, model = tmp_path / "run", checkpoint(tmp_path / "model")
-    finished_run(run, Audit(), model=model)
+    finished_run(run, small(), model=model)
     shutil.move(model, tmp_path / "elsewhere")
     code, out, _ = invoke("verify", run)
     assert code == 0

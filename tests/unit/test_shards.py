@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.finished_run import finished_run
+from tests.unit.finished_run import finished_run, small
 from tests.unit.test_gate import edit
 from tests.unit.test_gate import invoke as invoke  # the fixture
 from tests.unit.test_verdict import Audit
@@ -58,7 +58,7 @@ def test_a_part_that_is_none_is_refused(text: str) -> None:
 
 
 def test_the_parts_joined_are_the_whole(tmp_path: Path, invoke) -> None:
-    result, parts = parted(tmp_path, Audit())
+    result, parts = parted(tmp_path, small())
     code, out, _ = invoke("merge", tmp_path / "out", *reversed(parts), "--json")
     said = json.loads(out)
     assert code == said["exit_code"] == result.exit_code
@@ -69,15 +69,15 @@ def test_the_parts_joined_are_the_whole(tmp_path: Path, invoke) -> None:
 
 
 def test_a_part_that_lacks_is_exit_3_and_nothing_is_judged(tmp_path: Path, invoke) -> None:
-    _, parts = parted(tmp_path, Audit())
+    _, parts = parted(tmp_path, small())
     code, _, err = invoke("merge", tmp_path / "out", parts[1])
     assert code == 3
-    assert "6 of 12 cells did not run in these parts (2/2); nothing is judged" in err
+    assert "4 of 9 cells did not run in these parts (2/2); nothing is judged" in err
     assert not (tmp_path / "out").exists()
 
 
 def test_parts_that_contradict_each_other_are_refused(tmp_path: Path, invoke) -> None:
-    _, parts = parted(tmp_path, Audit())
+    _, parts = parted(tmp_path, small())
     write_json(parts[0] / "cells" / "note" / "cell.json", {"rate": 2.0})
     code, _, err = invoke("merge", tmp_path / "a", *parts)
     assert code == 5
@@ -90,7 +90,7 @@ def test_parts_that_contradict_each_other_are_refused(tmp_path: Path, invoke) ->
 
 def test_a_fault_in_a_part_is_a_fault_of_the_whole(tmp_path: Path, invoke) -> None:
     fault = FaultyCell(attack="quantization", arm="quantization", model="unlearned", message="no memory")
-    _, parts = parted(tmp_path, Audit().but(faults=(fault,)))
+    _, parts = parted(tmp_path, small().but(faults=(fault,)))
     first = next(part for part in parts if "quantization-unlearned" in (part / "shard.json").read_text())
 
     def break_cell(data):
