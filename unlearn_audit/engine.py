@@ -7,7 +7,6 @@ cannot see it; generation pads on the left, with a mask, unless the model turns 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,16 +19,16 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.batching import Answer, Budget, Item, Memory, run_batched, run_by_length
 from unlearn_audit.device_memory import release_memory
-from unlearn_audit.openings import Continuation, Opening, openings, shared_length, with_logits
+from unlearn_audit.forks import fork_module
+from unlearn_audit.openings import Continuation, Opening, openings
 from unlearn_audit.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.rendering import Renderer
 from unlearn_audit.sampling import Draw, Sampler, Sampling
 from unlearn_audit.shared_prefix import answer_score, group_rows, score_groups, takes_logits_to_keep
+from unlearn_audit.short_cuts import with_short_cuts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PADDING_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +173,7 @@ class Engine:
         put = [[how.draws(each, self.renderer.prompt_ids(each)) for each in self._put(prompt)] for prompt in prompts]
         draws = [draw for several in put for one in several for draw in one]
         lengths = [len(draw.ids) + how.max_new_tokens for draw in draws]
-        sampler = self._sampler(self._greedy(how.max_new_tokens), how.temperature)
+        sampler = self.sampler(self.greedy(how.max_new_tokens), how.temperature)
 
         def run(rows: list[Draw]) -> list[Generation]:
             return [self._answer(new_ids) for new_ids in sampler.draw(rows)]
@@ -183,26 +182,28 @@ class Engine:
         answers = [[[next(found) for _ in one] for one in several] for several in put]
         return [[joined(each) for each in zip(*several, strict=True)] for several in answers]
 
-    def _sampler(self, config: GenerationConfig, temperature: float) -> Sampler:
+    def sampler(self, config: GenerationConfig, temperature: float) -> Sampler:
+        """Draws answers with these settings."""
         return Sampler(
             module=self.module,
             config=config,
-            pad_id=self._pad_id,
+            pad_id=self.pad_id,
             device=self.device,
             temperature=temperature,
             shares_prompts=self.repeats_prompts,
         )
 
     def _generate(self, rows: list[list[int]], *, shared: int, max_new_tokens: int) -> list[Generation]:
-        out, width = self._continuation(max_new_tokens).run(rows, shared)
+        out, width = self.continuation(max_new_tokens).run(rows, shared)
         return [self._answer(row) for row in torch.as_tensor(out)[:, width:].tolist()]
 
-    def _continuation(self, max_new_tokens: int) -> Continuation:
+    def continuation(self, max_new_tokens: int) -> Continuation:
+        """Answers prompts greedily."""
         return Continuation(
-            module=self.module, config=self._greedy(max_new_tokens), pad_id=self._pad_id, device=self.device
+            module=self.module, config=self.greedy(max_new_tokens), pad_id=self.pad_id, device=self.device
         )
 
-    def _greedy(self, max_new_tokens: int) -> GenerationConfig:
+    def greedy(self, max_new_tokens: int) -> GenerationConfig:
         """Plain greedy search: none of the checkpoint's own sampling settings or penalties."""
         return GenerationConfig(
             max_new_tokens=max_new_tokens,
@@ -211,11 +212,12 @@ class Engine:
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
             eos_token_id=sorted(self.renderer.stop_ids) or None,
-            pad_token_id=self._pad_id,
+            pad_token_id=self.pad_id,
         )
 
     @property
-    def _pad_id(self) -> int:
+    def pad_id(self) -> int:
+        """What fills up rows; masked."""
         pad = self.tokenizer.pad_token_id
         if pad is None:
             pad = self.tokenizer.eos_token_id
@@ -243,7 +245,7 @@ class Engine:
     def _score_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
         rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
         if not self.shares_prefixes:
-            return run_batched(rendered, [len(row.token_ids) for row in rendered], self.budget, self._score)
+            return run_batched(rendered, [len(row.token_ids) for row in rendered], self.budget, self.score_rows)
         groups = group_rows([prompt for prompt, _ in pairs], rendered, self.budget.tokens)
         alone = [group for group in groups if len(group.rows) == 1 or group.shared == 0]
         shared = [group for group in groups if len(group.rows) > 1 and group.shared > 0]
@@ -251,7 +253,7 @@ class Engine:
         found = dict(
             zip(
                 (place for group in alone for place in group.places),
-                run_batched(rows, [len(row.token_ids) for row in rows], self.budget, self._score),
+                run_batched(rows, [len(row.token_ids) for row in rows], self.budget, self.score_rows),
                 strict=True,
             )
         )
@@ -259,13 +261,14 @@ class Engine:
             shared,
             [group.tokens for group in shared],
             self.budget,
-            lambda batch: score_groups(self.module, batch, self._pad_id, self.device),
+            lambda batch: score_groups(self.module, batch, self.pad_id, self.device),
         )
         for group, scores in zip(shared, scored, strict=True):
             found.update(zip(group.places, scores, strict=True))
         return [found[place] for place in range(len(pairs))]
 
-    def _score(self, rows: list[Rendered]) -> list[AnswerScore]:
+    def score_rows(self, rows: list[Rendered]) -> list[AnswerScore]:
+        """Scores of one batch of rendered answers, each read whole."""
         width = max(len(row.token_ids) for row in rows)
         first = min(row.is_answer.index(True) for row in rows) - 1
         keep = width - first
@@ -284,7 +287,7 @@ class Engine:
     def _right_padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and mask, both (rows, longest), padded where a causal model cannot see it."""
         width = max(map(len, rows))
-        input_ids = [[*row, *[self._pad_id] * (width - len(row))] for row in rows]
+        input_ids = [[*row, *[self.pad_id] * (width - len(row))] for row in rows]
         mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
         return torch.tensor(input_ids, device=self.device), torch.tensor(mask, device=self.device)
 
@@ -309,95 +312,9 @@ class Engine:
 
     def checked(self) -> Engine:
         """This engine with only those short cuts on that give this model's plain numbers (each is tried once)."""
-        engine = self._with_checked_padding()
-        engine = replace(engine, shares_prefixes=engine.left_padding and engine._may_share_prefixes())
-        return replace(
-            engine,
-            repeats_prompts=engine.shares_prefixes and engine._may_repeat_prompts(),
-            shares_openings=engine.shares_prefixes and engine._may_share_openings(),
-        )
-
-    @torch.inference_mode()
-    def _may_repeat_prompts(self) -> bool:
-        """Whether answers that go on from a repeated cache are those behind the prompt itself."""
-        rows = [self.renderer.prompt_ids(Prompt(text=text)) for text in ("What is the capital of France?", "Who?")]
-        return self._sampler(self._greedy(2), 0.0).agrees(rows, self._tolerance)
-
-    @torch.inference_mode()
-    def _may_share_openings(self) -> bool:
-        """Whether prompts that go on from one cache, padded behind it, are answered as those that are read whole."""
-        asked = [f"What is the capital of France, if you please, and of {land}?" for land in ("Spain", "Great Britain")]
-        rows = [self.renderer.prompt_ids(Prompt(text=text)) for text in asked]
-        return self._continuation(2).agrees(rows, shared_length(*rows), self._tolerance)
-
-    @property
-    def _tolerance(self) -> float:
-        """Largest difference of logits, as a share of the largest, at which two ways of computing them agree.
-
-        In half precision rounding alone moves the logits of 30 layers by 3 % of the largest; a model that sees the
-        padding answers something else altogether.
-        """
-        return PADDING_TOLERANCE if self.module_dtype == torch.float32 else 100 * PADDING_TOLERANCE
-
-    @torch.inference_mode()
-    def _may_share_prefixes(self) -> bool:
-        """Whether answers scored behind a shared prompt get their plain scores."""
-        questions = (Prompt(text="What is the capital of France?"), Prompt(text="Who?"))
-        pairs = [(question, answer) for question in questions for answer in ("Paris", "It is a long answer", "No")]
-        rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
-        groups = group_rows([prompt for prompt, _ in pairs], rendered, self.budget.tokens)
-        if any(group.shared == 0 for group in groups):
-            return False
-        try:
-            shared = score_groups(self.module, groups, self._pad_id, self.device)
-        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
-            return False  # no cache of this form in this architecture
-        plain = self._score(rendered)
-        return all(
-            abs(one - two) <= self._tolerance * max(1.0, abs(two))
-            for group, scores in zip(groups, shared, strict=True)
-            for place, score in zip(group.places, scores, strict=True)
-            for one, two in zip(score.log_probs, plain[place].log_probs, strict=True)
-        )
-
-    @torch.inference_mode()
-    def _with_checked_padding(self) -> Engine:
-        """With left padding off where the model answers differently behind it (recurrent ones do)."""
-        row = self.renderer.prompt_ids(Prompt(text="What is the capital of France?"))
-        pad = self._pad_id
-        alone = torch.tensor([row], device=self.device)
-        padded = torch.tensor([[pad] * 5 + row], device=self.device)
-        mask = torch.tensor([[0] * 5 + [1] * len(row)], device=self.device)
-        config = with_logits(self._greedy(1))
-        generate = self.module.generate
-        plain = generate(input_ids=alone, attention_mask=torch.ones_like(alone), generation_config=config)  # type: ignore[operator]
-        behind = generate(input_ids=padded, attention_mask=mask, generation_config=config)  # type: ignore[operator]
-        gap = (plain.logits[0].float() - behind.logits[0].float()).abs().max()
-        scale = plain.logits[0].float().abs().max().clamp(min=1.0)
-        if bool(gap <= self._tolerance * scale):
-            return self
-        self.budget.events.append("left padding changes this model's answers: prompts are batched by equal length")
-        return replace(self, left_padding=False)
+        return with_short_cuts(self)
 
     @property
     def module_dtype(self) -> torch.dtype:
         """Type of the first floating-point weight."""
         return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
-
-
-def fork_module(module: torch.nn.Module, *, copy_weights: bool) -> torch.nn.Module:
-    """The same module tree, hooks and all, on shared storage (or on copies): replacing its parts changes no caller.
-
-    Parameters are new objects even when they share storage, so that `requires_grad` is the fork's own. Tied weights
-    stay tied. Quantised parameters carry state beside their storage and are shared as they are.
-    """
-    memo: dict[int, object] = {}
-    for parameter in module.parameters():
-        if type(parameter) is torch.nn.Parameter:
-            data = parameter.detach().clone() if copy_weights else parameter.detach()
-            memo[id(parameter)] = torch.nn.Parameter(data, requires_grad=parameter.requires_grad)
-        elif not copy_weights:
-            memo[id(parameter)] = parameter
-    for buffer in module.buffers():
-        memo[id(buffer)] = buffer.clone() if copy_weights else buffer
-    return copy.deepcopy(module, memo)

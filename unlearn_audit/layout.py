@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
-from unlearn_audit.comparison import Comparison
-from unlearn_audit.digests import sha256_file, sha256_json
+from unlearn_audit.cell_keys import CellKeys
 from unlearn_audit.facts import chance_levels
 from unlearn_audit.planned import Cell, Extraction, Plan, PlannedModel
 from unlearn_audit.planned_findings import has_passages, meets_attacks, planned_findings
@@ -33,9 +30,7 @@ class Layout:
     def __init__(self, draft: Plan) -> None:
         self._draft = draft
         self._left_out: list[LeftOut] = []
-        self._prepared_keys: dict[str, str] = {}
-        self._written_keys: dict[str, str] = {}
-        self._probe_keys: dict[str, str] = {}
+        self._keys = CellKeys(draft)
 
     def finished(self) -> Plan:
         """The plan with its cells and its case.
@@ -50,7 +45,9 @@ class Layout:
             if self._runs(name, attack) and self._applies(name, attack)
         }
         probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
-        self._key_preparations(probes)
+        self._keys.add_preparations(probes)
+        if draft.generator is not None and not self._keys.written:
+            self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
         cells = [cell for name, attack in attacks.items() for cell in self._cells(name, attack, probes)]
         order = {model.name: place for place, model in enumerate(draft.models)}
         cells.sort(key=lambda cell: order[cell.model.name])
@@ -62,9 +59,9 @@ class Layout:
             cells=(*cells, *(plants or ())),
             extractions=tuple(self._extractions()),
             case=self._case(attacks, probes, plants),
-            prepared_keys=self._prepared_keys,
-            written_keys=self._written_keys,
-            probe_keys=self._probe_keys,
+            prepared_keys=self._keys.prepared,
+            written_keys=self._keys.written,
+            probe_keys=self._keys.made_by_probes,
         )
 
     def _runs(self, name: str, attack: Attack[Any]) -> bool:
@@ -95,33 +92,9 @@ class Layout:
         self._left_out.append(LeftOut(what=name, why=f"no {probe.reads} facts were given"))
         return False
 
-    def _key_preparations(self, probes: Mapping[str, Probe[Any]]) -> None:
-        """Under which keys the store keeps what is made for probes: by the generator, on the original."""
-        original, generator = self._draft.model(Role.ORIGINAL), self._draft.generator
-        for name, probe in probes.items():
-            if type(probe).write is not Probe.write and generator is not None:
-                self._written_keys[name] = self._preparation_key("write", name, probe, generator.digest)
-            if type(probe).prepare is not Probe.prepare and original is not None:
-                self._probe_keys[name] = self._preparation_key("prepare", name, probe, original.checkpoint.digest)
-        if generator is not None and not self._written_keys:
-            self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
-
-    def _preparation_key(self, step: str, name: str, probe: Probe[Any], model: str) -> str:
-        draft = self._draft
-        content = {
-            "step": [step, self._written_keys.get(name)],
-            "model": model,
-            "probe": [name, probe.parameters.model_dump(mode="json")],
-            "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
-            "seed": draft.spec.seed,
-            "options": self._options(),
-            "versions": dict(draft.versions),
-        }
-        return sha256_json(content)[:32]
-
     def _parted(self, probes: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Probes for one cell, and a cell of its own for each probe for which something is made."""
-        own = [name for name in probes if name in self._written_keys or name in self._probe_keys]
+        own = [name for name in probes if self._keys.has_made(name)]
         shared = tuple(name for name in probes if name not in own)
         return [*([shared] if shared or not own else []), *((name,) for name in own)]
 
@@ -141,48 +114,14 @@ class Layout:
                 )
                 continue
             for model in draft.models:
-                yield Extraction(key=self._extraction_key(name, comparison, model), comparison=name, model=model)
-
-    def _extraction_key(self, name: str, comparison: Comparison[Any], model: PlannedModel) -> str:
-        """Digest of all that the features depend on; a comparison that crosses depends on every model."""
-        draft = self._draft
-        others = draft.models if comparison.crosses else (model,)
-        content = {
-            "comparison": [name, comparison.parameters.model_dump(mode="json")],
-            "models": [model.checkpoint.digest, *sorted(other.checkpoint.digest for other in others)],
-            "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
-            "seed": draft.spec.seed,
-            "profile": draft.spec.profile,
-            "options": self._options(),
-            "versions": dict(draft.versions),
-        }
-        return sha256_json(content)[:32]
-
-    def _options(self) -> dict[str, Json]:
-        """How models are loaded, as far as their numbers depend on it: a template by its text, a device by its kind.
-
-        Raises:
-            SpecError: the template's file cannot be read.
-        """
-        models = self._draft.spec.models
-        options: dict[str, Json] = models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
-        if models.chat_template not in ("auto", "none"):
-            try:
-                options["chat_template"] = sha256_file(Path(models.chat_template))
-            except OSError as error:
-                raise SpecError(
-                    f"--chat-template {models.chat_template}: cannot be read; give auto, none or a file"
-                ) from error
-        if models.device == "auto" and (kind := default_device()) != "cpu":
-            options["device"] = kind  # `auto` is other numbers on another machine
-        return options
+                yield Extraction(key=self._keys.of_features(name, comparison, model), comparison=name, model=model)
 
     def _cells(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
         draft = self._draft
         arms = self._arms(name, attack)
         original = draft.model(Role.ORIGINAL)
         if type(attack).prepare is not Attack.prepare and original is not None:
-            self._prepared_keys[name] = self._key("prepare", name, original, ())
+            self._keys.prepared[name] = self._keys.of_cell("prepare", name, original, ())
         return [
             self._cell(name, arm, model, seed, part, sham=sham)
             for model in draft.models
@@ -207,8 +146,8 @@ class Layout:
         if sham:  # what must stay has no twin answers
             probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
         made = {"sham": sham, "plant": maker}
-        key = self._key(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
-        own = next((probe for probe in probes if probe in self._written_keys or probe in self._probe_keys), None)
+        key = self._keys.of_cell(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
+        own = next(filter(self._keys.has_made, probes), None)
         return Cell(
             key=key,
             attack=attack,
@@ -295,46 +234,6 @@ class Layout:
         is_adapter = audited.storage is Storage.ADAPTER
         return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
 
-    def _key(
-        self,
-        title: str,
-        name: str,
-        model: PlannedModel,
-        probes: Sequence[str],
-        *,
-        arm: Arm | None = None,
-        seed: int = 0,
-        made: Mapping[str, Json] | None = None,
-    ) -> str:
-        """Digest of all that the cell's evidence depends on."""
-        draft = self._draft
-        content = {
-            "model": model.checkpoint.digest,
-            "attack": [name, draft.attacks[name].parameters.model_dump(mode="json")],
-            "arm": [title, dict(arm.settings) if arm else None],
-            "probes": {probe: draft.probes[probe].parameters.model_dump(mode="json") for probe in probes},
-            "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
-            "seed": [draft.spec.seed, seed],
-            "profile": draft.spec.profile,
-            "prepared": self._prepared_keys.get(name),
-            "adapter": draft.audits_adapter,
-            "placebo": bool(draft.placebo),
-            **draft.judge.key,
-            **(made or {}),
-            **self._made_for(probes),
-            "options": self._options(),
-            "versions": dict(draft.versions),
-        }
-        return sha256_json(content)[:32]
-
-    def _made_for(self, probes: Sequence[str]) -> dict[str, Json]:
-        """The keys of what is made for these probes; nothing where nothing is."""
-        steps: Sequence[Mapping[str, str]] = (self._written_keys, self._probe_keys)
-        keys: list[Json] = [
-            [name, *(keys.get(name) for keys in steps)] for name in probes if any(name in k for k in steps)
-        ]
-        return {"made": keys} if keys else {}
-
     def _case(
         self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Cell] | None
     ) -> Case:
@@ -357,14 +256,6 @@ class Layout:
             },
             left_out=tuple(self._left_out),
         )
-
-
-@cache
-def default_device() -> str:
-    """The kind of device that `auto` takes here."""
-    from unlearn_audit.models import choose_device
-
-    return choose_device("auto").type
 
 
 def _shams(attack: Attack[Any]) -> tuple[bool, ...]:

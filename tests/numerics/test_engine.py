@@ -10,6 +10,7 @@ import torch
 from tests.conftest import ARCHITECTURES, CHATML, LLAMA2, tiny_engine
 from unlearn_audit.api import AuditError, Prompt
 from unlearn_audit.batching import Budget, batches
+from unlearn_audit.short_cuts import with_checked_padding
 
 PAIRS = [
     (Prompt(text="Where was Ada Lovelace born?"), "London."),
@@ -187,4 +188,4 @@ def test_half_precision_is_not_taken_for_a_model_that_sees_the_padding(tokenizer
         return out
 
     module.forward = rounded
-    assert replace(engine, module=module, left_padding=True)._with_checked_padding().left_padding is kept
+    assert with_checked_padding(replace(engine, module=module, left_padding=True)).left_padding is kept

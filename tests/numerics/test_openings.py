@@ -10,6 +10,7 @@ import torch
 from tests.conftest import ARCHITECTURES, CHATML, tiny_engine
 from unlearn_audit.api import Prompt
 from unlearn_audit.openings import Opening, openings, shared_length
+from unlearn_audit.short_cuts import may_share_openings
 
 STORY = "the capital of France is Paris, and a little more text to merge at the end of the answer. " * 2
 PROMPTS = [Prompt(text=f"{STORY}Where was {'Ada ' * (place % 3)}Lovelace {place} born?") for place in range(9)]
@@ -54,7 +55,7 @@ def test_a_model_that_minds_padding_behind_the_opening_is_seen(tokenizer):
         return out
 
     engine.module.forward = minds
-    assert not engine._may_share_openings()
+    assert not may_share_openings(engine)
 
 
 def test_groups_hold_what_opens_alike_and_lose_nothing():

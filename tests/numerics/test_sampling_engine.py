@@ -64,7 +64,7 @@ def test_the_first_token_has_the_models_own_distribution(tokenizer, temperature)
         logits = engine.module(torch.tensor([ids])).logits[0, -1].double()
         probabilities = torch.softmax(logits / temperature, -1)
         draws = [Draw(ids=tuple(ids), seed=seed) for seed in range(3000)]
-        sampler = engine._sampler(engine._greedy(1), temperature)
+        sampler = engine.sampler(engine.greedy(1), temperature)
         seen = Counter(row[0] for row in sampler.draw(draws))
     order = probabilities.argsort(descending=True).tolist()
     common = [token for token in order if probabilities[token] * len(draws) >= 5]
