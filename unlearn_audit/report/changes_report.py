@@ -108,7 +108,7 @@ def _row(axes: Axes, one: Change, place: int, labels: figures.Labels) -> None:
     ink, across = figures.STATUS_INK[_INK[one.direction]].drawn, axes.get_yaxis_transform()
     axes.plot([100 * one.lower, 100 * one.upper], [place, place], color=ink, linewidth=2.5)
     axes.plot([100 * one.estimate], [place], marker=_MARKERS[one.direction], markersize=9, color=ink)
-    name = labels.add(one.finding if one.gates else f"{one.finding} (advisory)", 46)
+    name = labels.add(one.finding if one.gates else f"{one.finding} (advisory)", 40)
     gap = 16 / (_WIDTH - _LEFT - _RIGHT)
     axes.text(-gap, place, name, transform=across, ha="right", va="center", color=figures.TEXT.drawn, fontsize=13)
     axes.text(1 + gap, place, one.direction.value, transform=across, ha="left", va="center", color=ink, fontsize=13)
