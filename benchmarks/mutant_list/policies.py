@@ -63,7 +63,7 @@ POLICIES = (
         file="unlearn_audit/judging.py",
         old="    problems = manifest_problems(run)[1] if sealed else []\n",
         new="    problems = manifest_problems(run)[1][:0] if sealed else []\n",
-        tests=(f"{GATE}::test_a_tampered_run_is_exit_5[margin]",),
+        tests=(f"{GATE}::test_a_tampered_run_is_exit_5[spec]",),
     ),
     Mutant(
         name="result-not-judged-again",
