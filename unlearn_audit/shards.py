@@ -84,7 +84,7 @@ class ShardRecord(Record):
     data: tuple[DataRecord, ...]
     cells: tuple[CellRecord, ...]
     prepared: tuple[str, ...]
-    judge: JudgeRecord
+    judge: JudgeRecord = JudgeRecord()
     versions: dict[str, str]
     profile: str
     seed: int

@@ -19,12 +19,15 @@ from junitparser import JUnitXml
 from tests.golden import sample
 from tests.golden.regenerate import screen
 from tests.unit.test_report_hostile import HOSTILE, poisoned
+from tests.unit.test_verdict import RECALL
+from tests.unit.test_waivers import judged, leaking, waiver
 from unlearn_audit.evidence import COLUMNS, observation_frame
 from unlearn_audit.plugins import WRITERS, available, names
 from unlearn_audit.report import Material, render, sarif, write
 from unlearn_audit.report.rulings import rulings
 from unlearn_audit.report.writer import Needs, Writer
 from unlearn_audit.result import ComparisonRecord, GroupRecord, Outcome, Result, Status
+from unlearn_audit.waivers import Waiver
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 VARIANTS = sorted(sample.ALL)
@@ -50,6 +53,13 @@ def compared(status: Status | None, *, gates: bool, error: str | None = None) ->
     )
 
 
+def waived(*waivers: Waiver) -> Result:
+    """A leak, and what somebody says to it."""
+    verdict = judged(leaking(), *waivers)
+    changes = {"verdict": verdict, "outcome": verdict.outcome, "exit_code": verdict.outcome.exit_code}
+    return sample.passed().model_copy(update=changes)
+
+
 RESULTS = {
     **{name: build() for name, build in sample.ALL.items()},
     "advisory failure": with_status(sample.passed(), Status.FAILED, gates=False),
@@ -57,6 +67,8 @@ RESULTS = {
     "advisory comparison": changed(sample.passed(), comparisons=(compared(Status.FAILED, gates=False),)),
     "no power, none asked for": with_status(sample.passed(), Status.NO_POWER, gates=True),
     "deciding comparison": changed(sample.failed(), comparisons=(compared(Status.FAILED, gates=True),)),
+    "waived": waived(waiver()),
+    "expired": waived(waiver(expires="2026-01-01")),
     "lost comparison": changed(sample.error(), comparisons=(compared(None, gates=True, error="crashed"),)),
 }
 
@@ -151,6 +163,17 @@ def test_sarif_keeps_to_the_official_schema_and_places_every_alert(result: Resul
         assert whole[place["region"]["startLine"] - 1].strip().startswith(('"', "{"))
         assert each["message"]["text"].strip()
         assert not re.search(r"[\[\]{}]", each["message"]["text"])
+
+
+def test_a_waiver_stands_beside_what_it_is_for_and_an_expired_one_says_so() -> None:
+    assert RESULTS["waived"].outcome is Outcome.PASS
+    assert RESULTS["expired"].outcome is Outcome.FAIL
+    by_id = {each.id: each for each in rulings(RESULTS["waived"])}
+    assert by_id[RECALL].status is Status.FAILED and not by_id[RECALL].gates
+    assert "waived by A. Owner until 2026-12-31" in by_id[RECALL].reason
+    expired = next(each for each in rulings(RESULTS["expired"]) if each.kind == "waivers")
+    assert "ran out on 2026-01-01" in expired.reason
+    assert "ran out on 2026-01-01" in render(RESULTS["expired"], "junit")
 
 
 def test_an_alerts_line_is_that_of_its_finding() -> None:

@@ -12,13 +12,16 @@ from datetime import UTC, datetime
 
 from unlearn_audit.group_verdict import described
 from unlearn_audit.report.page import verdict_sentence
+from unlearn_audit.report.rules_section import waived_by, waiver_line
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import ComparisonRecord, Finding, GroupRecord, Outcome, Result, Status
+from unlearn_audit.waivers import State, Waiver, WaiverRecord
 
 VERDICT = "verdict"
 UTILITY = "utility"
 COMPARISONS = "comparisons"
 FINDINGS = "findings"
+WAIVERS = "waivers"
 _OF_OUTCOME = {
     Outcome.PASS: Status.PASSED,
     Outcome.FAIL: Status.FAILED,
@@ -36,10 +39,11 @@ class Ruling:
     Attributes:
         id: tells it from all others, as the result names it.
         rule: what kind of thing it is: `attack/probe` for a finding.
-        kind: where it stands in the verdict: `verdict`, `findings`, `utility` or `comparisons`.
+        kind: where it stands in the verdict: `verdict`, `findings`, `utility`, `comparisons` or `waivers`.
         place: which of its kind it is, from 0.
-        gates: it counts for or against the verdict. Else it is only shown: what is advisory, and what had no power (the
-            policy says where that rules out a pass; the ruling on the whole then says so).
+        gates: it counts for or against the verdict. Else it is only shown: what is advisory or waived, waivers that
+            waive nothing, and what had no power (the policy says where that rules out a pass; the ruling on the whole
+            then says so).
         reason: why it stands there, in one line.
         numbers: what a machine may want to read, by name.
         details: more lines to read.
@@ -57,12 +61,13 @@ class Ruling:
 
 
 def rulings(result: Result) -> tuple[Ruling, ...]:
-    """All rulings of a result: the verdict, then findings, utility and comparisons in their order."""
+    """All rulings of a result: the verdict, then findings, utility, comparisons and idle waivers in their order."""
     return (
         _on_verdict(result),
         *(_on_finding(finding, place) for place, finding in enumerate(result.verdict.findings)),
         _on_utility(result),
         *(each for place, one in enumerate(result.verdict.comparisons) for each in _on_comparison(one, place)),
+        *(_on_waiver(one, place) for place, one in enumerate(result.verdict.waivers) if one.state is not State.USED),
     )
 
 
@@ -115,8 +120,8 @@ def _on_finding(finding: Finding, place: int) -> Ruling:
         kind=FINDINGS,
         place=place,
         status=finding.status,
-        gates=finding.gates and finding.status is not Status.NO_POWER,
-        reason=clean(finding.reason) or _NO_REASON,
+        gates=finding.gates and finding.status is not Status.NO_POWER and finding.waiver is None,
+        reason=_reason(finding.reason, finding.waiver),
         numbers={name: value for name, value in numbers.items() if value is not None},
     )
 
@@ -136,9 +141,29 @@ def _on_utility(result: Result) -> Ruling:
         kind=UTILITY,
         place=0,
         status=utility.status,
-        gates=True,
-        reason=clean(utility.reason) or _NO_REASON,
+        gates=utility.waiver is None,
+        reason=_reason(utility.reason, utility.waiver),
         numbers={name: value for name, value in numbers.items() if value is not None},
+    )
+
+
+def _reason(reason: str, waiver: Waiver | None) -> str:
+    """Why a thing stands where it does, and who answers for it."""
+    said = clean(reason) or _NO_REASON
+    return said if waiver is None else f"{said}; {waived_by(waiver)}"
+
+
+def _on_waiver(record: WaiverRecord, place: int) -> Ruling:
+    """One that has run out, or that has nothing to waive."""
+    return Ruling(
+        id=f"{WAIVERS}/{place + 1}",
+        rule=f"{WAIVERS}/{record.state.value}",
+        kind=WAIVERS,
+        place=place,
+        status=Status.INCONCLUSIVE,
+        gates=False,
+        reason=clean(waiver_line(record)) or _NO_REASON,
+        numbers={},
     )
 
 

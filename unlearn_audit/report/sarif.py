@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from unlearn_audit.report.as_json import canonical
 from unlearn_audit.report.as_json import render as result_json
 from unlearn_audit.report.page import subject_of
-from unlearn_audit.report.rulings import COMPARISONS, FINDINGS, UTILITY, VERDICT, Ruling, label, rulings, started
+from unlearn_audit.report.rulings import (
+    COMPARISONS,
+    FINDINGS,
+    UTILITY,
+    VERDICT,
+    WAIVERS,
+    Ruling,
+    label,
+    rulings,
+    started,
+)
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import Outcome, Result, Status
 
@@ -26,11 +36,17 @@ _HEADS = {
     FINDINGS: '    "findings": [',
     UTILITY: '    "utility": {',
     COMPARISONS: '    "comparisons": [',
+    WAIVERS: '    "waivers": [',
 }
 _ITEM, _END = "      {", "    ]"
 _WHAT = {
     VERDICT: "The verdict of the audit as a whole.",
     UTILITY: "The checkpoint still answers what it should answer.",
+}
+_OF_KIND = {
+    FINDINGS: "Attack {attack} must not bring knowledge back that probe {probe} can see.",
+    COMPARISONS: "Comparison {probe} of whole models.",
+    WAIVERS: "A waiver must stand beside something, and not have run out.",
 }
 # SARIF reads links from [] and places of arguments from {} in a message; a look-alike is right everywhere.
 _PLAIN = str.maketrans("[]{}", "()()")
@@ -74,7 +90,7 @@ def line_of(lines: Sequence[str], kind: str, place: int) -> int:
     The file has one form, in which a line's indent says its depth: no text inside it can look like such a line.
     """
     head = lines.index(_HEADS[kind])
-    if kind not in (FINDINGS, COMPARISONS):
+    if kind in (VERDICT, UTILITY):
         return head + 1
     end = lines.index(next(line for line in lines[head:] if line.startswith(_END)), head)
     return [number for number in range(head, end) if lines[number] == _ITEM][place] + 1
@@ -104,11 +120,7 @@ def _alert(ruling: Ruling, index: int, lines: Sequence[str]) -> dict[str, object
 
 def _rule(name: str, example: Ruling) -> dict[str, object]:
     attack, _, probe = name.partition("/")
-    what = _WHAT.get(name) or (
-        f"Comparison {probe} of whole models."
-        if example.kind == COMPARISONS
-        else f"Attack {attack} must not bring knowledge back that probe {probe} can see."
-    )
+    what = _WHAT.get(name) or _OF_KIND[example.kind].format(attack=attack, probe=probe)
     return {
         "id": name,
         "shortDescription": {"text": _message(what)},
