@@ -34,7 +34,7 @@ def evidence(*rows):
     return CellEvidence(rows=rows, proof={"nf4": {"layers": 3}}, seconds=1.5, about={"attack": "quantization"})
 
 
-def record(key, model="unlearned"):
+def record(store, key, model="unlearned"):
     return CellRecord(
         key=key,
         attack="quantization",
@@ -45,7 +45,7 @@ def record(key, model="unlearned"):
         status="done",
         seconds=1,
         observations=2,
-        digest="",
+        digest=store.about(key)["digest"],
     )
 
 
@@ -54,7 +54,7 @@ def test_what_is_put_comes_back(tmp_path):
     assert not store.has("k")
     store.put("k", evidence(row("f2", None), row("f1", 0.25)))
     assert store.has("k")
-    frame = store.gather([record("k")])
+    frame = store.gather([record(store, "k")])
     assert frame.fact_id.tolist() == ["f1", "f2"]
     assert frame.score.tolist()[0] == 0.25
     assert frame.score.isna().tolist() == [False, True]
@@ -68,7 +68,7 @@ def test_the_digest_sees_scores_and_not_order(tmp_path):
     store.put("a", evidence(row("f1"), row("f2")))
     store.put("b", evidence(row("f2"), row("f1")))
     store.put("c", evidence(row("f2", 0.51), row("f1")))
-    digests = [evidence_digest(store.gather([record(key)])) for key in "abc"]
+    digests = [evidence_digest(store.gather([record(store, key)])) for key in "abc"]
     assert digests[0] == digests[1] != digests[2]
 
 

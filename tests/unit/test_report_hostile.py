@@ -244,6 +244,7 @@ def test_cleaning_by_hand() -> None:
     assert code_span("a`b|c") == "`a'b¦c`" and code_span(" ") == "(no name)"
     assert escape_markdown("3.11.2 a_b") == "3.11.2 a\\_b"
     assert escape_markdown("1. one") == "1\\. one"
+    assert escape_markdown(" 1. one") == " 1\\. one"
 
 
 @settings(deadline=None, max_examples=300)

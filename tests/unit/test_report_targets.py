@@ -92,8 +92,8 @@ def test_several_formats_at_once(finished: Path, tmp_path: Path, invoke):
 def test_nothing_is_written_where_one_of_them_fails(finished: Path, tmp_path: Path, invoke):
     target = tmp_path / "report.md"
     code, out, err = invoke("report", finished, "-f", f"md={target}", "-f", f"csv={tmp_path / 'o.csv'}")
-    assert code == 2 and out == ""
-    assert "cannot be read" in err or "evidence is not the one" in err
+    assert code == 5 and out == ""
+    assert "is not the cell" in err or "cannot be read" in err or "evidence is not the one" in err
     assert not target.exists()
 
 

@@ -57,7 +57,7 @@ def clean_part(text: str) -> str:
 
 # What starts an inline construct of CommonMark or of GitHub's dialect, wherever it stands.
 _INLINE = re.compile(r"[\\`*_\[\]<>|~&$!]")
-_LEADING = re.compile(r"^(?:([-+=])|(\d+)([.)])(?=\s|$))")
+_LEADING = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)])(?=\s|$))")
 _LINKS = re.compile(r"(?i)(:(?=//)|www(?=\.)|(?:mailto|xmpp)(?=:))")
 _MENTIONS = re.compile(r"[@#]")
 
@@ -69,9 +69,14 @@ def escape_markdown(text: str) -> str:
     made from the finished text, where a backslash no longer helps.
     """
     text = _INLINE.sub(r"\\\g<0>", clean_part(text))
-    text = _LEADING.sub(lambda match: "\\" + match[1] if match[1] else f"{match[2]}\\{match[3]}", text)
+    text = _LEADING.sub(_escaped_start, text)
     text = _LINKS.sub(rf"\g<0>{_WORD_JOINER}", text)
     return _MENTIONS.sub(rf"\\\g<0>{_WORD_JOINER}", text)
+
+
+def _escaped_start(match: re.Match[str]) -> str:
+    space, sign, number, dot = match.groups()
+    return f"{space}\\{sign}" if sign else f"{space}{number}\\{dot}"
 
 
 def code_span(text: str) -> str:
