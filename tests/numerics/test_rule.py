@@ -87,7 +87,7 @@ def frame_of(found: dict[str, FloatArray], retain: FloatArray) -> tuple[pd.DataF
     return pd.DataFrame(rows).assign(twin_score=np.nan, missing=None, **nothing), np.array(values)
 
 
-@pytest.mark.parametrize("audits", [40, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("audits", [16, pytest.param(300, marks=pytest.mark.slow)])
 def test_the_fast_rule_and_the_verdict_agree_on_every_audit(audits: int) -> None:
     found, retain = scores(np.random.default_rng(0), audits)
     template, values = frame_of(found, retain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -33,9 +32,8 @@ def run_audit(spec: AuditSpec, out: Path, cells: Path | None = None) -> Result:
 
 @pytest.fixture(scope="session")
 def shared_cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all audits of a session keep their cells, those of its other processes too."""
-    own = tmp_path_factory.getbasetemp()
-    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-cells"
+    """Where all audits of a session keep their cells."""
+    return tmp_path_factory.mktemp("cells")
 
 
 @pytest.fixture(scope="session")
