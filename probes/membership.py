@@ -12,7 +12,7 @@ from pydantic import Field
 
 from probes.asking import Pair, is_askable
 from probes.extraction_strength import split_passage
-from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Prompt, Role, derive_seed
+from unlearn_audit.api import Access, Fact, FactSet, Json, Model, Parameters, Prompt, Role, derive_seed
 from unlearn_audit.comparison import (
     Compared,
     Comparison,
@@ -21,6 +21,7 @@ from unlearn_audit.comparison import (
     GroupEstimate,
     GroupReading,
     auc,
+    roc,
     share_above,
 )
 
@@ -53,7 +54,8 @@ class Membership(Comparison[MembershipParameters]):
     holdout facts in more than membership, and the control shows by how much. **Both sides count**: an AUC far below the
     control's says that the forget facts are unlikelier than text that nobody saw, a trace as good as the other.
     PrivLeak (MUSE, 2407.06460), (AUC_U - AUC_C) / AUC_C with 1 - AUC for theirs, is given with every reading that has a
-    control; without one there is none, and no 0.5 stands in for it.
+    control; without one there is none, and no 0.5 stands in for it. Every `auc` carries some points of its ROC curve
+    and of the controls', for the report's figure.
 
     Known failure: where forget and holdout facts are of different kinds, all AUC are far from 0.5, and so is the
     control's, which then covers much. Below 100 holdout subjects `tpr` is a share above the highest of them.
@@ -135,7 +137,7 @@ class Membership(Comparison[MembershipParameters]):
                 null_from="the control's own interval" if others else "",
                 p_value=own.p_value,
                 size=min(own.members, own.others),
-                about=_privleak(own, others) if measure == "auc" else {},
+                about={**_privleak(own, others), "roc": _rocs(compared, name, groups)} if measure == "auc" else {},
             )
 
     def texts(self, context: ComparisonContext) -> tuple[str, list[tuple[tuple[FactSet, str], Pair]]]:
@@ -178,6 +180,15 @@ def _privleak(own: GroupEstimate, others: Sequence[GroupEstimate]) -> dict[str, 
         return {}
     control = 1.0 - float(np.mean([one.estimate for one in others]))
     return {"privleak": (1.0 - own.estimate - control) / control} if control > 0 else {}
+
+
+def _rocs(compared: Sequence[Compared], name: str, groups: _Groups) -> dict[str, Json]:
+    """Model -> its rates at some cuts, for drawing; a dozen numbers, so that the result stays small."""
+    curves: dict[str, Json] = {}
+    for one in compared:
+        false, true = roc(*groups.split(one.features[name]))
+        curves[one.name] = {"fpr": list(false), "tpr": list(true)}
+    return curves
 
 
 def _lowest(values: FloatArray, share: float) -> float:

@@ -21,6 +21,7 @@ from unlearn_audit.group_statistics import GroupEstimate as GroupEstimate
 from unlearn_audit.group_statistics import auc as auc
 from unlearn_audit.group_statistics import detection_accuracy as detection_accuracy
 from unlearn_audit.group_statistics import mean_estimate as mean_estimate
+from unlearn_audit.group_statistics import roc as roc
 from unlearn_audit.group_statistics import share_above as share_above
 
 Features = Mapping[str, npt.NDArray[np.generic]]

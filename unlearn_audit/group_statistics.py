@@ -22,7 +22,7 @@ null picks in every permutation as the estimate did.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -149,6 +149,29 @@ def share_above(members: FloatArray, others: FloatArray, *, rate: float, alpha: 
         members=len(members),
         others=len(others),
     )
+
+
+def roc(members: FloatArray, others: FloatArray) -> tuple[list[float], list[float]]:
+    """False and true positive rates at cuts that let through 0, 1, 2, 3, 5, 8, ... of the others, up to all of them.
+
+    A cut is the smallest score that no more than so many others exceed; equal scores fall on one side together, so that
+    fewer may. Rates in [0, 1], of four digits: for drawing.
+    """
+    _pooled(members, others)
+    falling = np.sort(others)[::-1]
+    allowed = [0, *_fibonacci(len(others))]
+    cuts = [falling[number] if number < len(falling) else -np.inf for number in allowed]
+    false, true = ([round(float((group > cut).mean()), 4) for cut in cuts] for group in (others, members))
+    return false, true
+
+
+def _fibonacci(largest: int) -> Iterator[int]:
+    """1, 2, 3, 5, 8, ... and the largest."""
+    number, following = 1, 2
+    while number < largest:
+        yield number
+        number, following = following, number + following
+    yield largest
 
 
 def mean_estimate(values: FloatArray, *, null: float, alpha: float = 0.05, seed: int = 0) -> GroupEstimate:

@@ -240,6 +240,15 @@ class PowerEstimate(Record):
     plants: tuple[PlantRecord, ...] = ()
 
 
+class FactRecord(Record):
+    """One fact at a finding's worst cell, by its id: mean scores of the checkpoint, the worst control, the original."""
+
+    id: str
+    unlearned: float
+    control: float
+    original: float | None = None
+
+
 class Finding(Record):
     """What one attack x probe says over all its doses and variants.
 
@@ -254,6 +263,7 @@ class Finding(Record):
         margin: by which it was judged, and `alpha`: its rule's, else the policy's.
         rule: id of the policy's rule that it is under.
         waiver: who answers for it, where it failed or stayed open and somebody does.
+        worst_facts: where it decides and failed or stayed open, the facts of the largest U - C at the worst cell.
     """
 
     id: str
@@ -281,6 +291,7 @@ class Finding(Record):
     holm_p_value: float | None = None
     power: PowerEstimate | None = None
     cells: tuple[CellEstimate, ...] = ()
+    worst_facts: tuple[FactRecord, ...] = ()
 
 
 class Utility(Record):

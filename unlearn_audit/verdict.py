@@ -39,6 +39,7 @@ from unlearn_audit.utility import PROBE as UTILITY_PROBE
 from unlearn_audit.utility import weigh_utility
 from unlearn_audit.waivers import Waiving
 from unlearn_audit.waiving import waive
+from unlearn_audit.worst_facts import with_worst_facts
 
 _VALUES_TO_TELL_APART = 8
 """Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
@@ -77,6 +78,7 @@ def judge(
     settled = settle(findings, utility, compared, case, policy)
     if settled.outcome is Outcome.PASS:
         findings = _sharpened(findings, places, case, policy)
+    findings = with_worst_facts(findings, places, case)
     return Verdict(
         outcome=settled.outcome,
         sentence=wording.sentence(settled, findings, utility, case, policy),

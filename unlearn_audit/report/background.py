@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from unlearn_audit.api import Access
 from unlearn_audit.policy import Doubt, Policy, Release
 from unlearn_audit.report.numbers import count, duration, magnitude, percent
 from unlearn_audit.report.text import clean
@@ -64,6 +65,7 @@ def tested(result: Result, limits: Limits) -> Section:
                 f": the model goes to {_RELEASE_WORDS[result.case.release]} "
                 f"The checkpoint is compared with {_CONTROL_WORDS[result.verdict.control]}.",
             ),
+            *_threats(result, limits),
             heading("Models"),
             *_models(result, limits),
             heading("Fact sets"),
@@ -151,6 +153,27 @@ def _digest(text: str) -> Code:
 
 def _short(digest: str) -> Code:
     return Code(clean(digest, 80)[:_SHORT_DIGEST])
+
+
+def _threats(result: Result, limits: Limits) -> tuple[Block, ...]:
+    """What an adversary must hold for each attack, and which of them decide at this tier."""
+    planned = result.case.under(result.policy).planned
+    deciding = {finding.attack for finding in result.verdict.findings if finding.gates}
+    rows: list[tuple[Inline, ...]] = []
+    for access in Access:
+        attacks = list(dict.fromkeys(one.attack for one in planned if one.access is access))
+        if attacks:
+            decide = [name for name in attacks if name in deciding]
+            rest = [name for name in attacks if name not in deciding]
+            rows.append((access.value, *(clean(", ".join(names), 2 * limits.text) or "–" for names in (decide, rest))))
+    if not rows:
+        return ()
+    columns = (
+        *text_columns("The adversary has"),
+        Column(title="Attacks that decide", wide=True),
+        Column(title="Advisory alone"),
+    )
+    return heading("Threat model"), Table(caption=("Attacks by access",), columns=columns, rows=tuple(rows))
 
 
 def _models(result: Result, limits: Limits) -> tuple[Block, ...]:

@@ -10,6 +10,7 @@ from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
     Block,
     Column,
+    FigureSlot,
     Inline,
     Limits,
     Mark,
@@ -41,7 +42,7 @@ def section(result: Result, limits: Limits) -> Section:
         if found
         else "No comparison of models was run."
     )
-    return Section(id="comparisons", title="Traces", blocks=(paragraph(intro), *blocks))
+    return Section(id="comparisons", title="Traces", blocks=(paragraph(intro), FigureSlot(name="roc"), *blocks))
 
 
 def _comparison(one: ComparisonRecord, limits: Limits) -> Iterator[Block]:

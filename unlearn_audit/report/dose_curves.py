@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
 from unlearn_audit.report import figures
 from unlearn_audit.report.numbers import percent, percent_range
+from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import CellEstimate, Finding
 
@@ -19,19 +18,16 @@ if TYPE_CHECKING:
 _MOST_PANELS = 24
 _MOST_CATEGORIES = 8
 _FEWEST_FOR_AXIS = 3
-_WIDTH, _PLOT = 332.0, 170.0
+_PLOT = 170.0
 _LEFT, _RIGHT, _TOP = 44.0, 12.0, 12.0
 _MOST_LEVEL_NAMES = 4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Panel:
-    """A drawn curve and its heading."""
-
-    attack: str
-    finding: str
-    note: str
-    svg: Markup
+_KEY = (
+    (Glyph.CHECKPOINT, "checkpoint"),
+    (Glyph.UNATTACKED, "checkpoint, not attacked"),
+    (Glyph.ORIGINAL, "original"),
+    (Glyph.CONTROLS, "controls, lowest to highest"),
+)
+_CAPTION = "Share of the knowledge shown, by dose; at each dose the way of asking that brings back most."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +39,17 @@ class _Point:
     cell: CellEstimate
 
 
-def draw(findings: Sequence[Finding]) -> tuple[Panel, ...]:
+def draw(findings: Sequence[Finding]) -> Panels | None:
     """A panel for each finding with two doses or more, those that decide first."""
     chosen = [finding for finding in findings if len({cell.dose for cell in finding.cells}) > 1]
     chosen.sort(key=lambda finding: not finding.gates)
+    if not chosen:
+        return None
+    left = len(chosen) - _MOST_PANELS
+    more = f" {left} more stand in the tables alone." if left > 0 else ""
     with figures.drawing():
-        return tuple(_panel(finding, findings, place) for place, finding in enumerate(chosen[:_MOST_PANELS]))
+        drawn = tuple(_panel(finding, findings, place) for place, finding in enumerate(chosen[:_MOST_PANELS]))
+    return Panels(key=_KEY, caption=_CAPTION + more, panels=drawn)
 
 
 def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
@@ -56,7 +57,7 @@ def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
     points = numeric_points(finding.cells) if numeric else category_points(finding.cells)
     labels = figures.Labels()
     bottom = 46.0 if numeric else 28.0 if len(points) <= _MOST_LEVEL_NAMES else 58.0
-    figure = figures.new_figure(_WIDTH, _TOP + _PLOT + bottom)
+    figure = figures.new_figure(WIDTH, _TOP + _PLOT + bottom)
     axes = figures.add_axes(figure, _LEFT, bottom, _RIGHT, _TOP)
     _frame(axes, points, labels, numeric=numeric)
     _unattacked(axes, finding, findings)
@@ -65,8 +66,8 @@ def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
     _role(axes, points, [point.cell.unlearned for point in points], figures.CHECKPOINT, "o", numeric=numeric)
     svg = figures.to_svg(figure, labels, name=f"dose-{place}", title=_describe(finding, points))
     return Panel(
-        attack=clean(finding.attack, 60),
-        finding=clean(finding.id.removeprefix(f"{finding.attack}/"), 80),
+        title=clean(finding.attack, 60),
+        subtitle=clean(finding.id.removeprefix(f"{finding.attack}/"), 80),
         note=_note(finding, points),
         svg=svg,
     )

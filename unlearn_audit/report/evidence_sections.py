@@ -1,4 +1,4 @@
-"""Sections on what was measured: findings, doses, power, utility."""
+"""Sections on what was measured: findings, doses, utility."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ def utility(result: Result) -> Section:
         id="utility",
         title="Utility",
         blocks=(
+            FigureSlot(name="tradeoff"),
             paragraph(
                 "Hits on the retain set. A broken model did not forget. Passes if the lower bound of what is above the "
                 "need is 0 or more; fails if its upper bound is below 0."

@@ -8,7 +8,7 @@ from typing import assert_never
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from unlearn_audit.report import dose_curves, forest, page
+from unlearn_audit.report import dose_curves, forest, layers, membership_roc, page, quantisers, tradeoff
 from unlearn_audit.report.fitting import render_within
 from unlearn_audit.report.text import clean, clean_part
 from unlearn_audit.report.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number
@@ -28,7 +28,14 @@ def render(result: Result) -> str:
     """The report as one HTML file, below 1 MB."""
     template = _environment().get_template("report.html.j2")
     findings = result.verdict.findings
-    figures = {"forest": forest.draw(findings), "doses": dose_curves.draw(findings)}
+    figures = {
+        "forest": forest.draw(findings),
+        "doses": dose_curves.draw([each for each in findings if each.attack != quantisers.ATTACK]),
+        tradeoff.FIGURE: tradeoff.draw(result),
+        quantisers.FIGURE: quantisers.draw(findings),
+        layers.FIGURE: layers.draw(findings),
+        membership_roc.FIGURE: membership_roc.draw(result),
+    }
     return render_within(
         lambda limits: template.render(
             page=page.build(result, limits), figures=figures, statuses=list(Status), words=STATUS_WORDS

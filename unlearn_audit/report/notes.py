@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from unlearn_audit.policy import Policy, Unit
 from unlearn_audit.power import smallest_passing_subjects
 from unlearn_audit.report.numbers import percent
+from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import Listing, Section
 from unlearn_audit.result import Control, Result
 
@@ -62,10 +63,28 @@ def _notes(result: Result) -> Iterable[str]:
             "leak all the same."
         )
     yield "Not showing a leak is never a pass: what is neither shown nor ruled out is inconclusive."
+    yield from _determinism_notes(result)
     yield (
         "The verdict speaks of the attacks, doses and ways of asking in this report, for an adversary of this release "
         "tier. It does not rule out an attack that was not run."
     )
+
+
+def _determinism_notes(result: Result) -> Iterable[str]:
+    """What is the same when it is done again, and what need not be."""
+    yield (
+        "The verdict is a function of evidence, plan and policy: its random draws have a fixed seed, and `gate` makes "
+        "it again from the evidence. This report is a function of result.json, byte for byte."
+    )
+    devices = sorted({clean(model.device, 20) for model in result.models if model.device}) or ["an unknown device"]
+    yield (
+        f"The evidence depends on seed {result.seed}, from which every random choice of an attack derives, and on "
+        f"versions and hardware: it was made on {', '.join(devices)}. Another device or version may round differently "
+        "and turn single answers; that is no part of the error bound."
+    )
+    seeds = sorted({cell.seed for cell in result.cells})
+    if len(seeds) > 1:
+        yield f"Attacks that draw at random were run with {len(seeds)} seeds; a fact's score is the mean over them."
 
 
 def _stand_in_notes(control: Control | None, policy: Policy) -> Iterable[str]:

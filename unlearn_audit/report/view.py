@@ -104,7 +104,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureSlot:
-    """The place of a figure, in formats that show any: `forest` or `doses`."""
+    """The place of a figure, in formats that show any; nothing where there was nothing to draw."""
 
     kind: ClassVar[str] = "figure"
     name: str
