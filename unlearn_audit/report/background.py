@@ -29,6 +29,7 @@ from unlearn_audit.result import CellRecord, Control, Result
 _SHORT_DIGEST = 12
 _HYGIENE = ("texts", "dropped", "sharing_a_value")
 _COMMAND = 1_000
+_LONG_VALUE = 60
 _RELEASE_WORDS = {
     Release.API: "users of an API: they prompt the model, read its probabilities, and meet it quantised.",
     Release.OPEN_WEIGHTS: "anyone, with its weights: they can prompt it, quantise it and train it further.",
@@ -297,10 +298,17 @@ def _proofs(cells: Iterable[CellRecord]) -> Iterable[str]:
 
 def _compact(proof: Mapping[str, object]) -> str:
     return ", ".join(
-        f"{name} {value if isinstance(value, str) else json.dumps(value, default=str)}"
-        for name, value in proof.items()
-        if name != "hygiene"  # has a table of its own
+        f"{name} {_value(value)}" for name, value in proof.items() if name != "hygiene"  # has a table of its own
     )
+
+
+def _value(value: object) -> str:
+    """A value in a few words: of what is many, how many."""
+    if isinstance(value, Mapping | list | tuple) and len(str(value)) > _LONG_VALUE:
+        return f"({count(len(value), 'value')}, in result.json)"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _listing(pairs: Iterable[tuple[str, str]], number: int, none: str, limits: Limits) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn_audit.report import figures
-from unlearn_audit.report.numbers import percent, percent_range
+from unlearn_audit.report.numbers import count, percent, percent_range
 from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import CellEstimate, Finding
@@ -46,7 +46,7 @@ def draw(findings: Sequence[Finding]) -> Panels | None:
     if not chosen:
         return None
     left = len(chosen) - _MOST_PANELS
-    more = f" {left} more stand in the tables alone." if left > 0 else ""
+    more = f" {count(left, 'more finding')} only in the tables." if left > 0 else ""
     with figures.drawing():
         drawn = tuple(_panel(finding, findings, place) for place, finding in enumerate(chosen[:_MOST_PANELS]))
     return Panels(key=_KEY, caption=_CAPTION + more, panels=drawn)
@@ -122,7 +122,7 @@ def _frame(axes: Axes, points: Sequence[_Point], labels: figures.Labels, *, nume
     else:
         axes.set_xlim(-0.6, len(points) - 0.4)
         slanted = len(points) > _MOST_LEVEL_NAMES
-        names = [labels.add(point.label, 9 if slanted else 44 // len(points)) for point in points]
+        names = [labels.add(point.label, 9 if slanted else 40 // len(points)) for point in points]
         axes.set_xticks(xs, names)
         if slanted:
             for tick_label in axes.get_xticklabels():

@@ -103,13 +103,13 @@ def utility(result: Result) -> Section:
         id="utility",
         title="Utility",
         blocks=(
-            FigureSlot(name="tradeoff"),
             paragraph(
                 "Hits on the retain set. A broken model did not forget. Passes if the lower bound of what is above the "
                 "need is 0 or more; fails if its upper bound is below 0."
             ),
             Table(caption=("Utility on the retain set",), columns=columns, rows=(row,)),
             paragraph(clean(measured.reason), "" if measured.waiver is None else f" ({waived_by(measured.waiver)})"),
+            FigureSlot(name="tradeoff"),
         ),
     )
 

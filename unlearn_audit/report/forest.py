@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from unlearn_audit.report import figures
 from unlearn_audit.report.numbers import count, point_interval
+from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import STATUS_WORDS
 from unlearn_audit.result import Finding, Interval, Status
 
@@ -26,6 +27,7 @@ SHAPES = {
 _OPEN = (Status.INCONCLUSIVE, Status.NO_POWER)
 _MOST_ROWS = 40
 _PAD = 4.0
+_CLOSE = 0.005  # half a point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +43,8 @@ class _Layout:
     above: bool
 
 
-_WIDE = _Layout(name="forest-wide", width=1040, row=34, left=320, right=262, name_length=46, above=False)
-_NARROW = _Layout(name="forest-narrow", width=340, row=56, left=12, right=12, name_length=44, above=True)
+_WIDE = _Layout(name="forest-wide", width=1040, row=34, left=320, right=262, name_length=40, above=False)
+_NARROW = _Layout(name="forest-narrow", width=340, row=56, left=12, right=12, name_length=42, above=True)
 _TOP, _BOTTOM = 30.0, 48.0
 
 
@@ -106,6 +108,7 @@ def _bands(rows: int, layout: _Layout) -> list[tuple[float, float]]:
 def _range(findings: Sequence[Finding]) -> tuple[float, float]:
     ends = [0.0]
     for finding in findings:
+        ends += controls_of(finding)
         if finding.worst is not None:
             ends += [finding.worst.excess.lower, finding.worst.excess.upper]
         if finding.bound is not None:
@@ -120,6 +123,16 @@ def _row(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figu
     excess, ink = finding.worst.excess, figures.STATUS_INK[finding.status].drawn
     y = place + (0.22 if layout.above else 0.0)
     axes.plot([100 * excess.lower, 100 * excess.upper], [y, y], color=ink, linewidth=2.5, solid_capstyle="round")
+    for place_of_control in controls_of(finding):
+        axes.plot(
+            [100 * place_of_control],
+            [y],
+            marker="|",
+            markersize=9,
+            markeredgewidth=1.75,
+            color=figures.CONTROL.drawn,
+            linestyle="none",
+        )
     _bound_tick(axes, finding.bound, excess, y, ink)
     axes.plot(
         [100 * excess.estimate],
@@ -135,6 +148,21 @@ def _row(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figu
     _texts(axes, finding, place, layout, labels)
 
 
+def controls_of(finding: Finding) -> list[float]:
+    """Where each control would stand in the checkpoint's place: (C' - C) - margin (O - C), C the worst control.
+
+    None where the cell's shares do not give its own excess (scores are missing, or a sham is subtracted).
+    """
+    cell = finding.worst
+    if cell is None or cell.worst_control not in cell.controls:
+        return []
+    worst = cell.controls[cell.worst_control]
+    allowed = finding.margin * (1.0 if cell.original is None else cell.original - worst)
+    if abs(cell.unlearned - worst - allowed - cell.excess.estimate) > _CLOSE:
+        return []
+    return [share - worst - allowed for share in cell.controls.values()]
+
+
 def _bound_tick(axes: Axes, bound: float | None, excess: Interval, y: float, ink: str) -> None:
     """The bound, which may belong to another cell or control than the worst: a tick, with a thin line up to it."""
     if bound is None:
@@ -148,7 +176,7 @@ def _texts(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: fi
     if finding.worst is None:
         return
     across = axes.get_yaxis_transform()
-    name = labels.add(finding.id if finding.gates else f"{finding.id} (advisory)", layout.name_length)
+    name = labels.add(_named(finding, layout.name_length), layout.name_length)
     interval = point_interval(finding.worst.excess)
     word = STATUS_WORDS[finding.status]
     text, ink = figures.TEXT.drawn, figures.STATUS_INK[finding.status].drawn
@@ -159,6 +187,16 @@ def _texts(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: fi
     axes.text(-gap, place, name, transform=across, ha="right", va="center", color=text, fontsize=13)
     axes.text(1 + gap, place, word, transform=across, ha="left", va="center", color=ink, fontsize=13)
     axes.text(1 + 7 * gap, place, interval, transform=across, ha="left", va="center", color=text, fontsize=13)
+
+
+def _named(finding: Finding, longest: int) -> str:
+    """The finding's id, cut in the middle: both ends tell one from another."""
+    ending = "" if finding.gates else " (advisory)"
+    name, room = clean(finding.id), longest - len(ending)
+    if len(name) > room:
+        tail = (room - 1) * 2 // 3
+        name = f"{name[: room - 1 - tail]}…{name[-tail:]}"
+    return name + ending
 
 
 def _describe(findings: Sequence[Finding]) -> str:

@@ -11,7 +11,7 @@ from unlearn_audit.cells import BASELINE
 from unlearn_audit.report import figures
 from unlearn_audit.report.background import left_over
 from unlearn_audit.report.evidence_sections import code, numbers
-from unlearn_audit.report.numbers import NONE, percent, percent_range
+from unlearn_audit.report.numbers import NONE, count, percent, percent_range
 from unlearn_audit.report.panels import WIDTH, Panel, Panels
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
@@ -38,7 +38,7 @@ _PARTS = {"resid": "stream", "attn": "attention", "mlp": "MLP"}
 _PLACE = re.compile(r"(resid|attn|mlp)-(\d+)")
 _LUCK = 0.5  # the share of wrong options below the truth where nothing is known
 _MOST_PANELS, _MOST_LAYERS = 8, 12
-_ROW, _GAP, _LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 8.0, 78.0, 6.0, 20.0, 40.0
+_ROW, _GAP, _LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 8.0, 78.0, 6.0, 4.0, 40.0
 _DARKEST = 0.6  # opacity of a full share: its number must still be read on it, on a light and on a dark page
 _CAPTION = (
     "Share of the wrong options that the model's inside finds less likely than the truth, in percent, by layer and "
@@ -97,7 +97,7 @@ def draw(findings: Sequence[Finding]) -> Panels | None:
     if not found:
         return None
     left = len(found) - _MOST_PANELS
-    more = f" {left} more stand in the tables alone." if left > 0 else ""
+    more = f" {count(left, 'more map')} only in the tables." if left > 0 else ""
     with figures.drawing():
         panels = tuple(_panel(one, place) for place, one in enumerate(found[:_MOST_PANELS]))
     return Panels(key=(), caption=_CAPTION + more, panels=panels)

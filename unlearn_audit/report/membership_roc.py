@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn_audit.report import figures
-from unlearn_audit.report.numbers import percent
+from unlearn_audit.report.numbers import count, percent
 from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import GroupRecord, Result
@@ -19,7 +19,7 @@ FIGURE = "roc"
 
 _HEIGHT = 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 16.0, 14.0, 46.0
-_MOST_PANELS = 9
+_MOST_PANELS = 12
 _LEAST = 0.001  # the end of the axes where groups are large
 _KEY = (
     (Glyph.CHECKPOINT, "checkpoint"),
@@ -75,7 +75,7 @@ def draw(result: Result) -> Panels | None:
     if not found:
         return None
     left = len(found) - _MOST_PANELS
-    more = f" {left} more scores are in result.json." if left > 0 else ""
+    more = f" {count(left, 'more score')} only in result.json." if left > 0 else ""
     with figures.drawing():
         panels = tuple(_panel(one, place) for place, one in enumerate(found[:_MOST_PANELS]))
     return Panels(key=_KEY, caption=_CAPTION + more, panels=panels)

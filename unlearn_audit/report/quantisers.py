@@ -35,7 +35,7 @@ ATTACK = "quantization"
 FIGURE = "quantisers"
 
 _MOST_PANELS, _MOST_BARS = 6, 16
-_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 118.0, 44.0, 6.0, 28.0
+_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 118.0, 50.0, 6.0, 28.0
 _HALF = 0.32  # of a bar's thickness, in rows
 _LONGEST_NAME = 11
 _UNTOUCHED = "as it is"
@@ -59,7 +59,7 @@ class Bar:
     def label(self) -> str:
         """`nf4, 4 bit`, its name cut to the room that there is."""
         name = clean(self.name, _LONGEST_NAME)
-        return name if self.bits is None else f"{name}, {self.bits:g} bit"
+        return name if self.bits is None else f"{name}, {self.bits:.2g} bit"
 
 
 def section(result: Result, limits: Limits) -> Section:
@@ -161,7 +161,7 @@ def _bar(axes: Axes, bar: Bar, row: int, labels: figures.Labels) -> None:
             [row],
             marker="s",
             markersize=8,
-            markerfacecolor="none",
+            markerfacecolor=figures.SURFACE.drawn,  # else the bar behind it would hide it
             markeredgewidth=1.75,
             color=figures.ORIGINAL.drawn,
             clip_on=False,
@@ -170,7 +170,7 @@ def _bar(axes: Axes, bar: Bar, row: int, labels: figures.Labels) -> None:
     name = labels.add(bar.label, 22)
     axes.text(-0.04, row, name, transform=across, ha="right", va="center", color=text, fontsize=11)
     share = percent(cell.unlearned)
-    axes.text(1.24, row, share, transform=across, ha="right", va="center", color=text, fontsize=11)
+    axes.text(1.28, row, share, transform=across, ha="right", va="center", color=text, fontsize=11)
 
 
 def _row(bar: Bar, limits: Limits) -> tuple[Inline, ...]:
@@ -178,7 +178,7 @@ def _row(bar: Bar, limits: Limits) -> tuple[Inline, ...]:
     return (
         clean(bar.name, limits.text),
         *numbers(
-            "–" if bar.bits is None else f"{bar.bits:g}",
+            "–" if bar.bits is None else f"{bar.bits:.2g}",
             percent(cell.unlearned),
             percent(cell.original),
             percent_range(list(cell.controls.values())),
