@@ -41,9 +41,7 @@ class Page:
         mode = "dark" if dark else "light"
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
         mobile = width < 500
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=mobile
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=mobile)
         self.call("Page.navigate", url=path.as_uri())
         self._wait_for("Page.loadEventFired")
 
@@ -56,9 +54,7 @@ class Page:
         """The page as PNG, or a strip of it."""
         width, whole = self.size()
         clip = {"x": 0, "y": top, "width": width, "height": min(height or whole, whole - top), "scale": 1}
-        return base64.b64decode(
-            self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
-        )
+        return base64.b64decode(self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"])
 
     def printed(self) -> bytes:
         """The page as PDF."""

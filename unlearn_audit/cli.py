@@ -18,7 +18,11 @@ from unlearn_audit.commands.shared import (
     INTERRUPTED,
     USAGE,
     Json,
+    LogFile,
+    Quiet,
     RunDirectory,
+    Telling,
+    Verbose,
     WaiverFile,
 )
 from unlearn_audit.commands.shared import finish as _finish
@@ -63,7 +67,6 @@ Out = Annotated[
 Cells = Annotated[
     Path | None, typer.Option("--cells", help="Store of finished cells, shared between runs.", show_default=False)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the verdict and errors.")]
 
 
 @app.callback()
@@ -91,6 +94,8 @@ def run(
         str | None, typer.Option("--shard", help="Run a part of the cells, 1/3 say, for `merge`.", show_default=False)
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
     json: Json = False,
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, give a verdict."""
@@ -98,10 +103,11 @@ def run(
     from unlearn_audit.spec import load_waivers
 
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
+    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
     if shard is not None:
-        run_shard(make_plan(spec), target, cells, shard, quiet=quiet)
-    _finish(run_audit(make_plan(spec), target, cells, quiet=quiet, waivers=answered_for, text=text), target, json=json)
+        run_shard(make_plan(spec), target, cells, shard, telling)
+    _finish(run_audit(make_plan(spec), target, cells, telling, waivers=answered_for, text=text), target, json=json)
 
 
 @app.command()
@@ -121,6 +127,8 @@ def demo(
     ] = "nf4-masked",
     out: Out = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
     json: Json = False,
 ) -> None:
     """Audit a bundled model organism with the real pipeline: by default one that 4-bit NF4 brings back."""
@@ -133,12 +141,13 @@ def demo(
         for line in organism_lines():
             typer.echo(line)
         return
+    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     demo_plan = make_plan(demo_spec(checkpoint))
     if out is not None:
-        _finish(run_audit(demo_plan, out, None, quiet=quiet), out, json=json)
+        _finish(run_audit(demo_plan, out, None, telling), out, json=json)
         return
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-demo-") as scratch:
-        _finish(run_audit(demo_plan, Path(scratch), None, quiet=quiet), None, json=json)
+        _finish(run_audit(demo_plan, Path(scratch), None, telling), None, json=json)
 
 
 app.command()(gating.gate)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from unlearn_audit.api import Role
 from unlearn_audit.planned import Cell, PlannedModel
+from unlearn_audit.report.text import clean
+from unlearn_audit.result import CellRecord
+
+if TYPE_CHECKING:
+    from unlearn_audit.runner import Progress as Progress_
+
+_LONGEST_LINE = 400
 
 
 class Quiet:
@@ -84,6 +93,20 @@ class Lines(Quiet):
         self._console.print(escape(text), highlight=False, soft_wrap=True)
 
 
+class Detailed(Lines):
+    """Plain lines with every dose and all its scores."""
+
+    def started(self, cell: Cell) -> None:
+        """The running cell."""
+        self._say(f"{cell.title}: begun")
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """All scores of a dose."""
+        super().dose(cell, label, hits)
+        scores = ", ".join(f"{name} {100 * value:.0f} %" for name, value in hits.items())
+        self._say(f"  {label}: {scores}" if scores else f"  {label}")
+
+
 class Live(Quiet):
     """A live display: cells done, the running one, time left, and what was just found."""
 
@@ -151,6 +174,53 @@ class Live(Quiet):
             self._bar.update(self._task, **fields)
 
 
+class Both:
+    """Two who are told the same."""
+
+    def __init__(self, one: Progress_, other: Progress_) -> None:
+        self._told = (one, other)
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.begin(cells, done)
+
+    def loading(self, model: PlannedModel) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.loading(model)
+
+    def preparing(self, attack: str) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.preparing(attack)
+
+    def started(self, cell: Cell) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.started(cell)
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.dose(cell, label, hits)
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.finished(cell, seconds, fault)
+
+
+def show_proofs(cells: Sequence[CellRecord], console: Console) -> None:
+    """What proves each cell of the checkpoint, and what happened on the way in any: one line each."""
+    for cell in cells:
+        place = f"{cell.attack} ({cell.arm}) on {cell.model}"
+        told = [(dose, proof) for dose, proof in cell.proof.items()] if cell.role == Role.UNLEARNED else []
+        lines = [f"{place}, proof of {dose}: {json.dumps(proof, default=str)}" for dose, proof in told]
+        for line in (*lines, *(f"{place}: {event}" for event in cell.events)):
+            console.print(clean(line, _LONGEST_LINE), markup=False, highlight=False, soft_wrap=True)
+
+
 def reading(label: str, hits: Mapping[str, float]) -> str:
     """`nf4: recall.hit 98 %`: the first score of a dose, the one that people ask for."""
     if not hits:
@@ -159,8 +229,10 @@ def reading(label: str, hits: Mapping[str, float]) -> str:
     return f"{label}: {name} {100 * value:.0f} %"
 
 
-def make_progress(console: Console, *, quiet: bool) -> Quiet:
-    """The display that fits where it is shown."""
+def make_progress(console: Console, *, quiet: bool, verbose: bool = False) -> Quiet:
+    """The display that fits where it is shown, and what was asked for."""
     if quiet:
         return Quiet(console)
+    if verbose:
+        return Detailed(console)
     return Live(console) if console.is_terminal else Lines(console)

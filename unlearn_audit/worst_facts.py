@@ -35,9 +35,7 @@ def with_worst_facts(
     )
 
 
-def worst_facts(
-    planned: PlannedFinding, rows: pd.DataFrame, cell: CellEstimate, case: Case
-) -> tuple[FactRecord, ...]:
+def worst_facts(planned: PlannedFinding, rows: pd.DataFrame, cell: CellEstimate, case: Case) -> tuple[FactRecord, ...]:
     """The facts of the largest U - C in one cell, against the control that it names; only those above 0.
 
     Scores are means over seeds; with `any_of`, of the largest over the ways of asking. A fact without a score of the

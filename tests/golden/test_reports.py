@@ -31,14 +31,18 @@ TITLES = (
     "Findings",
     "Doses",
     "Cost to recover",
-    "Power",
     "Utility",
+    "Quantisers",
+    "Layers",
+    "Traces",
+    "Power",
     "Coverage",
     "Advisory findings",
-    "Traces",
     "Rules and waivers",
+    "Worst facts",
     "How to read the numbers",
     "Provenance",
+    "Crosswalk",
 )
 
 
@@ -282,7 +286,7 @@ def test_every_status_has_a_shape_and_a_colour_of_its_own() -> None:
 
 def test_nothing_to_draw_draws_nothing() -> None:
     lost = [finding for finding in sample.error().verdict.findings if finding.worst is None]
-    assert lost and forest.draw(lost) is None and dose_curves.draw(lost) == ()
+    assert lost and forest.draw(lost) is None and dose_curves.draw(lost) is None
     result = sample.error()
     verdict = result.verdict.model_copy(update={"findings": tuple(lost)})
     assert "<figure" not in render(result.model_copy(update={"verdict": verdict}), "html")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from unlearn_audit.api import AuditError
-from unlearn_audit.group_statistics import auc, auc_bounds, detection_accuracy
+from unlearn_audit.group_statistics import auc, auc_bounds, detection_accuracy, roc
 from unlearn_audit.statistics import FloatArray
 
 scores = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=2, max_size=6).map(np.array)
@@ -134,3 +134,27 @@ def test_the_null_holds_its_level() -> None:
     for estimate in (auc, detection_accuracy):
         found = [estimate(rng.normal(size=12), rng.normal(size=20), permutations=99) for _ in range(200)]
         assert np.mean([one.distinguishable for one in found]) <= 0.09  # 0.05 and 2.6 standard errors
+
+
+def test_a_roc_curve_by_hand() -> None:
+    """Others 2, 1, 0: letting none of them through cuts at 2, one at 1, two at 0, all below everything."""
+    assert roc(np.array([3.0, 2.0, 2.0, 0.0]), np.array([2.0, 1.0, 0.0])) == (
+        [0.0, 0.3333, 0.6667, 1.0],
+        [0.25, 0.75, 0.75, 1.0],
+    )
+
+
+def test_a_roc_curve_has_few_points_and_begins_with_single_others() -> None:
+    false, true = roc(np.arange(200.0) + 100, np.arange(200.0))
+    assert false[:6] == [0.0, 0.005, 0.01, 0.015, 0.025, 0.04] and false[-1] == true[-1] == 1.0
+    assert len(false) == len(true) < 15 and true[0] == 0.5
+
+
+@settings(deadline=None, max_examples=30)
+@given(scores, scores)
+def test_no_point_of_a_roc_curve_lets_more_others_through_than_it_says(members: FloatArray, others: FloatArray) -> None:
+    false, true = roc(members, others)
+    assert false == sorted(false) and true == sorted(true)
+    for rate, share in zip(false, true, strict=True):
+        shares = [float(np.mean(members > cut)) for cut in [-np.inf, *others] if np.mean(others > cut) <= rate + 1e-4]
+        assert share == pytest.approx(max(shares), abs=1e-4)

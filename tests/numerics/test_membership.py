@@ -98,6 +98,9 @@ def test_members_stand_out_and_never_seen_ones_do_not():
     assert found["unlearned", "tpr", "loss"].estimate == 0.0
     assert under.about["privleak"] > 0.5 > -0.5 > over.about["privleak"]
     assert found["unlearned", "auc", "loss-calibrated"].null is None
+    curves = over.about["roc"]
+    assert list(curves) == ["original", "retrained"] and "roc" not in found["original", "tpr", "loss"].about
+    assert curves["original"]["tpr"][0] == pytest.approx(found["original", "tpr", "loss"].estimate)
 
 
 def test_privleak_has_no_value_without_a_control():

@@ -93,7 +93,7 @@ FREE = {
 HARMLESS = "harmless"
 
 
-def poisoned(text: str) -> Result:
+def poisoned(text: str, result: Result | None = None) -> Result:
     """A result in which every text from outside is this one."""
 
     def walk(value: Any, key: str = "", place: str = "") -> Any:
@@ -105,7 +105,7 @@ def poisoned(text: str) -> Result:
             return [walk(each, key, place) for each in value]
         return text if isinstance(value, str) and (key in FREE or (key == "role" and place == "cells")) else value
 
-    data = json.loads(render(sample.error(), "json"))
+    data = json.loads(render(result or sample.error(), "json"))
     policy = data["policy"]
     return Result.model_validate({**walk(data), "policy": policy})
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.commands.shared import ERROR, INCONCLUSIVE, INTERRUPTED, stderr
+from unlearn_audit.commands.shared import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, stderr
 from unlearn_audit.kept_text import KeptText
 
 if TYPE_CHECKING:
+    from unlearn_audit.event_log import EventLog
     from unlearn_audit.planned import Plan
     from unlearn_audit.result import Result
+    from unlearn_audit.runner import Progress
     from unlearn_audit.waivers import Waiving
 
 SMALL_MODEL = 10_000_000  # parameters
@@ -26,8 +28,8 @@ def run_audit(
     plan: Plan,
     out: Path,
     cells: Path | None,
+    telling: Telling,
     *,
-    quiet: bool,
     waivers: Waiving | None = None,
     text: KeptText = KeptText.NONE,
 ) -> Result:
@@ -36,16 +38,21 @@ def run_audit(
     _settle_threads([model.checkpoint.parameters for model in plan.models])
     from unlearn_audit.audit import audit
     from unlearn_audit.power import cannot_be_met
-    from unlearn_audit.progress import make_progress
+    from unlearn_audit.progress import show_proofs
 
     obstacle = cannot_be_met(plan.case, plan.spec.policy)
-    if obstacle and not quiet:
+    if obstacle and not telling.quiet:
         stderr().print(f"note: {obstacle}", markup=False, highlight=False)
-    with _interruptible(out), make_progress(stderr(), quiet=quiet) as progress:
-        return audit(plan, out, progress, cells=cells, command=_command(), waivers=waivers, text=text)
+    with _interruptible(out), _told(telling) as (progress, log):
+        result = audit(plan, out, progress, cells=cells, command=_command(), waivers=waivers, text=text)
+        if log is not None:
+            log.verdict(result)
+    if telling.verbose:
+        show_proofs(result.cells, stderr())
+    return result
 
 
-def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, *, quiet: bool) -> NoReturn:
+def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, telling: Telling) -> NoReturn:
     """Runs a part of the cells. It judges nothing: exit code 3, or 4 where one faulted."""
     from unlearn_audit.shards import Shard
 
@@ -53,9 +60,8 @@ def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, *, quiet: b
     settle_libraries(network=plan.spec.models.download)
     _settle_threads([model.checkpoint.parameters for model in plan.models])
     from unlearn_audit.audit import audit_shard
-    from unlearn_audit.progress import make_progress
 
-    with _interruptible(out), make_progress(stderr(), quiet=quiet) as progress:
+    with _interruptible(out), _told(telling) as (progress, _):
         record = audit_shard(plan, out, progress, part, cells=cells, command=_command())
     done = sum(cell.status == "done" for cell in record.cells)
     faulted = len(record.cells) - done
@@ -65,6 +71,20 @@ def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, *, quiet: b
         highlight=False,
     )
     raise typer.Exit(ERROR if faulted else INCONCLUSIVE)
+
+
+@contextmanager
+def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
+    """Who is told how far the run is: the terminal, and the log where one is kept."""
+    from unlearn_audit.event_log import event_log
+    from unlearn_audit.progress import Both, make_progress
+
+    with make_progress(stderr(), quiet=telling.quiet, verbose=telling.verbose) as display, ExitStack() as stack:
+        if telling.log_file is None:
+            yield display, None
+            return
+        log = stack.enter_context(event_log(telling.log_file))
+        yield Both(display, log), log
 
 
 def _command() -> str:

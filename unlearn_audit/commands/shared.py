@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,34 @@ WaiverFile = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """How much a run says while it goes, and where else it is written down.
+
+    Raises:
+        SpecError: it shall say both more and nothing.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    log_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            from unlearn_audit.spec import SpecError
+
+            raise SpecError("--quiet and --verbose: give one of them")
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the verdict and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say every dose with its scores, and what proves each attack.")
+]
+LogFile = Annotated[
+    Path | None, typer.Option("--log-file", help="Append each event as a line of JSON.", show_default=False)
+]
+
+
 def finish(result: Result, directory: Path | None, *, json: bool) -> None:
     """The summary and the exit code. With `json`, stdout carries the result and nothing else."""
     from unlearn_audit.ci import tell_github
@@ -31,9 +60,7 @@ def finish(result: Result, directory: Path | None, *, json: bool) -> None:
     if json:
         sys.stdout.write(as_json.render(result))
     console = stderr() if json else stdout()
-    summary(result, console)
-    if directory is not None:
-        console.print(f"Reports: {directory}/report.html, report.md, result.json", markup=False, highlight=False)
+    summary(result, console, directory)
     tell_github(result)
     raise typer.Exit(result.exit_code)
 

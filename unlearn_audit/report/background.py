@@ -298,7 +298,9 @@ def _proofs(cells: Iterable[CellRecord]) -> Iterable[str]:
 
 def _compact(proof: Mapping[str, object]) -> str:
     return ", ".join(
-        f"{name} {_value(value)}" for name, value in proof.items() if name != "hygiene"  # has a table of its own
+        f"{name} {_value(value)}"
+        for name, value in proof.items()
+        if name != "hygiene"  # has a table of its own
     )
 
 

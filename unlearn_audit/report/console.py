@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -16,7 +17,7 @@ from unlearn_audit.report.recovery_cost import cheapest
 from unlearn_audit.report.rules_section import waiver_line
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import STATUS_WORDS
-from unlearn_audit.result import CellEstimate, Finding, Outcome, Result, Status
+from unlearn_audit.result import CellEstimate, ComparisonRecord, Finding, Outcome, Result, Status
 
 WIDTH = 80
 _MOST_FINDINGS = 24
@@ -37,6 +38,7 @@ _STATUS_STYLE = {
     Status.NO_POWER: "dim",
     Status.ERROR: "magenta",
 }
+_GRAVEST = (Status.FAILED, Status.ERROR, Status.NO_POWER, Status.INCONCLUSIVE, Status.PASSED)
 _NEXT_STEP = {
     Outcome.PASS: "Read what was left out in the report, then sign it.",
     Outcome.FAIL: "Do not release; the report names attack and dose.",
@@ -55,8 +57,10 @@ _COLUMNS = (
 )
 
 
-def summary(result: Result, console: Console) -> None:
+def summary(result: Result, console: Console, reports: Path | None = None) -> None:
     """Prints outcome, findings, reasons and the next step; no line is wider than 80 columns, or than the console.
+
+    `reports` is the directory that holds them, where they were written.
 
     Colours are the console's to show or not (`NO_COLOR`); nothing is said by colour alone.
     """
@@ -73,7 +77,9 @@ def summary(result: Result, console: Console) -> None:
         *_wrapped("Utility ", _utility(result), width, console),
         *(line for text in _power(result) for line in _wrapped("Power   ", text, width, console)),
         *(line for text in _cost(result) for line in _wrapped("Cost    ", text, width, console)),
+        *(line for text in _traces(result) for line in _wrapped("Traces  ", text, width, console)),
         *_wrapped("Coverage", _coverage(result), width, console),
+        *(line for text in _written(reports) for line in _wrapped("Reports ", text, width, console)),
         Text(),
         Text.assemble(
             (f"{outcome.value} (exit code {result.exit_code}).", _OUTCOME_STYLE[outcome]), f" {_NEXT_STEP[outcome]}"
@@ -88,8 +94,7 @@ def summary(result: Result, console: Console) -> None:
 def _table(result: Result, encoding: str) -> list[Text]:
     deciding = [finding for finding in result.verdict.findings if finding.gates]
     # What stands in the way comes first; a long table must not hide it.
-    order = [Status.FAILED, Status.ERROR, Status.NO_POWER, Status.INCONCLUSIVE, Status.PASSED]
-    deciding.sort(key=lambda finding: order.index(finding.status))
+    deciding.sort(key=lambda finding: _GRAVEST.index(finding.status))
     lines = [_row([name for name, _, _ in _COLUMNS], "dim", "dim")]
     for each in deciding[:_MOST_FINDINGS]:
         cells = [_encodable(cell, encoding) for cell in _cells(each)]
@@ -187,6 +192,35 @@ def _cost(result: Result) -> list[str]:
     """The least that brings more back than the margin, of each attack that counts its steps."""
     lines = cheapest(result)
     return [clean("; ".join(lines), 2 * _REASON)] if lines else []
+
+
+def _traces(result: Result) -> list[str]:
+    """Where each comparison of models stands, by its gravest reading: one line."""
+    comparisons = result.verdict.comparisons
+    if not comparisons:
+        return []
+    words = {
+        decides: "; ".join(_standing(one) for one in comparisons if one.gates is decides) for decides in (True, False)
+    }
+    parts = [words[True] and f"deciding: {words[True]}", words[False] and f"advisory: {words[False]}"]
+    return [clean(". ".join(filter(None, parts)), 2 * _REASON)]
+
+
+def _standing(one: ComparisonRecord) -> str:
+    """`membership failed (auc loss)`: the gravest status and the first reading that has it."""
+    name = clean(one.name, 40)
+    if one.error is not None:
+        return f"{name} error"
+    for status in _GRAVEST:
+        for reading in one.readings:
+            if reading.status is status:
+                where = clean(f"{reading.measure} {reading.variant}".strip(), 40)
+                return f"{name} {STATUS_WORDS[status]}" + (f" ({where})" if status is not Status.PASSED else "")
+    return f"{name} without a null"
+
+
+def _written(reports: Path | None) -> list[str]:
+    return [] if reports is None else [f"{clean(str(reports), _REASON)}: report.html, report.md, result.json"]
 
 
 def _coverage(result: Result) -> str:

@@ -1,4 +1,4 @@
-"""The section that says which part of this report is evidence for which passage of two frameworks. It claims nothing."""
+"""The section that says which part of a report is evidence for which passage of two frameworks. It claims nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ _NIST = (
     ("MEASURE 1.1", "How risks are measured, and which are not", "Coverage; How to read the numbers"),
     ("MEASURE 2.1", "Test sets, metrics and tools are documented", "What was tested; Provenance"),
     ("MEASURE 2.3", "Assurance criteria are measured for conditions like those of deployment", "Findings; Quantisers"),
-    ("MEASURE 2.5", "Validity and reliability, with the limits of what generalises", "Utility; How to read the numbers"),
+    (
+        "MEASURE 2.5",
+        "Validity and reliability, with the limits of what generalises",
+        "Utility; How to read the numbers",
+    ),
     ("MEASURE 2.7", "Security and resilience are evaluated", "Findings; Doses; Cost to recover"),
     ("MEASURE 2.10", "Privacy risk is examined", "Findings; Traces; Worst facts"),
     ("MEASURE 2.13", "How effective the testing itself is", "Power"),

@@ -57,7 +57,9 @@ def section(result: Result, limits: Limits) -> Section:
     worst = worst_facts(result.verdict.findings)
     naming = sum(bool(finding.worst_facts) for finding in result.verdict.findings)
     if not worst:
-        nothing = paragraph("No fact is named: nothing that decides failed or stayed open with a fact above its control.")
+        nothing = paragraph(
+            "No fact is named: nothing that decides failed or stayed open with a fact above its control."
+        )
         return Section(id="facts", title="Worst facts", blocks=(nothing,))
     shown = worst[: min(_MOST, limits.entries)]
     columns = (
@@ -68,9 +70,9 @@ def section(result: Result, limits: Limits) -> Section:
     )
     blocks: tuple[Block, ...] = (
         paragraph(
-            f"By id; the facts file says what they are. {count(naming, 'finding')} that decide and did not pass name at "
-            "most ten facts each: those that the checkpoint shows furthest above its worst control, at the worst cell. "
-            "Where many are alike the ids decide, so that a fact which is not named may have come back as well."
+            f"By id; the facts file says what they are. {count(naming, 'finding')} that decide and did not pass name "
+            "at most ten facts each: those that the checkpoint shows furthest above its worst control, at the worst "
+            "cell. Where many are alike the ids decide, so that a fact which is not named may have come back as well."
         ),
         Table(caption=("Worst facts",), columns=columns, rows=tuple(_row(one, limits) for one in shown)),
         *left_over(len(worst) - len(shown), "fact"),

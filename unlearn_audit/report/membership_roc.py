@@ -160,9 +160,7 @@ def _curve(axes: Axes, curve: Curve, low_x: float, low_y: float) -> None:
 def _describe(one: Roc) -> str:
     parts = []
     for curve in one.curves:
-        rates = [
-            f"{percent(true)} at {percent(false)}" for false, true in zip(curve.fpr, curve.tpr, strict=True)
-        ]
+        rates = [f"{percent(true)} at {percent(false)}" for false, true in zip(curve.fpr, curve.tpr, strict=True)]
         parts.append(f"{clean(curve.model, 60)} {', '.join(rates)}")
     name = f"{clean(one.comparison, 60)} {clean(one.score, 60)}"
     return f"ROC of {name}: forget called members at holdout called members. " + "; ".join(parts)

@@ -73,8 +73,8 @@ def _notes(result: Result) -> Iterable[str]:
 def _determinism_notes(result: Result) -> Iterable[str]:
     """What is the same when it is done again, and what need not be."""
     yield (
-        "The verdict is a function of evidence, plan and policy: its random draws have a fixed seed, and the command gate "
-        "makes it again from the evidence. This report is a function of result.json, byte for byte."
+        "The verdict is a function of evidence, plan and policy: its random draws have a fixed seed, and the command "
+        "gate makes it again from the evidence. This report is a function of result.json, byte for byte."
     )
     devices = sorted({clean(model.device, 20) for model in result.models if model.device}) or ["an unknown device"]
     yield (

@@ -44,7 +44,9 @@ _KEY = (
     (Glyph.ORIGINAL, "original"),
     (Glyph.CONTROLS, "controls, lowest to highest"),
 )
-_CAPTION = "Share of the knowledge shown under each quantiser, fewer bits further down; the worst way of asking of each."
+_CAPTION = (
+    "Share of the knowledge shown under each quantiser, fewer bits further down; the worst way of asking of each."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

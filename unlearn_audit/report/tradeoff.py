@@ -146,7 +146,9 @@ def _points(axes: Axes, one: Tradeoff, result: Result) -> None:
             clip_on=False,
         )
     if one.attacked is not one.plain:
-        axes.plot([x, x], [one.plain.unlearned, one.attacked.unlearned], color=ink, linewidth=1.5, linestyle=(0, (3, 2)))
+        axes.plot(
+            [x, x], [one.plain.unlearned, one.attacked.unlearned], color=ink, linewidth=1.5, linestyle=(0, (3, 2))
+        )
         axes.plot(
             [x],
             [one.attacked.unlearned],
