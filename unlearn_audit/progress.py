@@ -215,7 +215,7 @@ def show_proofs(cells: Sequence[CellRecord], console: Console) -> None:
     """What proves each cell of the checkpoint, and what happened on the way in any: one line each."""
     for cell in cells:
         place = f"{cell.attack} ({cell.arm}) on {cell.model}"
-        told = [(dose, proof) for dose, proof in cell.proof.items()] if cell.role == Role.UNLEARNED else []
+        told = [(dose, proof) for dose, proof in cell.proof.items() if proof] if cell.role == Role.UNLEARNED else []
         lines = [f"{place}, proof of {dose}: {json.dumps(proof, default=str)}" for dose, proof in told]
         for line in (*lines, *(f"{place}: {event}" for event in cell.events)):
             console.print(clean(line, _LONGEST_LINE), markup=False, highlight=False, soft_wrap=True)

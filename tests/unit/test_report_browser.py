@@ -54,7 +54,8 @@ def test_a_page_that_runs_over_the_side_is_seen_to(page, tmp_path):
 def test_scripts_are_off(page, tmp_path):
     path = tmp_path / "script.html"
     path.write_text(
-        '<meta name="viewport" content="width=device-width"><p>x</p><script>document.body.style.width = "3000px"</script>'
+        '<meta name="viewport" content="width=device-width"><p>x</p>'
+        '<script>document.body.style.width = "3000px"</script>'
     )
     page.open(path, width=390)
     assert page.size()[0] == 390

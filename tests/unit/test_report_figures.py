@@ -198,3 +198,20 @@ def test_hostile_names_draw_what_harmless_ones_draw(kind):
     found = tags(render(poisoned(HOSTILE[kind], rich()), "html")).found
     assert without_drawings(found) == without_drawings(tags(render(poisoned(HARMLESS, rich()), "html")).found)
     assert not {name for _, names in found for name in names if name.startswith("on")}
+
+
+def test_the_forest_plot_says_what_it_leaves_out():
+    findings = sample.error().verdict.findings
+    assert forest.note(sample.failed().verdict.findings) == ""
+    assert forest.note(findings) == "Without an interval, and so not drawn: 1 finding."
+    assert forest.note(findings * 9) == (
+        "Without an interval, and so not drawn: 9 findings. The first 40 of 54 are drawn."
+    )
+
+
+def test_a_long_name_in_the_forest_plot_keeps_both_its_ends():
+    finding = sample.failed().verdict.findings[3].model_copy(update={"id": "suffix-transfer/" + "x" * 60 + ".strength"})
+    plots = forest.draw([finding])
+    assert plots is not None
+    (name,) = [word for word in words(plots[0]) if word.endswith("(advisory)")]
+    assert name.startswith("suffix-") and ".strength" in name and len(name) <= 40

@@ -57,6 +57,15 @@ def draw(findings: Sequence[Finding]) -> tuple[Markup, Markup] | None:
         return _draw(shown, _WIDE), _draw(shown, _NARROW)
 
 
+def note(findings: Sequence[Finding]) -> str:
+    """Which findings the plot leaves out; empty where there are none."""
+    drawn = sum(finding.worst is not None for finding in findings)
+    without, left = len(findings) - drawn, drawn - _MOST_ROWS
+    said = [f"Without an interval, and so not drawn: {count(without, 'finding')}."] if without else []
+    said += [f"The first {_MOST_ROWS} of {drawn} are drawn."] if left > 0 else []
+    return " ".join(said)
+
+
 def _draw(findings: Sequence[Finding], layout: _Layout) -> Markup:
     labels = figures.Labels()
     height = _TOP + _BOTTOM + layout.row * len(findings)

@@ -38,7 +38,11 @@ def render(result: Result) -> str:
     }
     return render_within(
         lambda limits: template.render(
-            page=page.build(result, limits), figures=figures, statuses=list(Status), words=STATUS_WORDS
+            page=page.build(result, limits),
+            figures=figures,
+            forest_note=forest.note(findings),
+            statuses=list(Status),
+            words=STATUS_WORDS,
         ),
         _LADDER,
         longest=LONGEST,
