@@ -20,7 +20,7 @@ from unlearn_audit.report.view import (
     paragraph,
     text_columns,
 )
-from unlearn_audit.result import FactRecord, Finding, Result
+from unlearn_audit.result import FactRecord, Finding, Result, Status
 
 _MOST = 25
 
@@ -57,8 +57,11 @@ def section(result: Result, limits: Limits) -> Section:
     worst = worst_facts(result.verdict.findings)
     naming = sum(bool(finding.worst_facts) for finding in result.verdict.findings)
     if not worst:
+        failed = any(finding.gates and finding.status is Status.FAILED for finding in result.verdict.findings)
         nothing = paragraph(
-            "No fact is named: nothing that decides failed or stayed open with a fact above its control."
+            "This result names no fact, though a finding failed: it was written before facts were named."
+            if failed
+            else "No fact is named: of what decides and did not pass, none is shown above its control."
         )
         return Section(id="facts", title="Worst facts", blocks=(nothing,))
     shown = worst[: min(_MOST, limits.entries)]
