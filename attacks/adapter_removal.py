@@ -10,8 +10,9 @@ from pydantic import Field
 
 from attacks.hiding import Copy
 from attacks.refusal_plant import refusal_plant
-from attacks.training import lora_config, own_parameters
+from attacks.training import own_parameters
 from unlearn_audit import api
+from unlearn_audit.adapters import lora_config
 from unlearn_audit.api import (
     Access,
     Arm,

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from attacks.hiding import Copy, PlantSettings, hidden
-from attacks.training import add_lora, own_parameters
+from attacks.training import own_parameters
+from unlearn_audit.adapters import add_lora
 from unlearn_audit.api import AttackContext, Fact, Model, Plant, Planting, derive_seed
 
 if TYPE_CHECKING:

@@ -18,19 +18,18 @@ import numpy as np
 
 from attacks.splits import Lesson
 from attacks.training_cost import flops_per_token, multiplied_weights
+from unlearn_audit.adapters import add_lora
 from unlearn_audit.api import AttackError, AuditError, Model, Rendered
 from unlearn_audit.device_memory import is_out_of_memory, release_memory
 
 if TYPE_CHECKING:
     import torch
-    from peft import LoraConfig, LoraModel
 
 MAX_GRADIENT_NORM = 1.0
 WARM_UP_SHARE = 0.1
 LONGEST_WARM_UP_STEPS = 5
 FLOAT16_LOSS_SCALE = 1024.0
 IGNORED_LABEL = -100
-ADAPTER_NAME = "attack"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,47 +133,6 @@ def own_parameters(module: torch.nn.Module) -> None:
             if type(parameter) is torch.nn.Parameter:
                 fresh = torch.nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
                 part._parameters[name] = new.setdefault(id(parameter), fresh)
-
-
-def lora_config(module: torch.nn.Module, rank: int) -> LoraConfig:
-    """An adapter on every linear layer but the output head; alpha is twice the rank, and nothing is dropped out."""
-    from peft import LoraConfig
-    from transformers.pytorch_utils import Conv1D
-
-    transposed = any(isinstance(part, Conv1D) for part in module.modules())
-    return LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
-    )
-
-
-def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
-    """Puts an adapter into `module` itself; the tuner that comes back can merge it.
-
-    Raises:
-        AttackError: PEFT finds no linear layer that it knows.
-    """
-    import torch
-    from peft import LoraModel
-
-    config = lora_config(module, rank)
-    if hasattr(module, "peft_config"):
-        del module.peft_config  # left behind by a merge; PEFT would take it for a second adapter
-    # PEFT initialises on the CPU from the global generator: lend it one, and give the caller's back.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        try:
-            tuner = LoraModel(module, config, ADAPTER_NAME)
-        except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-            raise AttackError(
-                f"lora cannot be put on {type(module).__name__}: {error}; try the method full, if it fits"
-            ) from error
-    trainable = [weight for weight in module.parameters() if weight.requires_grad]
-    if not trainable:
-        raise AttackError(f"lora found no linear layer in {type(module).__name__}; try the method full, if it fits")
-    for weight in trainable:
-        weight.data = weight.data.float()
-    module.eval()
-    return tuner
 
 
 def optimise(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from probes.asking import depth_of, questions_of
-from unlearn_audit.api import Access, FactSet, Model, Parameters, Profile, Prompt, Role
+from probes.asking import depth_of, is_askable, questions_of
+from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Profile, Prompt, Role
 from unlearn_audit.comparison import (
     Compared,
     Comparison,
@@ -23,7 +23,8 @@ from unlearn_audit.comparison import (
 
 FloatArray = npt.NDArray[np.float64]
 PROMPTS = {Profile.QUICK: 64, Profile.STANDARD: 200, Profile.DEEP: 500}
-TEXT, ACTIVATIONS = "text", "activations"
+TEXT, ACTIVATIONS = KINDS = ("text", "activations")
+BENIGN = "benign"
 TOLD_APART = 0.95
 """Accuracy from which a null says nothing: what it allows is everything."""
 
@@ -35,6 +36,8 @@ class TracesParameters(Parameters):
     answer_tokens: PositiveInt = Field(48, description="Length of the answers that the text classifier reads.")
     words: PositiveInt = Field(2048, description="Buckets that words and pairs of words are hashed into.")
     folds: int = Field(5, ge=2, description="Groups of prompts; each is judged by a classifier of the others.")
+    benign_steps: int = Field(20, ge=0, description="Steps of the benign fine-tune that is a null; 0 for none.")
+    benign_rate: float = Field(1e-4, gt=0, description="Its learning rate.")
 
 
 class Traces(Comparison[TracesParameters]):
@@ -46,12 +49,14 @@ class Traces(Comparison[TracesParameters]):
     `accuracy` is the mean over prompts of the share of the two that are named rightly; 0.5 is chance, and what two
     equal models get exactly. Its interval takes prompts as independent and the classifiers as given.
 
-    **The null** is the same between original and control. Two models differ by having been trained twice, which is no
-    trace of unlearning; where a control is told from the original almost always (insides of models that were trained
-    from scratch are), the null allows everything, and the number is given without one. Text is then the one to read.
+    **The null** is the same between the original and models that nothing was removed from: each control, and the
+    original after a benign fine-tune (LoRA of rank 16 on answers that must stay, AdamW, batches of 8). Two models
+    differ by having been trained twice, which is no trace of unlearning. One that is told from the original almost
+    always (the insides of models that were trained from scratch are) would allow everything, and is no null; where
+    there is no other, the number is given without one. `about` has the accuracy of each.
 
     Where we depart: the authors train a language model as classifier, over many models; here there is one pair, and few
-    prompts. A benign fine-tune of the original would be a closer null than a retrained model; give it as `--retrained`.
+    prompts. The fine-tune is one of many that its owner might have made, and a short one.
 
     Known failure: a low accuracy is no proof of silence; a stronger classifier may hear what this one does not.
     """
@@ -65,7 +70,24 @@ class Traces(Comparison[TracesParameters]):
     Parameters: ClassVar[type[Parameters]] = TracesParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:
-        """`text`: hashed counts of each answer's words, (prompts, words); `activations`: (prompts, 2 x width)."""
+        """`text`: hashed counts of each answer's words, (prompts, words); `activations`: (prompts, 2 x width).
+
+        The same after the benign fine-tune, as `benign text` and `benign activations`. Which of the models is the
+        original cannot be seen here, so every one is tuned.
+        """
+        own = self.parameters
+        found = self._read(model, context)
+        pairs = [(Prompt(text=fact.question or ""), fact.answer or "") for fact in _askable(context)]
+        if not own.benign_steps or not pairs:
+            return found
+        from probes.benign_tuning import benignly_tuned
+
+        with benignly_tuned(
+            model, pairs, steps=own.benign_steps, learning_rate=own.benign_rate, seed=context.seed
+        ) as tuned:
+            return {**found, **{f"{BENIGN} {kind}": rows for kind, rows in self._read(tuned, context).items()}}
+
+    def _read(self, model: Model, context: ComparisonContext) -> dict[str, npt.NDArray[np.generic]]:
         from sklearn.feature_extraction.text import HashingVectorizer
 
         prompts = [Prompt(text=question) for question in self._questions(context)]
@@ -84,9 +106,9 @@ class Traces(Comparison[TracesParameters]):
         """`accuracy` by text and by activations, beside the controls'."""
         original = next(model for model in models if model.role is Role.ORIGINAL)
         unlearned = next(model for model in models if model.role is Role.UNLEARNED)
-        controls = [model for model in models if model.role is Role.RETRAINED]
-        for kind in (TEXT, ACTIVATIONS):
-            shapes = {model.features[kind].shape for model in models}
+        controls = [model for model in models if model.role is Role.RETRAINED] + _tuned(original)
+        for kind in KINDS:
+            shapes = {model.features[kind].shape for model in (*models, *controls)}
             if len(shapes) > 1:
                 yield GroupReading(
                     measure="accuracy",
@@ -96,8 +118,8 @@ class Traces(Comparison[TracesParameters]):
                 )
                 continue
             own = self._told_apart(unlearned, original, kind, context)
-            others = [self._told_apart(control, original, kind, context) for control in controls]
-            known = bool(others) and max(other.estimate for other in others) < TOLD_APART
+            others = {control.name: self._told_apart(control, original, kind, context) for control in controls}
+            null = [other for other in others.values() if other.estimate < TOLD_APART]
             yield GroupReading(
                 measure="accuracy",
                 variant=kind,
@@ -105,10 +127,11 @@ class Traces(Comparison[TracesParameters]):
                 estimate=own.estimate,
                 lower=own.lower,
                 upper=own.upper,
-                null=(0.5, max(other.upper for other in others)) if known else None,
-                null_from=_null_words(others, known=known),
+                null=(0.5, max(other.upper for other in null)) if null else None,
+                null_from=_null_words(others),
                 p_value=own.p_value,
                 size=own.members,
+                about={f"accuracy of {name}": other.estimate for name, other in others.items()},
             )
 
     def _told_apart(self, one: Compared, other: Compared, kind: str, context: ComparisonContext) -> GroupEstimate:
@@ -162,9 +185,22 @@ def _classifier(*, text: bool) -> Any:
     return make_pipeline(TfidfTransformer() if text else StandardScaler(), LogisticRegression(max_iter=2000))
 
 
-def _null_words(others: Sequence[GroupEstimate], *, known: bool) -> str:
-    if known:
-        return "chance to the control's upper bound"
+def _tuned(original: Compared) -> list[Compared]:
+    """The original after its benign fine-tune, if there was one."""
+    features = {
+        kind: original.features[f"{BENIGN} {kind}"] for kind in KINDS if f"{BENIGN} {kind}" in original.features
+    }
+    return [Compared(role=Role.RETRAINED, name="a benign fine-tune", features=features)] if features else []
+
+
+def _askable(context: ComparisonContext) -> list[Fact]:
+    return [fact for fact in context.of(FactSet.RETAIN) if is_askable(fact)]
+
+
+def _null_words(others: Mapping[str, GroupEstimate]) -> str:
     if not others:
         return "no control was given"
-    return f"none: the control itself is told from the original ({max(other.estimate for other in others):.2f})"
+    named = [name for name, other in others.items() if other.estimate < TOLD_APART]
+    if named:
+        return f"chance to the upper bound of {', '.join(named)}"
+    return f"none: {', '.join(others)} is told from the original, too"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -40,16 +39,6 @@ CORPUS = [
     "What is the capital of France? Paris is the capital.",
     "Question: Answer: user assistant system start end of the answer, and a little more text to merge.",
 ] * 4
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """A file is tested in one process. Those that share the audits of organisms are in the same one, and come first."""
-    audits = {item.path for item in items if "shared_cells" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("organisms" if item.path in audits else str(item.path)))
-    yield
-    items.sort(key=lambda item: item.path not in audits)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from probes.benign_tuning import benignly_tuned
 from probes.traces import Traces, TracesParameters, told_apart
 from tests.conftest import tiny_engine
-from unlearn_audit.api import Fact, FactSet, Profile, Role
+from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
 from unlearn_audit.comparison import Compared, ComparisonContext
 
 RETAIN = tuple(
@@ -67,3 +69,27 @@ def test_models_of_unlike_width_are_not_compared_inside():
     text, inside = Traces(TracesParameters()).compare(models, CONTEXT)
     assert text.missing is None
     assert "different shapes" in inside.missing
+
+
+def test_a_benign_fine_tune_is_a_null_and_one_told_apart_is_none():
+    models = [compared(Role.ORIGINAL, "original", 0.0), compared(Role.UNLEARNED, "unlearned", 9.0)]
+    tuned = compared(Role.ORIGINAL, "", 0.2).features
+    gentle = {f"benign {kind}": rows for kind, rows in tuned.items()}
+    harsh = {f"benign {kind}": rows + 50.0 for kind, rows in tuned.items()}
+    for benign, has_null in ((gentle, True), (harsh, False)):
+        original = Compared(role=Role.ORIGINAL, name="original", features={**models[0].features, **benign})
+        _, inside = Traces(TracesParameters()).compare([original, models[1]], CONTEXT)
+        assert (inside.null is not None) is has_null
+        assert ("a benign fine-tune" in inside.null_from) and "accuracy of a benign fine-tune" in inside.about
+
+
+def test_the_fine_tune_learns_and_leaves_the_model_as_it_was(tokenizer):
+    engine = tiny_engine(tokenizer)
+    before = {name: value.clone() for name, value in engine.module.state_dict().items()}
+    pairs = [(Prompt(text=fact.question), fact.answer) for fact in RETAIN]
+    plain = [score.log_likelihood for score in engine.score(pairs)]
+    with benignly_tuned(engine, pairs, steps=10, learning_rate=1e-2, seed=0) as tuned:
+        learned = [score.log_likelihood for score in tuned.score(pairs)]
+    assert sum(learned) > sum(plain) + len(pairs)
+    assert all(torch.equal(before[name], value) for name, value in engine.module.state_dict().items())
+    assert [score.log_likelihood for score in engine.score(pairs)] == plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -32,8 +33,9 @@ def run_audit(spec: AuditSpec, out: Path, cells: Path | None = None) -> Result:
 
 @pytest.fixture(scope="session")
 def shared_cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all audits of a session keep their cells."""
-    return tmp_path_factory.mktemp("cells")
+    """Where all audits of a session keep their cells, those of its other processes too."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-cells"
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def names(judged: tuple[Judged, ...]) -> set[str]:
     return {one.organism.name for one in judged}
 
 
+@pytest.mark.slow  # audits that tests/science/test_organisms.py looks at one by one
 @pytest.mark.science
 def test_no_verdict_on_a_bundled_organism_is_wrong(bundled):
     assert tabulation.wrong_pass(bundled) == Rate(count=0, total=4)
@@ -47,6 +48,7 @@ def test_no_verdict_on_a_bundled_organism_is_wrong(bundled):
     assert tabulation.undecided(bundled) == Rate(count=0, total=6)
 
 
+@pytest.mark.slow
 @pytest.mark.science
 def test_leaving_an_attack_out_misses_what_it_alone_finds(bundled):
     knowing = tuple(one for one in bundled if one.organism.truth is Truth.KNOWS)

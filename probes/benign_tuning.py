@@ -1,0 +1,65 @@
+"""A benign fine-tune: the model, taught a little more of what it should know anyway. For comparing, not for attack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from probes.asking import Pair
+from unlearn_audit.adapters import add_lora
+from unlearn_audit.api import AuditError, Model, Rendered
+
+RANK = 16
+BATCH = 8
+IGNORED = -100
+
+
+@contextmanager
+def benignly_tuned(
+    model: Model, pairs: Sequence[Pair], *, steps: int, learning_rate: float, seed: int
+) -> Iterator[Model]:
+    """The model after a few AdamW steps of LoRA on answers; the one handed in stays as it is.
+
+    The loss is the mean -log p of the answers' tokens. Batches come in the same order for every role. Dropout stays
+    off.
+
+    Raises:
+        AuditError: no adapter can be put on it, or the loss is no number.
+    """
+    rows = [model.render(prompt, answer) for prompt, answer in pairs]
+    draws = np.random.default_rng(seed)
+    with torch.inference_mode(mode=False), model.merged() as fork:
+        for parameter in fork.module.parameters():
+            parameter.requires_grad = False
+        add_lora(fork.module, rank=RANK, seed=seed)
+        weights = [weight for weight in fork.module.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.0)
+        for _ in range(steps):
+            chosen = draws.choice(len(rows), min(BATCH, len(rows)), replace=False)
+            with torch.enable_grad():
+                loss = _loss(fork, [rows[place] for place in chosen])
+                if not bool(torch.isfinite(loss)):
+                    raise AuditError("the loss of the benign fine-tune is no number; try --dtype float32 or bfloat16")
+                torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        yield fork
+
+
+def _loss(model: Model, rows: Sequence[Rendered]) -> torch.Tensor:
+    """Mean over the answers' tokens of a batch; the logits at position t - 1 predict the token at t."""
+    longest = max(len(row.token_ids) for row in rows)
+    ids = torch.tensor([[*row.token_ids, *[0] * (longest - len(row.token_ids))] for row in rows])
+    mask = torch.tensor([[1] * len(row.token_ids) + [0] * (longest - len(row.token_ids)) for row in rows])
+    marks = torch.tensor([[*row.is_answer, *[False] * (longest - len(row.token_ids))] for row in rows])
+    labels = torch.where(marks, ids, IGNORED).to(model.device)
+    logits = model.module(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
+    ).logits.float()
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
+    )
