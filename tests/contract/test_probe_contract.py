@@ -12,8 +12,15 @@ from tests.conftest import SWITCHING, tiny_engine
 from unlearn_audit.api import Access, Fact, Judge, JudgeKind, Parameters, Probe
 from unlearn_audit.plugins import PROBES
 
-PARAMETERS = {"thinking": {"max_new_tokens": 16}}
-"""Where the default would take long."""
+SHORT = {"max_new_tokens": 16}
+PARAMETERS = {
+    "thinking": SHORT,
+    "stepwise": SHORT,
+    "jailbreaks": SHORT,
+    "forms": SHORT,
+    "sampling": {**SHORT, "samples": 4},
+}
+"""Where the default would take long: a random model stops nowhere."""
 
 JUDGED = ("hit", "exposure", "leak")
 NAMES = sorted(point.name for point in entry_points(group=PROBES))
