@@ -31,6 +31,7 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python -m benchmarks.probes # what an answer costs in each text probe
 
 .PHONY: bench-suffix
 bench-suffix: $(READY) # beside nanoGCG in an environment of its own; MODEL is a checkpoint's directory (benchmarks/suffix/README.md)
