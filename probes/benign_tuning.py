@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from probes.answer_batches import batch_of
 from probes.asking import Pair
 from unlearn_audit.adapters import add_lora
-from unlearn_audit.api import AuditError, Model, Rendered
+from unlearn_audit.api import AuditError, Model
 
 RANK = 16
 BATCH = 8
-IGNORED = -100
 
 
 @contextmanager
@@ -40,7 +40,8 @@ def benignly_tuned(
         for _ in range(steps):
             chosen = draws.choice(len(rows), min(BATCH, len(rows)), replace=False)
             with torch.enable_grad():
-                loss = _loss(fork, [rows[place] for place in chosen])
+                batch = batch_of(fork, [rows[place] for place in chosen])
+                loss = -batch.log_probs(batch.run(fork).logits).mean()
                 if not bool(torch.isfinite(loss)):
                     raise AuditError("the loss of the benign fine-tune is no number; try --dtype float32 or bfloat16")
                 torch.autograd.backward(loss)
@@ -48,18 +49,3 @@ def benignly_tuned(
             optimizer.step()
             optimizer.zero_grad()
         yield fork
-
-
-def _loss(model: Model, rows: Sequence[Rendered]) -> torch.Tensor:
-    """Mean over the answers' tokens of a batch; the logits at position t - 1 predict the token at t."""
-    longest = max(len(row.token_ids) for row in rows)
-    ids = torch.tensor([[*row.token_ids, *[0] * (longest - len(row.token_ids))] for row in rows])
-    mask = torch.tensor([[1] * len(row.token_ids) + [0] * (longest - len(row.token_ids)) for row in rows])
-    marks = torch.tensor([[*row.is_answer, *[False] * (longest - len(row.token_ids))] for row in rows])
-    labels = torch.where(marks, ids, IGNORED).to(model.device)
-    logits = model.module(
-        input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
-    ).logits.float()
-    return torch.nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
-    )

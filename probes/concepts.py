@@ -85,7 +85,7 @@ class Concepts(Comparison[ConceptsParameters]):
 
     def cross(self, model: Model, others: Mapping[str, Features], context: ComparisonContext) -> Features:
         """At the original's places: the vectors, and mean log p of each answer without own and without others'."""
-        from probes.value_vectors import mean_log_probs, value_vectors_of
+        from probes.value_vectors import log_probs_without, value_vectors_of
 
         rows, partners = self._rows(model, context), self._partners(context)
         if not rows:
@@ -98,8 +98,8 @@ class Concepts(Comparison[ConceptsParameters]):
                 return {}
             return {
                 VECTORS: found.at(places),
-                OWN: mean_log_probs(whole, found, rows, places),
-                OTHERS: mean_log_probs(whole, found, rows, places[partners]),
+                OWN: log_probs_without(whole, found, rows, places),
+                OTHERS: log_probs_without(whole, found, rows, places[partners]),
             }
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:

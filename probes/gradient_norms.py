@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from probes.asking import Pair
-from unlearn_audit.api import AuditError, Model, Rendered
+from unlearn_audit.api import AuditError, Model
 
 if TYPE_CHECKING:
     import torch
+
+    from probes.answer_batches import Batch
 
 BATCH_TOKENS = 1024
 
@@ -27,17 +29,15 @@ def gradient_norms(model: Model, pairs: Sequence[Pair]) -> list[float]:
     """
     import torch
 
+    from probes.answer_batches import batches_of
+
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     norms = [math.nan] * len(rows)
-    order = sorted(range(len(rows)), key=lambda place: (-len(rows[place].token_ids), place))
     with torch.inference_mode(mode=False), torch.enable_grad(), model.fork() as fork, _embedded(fork.module) as seen:
         for parameter in fork.module.parameters():
             parameter.requires_grad = False
-        while order:
-            size = max(1, BATCH_TOKENS // len(rows[order[0]].token_ids))
-            batch, order = order[:size], order[size:]
-            found = _of_batch(fork, [rows[place] for place in batch], seen)
-            for place, norm in zip(batch, found, strict=True):
+        for batch in batches_of(fork, rows, most_tokens=BATCH_TOKENS):
+            for place, norm in zip(batch.places, _of_batch(fork, batch, seen), strict=True):
                 norms[place] = norm
     return norms
 
@@ -62,26 +62,14 @@ def _embedded(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
         handle.remove()
 
 
-def _of_batch(model: Model, rows: Sequence[Rendered], seen: list[torch.Tensor]) -> list[float]:
+def _of_batch(model: Model, batch: Batch, seen: list[torch.Tensor]) -> list[float]:
     import torch
 
     seen.clear()
-    longest = max(len(row.token_ids) for row in rows)
-    ids = torch.tensor([[*row.token_ids, *[0] * (longest - len(row.token_ids))] for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row.token_ids) + [0] * (longest - len(row.token_ids)) for row in rows])
-    logits = model.module(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits
+    logits = batch.run(model).logits
     if not seen or not logits.requires_grad:
         raise AuditError(f"{type(model.module).__name__} lets no gradient through to its input embedding")
-    total = torch.stack([_loss(logits[place], row) for place, row in enumerate(rows)]).sum()
+    total = -torch.stack([own.mean() for own in batch.by_row(batch.log_probs(logits))]).sum()
     (gradient,) = torch.autograd.grad(total, [seen[0]])
     norms: list[float] = gradient.float().flatten(1).norm(dim=1).tolist()
     return [norm if math.isfinite(norm) else math.nan for norm in norms]
-
-
-def _loss(logits: torch.Tensor, row: Rendered) -> torch.Tensor:
-    """Mean -log p of the answer's tokens; the logits at position t - 1 predict the token at t."""
-    import torch
-
-    places = [place for place, own in enumerate(row.is_answer) if own and place > 0]
-    wanted = torch.tensor([row.token_ids[place] for place in places], device=logits.device)
-    return torch.nn.functional.cross_entropy(logits[[place - 1 for place in places]].float(), wanted)

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import torch
 
-from unlearn_audit.api import AuditError, Model, Prompt, Rendered
+from probes.answer_batches import chosen_log_probs
+from unlearn_audit.api import AuditError, Model, Prompt
 
-BATCH_TOKENS = 2048
 POSITIONS_AT_A_TIME = 256
 """Positions whose logits are held at once: a large vocabulary makes them dear."""
 
@@ -57,11 +57,6 @@ class Head:
     def normed(self, states: torch.Tensor) -> torch.Tensor:
         """States behind the final norm, as they are where there is none."""
         return states if self.norm is None else torch.as_tensor(self.norm(states))
-
-
-def chosen_log_probs(logits: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-    """Log-probability of each token: float32, shape (positions,)."""
-    return torch.log_softmax(logits.float(), dim=-1).gather(-1, token_ids.to(logits.device)[:, None])[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,59 +192,3 @@ def changed(part: torch.nn.Module, change: Change) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Rows padded on the right, where a causal model cannot see it.
-
-    Attributes:
-        places: where each row belongs in the caller's list.
-        at: (row, position) of every state that predicts an answer token, rows in order; two vectors.
-        token_ids: the token that each predicts.
-        lengths: how many of these each row has.
-    """
-
-    places: tuple[int, ...]
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    at: tuple[torch.Tensor, torch.Tensor]
-    token_ids: torch.Tensor
-    lengths: tuple[int, ...]
-
-    def run(self, model: Model, **options: Any) -> Any:
-        """The model's own output."""
-        return model.module(input_ids=self.input_ids, attention_mask=self.attention_mask, use_cache=False, **options)
-
-    def chosen(self, states: torch.Tensor) -> torch.Tensor:
-        """The states that predict answer tokens, (positions, width), out of (rows, positions, width)."""
-        return states[self.at[0].to(states.device), self.at[1].to(states.device)]
-
-
-def batches_of(model: Model, rows: Sequence[Rendered]) -> Iterator[Batch]:
-    """Rows of similar length together, longest first."""
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].token_ids), reverse=True)
-    while order:
-        size = max(1, BATCH_TOKENS // len(rows[order[0]].token_ids))
-        places, order = order[:size], order[size:]
-        yield _batch(model, places, [rows[place] for place in places])
-
-
-def _batch(model: Model, places: Sequence[int], rows: Sequence[Rendered]) -> Batch:
-    width = max(len(row.token_ids) for row in rows)
-    ids = [[*row.token_ids, *[0] * (width - len(row.token_ids))] for row in rows]
-    mask = [[1] * len(row.token_ids) + [0] * (width - len(row.token_ids)) for row in rows]
-    at = [(number, place - 1) for number, row in enumerate(rows) for place in answer_places(row)]
-    return Batch(
-        places=tuple(places),
-        input_ids=torch.tensor(ids, device=model.device),
-        attention_mask=torch.tensor(mask, device=model.device),
-        at=(torch.tensor([row for row, _ in at]), torch.tensor([place for _, place in at])),
-        token_ids=torch.tensor([row.token_ids[place] for row in rows for place in answer_places(row)]),
-        lengths=tuple(len(answer_places(row)) for row in rows),
-    )
-
-
-def answer_places(row: Rendered) -> list[int]:
-    """Positions of an answer's tokens; the state before each predicts it."""
-    return [place for place, own in enumerate(row.is_answer) if own and place > 0]

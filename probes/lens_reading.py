@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from probes.answer_batches import Batch, batches_of
 from probes.asking import Pair
 from probes.layers import (
     ATTENTION,
@@ -14,10 +15,7 @@ from probes.layers import (
     NO_BLOCKS,
     NO_HEAD,
     RESIDUAL,
-    Batch,
     Layers,
-    batches_of,
-    chosen_log_probs,
     depths_of,
     layers_of,
     watching,
@@ -60,7 +58,7 @@ class LensReading:
         rows = [self._model.render(prompt, answer) for prompt, answer in wanted]
         for batch in batches_of(self._model, rows):
             for place, log_probs in self._read(batch):
-                sums = [math.fsum(part) for part in _cut(log_probs.tolist(), batch.lengths)]
+                sums = [math.fsum(part.tolist()) for part in batch.by_row(log_probs)]
                 found[place].update(zip([wanted[row] for row in batch.places], sums, strict=True))
         return found
 
@@ -72,7 +70,7 @@ class LensReading:
         kept: dict[str, torch.Tensor] = {}
         with watching(list(watched), lambda part, states: kept.update({watched[part]: batch.chosen(states)})):
             out = batch.run(self._model, output_hidden_states=not layers.blocks)
-        yield self.residual[-1], chosen_log_probs(batch.chosen(out.logits), batch.token_ids)
+        yield self.residual[-1], batch.log_probs(out.logits)
         if not layers.blocks:
             kept = {f"{RESIDUAL}-{depth}": batch.chosen(out.hidden_states[depth]) for depth in self.depths[:-1]}
         if layers.head is not None:
@@ -87,10 +85,3 @@ def _parts(layers: Layers, depths: Sequence[int]) -> Iterator[tuple[str, torch.n
             part = layers.part(kind, depth) if layers.blocks else None
             reason = NO_BLOCKS if not layers.blocks else f"block {depth} has no part named {kind}"
             yield f"{kind}-{depth}", (NO_HEAD if layers.head is None else part if part is not None else reason)
-
-
-def _cut(values: Sequence[float], lengths: Sequence[int]) -> Iterator[Sequence[float]]:
-    start = 0
-    for length in lengths:
-        yield values[start : start + length]
-        start += length

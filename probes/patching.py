@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from probes.layers import NO_BLOCKS, Batch, Layers, answer_places, batches_of, changed, chosen_log_probs, watching
+from probes.answer_batches import Batch, answer_places, batches_of, mean_log_probs
+from probes.layers import NO_BLOCKS, Layers, changed, layers_of, watching
 from probes.layers import depths_of as depths_of
-from probes.layers import layers_of as layers_of
 from unlearn_audit.api import AuditError, Model, Rendered
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,40 +55,29 @@ def states_behind(
             batch.run(model)
         chosen = [batch.chosen(kept[block]).float().cpu() for block in blocks]
         both = torch.stack(chosen, dim=1).clamp(-HALF, HALF).half()
-        for place, part in zip(batch.places, torch.split(both, list(batch.lengths)), strict=True):
+        for place, part in zip(batch.places, batch.by_row(both), strict=True):
             found[place] = part.numpy()
     return np.concatenate(found)
 
 
-@torch.inference_mode()
-def mean_log_probs(
-    model: Model,
-    rows: Sequence[Rendered],
-    *,
-    block: torch.nn.Module | None = None,
-    states: npt.NDArray[np.float16] | None = None,
+def patched_log_probs(
+    model: Model, rows: Sequence[Rendered], block: torch.nn.Module, states: npt.NDArray[np.float16]
 ) -> FloatArray:
-    """Mean log-probability of each answer's tokens, (rows,), behind a block that gives other states there, if any.
+    """Mean log-probability of each answer's tokens, (rows,), behind a block that gives other states there.
 
     Args:
         model: what answers.
         rows: questions with answers.
-        block: the block that is patched; None for the model as it is.
+        block: the block that is patched.
         states: what it gives instead, (positions, width), rows in order.
     """
     starts = np.cumsum([0, *answer_lengths(rows)])
-    found = np.zeros(len(rows))
-    for batch in batches_of(model, rows):
-        if block is None or states is None:
-            logits = batch.run(model).logits
-        else:
-            own = np.concatenate([states[starts[place] : starts[place + 1]] for place in batch.places])
-            with changed(block, _Patch(batch, torch.from_numpy(own))):
-                logits = batch.run(model).logits
-        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).cpu().double()
-        for place, part in zip(batch.places, torch.split(log_probs, list(batch.lengths)), strict=True):
-            found[place] = float(part.mean())
-    return found
+
+    def patched(batch: Batch) -> AbstractContextManager[None]:
+        own = np.concatenate([states[starts[place] : starts[place + 1]] for place in batch.places])
+        return changed(block, _Patch(batch, torch.from_numpy(own)))
+
+    return mean_log_probs(model, rows, patched)
 
 
 class _Patch:

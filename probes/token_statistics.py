@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probes.asking import Pair
-from unlearn_audit.api import AuditError, Model, Rendered
+from unlearn_audit.api import AuditError, Model
 
 if TYPE_CHECKING:
     import torch
@@ -48,37 +48,26 @@ def token_statistics(model: Model, pairs: Sequence[Pair]) -> list[TokenStatistic
     """
     import torch
 
+    from probes.answer_batches import batches_of
+
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     if empty := [pair for pair, row in zip(pairs, rows, strict=True) if not any(row.is_answer)]:
         raise AuditError(f"{len(empty)} answers have no token of their own; give answers that are not empty")
     found: list[TokenStatistics] = [None] * len(rows)  # type: ignore[list-item]
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].token_ids), reverse=True)
     with torch.inference_mode():
-        while order:
-            size = max(1, BATCH_TOKENS // len(rows[order[0]].token_ids))
-            batch, order = order[:size], order[size:]
-            for place, one in zip(batch, _of_batch(model, [rows[place] for place in batch]), strict=True):
-                found[place] = one
+        for batch in batches_of(model, rows, most_tokens=BATCH_TOKENS):
+            logits = batch.by_row(batch.chosen(batch.run(model).logits))
+            for place, own, ids in zip(batch.places, logits, batch.by_row(batch.token_ids), strict=True):
+                found[place] = _of_row(own, ids)
     return found
 
 
-def _of_batch(model: Model, rows: Sequence[Rendered]) -> list[TokenStatistics]:
+def _of_row(logits: torch.Tensor, token_ids: torch.Tensor) -> TokenStatistics:
+    """Of the logits that predict an answer's tokens, and these."""
     import torch
 
-    longest = max(len(row.token_ids) for row in rows)
-    ids = torch.tensor([[*row.token_ids, *[0] * (longest - len(row.token_ids))] for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row.token_ids) + [0] * (longest - len(row.token_ids)) for row in rows])
-    logits = model.module(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits
-    return [_of_row(logits[place], row) for place, row in enumerate(rows)]
-
-
-def _of_row(logits: torch.Tensor, row: Rendered) -> TokenStatistics:
-    """The logits at position t - 1 predict the token at t."""
-    import torch
-
-    places = [place for place, own in enumerate(row.is_answer) if own and place > 0]
-    log_p = torch.log_softmax(logits[[place - 1 for place in places]].float(), dim=-1)
-    own = log_p.gather(-1, torch.tensor([row.token_ids[place] for place in places], device=log_p.device)[:, None])
+    log_p = torch.log_softmax(logits.float(), dim=-1)
+    own = log_p.gather(-1, token_ids.to(log_p.device)[:, None])
     weights = log_p.exp()
     seen = torch.where(weights > 0, log_p, torch.zeros_like(log_p))  # a token of probability 0 counts nothing
     means = (weights * seen).sum(-1)

@@ -95,7 +95,8 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
 
     def cross(self, model: Model, others: Mapping[str, Features], context: ComparisonContext) -> Features:
         """On the original alone: mean log p of each answer, as it is, and by depth with each model's states."""
-        from probes.patching import answer_lengths, blocks_of, depths_of, mean_log_probs, states_behind
+        from probes.answer_batches import mean_log_probs
+        from probes.patching import answer_lengths, blocks_of, depths_of, patched_log_probs, states_behind
 
         if Role.ORIGINAL in others:
             return {}
@@ -109,7 +110,7 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
             states = np.asarray(features[STATES], dtype=np.float16)
             if states.shape == own.shape and features[LENGTHS].tolist() == lengths:
                 patched = [
-                    mean_log_probs(model, rows, block=layers.blocks[depth - 1], states=states[:, place])
+                    patched_log_probs(model, rows, layers.blocks[depth - 1], states[:, place])
                     for place, depth in enumerate(depths)
                 ]
                 found[_patched(name)] = np.stack(patched, axis=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from probes.layers import MLP, Head, Layers, batches_of, chosen_log_probs, layers_of, watching
+from probes.answer_batches import Batch, batches_of, mean_log_probs
+from probes.layers import MLP, Head, Layers, layers_of, watching
 from unlearn_audit.api import AuditError, Model, Prompt, Rendered
 
 FloatArray = npt.NDArray[np.float64]
@@ -63,17 +64,23 @@ def value_vectors_of(model: Model) -> ValueVectors:
     parts = [layers.part(MLP, number) for number in range(1, len(layers.blocks) + 1)]
     if not parts or layers.head is None or any(part is None for part in parts):
         raise AuditError(f"{type(model.module).__name__} has no blocks with an MLP and an output embedding")
-    found = tuple(_last_matrix(model, part) for part in parts if part is not None)
-    return ValueVectors(matrices=found, layers=layers)
+    return ValueVectors(matrices=_last_matrices(model, [part for part in parts if part is not None]), layers=layers)
 
 
 @torch.inference_mode()
-def _last_matrix(model: Model, part: torch.nn.Module) -> torch.nn.Module:
-    inside = [one for one in part.modules() if _is_plain(one)]
+def _last_matrices(model: Model, parts: Sequence[torch.nn.Module]) -> tuple[torch.nn.Module, ...]:
+    """Of each part the plain matrix that gives what the part gives, all seen in one pass."""
+    inside = {part: [one for one in part.modules() if _is_plain(one)] for part in parts}
     seen: dict[torch.nn.Module, torch.Tensor] = {}
     row = model.render(Prompt(text="Who?"), "Nobody.").token_ids
-    with watching([part, *inside], seen.__setitem__):
+    with watching([*parts, *(one for several in inside.values() for one in several)], seen.__setitem__):
         model.module(input_ids=torch.tensor([row], device=model.device), use_cache=False)
+    return tuple(_last(part, several, seen) for part, several in inside.items())
+
+
+def _last(
+    part: torch.nn.Module, inside: Sequence[torch.nn.Module], seen: Mapping[torch.nn.Module, torch.Tensor]
+) -> torch.nn.Module:
     for one in reversed(inside):
         if part in seen and one in seen and seen[one].shape == seen[part].shape and torch.equal(seen[one], seen[part]):
             return one
@@ -103,7 +110,7 @@ def writers(model: Model, found: ValueVectors, rows: Sequence[Rendered], count: 
             batch.chosen(coefficients[matrix]).to(aims) * (aims @ found.of(block).to(aims).T)
             for block, matrix in enumerate(found.matrices)
         ]
-        for place, part in zip(batch.places, torch.split(torch.stack(shares, 1), list(batch.lengths)), strict=True):
+        for place, part in zip(batch.places, batch.by_row(torch.stack(shares, 1)), strict=True):
             written[place] = part.sum(dim=0).cpu()
     best = torch.stack([one.flatten().topk(count).indices for one in written]).numpy()
     return np.stack(np.unravel_index(best, tuple(written[0].shape)), axis=-1)
@@ -127,21 +134,13 @@ def _gain(head: Head, width: int) -> torch.Tensor:
     return (both[0] - both[1]) / 2.0 * signs.float()
 
 
-@torch.inference_mode()
-def mean_log_probs(
-    model: Model, found: ValueVectors, rows: Sequence[Rendered], without: Places | None = None
-) -> FloatArray:
+def log_probs_without(model: Model, found: ValueVectors, rows: Sequence[Rendered], without: Places) -> FloatArray:
     """Mean log-probability of each answer's tokens, (rows,), without the value vectors that are named for each row."""
-    scores = np.zeros(len(rows))
-    for batch in batches_of(model, rows):
-        with ExitStack() as stack:
-            if without is not None:
-                stack.enter_context(_ablated(found, without[list(batch.places)]))
-            logits = batch.run(model).logits
-        log_probs = chosen_log_probs(batch.chosen(logits), batch.token_ids).cpu().double()
-        for place, part in zip(batch.places, torch.split(log_probs, list(batch.lengths)), strict=True):
-            scores[place] = float(part.mean())
-    return scores
+
+    def ablated(batch: Batch) -> AbstractContextManager[None]:
+        return _ablated(found, without[list(batch.places)])
+
+    return mean_log_probs(model, rows, ablated)
 
 
 @contextmanager

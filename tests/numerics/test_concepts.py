@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from probes.answer_batches import mean_log_probs
 from probes.concepts import Concepts, ConceptsParameters, cosines, effects, partner_of
 from probes.layers import watching
-from probes.value_vectors import mean_log_probs, value_vectors_of, writers
+from probes.value_vectors import log_probs_without, value_vectors_of, writers
 from tests.conftest import tiny_engine
 from tests.numerics.test_unlearning_depth import FACTS, rows_of
 from unlearn_audit.api import AuditError, Fact, FactSet, Profile, Role
@@ -66,15 +67,15 @@ def test_ablation_is_a_column_of_zeros(tokenizer) -> None:
     places = writers(engine, found, rows, 5)
     assert places.shape == (4, 5, 2)
     assert all(len({tuple(place) for place in row}) == 5 for row in places.tolist())
-    ablated = mean_log_probs(engine, found, rows, places)
+    ablated = log_probs_without(engine, found, rows, places)
     for number, row in enumerate(rows):
         with engine.fork(copy_weights=True) as fork:
             matrices = value_vectors_of(fork).matrices
             for block, column in places[number]:
                 matrices[block].weight.data[:, column] = 0.0
-            expected = mean_log_probs(fork, value_vectors_of(fork), [row])
+            expected = mean_log_probs(fork, [row])
         assert ablated[number] == pytest.approx(expected[0], abs=1e-4)
-    assert ablated.mean() < mean_log_probs(engine, found, rows).mean()
+    assert ablated.mean() < mean_log_probs(engine, rows).mean()
 
 
 def test_what_writes_an_answer_is_the_largest_part_of_its_logit(tokenizer) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from probes.patching import blocks_of, mean_log_probs, shortened, states_behind
+from probes.answer_batches import mean_log_probs
+from probes.patching import blocks_of, patched_log_probs, shortened, states_behind
 from probes.unlearning_depth import UnlearningDepth, UnlearningDepthParameters, depth_scores, entity_of, erased
 from tests.conftest import tiny_engine
 from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
@@ -63,9 +64,9 @@ def test_own_states_change_nothing_and_others_states_at_the_end_are_the_others_a
     whole = mean_log_probs(engine, rows)
     own = states_behind(engine, layers, (1, 2), rows)
     for place, block in enumerate(layers.blocks):
-        assert mean_log_probs(engine, rows, block=block, states=own[:, place]) == pytest.approx(whole, abs=2e-2)
+        assert patched_log_probs(engine, rows, block, own[:, place]) == pytest.approx(whole, abs=2e-2)
     others = states_behind(other, blocks_of(other), (1, 2), rows)
-    patched = mean_log_probs(engine, rows, block=layers.blocks[1], states=others[:, 1])
+    patched = patched_log_probs(engine, rows, layers.blocks[1], others[:, 1])
     tokens = torch.tensor([t for row in rows for t, own in zip(row.token_ids, row.is_answer, strict=True) if own])
     with torch.inference_mode():
         read = layers.head.log_probs(torch.from_numpy(others[:, 1]).float(), tokens).numpy()
@@ -79,10 +80,10 @@ def test_a_row_is_patched_the_same_alone_and_among_others(tokenizer) -> None:
     rows, block = rows_of(engine, tokens=2), blocks_of(engine).blocks[0]
     assert max(sum(row.is_answer) for row in rows) == 2
     states = states_behind(other, blocks_of(other), (1,), rows)[:, 0]
-    together = mean_log_probs(engine, rows, block=block, states=states)
+    together = patched_log_probs(engine, rows, block, states)
     starts = np.cumsum([0, *(sum(row.is_answer) for row in rows)])
     for place, row in enumerate(rows):
-        alone = mean_log_probs(engine, [row], block=block, states=states[starts[place] : starts[place + 1]])
+        alone = patched_log_probs(engine, [row], block, states[starts[place] : starts[place + 1]])
         assert alone[0] == pytest.approx(together[place], abs=1e-4)
 
 
