@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 
 from probes.answer_key import normalise
 from probes.asking import is_askable
+from probes.by_subject import means_by, sampled
 from probes.unlearning_depth import FACTS, entity_of
 from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Rendered, Role
 from unlearn_audit.comparison import (
@@ -83,14 +84,16 @@ class Concepts(Comparison[ConceptsParameters]):
             found = value_vectors_of(whole)
             return {PLACES: writers(whole, found, rows, self.parameters.vectors), SIZES: found.sizes}
 
-    def cross(self, model: Model, others: Mapping[str, Features], context: ComparisonContext) -> Features:
+    def cross(
+        self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
+    ) -> Features:
         """At the original's places: the vectors, and mean log p of each answer without own and without others'."""
         from probes.value_vectors import log_probs_without, value_vectors_of
 
         rows, partners = self._rows(model, context), self._partners(context)
         if not rows:
             return {}
-        original = others.get(Role.ORIGINAL) or self.extract(model, context)  # where it is not another, it is this
+        original = others.get(Role.ORIGINAL, own)  # where it is not another, it is this
         places = np.asarray(original[PLACES], dtype=np.int64)
         with model.merged() as whole:
             found = value_vectors_of(whole)
@@ -151,11 +154,8 @@ class Concepts(Comparison[ConceptsParameters]):
         )
 
     def _by_subject(self, values: FloatArray, null: float, context: ComparisonContext) -> GroupEstimate:
-        owners: dict[str, list[float]] = {}
-        for fact, value in zip(self._facts(context), values.tolist(), strict=True):
-            owners.setdefault(fact.subject, []).append(value)
-        means = np.array([float(np.mean(found)) for found in owners.values()])
-        return mean_estimate(means, null=null, alpha=context.alpha, seed=context.seed)
+        means = means_by((fact.subject for fact in self._facts(context)), values.tolist())
+        return mean_estimate(np.array(list(means.values())), null=null, alpha=context.alpha, seed=context.seed)
 
     def _rows(self, model: Model, context: ComparisonContext) -> list[Rendered]:
         return [model.render(*entity_of(fact)) for fact in self._facts(context)]
@@ -163,9 +163,7 @@ class Concepts(Comparison[ConceptsParameters]):
     def _facts(self, context: ComparisonContext) -> list[Fact]:
         """Facts that have a partner, drawn evenly at random."""
         facts = [fact for fact in context.of(FactSet.FORGET) if is_askable(fact)]
-        most = self.parameters.facts or FACTS[context.profile]
-        order = np.random.default_rng(context.seed).permutation(len(facts))[:most]
-        drawn = [facts[place] for place in sorted(order.tolist())]
+        drawn = sampled(facts, self.parameters.facts or FACTS[context.profile], context.seed)
         return [fact for place, fact in enumerate(drawn) if partner_of(place, drawn) is not None]
 
     def _partners(self, context: ComparisonContext) -> list[int]:

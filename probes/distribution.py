@@ -92,7 +92,9 @@ class Distribution(Comparison[DistributionParameters]):
             found[f"{name} own"], found[f"{name} tokens"] = likelihoods(model, questions, answers)
         return found
 
-    def cross(self, model: Model, others: Mapping[str, Features], context: ComparisonContext) -> Features:
+    def cross(
+        self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
+    ) -> Features:
         """Log-likelihood of every other model's answers, (questions, samples)."""
         found: dict[str, npt.NDArray[np.generic]] = {}
         for other, features in others.items():

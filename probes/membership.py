@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from probes.asking import Pair, is_askable
+from probes.by_subject import means_by
 from probes.extraction_strength import split_passage
 from unlearn_audit.api import Access, Fact, FactSet, Json, Model, Parameters, Prompt, Role, derive_seed
 from unlearn_audit.comparison import (
@@ -159,11 +160,9 @@ class _Groups:
 
     def split(self, scores: npt.NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
         """Subject means of the forget set and of the holdout."""
-        by_owner: dict[tuple[FactSet, str], list[float]] = {}
-        for owner, score in zip(self._owners, scores.tolist(), strict=True):
-            by_owner.setdefault(owner, []).append(score)
-        members = [float(np.mean(values)) for (name, _), values in by_owner.items() if name is FactSet.FORGET]
-        others = [float(np.mean(values)) for (name, _), values in by_owner.items() if name is FactSet.HOLDOUT]
+        means = means_by(self._owners, scores.tolist())
+        members = [mean for (name, _), mean in means.items() if name is FactSet.FORGET]
+        others = [mean for (name, _), mean in means.items() if name is FactSet.HOLDOUT]
         return np.array(members), np.array(others)
 
 

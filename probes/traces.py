@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
 from probes.asking import depth_of, is_askable, questions_of
+from probes.by_subject import sampled
 from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Profile, Prompt, Role
 from unlearn_audit.comparison import (
     Compared,
@@ -141,9 +142,7 @@ class Traces(Comparison[TracesParameters]):
 
     def _questions(self, context: ComparisonContext) -> list[str]:
         asked = questions_of([*context.of(FactSet.RETAIN), *context.of(FactSet.HOLDOUT)])
-        most = self.parameters.prompts or PROMPTS[context.profile]
-        order = np.random.default_rng(context.seed).permutation(len(asked))[:most]
-        return [asked[place] for place in sorted(order.tolist())]
+        return sampled(asked, self.parameters.prompts or PROMPTS[context.profile], context.seed)
 
 
 def told_apart(one: FloatArray, other: FloatArray, *, text: bool, folds: int, seed: int) -> FloatArray:

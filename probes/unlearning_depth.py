@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
 from probes.asking import Pair, is_askable
+from probes.by_subject import means_by, sampled
 from unlearn_audit.api import Access, Fact, FactSet, Model, Parameters, Profile, Prompt, Rendered, Role
 from unlearn_audit.comparison import (
     Compared,
@@ -24,7 +25,7 @@ from unlearn_audit.comparison import (
 FloatArray = npt.NDArray[np.float64]
 FACTS = {Profile.QUICK: 48, Profile.STANDARD: 96, Profile.DEEP: 256}
 DEPTHS = {Profile.QUICK: 8, Profile.STANDARD: 16, Profile.DEEP: 32}
-STATES, LENGTHS, WHOLE, ITSELF = "states", "lengths", "whole", "itself"
+STATES, LENGTHS, DEPTHS_READ, WHOLE, ITSELF = "states", "lengths", "depths", "whole", "itself"
 UNLIKE = "hidden states of the original's depth and width for the same tokens of the answers"
 NOTHING_ENCODED = "behind no block does the control lack what the original knows"
 
@@ -90,25 +91,25 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
         return {
             STATES: states_behind(model, layers, depths, rows),
             LENGTHS: np.array(answer_lengths(rows)),
-            "depths": np.array(depths),
+            DEPTHS_READ: np.array(depths),
         }
 
-    def cross(self, model: Model, others: Mapping[str, Features], context: ComparisonContext) -> Features:
+    def cross(
+        self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
+    ) -> Features:
         """On the original alone: mean log p of each answer, as it is, and by depth with each model's states."""
         from probes.answer_batches import mean_log_probs
-        from probes.patching import answer_lengths, blocks_of, depths_of, patched_log_probs, states_behind
+        from probes.patching import blocks_of, patched_log_probs
 
         if Role.ORIGINAL in others:
             return {}
         rows = self._rows(model, context)
         layers = blocks_of(model)
-        depths = depths_of(layers.depth, self._most_depths(context))
-        own = states_behind(model, layers, depths, rows)
-        lengths = answer_lengths(rows)
+        depths = own[DEPTHS_READ].tolist()
         found = {WHOLE: mean_log_probs(model, rows)}
-        for name, features in {ITSELF: {STATES: own, LENGTHS: np.array(lengths)}, **others}.items():
+        for name, features in {ITSELF: own, **others}.items():
             states = np.asarray(features[STATES], dtype=np.float16)
-            if states.shape == own.shape and features[LENGTHS].tolist() == lengths:
+            if states.shape == own[STATES].shape and np.array_equal(features[LENGTHS], own[LENGTHS]):
                 patched = [
                     patched_log_probs(model, rows, layers.blocks[depth - 1], states[:, place])
                     for place, depth in enumerate(depths)
@@ -166,7 +167,7 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
     ) -> Iterator[GroupReading]:
         first, second = _known(_drop(original, control.name)), _known(_drop(original, self._source(model)))
         shares = erased(first, second, self.parameters.threshold)
-        for place, depth in enumerate(original.features["depths"].tolist()):
+        for place, depth in enumerate(original.features[DEPTHS_READ].tolist()):
             found = _by_subject(shares[:, place], self._facts(context), context)
             yield GroupReading(
                 measure="erased",
@@ -205,9 +206,7 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
 
     def _facts(self, context: ComparisonContext) -> list[Fact]:
         facts = [fact for fact in context.of(FactSet.FORGET) if is_askable(fact)]
-        most = self.parameters.facts or FACTS[context.profile]
-        order = np.random.default_rng(context.seed).permutation(len(facts))[:most]
-        return [facts[place] for place in sorted(order.tolist())]
+        return sampled(facts, self.parameters.facts or FACTS[context.profile], context.seed)
 
 
 def entity_of(fact: Fact) -> Pair:
@@ -263,11 +262,9 @@ def _known(drop: FloatArray | None) -> FloatArray:
 
 def _by_subject(values: FloatArray, facts: Sequence[Fact], context: ComparisonContext) -> GroupEstimate | None:
     """The mean over subjects of their facts' mean; None where no fact has a value."""
-    owners: dict[str, list[float]] = {}
-    for fact, value in zip(facts, values.tolist(), strict=True):
-        if np.isfinite(value):
-            owners.setdefault(fact.subject, []).append(value)
-    if not owners:
+    known = np.isfinite(values)
+    found = means_by((fact.subject for fact, own in zip(facts, known, strict=True) if own), values[known].tolist())
+    if not found:
         return None
-    means = np.clip([float(np.mean(found)) for found in owners.values()], 0.0, 1.0)
+    means = np.clip(list(found.values()), 0.0, 1.0)
     return mean_estimate(means, null=1.0, alpha=context.alpha, seed=context.seed)

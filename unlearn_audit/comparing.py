@@ -64,12 +64,13 @@ class Comparing:
         """Takes it, and keeps it."""
         for one in self.crossing(model):
             comparison = self.plan.comparisons[one.comparison]
-            others = {
-                other.model.name: {**self.store.arrays(_part(other, OWN)), **self.store.handed(other.key)}
-                for other in self._same(one)
-                if other.model.name != model.name
-            }
-            self._take(one, CROSSED, engine, partial(comparison.cross, engine, others))
+            others = {other.model.name: self._taken(other) for other in self._same(one)}
+            own = others.pop(model.name)
+            self._take(one, CROSSED, engine, partial(comparison.cross, engine, own, others))
+
+    def _taken(self, one: Extraction) -> Features:
+        """All that was taken from a model by itself, with what it hands on."""
+        return {**self.store.arrays(_part(one, OWN)), **self.store.handed(one.key)}
 
     def _lacks_handed(self, one: Extraction) -> bool:
         """Whether what it hands on is not there, and some model has still to look at it."""

@@ -115,8 +115,13 @@ class Comparison(ABC, Generic[P_co]):
     def extract(self, model: Model, context: ComparisonContext) -> Features:
         """What is taken from one model; it cannot see which role that is. Numbers only, never an answer's text."""
 
-    def cross(self, model: Model, others: Mapping[str, Features], context: ComparisonContext) -> Features:
-        """What is taken from a model in view of the others' features, added to its own. Only where `crosses`."""
+    def cross(
+        self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
+    ) -> Features:
+        """What is taken from a model in view of its own and the others' features, added to its own.
+
+        Only where `crosses`. `others` are by the models' names.
+        """
         return {}
 
     @abstractmethod

@@ -108,7 +108,7 @@ def compared(engines):
     models = []
     for name, engine in engines.items():
         others = {other: features for other, features in own.items() if other != name}
-        features = {**own[name], **comparison.cross(engine, others, CONTEXT)}
+        features = {**own[name], **comparison.cross(engine, own[name], others, CONTEXT)}
         models.append(Compared(role=Role(name.partition("-")[0]), name=name, features=features))
     return list(comparison.compare(models, CONTEXT))
 

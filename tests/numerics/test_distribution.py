@@ -83,7 +83,7 @@ def test_organisms_that_never_knew_are_alike_and_the_original_is_not():
     taken = {name: dict(own.extract(engine, CONTEXT)) for name, engine in engines.items()}
     for name, other in product(engines, engines):
         if name != other:
-            taken[name] |= own.cross(engines[name], {other: taken[other]}, CONTEXT)
+            taken[name] |= own.cross(engines[name], taken[name], {other: taken[other]}, CONTEXT)
     found = read([Compared(role=ROLES[name], name=name, features=features) for name, features in taken.items()])
     honest, knowing = (found["telling", (name, "control-1")].estimate for name in ("unlearned", "original"))
     assert knowing > 0.8 > honest

@@ -95,7 +95,9 @@ def compared(engines, context=CONTEXT):
         others = {other: features for other, features in own.items() if other != name}
         role = Role(name.partition("-")[0])
         models.append(
-            Compared(role=role, name=name, features={**own[name], **comparison.cross(engine, others, context)})
+            Compared(
+                role=role, name=name, features={**own[name], **comparison.cross(engine, own[name], others, context)}
+            )
         )
     return list(comparison.compare(models, context))
 

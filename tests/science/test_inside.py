@@ -79,7 +79,10 @@ def depths(name: str) -> tuple[GroupReading, ...]:
     models["unlearned"] = unlearned_in_the_last_block() if name == "last-block" else bundled(name)
     own = {one: comparison.extract(model, context) for one, model in models.items()}
     crossed = comparison.cross(
-        models["original"], {one: features for one, features in own.items() if one != "original"}, context
+        models["original"],
+        own["original"],
+        {one: features for one, features in own.items() if one != "original"},
+        context,
     )
     compared = [
         Compared(
@@ -119,7 +122,10 @@ def test_what_wrote_an_answer_still_does_in_a_mask_and_not_where_it_was_never_le
     comparison = Concepts(ConceptsParameters())
     original = comparison.extract(bundled("original"), context)
     crossed = {
-        name: {**original, **comparison.cross(model, {} if name == "original" else {"original": original}, context)}
+        name: {
+            **original,
+            **comparison.cross(model, original, {} if name == "original" else {"original": original}, context),
+        }
         for name, model in (
             ("original", bundled("original")),
             ("retrained", bundled("retrained-1")),

@@ -37,8 +37,9 @@ class Crosses(Marks):
 
     name, crosses = "crosses", True
 
-    def cross(self, model, others, context):
+    def cross(self, model, own, others, context):
         type(self).taken.append("crossed")
+        assert list(own) == ["mark"]
         return {f"beside {name}": features["mark"] for name, features in others.items()}
 
     def compare(self, models, context):
@@ -54,7 +55,7 @@ class Hands(Crosses):
     def extract(self, model, context):
         return {**super().extract(model, context), "words": np.frombuffer(b"Zanzibar", dtype=np.uint8)}
 
-    def cross(self, model, others, context):
+    def cross(self, model, own, others, context):
         type(self).taken.append(b"".join(bytes(features["words"]) for features in others.values()).decode())
         return {"seen": np.ones(1)}
 
