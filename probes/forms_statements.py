@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from probes.answer_key import is_short
 from probes.asking import is_askable
+from probes.text_files import read_texts
 from unlearn_audit.api import Fact
 
 NO_PHRASE = "the fact has neither a short answer nor an alias to put into a statement"
@@ -48,7 +47,7 @@ class FormTexts(BaseModel):
 @lru_cache(maxsize=1)
 def form_texts() -> FormTexts:
     """Prompts, rules and irregular verbs."""
-    return FormTexts.model_validate(yaml.safe_load(Path(__file__).with_name("forms.yaml").read_text(encoding="utf-8")))
+    return read_texts(FormTexts, "forms.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -17,15 +16,15 @@ from probes.jailbreaks_material import (
     NO_HINT,
     NO_SHOTS,
     NO_SYNONYM,
-    Way,
     fitting,
     jailbreak_texts,
     material_of,
     reworded,
 )
 from probes.recall import QuestionParameters, ask_all
+from probes.text_files import Way
 from probes.twins import MATCH, Twins
-from unlearn_audit.api import Access, Fact, Judge, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api import Access, Fact, Judge, Measure, Model, Parameters, Probe, Reading
 
 MULTIPLE_CHOICE = "multiple-choice"
 
@@ -132,7 +131,7 @@ class Writer:
         statements = tuple(own.statements.items())
         self._material = material_of(tuple(pool), statements, rouge_threshold=own.rouge_threshold)
         self._ways = [way for way in jailbreak_texts().ways if way.name not in own.leave_out]
-        self.turned = frozenset(way.name for way in self._ways if "cloze" in _places(way))
+        self.turned = frozenset(way.name for way in self._ways if "cloze" in way.places)
         backwards = [self._turned(fact) for fact in pool]
         self.subjects = Twins(
             [fact for fact in backwards if isinstance(fact, Fact)], rouge_threshold=own.rouge_threshold, judge=judge
@@ -148,11 +147,11 @@ class Writer:
             if way.name in self.turned:
                 yield self._turned_ask(fact, way)
                 continue
-            for place in _places(way) - fillings.keys():
+            for place in way.places - fillings.keys():
                 fillings[place] = self._filling(place, fact)
-            lacking = next((place for place in sorted(_places(way)) if fillings[place] is None), None)
-            prompt = None if lacking is not None else _written(way, fillings)
-            yield prompted(fact, way.name, prompt, _WHY.get(lacking or ""), exposes="hint" not in _places(way))
+            lacking = next((place for place in sorted(way.places) if fillings[place] is None), None)
+            prompt = None if lacking is not None else way.filled({at: text or "" for at, text in fillings.items()})
+            yield prompted(fact, way.name, prompt, _WHY.get(lacking or ""), exposes="hint" not in way.places)
 
     def _turned(self, fact: Fact) -> Fact | str:
         return reversed_fact(fact, statement_of(fact, self._own.statements), "{cloze}")
@@ -161,7 +160,7 @@ class Writer:
         backwards = self._turned(fact)
         if isinstance(backwards, str):
             return prompted(fact, way.name, None, backwards)
-        return prompted(backwards, way.name, _written(way, {"cloze": backwards.question}), None, exposes=False)
+        return prompted(backwards, way.name, way.filled({"cloze": backwards.question or ""}), None, exposes=False)
 
     def _filling(self, place: str, fact: Fact) -> str | None:
         question = fact.question or ""
@@ -182,13 +181,3 @@ class Writer:
 
 
 _WHY = {"synonyms": NO_SYNONYM, "hint": NO_HINT, "few_shots": NO_SHOTS, "many_shots": NO_SHOTS}
-
-
-def _places(way: Way) -> set[str]:
-    """The placeholders of a way."""
-    return {name for text in (way.text, way.prefix) for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-def _written(way: Way, fillings: Mapping[str, str | None]) -> Prompt:
-    filled = {place: text or "" for place, text in fillings.items()}
-    return Prompt(text=way.text.format(**filled), prefix=way.prefix.format(**filled))

@@ -6,14 +6,13 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from probes.answer_key import Output, normalise
 from probes.asking import count_tokens, is_askable
 from probes.forms_statements import Statement, short_answer, statement_of
+from probes.text_files import Way, read_texts
 from probes.twins import Twins
 from unlearn_audit.api import Fact, Model, Screen
 
@@ -28,15 +27,6 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _HINTS = 3
 
 
-class Way(BaseModel):
-    """One way of asking, with its placeholders."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    text: str
-    prefix: str = ""
-
-
 class JailbreakTexts(BaseModel):
     """The data file beside this module."""
 
@@ -48,8 +38,7 @@ class JailbreakTexts(BaseModel):
 @lru_cache(maxsize=1)
 def jailbreak_texts() -> JailbreakTexts:
     """Templates and synonyms."""
-    text = Path(__file__).with_name("jailbreaks.yaml").read_text(encoding="utf-8")
-    return JailbreakTexts.model_validate(yaml.safe_load(text))
+    return read_texts(JailbreakTexts, "jailbreaks.yaml")
 
 
 def reworded(question: str, subject: str, synonyms: Mapping[str, str]) -> str | None:

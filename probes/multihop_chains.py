@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from probes.answer_key import Output, answer_key, normalise
 from probes.asking import NO_QUESTION, is_askable
 from probes.forms_statements import Statement, short_answer, statement_of
+from probes.text_files import read_texts
 from unlearn_audit.api import Fact
 from unlearn_audit.api import knowledge_graph as graphs
 
@@ -58,8 +57,7 @@ class MultihopTexts(BaseModel):
 @lru_cache(maxsize=1)
 def multihop_texts() -> MultihopTexts:
     """Templates."""
-    text = Path(__file__).with_name("multihop.yaml").read_text(encoding="utf-8")
-    return MultihopTexts.model_validate(yaml.safe_load(text))
+    return read_texts(MultihopTexts, "multihop.yaml")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

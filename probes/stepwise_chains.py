@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from probes.answer_key import Output, normalise
 from probes.asking import NO_QUESTION, Ask, is_askable
 from probes.forms_asking import prompted
 from probes.forms_statements import Statement, statement_of
+from probes.text_files import Way, read_texts
 from probes.twins import Twins
 from unlearn_audit.api import Fact, Json, Model, Prompt, Screen
 
@@ -27,35 +25,24 @@ _MOST_LINES, _MOST_LETTERS = 3, 200
 _PARTIAL = frozenset({"siblings", "opening", "written"})
 
 
-class Way(BaseModel):
-    """One chain, with its placeholders."""
+class Chain(Way):
+    """One chain of reasoning."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
     kind: Literal["direct", "indirect", "implied"]
-    text: str
-    prefix: str = ""
-
-    @property
-    def places(self) -> frozenset[str]:
-        """The placeholders that it has."""
-        parsed = (part for text in (self.text, self.prefix) for part in string.Formatter().parse(text))
-        return frozenset(name for _, name, _, _ in parsed if name)
 
 
 class StepwiseTexts(BaseModel):
     """The data file beside this module."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    ways: tuple[Way, ...]
+    ways: tuple[Chain, ...]
     requests: dict[str, str]
 
 
 @lru_cache(maxsize=1)
 def stepwise_texts() -> StepwiseTexts:
     """Templates, and what a generator is asked."""
-    text = Path(__file__).with_name("stepwise.yaml").read_text(encoding="utf-8")
-    return StepwiseTexts.model_validate(yaml.safe_load(text))
+    return read_texts(StepwiseTexts, "stepwise.yaml")
 
 
 class Chains:
@@ -94,10 +81,9 @@ class Chains:
             if isinstance(filled, str):
                 yield prompted(fact, way.name, None, filled)
                 continue
-            prompt = Prompt(text=way.text.format(**filled), prefix=way.prefix.format(**filled))
-            yield prompted(fact, way.name, prompt, None, exposes=not way.places & _PARTIAL)
+            yield prompted(fact, way.name, way.filled(filled), None, exposes=not way.places & _PARTIAL)
 
-    def _filled(self, fact: Fact, way: Way) -> dict[str, str] | str:
+    def _filled(self, fact: Fact, way: Chain) -> dict[str, str] | str:
         """What stands in the places of a way, or why something is lacking."""
         filled = {"question": fact.question or "", "subject": fact.subject}
         if "siblings" in way.places:

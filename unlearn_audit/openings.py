@@ -7,14 +7,14 @@ story. Used only with models on which it was seen to give the plain answers (`En
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
-from unlearn_audit.shared_prefix import takes_logits_to_keep
+from unlearn_audit.shared_prefix import NO_SUCH_CACHE, takes_logits_to_keep
 
 FEWEST_ROWS, FEWEST_TOKENS, SHARE = 8, 8, 0.5
 """What is worth a pass of its own: this many prompts, of each of which half is shared, and this many tokens."""
@@ -98,12 +98,7 @@ class Continuation:
             tolerance: largest difference, as a share of the largest logit.
         """
         seen = replace(self, config=with_logits(self.config))
-        plain, _ = seen.run(rows, 0)
-        try:
-            found, _ = seen.run(rows, shared)
-        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
-            return False  # no cache of this form in this architecture
-        return agree(plain.logits, found.logits, tolerance)
+        return begin_alike(lambda: seen.run(rows, 0)[0], lambda: seen.run(rows, shared)[0], tolerance)
 
 
 def with_logits(config: GenerationConfig) -> GenerationConfig:
@@ -111,6 +106,22 @@ def with_logits(config: GenerationConfig) -> GenerationConfig:
     seen = copy.deepcopy(config)
     seen.output_logits, seen.return_dict_in_generate = True, True
     return seen
+
+
+def begin_alike(plain: Callable[[], Any], short: Callable[[], Any], tolerance: float) -> bool:
+    """Whether a short cut gives the logits of the plain way; False where the architecture has no such cache.
+
+    Args:
+        plain: gives what `generate` gives `with_logits`.
+        short: the same by the short cut.
+        tolerance: largest difference, as a share of the largest logit.
+    """
+    whole = plain()
+    try:
+        found = short()
+    except NO_SUCH_CACHE:
+        return False
+    return agree(whole.logits, found.logits, tolerance)
 
 
 def agree(plain: Sequence[torch.Tensor], found: Sequence[torch.Tensor], tolerance: float) -> bool:

@@ -16,7 +16,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from unlearn_audit.api import Prompt, derive_seed
-from unlearn_audit.openings import agree, with_logits
+from unlearn_audit.openings import begin_alike, with_logits
 from unlearn_audit.shared_prefix import takes_logits_to_keep
 
 
@@ -122,9 +122,5 @@ class Sampler:
         """
         draws = [Draw(ids=tuple(row), seed=0) for row in prompts for _ in range(2)]
         seen = replace(self, config=with_logits(self.config))
-        plain, _ = replace(seen, shares_prompts=False).run(draws)
-        try:
-            shared, _ = replace(seen, shares_prompts=True).run(draws)
-        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
-            return False  # no cache of this form in this architecture
-        return agree(plain.logits, shared.logits, tolerance)
+        plain, short = (replace(seen, shares_prompts=shares) for shares in (False, True))
+        return begin_alike(lambda: plain.run(draws)[0], lambda: short.run(draws)[0], tolerance)

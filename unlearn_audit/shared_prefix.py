@@ -15,6 +15,9 @@ import torch
 
 from unlearn_audit.api import AnswerScore, Rendered
 
+NO_SUCH_CACHE = (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError)
+"""What an architecture raises that keeps no cache of the form that is asked of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:

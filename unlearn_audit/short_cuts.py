@@ -9,7 +9,7 @@ import torch
 
 from unlearn_audit.api import Prompt
 from unlearn_audit.openings import shared_length, with_logits
-from unlearn_audit.shared_prefix import group_rows, score_groups
+from unlearn_audit.shared_prefix import NO_SUCH_CACHE, group_rows, score_groups
 
 if TYPE_CHECKING:
     from unlearn_audit.engine import Engine
@@ -63,8 +63,8 @@ def may_share_prefixes(engine: Engine) -> bool:
         return False
     try:
         shared = score_groups(engine.module, groups, engine.pad_id, engine.device)
-    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
-        return False  # no cache of this form in this architecture
+    except NO_SUCH_CACHE:
+        return False
     plain = engine.score_rows(rendered)
     return all(
         abs(one - two) <= tolerance(engine) * max(1.0, abs(two))
