@@ -488,6 +488,19 @@ def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() ->
     assert audit.judged().outcome is Outcome.ERROR
 
 
+@pytest.mark.parametrize(
+    ("probe", "outcome"),
+    [("multihop", Outcome.PASS), ("utility", Outcome.ERROR), ("forced-choice", Outcome.ERROR), (None, Outcome.ERROR)],
+)
+def test_a_crash_in_the_cell_of_one_probe_is_an_error_where_that_decides(probe, outcome) -> None:
+    fault = FaultyCell(attack="none", arm="none", model="unlearned", message="cannot prepare", probe=probe)
+    verdict = Audit().but(faults=(fault,)).judged()
+    assert verdict.outcome is outcome
+    assert finding(verdict, "none/forced-choice.probability").status is (
+        Status.PASSED if probe in ("multihop", "utility") else Status.ERROR
+    )
+
+
 def test_a_control_that_is_the_checkpoint_saved_anew_is_an_error() -> None:
     audit = Audit()
     soft = {"attack": "none", "probe": "forced-choice"}
