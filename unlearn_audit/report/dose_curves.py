@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn_audit.report import figures
-from unlearn_audit.report.numbers import count, percent, percent_range
-from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
+from unlearn_audit.report.numbers import percent, percent_range
+from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels, drawn
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import CellEstimate, Finding
 
@@ -43,13 +43,14 @@ def draw(findings: Sequence[Finding]) -> Panels | None:
     """A panel for each finding with two doses or more, those that decide first."""
     chosen = [finding for finding in findings if len({cell.dose for cell in finding.cells}) > 1]
     chosen.sort(key=lambda finding: not finding.gates)
-    if not chosen:
-        return None
-    left = len(chosen) - _MOST_PANELS
-    more = f" {count(left, 'more finding')} only in the tables." if left > 0 else ""
-    with figures.drawing():
-        drawn = tuple(_panel(finding, findings, place) for place, finding in enumerate(chosen[:_MOST_PANELS]))
-    return Panels(key=_KEY, caption=_CAPTION + more, panels=drawn)
+    return drawn(
+        chosen,
+        lambda finding, place: _panel(finding, findings, place),
+        most=_MOST_PANELS,
+        caption=_CAPTION,
+        left_out=("finding", "in the tables"),
+        key=_KEY,
+    )
 
 
 def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:

@@ -11,8 +11,8 @@ from unlearn_audit.cells import BASELINE
 from unlearn_audit.report import figures
 from unlearn_audit.report.background import left_over
 from unlearn_audit.report.evidence_sections import code, numbers
-from unlearn_audit.report.numbers import NONE, count, percent, percent_range
-from unlearn_audit.report.panels import WIDTH, Panel, Panels
+from unlearn_audit.report.numbers import NONE, percent, percent_range
+from unlearn_audit.report.panels import WIDTH, Panel, Panels, drawn
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
     Block,
@@ -93,14 +93,7 @@ def section(result: Result, limits: Limits) -> Section:
 
 def draw(findings: Sequence[Finding]) -> Panels | None:
     """The maps; None where the lens read nothing."""
-    found = maps(findings)
-    if not found:
-        return None
-    left = len(found) - _MOST_PANELS
-    more = f" {count(left, 'more map')} only in the tables." if left > 0 else ""
-    with figures.drawing():
-        panels = tuple(_panel(one, place) for place, one in enumerate(found[:_MOST_PANELS]))
-    return Panels(key=(), caption=_CAPTION + more, panels=panels)
+    return drawn(maps(findings), _panel, most=_MOST_PANELS, caption=_CAPTION, left_out=("map", "in the tables"))
 
 
 def _map(finding: Finding) -> LayerMap | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn_audit.report import figures
-from unlearn_audit.report.numbers import count, percent
-from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
+from unlearn_audit.report.numbers import percent
+from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels, drawn
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import GroupRecord, Result
 
@@ -71,14 +71,9 @@ def rocs(result: Result) -> list[Roc]:
 
 def draw(result: Result) -> Panels | None:
     """A drawing of each score; None where there is no curve."""
-    found = rocs(result)
-    if not found:
-        return None
-    left = len(found) - _MOST_PANELS
-    more = f" {count(left, 'more score')} only in result.json." if left > 0 else ""
-    with figures.drawing():
-        panels = tuple(_panel(one, place) for place, one in enumerate(found[:_MOST_PANELS]))
-    return Panels(key=_KEY, caption=_CAPTION + more, panels=panels)
+    return drawn(
+        rocs(result), _panel, most=_MOST_PANELS, caption=_CAPTION, left_out=("score", "in result.json"), key=_KEY
+    )
 
 
 def _curves(reading: GroupRecord, roles: Mapping[str, str]) -> list[Curve]:

@@ -12,7 +12,7 @@ from unlearn_audit.report.background import left_over
 from unlearn_audit.report.dose_curves import worst
 from unlearn_audit.report.evidence_sections import code, numbers
 from unlearn_audit.report.numbers import percent, percent_range, point_interval
-from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
+from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels, drawn
 from unlearn_audit.report.text import clean
 from unlearn_audit.report.view import (
     Block,
@@ -104,12 +104,14 @@ def bars_of(finding: Finding, findings: Sequence[Finding]) -> list[Bar]:
 
 def draw(findings: Sequence[Finding]) -> Panels | None:
     """Bars of each finding; None where no quantiser gave evidence."""
-    found = _findings(findings)[:_MOST_PANELS]
-    if not found:
-        return None
-    with figures.drawing():
-        panels = tuple(_panel(finding, findings, place) for place, finding in enumerate(found))
-    return Panels(key=_KEY, caption=_CAPTION, panels=panels)
+    return drawn(
+        _findings(findings),
+        lambda finding, place: _panel(finding, findings, place),
+        most=_MOST_PANELS,
+        caption=_CAPTION,
+        left_out=("finding", "in the tables"),
+        key=_KEY,
+    )
 
 
 def _findings(findings: Sequence[Finding]) -> list[Finding]:

@@ -10,7 +10,7 @@ from unlearn_audit.api import ScoreKind
 from unlearn_audit.cells import BASELINE
 from unlearn_audit.report import figures
 from unlearn_audit.report.numbers import percent, percent_range
-from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels
+from unlearn_audit.report.panels import WIDTH, Glyph, Panel, Panels, drawn
 from unlearn_audit.report.text import clean
 from unlearn_audit.result import CellEstimate, Finding, Result, Status
 
@@ -78,13 +78,15 @@ def tradeoffs(findings: Sequence[Finding]) -> list[Tradeoff]:
 
 def draw(result: Result) -> Panels | None:
     """The scatter of each measure; None where retain hits or forget hits are lacking."""
-    utility = result.verdict.utility
-    found = tradeoffs(result.verdict.findings)[:_MOST_PANELS]
-    if utility.unlearned is None or not found:
-        return None
-    with figures.drawing():
-        panels = tuple(_panel(one, result, place) for place, one in enumerate(found))
-    return Panels(key=_KEY, caption=_CAPTION, panels=panels)
+    found = tradeoffs(result.verdict.findings) if result.verdict.utility.unlearned is not None else []
+    return drawn(
+        found,
+        lambda one, place: _panel(one, result, place),
+        most=_MOST_PANELS,
+        caption=_CAPTION,
+        left_out=("measure", "under Findings"),
+        key=_KEY,
+    )
 
 
 def _panel(one: Tradeoff, result: Result, place: int) -> Panel:
