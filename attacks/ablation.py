@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field, PositiveInt
 
-from attacks.questions import questions_of
-from attacks.refusal_plant import refusal_planting
 from unlearn_audit import api
 from unlearn_audit.api import (
     Access,
@@ -26,10 +24,13 @@ from unlearn_audit.api import (
     Prompt,
 )
 
+from .shared.questions import questions_of
+from .shared.refusal_plant import refusal_planting
+
 if TYPE_CHECKING:
     import torch
 
-    from attacks.residual_stream import Stream
+    from .shared.residual_stream import Stream
 
 DEPTHS = {Profile.QUICK: (0.5,), Profile.STANDARD: (0.25, 0.5, 0.75), Profile.DEEP: (0.2, 0.35, 0.5, 0.65, 0.8)}
 PROOF_PROMPTS = 8
@@ -105,7 +106,7 @@ class Ablation(Attack[AblationParameters]):
         """The original's mean states on the forget questions, before every block but the first."""
         if Direction.ORIGINAL not in self.parameters.directions:
             return {}
-        from attacks.residual_stream import residual_stream
+        from .shared.residual_stream import residual_stream
 
         with original.fork() as fork:
             means = _means(fork, residual_stream(fork), self._questions(context.forget))
@@ -119,7 +120,7 @@ class Ablation(Attack[AblationParameters]):
             yield self._without_way_from_original(model, context)
 
     def _without_refusal(self, model: Model, context: AttackContext) -> Iterator[Dose]:
-        from attacks.residual_stream import ablate_everywhere, mean_states, residual_stream, unit
+        from .shared.residual_stream import ablate_everywhere, mean_states, residual_stream, unit
 
         forget, retain = self._questions(context.forget), self._questions(context.retain)
         if not retain:
@@ -143,7 +144,7 @@ class Ablation(Attack[AblationParameters]):
     def _without_way_from_original(self, model: Model, context: AttackContext) -> Dose:
         import torch
 
-        from attacks.residual_stream import ablate_outputs, residual_stream, unit
+        from .shared.residual_stream import ablate_outputs, residual_stream, unit
 
         label = "away from the original, every block"
         known = cast("Sequence[Sequence[float]] | None", context.prepared.get("means"))
@@ -178,7 +179,7 @@ class Ablation(Attack[AblationParameters]):
 
 def _means(fork: Model, stream: Stream, questions: Sequence[Prompt]) -> torch.Tensor:
     """Mean states before every block but the first: shape (blocks - 1, width)."""
-    from attacks.residual_stream import mean_states
+    from .shared.residual_stream import mean_states
 
     return mean_states(fork, stream, questions, range(1, len(stream.blocks)))
 
@@ -195,7 +196,7 @@ def _proof(
     Raises:
         AttackError: more is left than rounding leaves.
     """
-    from attacks.residual_stream import largest_component
+    from .shared.residual_stream import largest_component
 
     left = largest_component(fork, stream, questions[:PROOF_PROMPTS], directions)
     dtype = next(str(weight.dtype) for weight in fork.module.parameters() if weight.is_floating_point())

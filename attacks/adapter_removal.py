@@ -8,11 +8,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from attacks.hiding import Copy
-from attacks.refusal_plant import refusal_plant
-from attacks.training import own_parameters
 from unlearn_audit import api
-from unlearn_audit.adapters import lora_config
 from unlearn_audit.api import (
     Access,
     Arm,
@@ -27,6 +23,11 @@ from unlearn_audit.api import (
     Planting,
     Profile,
 )
+from unlearn_audit.api.kit.lora import lora_config
+
+from .shared.hiding import Copy
+from .shared.refusal_plant import refusal_plant
+from .shared.training import own_parameters
 
 SHARES = {Profile.QUICK: (1.0,), Profile.STANDARD: (0.5, 1.0), Profile.DEEP: (0.25, 0.5, 0.75, 1.0)}
 

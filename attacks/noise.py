@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from attacks.refusal_plant import refusal_planting
 from unlearn_audit import api
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Model, Planting, Profile
+
+from .shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:
     import torch
 
-    from attacks.linear_layers import LinearLayer
+    from .shared.linear_layers import LinearLayer
 
 SIGMAS = {
     Profile.QUICK: (0.2, 0.5),
@@ -69,7 +70,7 @@ class Noise(Attack[NoiseParameters]):
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """The noisy model, once a standard deviation."""
-        from attacks.edited_weights import edited
+        from .shared.edited_weights import edited
 
         for sigma in self._sigmas(context):
             with edited(model, partial(noisy, sigma=sigma, seed=context.seed)) as (fork, edit):

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from attacks.refusal_plant import refusal_planting
-from attacks.splits import Fold, Lesson, clean_lessons, subject_folds
-from attacks.training import answer_loss, lesson_batches, loss_scale
 from unlearn_audit import api
 from unlearn_audit.api import (
     Access,
@@ -26,6 +23,10 @@ from unlearn_audit.api import (
     Profile,
     Rendered,
 )
+
+from .shared.refusal_plant import refusal_planting
+from .shared.splits import Fold, Lesson, clean_lessons, subject_folds
+from .shared.training import answer_loss, lesson_batches, loss_scale
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field, PositiveInt
 
-from attacks.questions import anonymous_questions
-from attacks.refusal_plant import refusal_planting
 from unlearn_audit import api
 from unlearn_audit.api import (
     Access,
@@ -23,6 +21,9 @@ from unlearn_audit.api import (
     Planting,
     Profile,
 )
+
+from .shared.questions import anonymous_questions
+from .shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,7 @@ class Steering(Attack[SteeringParameters]):
         Raises:
             AttackError: no question holds its subject's name, or the vector is nothing.
         """
-        from attacks.residual_stream import add_before, last_input, residual_stream
+        from .shared.residual_stream import add_before, last_input, residual_stream
 
         layer, vector, proof = self._vector(model, cast("float", arm.settings["depth"]), context)
         for coefficient in self._coefficients(context):
@@ -120,7 +121,7 @@ class Steering(Attack[SteeringParameters]):
 
     def _vector(self, model: Model, depth: float, context: AttackContext) -> tuple[int, torch.Tensor, dict[str, Json]]:
         """Before which block, what is added there (shape (width,), float32), and how it was made."""
-        from attacks.residual_stream import mean_states, residual_stream, unit
+        from .shared.residual_stream import mean_states, residual_stream, unit
 
         pairs = anonymous_questions(context.forget, self.parameters.anonymous, most=self.parameters.questions)
         if not pairs:

@@ -14,11 +14,11 @@ import torch
 
 from unlearn_audit.api import FactSet, Prompt
 from unlearn_audit.demo import ASSETS
-from unlearn_audit.engine import Engine
-from unlearn_audit.facts import load_facts
-from unlearn_audit.models import load
-from unlearn_audit.references import resolve
-from unlearn_audit.spec import ModelOptions
+from unlearn_audit.facts.load import load_facts
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.loading import load
+from unlearn_audit.models.references import resolve
+from unlearn_audit.spec.spec import ModelOptions
 
 OPTIONS = 20
 

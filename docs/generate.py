@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_audit.api import Attack, Probe
-from unlearn_audit.cli import app
-from unlearn_audit.comparison import Comparison
-from unlearn_audit.plugins import ATTACKS, COMPARISONS, OWN_DISTRIBUTION, PROBES, available
+from unlearn_audit.api.comparison import Comparison
+from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, OWN_DISTRIBUTION, PROBES, available
+from unlearn_audit.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "<!-- Written by docs/generate.py from the plug-ins. Do not edit. -->\n"

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
 from unlearn_audit.api import (
     Access,
     AnswerScore,
@@ -20,6 +19,8 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
+
+from .shared.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
 
 PASSAGE = Measure(name="passage_share", kind=ScoreKind.SOFT, gates=True, passages=True)
 ANSWER = Measure(name="answer_share", kind=ScoreKind.SOFT)

@@ -11,9 +11,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.answer_key import Output, holds, normalise
-from probes.asking import NO_QUESTION, NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
-from probes.twins import Entry, Twins, overlaps
 from unlearn_audit.api import (
     Access,
     AnswerScore,
@@ -26,6 +23,10 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
+
+from .shared.answer_key import Output, holds, normalise
+from .shared.asking import NO_QUESTION, NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
+from .shared.twins import Entry, Twins, overlaps
 
 PROBABILITY = Measure(name="probability", kind=ScoreKind.SOFT, gates=True)
 TOP1 = Measure(name="top1", kind=ScoreKind.HIT)

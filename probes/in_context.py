@@ -8,13 +8,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.asking import NO_QUESTION, Ask, is_askable, token_limit
-from probes.forms_asking import HIT, PromptedAsk, hit_readings
-from probes.forms_statements import Statement, short_answer, statement_of
-from probes.jailbreaks_material import shot
-from probes.recall import QuestionParameters, ask_all
-from probes.twins import Twins
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+
+from .forms.asking import HIT, PromptedAsk, hit_readings
+from .jailbreaks.material import shot
+from .recall import QuestionParameters, ask_all
+from .shared.asking import NO_QUESTION, Ask, is_askable, token_limit
+from .shared.statements import Statement, short_answer, statement_of
+from .shared.twins import Twins
 
 TOLD, AMONG = "told", "among-others"
 NO_OTHERS = "no other subject has another answer to the same relation"

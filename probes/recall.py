@@ -9,21 +9,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.answer_key import Output, rouge_l_recall
-from probes.asking import (
-    CUT_OFF,
-    NOT_A_NUMBER,
-    Ask,
-    Pair,
-    count_tokens,
-    is_cut_off,
-    is_readable,
-    score_all,
-    token_limit,
-    ways_of_asking,
-)
-from probes.judged import Case, Verdict, drawn, matched, verdicts
-from probes.twins import Entry, Twins
 from unlearn_audit.api import (
     Access,
     AnswerScore,
@@ -38,6 +23,22 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
+
+from .shared.answer_key import Output, rouge_l_recall
+from .shared.asking import (
+    CUT_OFF,
+    NOT_A_NUMBER,
+    Ask,
+    Pair,
+    count_tokens,
+    is_cut_off,
+    is_readable,
+    score_all,
+    token_limit,
+    ways_of_asking,
+)
+from .shared.judged import Case, Verdict, drawn, matched, verdicts
+from .shared.twins import Entry, Twins
 
 HIT = Measure(name="hit", kind=ScoreKind.HIT, gates=True)
 ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT)
@@ -134,8 +135,8 @@ class Recall(Probe[RecallParameters]):
 
     `hit` is what decides, and needs prompts alone; `probability` and `truth_ratio` read logits too.
 
-    - `hit`: the output holds the answer (see `probes.answer_key`). Its twin score is the share of other subjects'
-      answers, by their frequency, that the same output holds (see `probes.twins`).
+    - `hit`: the output holds the answer (see `probes/shared/answer_key.py`). Its twin score is the share of other
+      subjects' answers, by their frequency, that the same output holds (see `probes/shared/twins.py`).
     - `rouge_l`: ROUGE-L recall of the answer, stemmed. Answers that repeat the question score without knowledge.
     - `probability`: P(answer | question) ** (1 / tokens).
     - `truth_ratio`: 1 / (1 + R) with R = mean over wrong answers of P(wrong | question) ** (1 / tokens), over the same

@@ -10,14 +10,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.answer_key import Output, normalise
-from probes.asking import NO_QUESTION, Ask, is_askable, token_limit
-from probes.forms import CLOZE
-from probes.forms_asking import HIT, hit_readings, prompted
-from probes.forms_statements import Statement, form_texts, statement_of
-from probes.recall import QuestionParameters, ask_all
-from probes.twins import Twins
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+
+from .forms.asking import HIT, hit_readings, prompted
+from .forms.probe import CLOZE
+from .recall import QuestionParameters, ask_all
+from .shared.answer_key import Output, normalise
+from .shared.asking import NO_QUESTION, Ask, is_askable, token_limit
+from .shared.statements import Statement, form_texts, statement_of
+from .shared.twins import Twins
 
 SURROGATE = "surrogate"
 NOT_APART = "no wording of the fact is far enough from its question"
@@ -56,8 +57,8 @@ class Surrogate(Probe[SurrogateParameters]):
     advisory.
 
     **Wordings** that have the same answer by construction: the fact's paraphrases; questions and paraphrases in which
-    the pool asks other subjects for the same relation, with the name exchanged; the statement (`probes.forms`) as a
-    text with a gap. Of these the one with the least overlap: 2 s / (m + n), where the wording has m words beside
+    the pool asks other subjects for the same relation, with the name exchanged; the statement (as `forms` makes it) as
+    a text with a gap. Of these the one with the least overlap: 2 s / (m + n), where the wording has m words beside
     the subject's name, the question n, and s of them are the same, in any order; in [0, 1]. What the form adds to a
     statement ("Fill in the blank") does not count. Above `most_overlap` the fact is missing.
 

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.asking import NO_QUESTION, Ask, is_askable
-from probes.forms_asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
-from probes.recall import QuestionParameters, ask_all
-from probes.twins import Twins
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+
+from .forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
+from .recall import QuestionParameters, ask_all
+from .shared.asking import NO_QUESTION, Ask, is_askable
+from .shared.twins import Twins
 
 SWITCH = {"thinking": True, "not-thinking": False}
 NO_SWITCH = "the chat template cannot switch thinking"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from probes.asking import token_limit, ways_of_asking
-from probes.recall import QuestionParameters, ask_all
-from probes.twins import Twins
 from unlearn_audit.api import Access, Fact, FactSet, Measure, Model, Parameters, Probe, Reading, ScoreKind
+
+from .recall import QuestionParameters, ask_all
+from .shared.asking import token_limit, ways_of_asking
+from .shared.twins import Twins
 
 
 class Utility(Probe[QuestionParameters]):

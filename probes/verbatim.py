@@ -9,9 +9,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from probes.answer_key import rouge_l_recall
-from probes.asking import NOT_A_NUMBER, count_tokens, is_askable, is_readable, score_all
-from probes.extraction_strength import split_passage
 from unlearn_audit.api import (
     Access,
     AnswerScore,
@@ -25,6 +22,10 @@ from unlearn_audit.api import (
     ScoreKind,
     words_of,
 )
+
+from .extraction_strength import split_passage
+from .shared.answer_key import rouge_l_recall
+from .shared.asking import NOT_A_NUMBER, count_tokens, is_askable, is_readable, score_all
 
 ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT, passages=True)
 LONGEST_RUN = Measure(name="longest_run", kind=ScoreKind.SOFT, passages=True)

@@ -13,9 +13,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from unlearn_audit.batching import Budget
-from unlearn_audit.engine import Engine
-from unlearn_audit.rendering import Renderer
+from unlearn_audit.models.batching import Budget
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.rendering import Renderer
+from unlearn_audit.models.short_cuts import with_short_cuts
 
 torch.set_num_threads(1)
 
@@ -95,7 +96,7 @@ def tiny_engine(
     """An engine around a tiny random model."""
     module = tiny_module(architecture, len(tokenizer), seed)
     renderer = Renderer(tokenizer=tokenizer, chat_template=template)
-    return Engine(module=module, renderer=renderer, budget=Budget(tokens=budget)).checked()
+    return with_short_cuts(Engine(module=module, renderer=renderer, budget=Budget(tokens=budget)))
 
 
 @pytest.fixture(scope="session")

@@ -9,21 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import unlearn_audit
-from unlearn_audit.agreement import judge_record
 from unlearn_audit.api import FactSet
-from unlearn_audit.evidence import EvidenceStore, write_json, write_text
-from unlearn_audit.judging import RESULT
-from unlearn_audit.kept_text import KeptText
-from unlearn_audit.manifest import write_manifest
-from unlearn_audit.outputs import Outputs
-from unlearn_audit.planned import Plan
-from unlearn_audit.records import cell_records
+from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.files import write_json, write_text
+from unlearn_audit.evidence.manifest import SHARD, write_manifest
+from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.plan.plan import Plan
 from unlearn_audit.report import write as write_reports
-from unlearn_audit.result import Result
-from unlearn_audit.runner import Progress, run
-from unlearn_audit.shards import SHARD, Shard, ShardRecord, concluded
-from unlearn_audit.spec import AuditSpec, SpecError, read_yaml
-from unlearn_audit.waivers import Waiving
+from unlearn_audit.run.records import cell_records, judge_record
+from unlearn_audit.run.runner import Progress, run
+from unlearn_audit.run.shard import Shard
+from unlearn_audit.run.text_policy import KeptText
+from unlearn_audit.run.transcripts import Outputs
+from unlearn_audit.spec.spec import AuditSpec, read_yaml
+from unlearn_audit.spec.waivers import Waiving
+from unlearn_audit.verdict.conclude import ShardRecord, concluded
+from unlearn_audit.verdict.result import RESULT, Result
 
 REPORTS = ("json", "md", "html")
 

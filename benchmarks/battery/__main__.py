@@ -41,7 +41,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     from unlearn_audit.api import Attack
-    from unlearn_audit.plugins import ATTACKS, OWN_DISTRIBUTION, available
+    from unlearn_audit.api.plugins import ATTACKS, OWN_DISTRIBUTION, available
 
     ours = [
         name

@@ -11,11 +11,11 @@ from rich.console import Console
 from benchmarks.battery.results import HONEST, Home
 from unlearn_audit.api import Profile
 from unlearn_audit.audit import audit
+from unlearn_audit.cli.telling.progress import Lines
 from unlearn_audit.demo import demo_spec
-from unlearn_audit.plan import make_plan
-from unlearn_audit.progress import Lines
-from unlearn_audit.result import Result
-from unlearn_audit.spec import AuditSpec
+from unlearn_audit.plan.make import make_plan
+from unlearn_audit.spec.spec import AuditSpec
+from unlearn_audit.verdict.result import Result
 
 SCALES = {"quantization": {"quantizers": ["nf4", "fp4", "int8", "q4_0", "q8_0"]}}
 """Quantisers that come with the tool; those of extras are left to who has them."""

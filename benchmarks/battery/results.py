@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from unlearn_audit.api import Profile
-from unlearn_audit.report.as_json import load_result
-from unlearn_audit.result import CellEstimate, Finding, Result
+from unlearn_audit.report.formats.json import load_result
+from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
 MASKED = ("refusal", "nf4-masked")
 HONEST = ("retrained-1", "retrained-2", "retrained-3")

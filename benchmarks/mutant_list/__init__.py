@@ -1,7 +1,8 @@
 """The mutants: each a way in which a verdict could be wrong, as one exact replacement, and the tests that must see it.
 
-A text must occur exactly once in its file, so that the list cannot rot in silence; `tests/unit/test_mutants_script.py`
-says so in seconds. Whoever changes a mutated line moves its mutant along; a rule that is new gets a mutant of its own.
+A text must occur exactly once in its file, so that the list cannot rot in silence:
+`tests/verdict/test_mutants_script.py` says so in seconds. A change to a mutated line moves its mutant along; a new rule
+gets a mutant of its own.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mutant_list.mutant import Mutant, in_mutants, in_statistics, in_verdict
 
-CONTRASTS = "unlearn_audit/contrasts.py"
-STATISTICS = "unlearn_audit/statistics.py"
-POWER = "unlearn_audit/power.py"
+CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
+STATISTICS = "unlearn_audit/statistics/bounds.py"
+POWER = "unlearn_audit/verdict/reach.py"
 
 BOUNDS = (
     Mutant(
@@ -177,7 +177,7 @@ REACH = (
         file=POWER,
         old="    return math.ceil(value - TOLERANCE)\n",
         new="    return math.floor(value)\n",
-        tests=("tests/unit/test_power.py::test_from_that_number_on_the_bound_passes_and_below_it_does_not",),
+        tests=("tests/verdict/test_reach.py::test_from_that_number_on_the_bound_passes_and_below_it_does_not",),
     ),
     Mutant(
         name="plan-is-silent",
@@ -185,7 +185,7 @@ REACH = (
         file=POWER,
         old="    if subjects < needed:\n",
         new="    if subjects < 0:\n",
-        tests=("tests/unit/test_power.py::test_what_stands_in_the_way_of_any_pass_is_said_before_the_run",),
+        tests=("tests/verdict/test_reach.py::test_what_stands_in_the_way_of_any_pass_is_said_before_the_run",),
     ),
     Mutant(
         name="missing-utility-passes",

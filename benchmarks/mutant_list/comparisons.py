@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mutant_list.mutant import Mutant, in_controls, in_mutants, in_verdict
 
-VERDICT = "unlearn_audit/verdict.py"
-FINDINGS = "unlearn_audit/findings.py"
-CELLS = "unlearn_audit/cells.py"
-CONTRASTS = "unlearn_audit/contrasts.py"
-PLANTS = "unlearn_audit/plants.py"
-PLAN = "unlearn_audit/plan.py"
+VERDICT = "unlearn_audit/verdict/decide.py"
+FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
+CELLS = "unlearn_audit/verdict/findings/places.py"
+CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
+PLANTS = "unlearn_audit/verdict/findings/power.py"
+PLAN = "unlearn_audit/plan/make.py"
 
 CONTROLS = (
     Mutant(
@@ -57,7 +57,7 @@ CONTROLS = (
         file=PLAN,
         old="    _refuse_equal_controls(models)\n",
         new="",
-        tests=("tests/unit/test_cli.py::test_bad_input_is_one_message_and_exit_2[control is the checkpoint-plan]",),
+        tests=("tests/cli/test_cli.py::test_bad_input_is_one_message_and_exit_2[control is the checkpoint-plan]",),
         with_models=True,
     ),
     Mutant(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mutant_list.mutant import Mutant, in_mutants, in_verdict
 
-VERDICT = "unlearn_audit/verdict.py"
-FINDINGS = "unlearn_audit/findings.py"
-CELLS = "unlearn_audit/cells.py"
-CONTRASTS = "unlearn_audit/contrasts.py"
-TABLES = "unlearn_audit/score_tables.py"
+VERDICT = "unlearn_audit/verdict/decide.py"
+FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
+CELLS = "unlearn_audit/verdict/findings/places.py"
+CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
+TABLES = "unlearn_audit/verdict/findings/score_tables.py"
 
 DECISIONS = (
     Mutant(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mutant_list.mutant import Mutant, in_mutants, in_verdict
 
-VERDICT = "unlearn_audit/verdict.py"
-OUTCOME = "unlearn_audit/outcome.py"
-FINDINGS = "unlearn_audit/findings.py"
-CELLS = "unlearn_audit/cells.py"
-PLANTS = "unlearn_audit/plants.py"
-UTILITY = "unlearn_audit/utility.py"
+VERDICT = "unlearn_audit/verdict/decide.py"
+OUTCOME = "unlearn_audit/verdict/outcome.py"
+FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
+CELLS = "unlearn_audit/verdict/findings/places.py"
+PLANTS = "unlearn_audit/verdict/findings/power.py"
+UTILITY = "unlearn_audit/verdict/findings/utility.py"
 
 GATES = (
     Mutant(
@@ -114,7 +114,7 @@ GATES = (
         name="advisory-decides",
         wrong="a finding that the policy does not name decides the audit",
         file=VERDICT,
-        old="    case = case.under(policy)\n",
+        old="    case = under(case, policy)\n",
         new="",
         tests=in_verdict("a_probe_outside_the_policy_gates_nothing"),
     ),

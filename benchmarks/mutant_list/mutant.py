@@ -30,19 +30,19 @@ class Mutant:
 
 def in_verdict(*names: str) -> tuple[str, ...]:
     """Tests of the rules, on made-up evidence."""
-    return tuple(f"tests/unit/test_verdict.py::test_{name}" for name in names)
+    return tuple(f"tests/verdict/test_verdict.py::test_{name}" for name in names)
 
 
 def in_controls(*names: str) -> tuple[str, ...]:
     """Tests of plants, shams and stand-ins."""
-    return tuple(f"tests/unit/test_verdict_controls.py::test_{name}" for name in names)
+    return tuple(f"tests/verdict/test_verdict_controls.py::test_{name}" for name in names)
 
 
 def in_mutants(*names: str) -> tuple[str, ...]:
     """Tests that a surviving mutant asked for."""
-    return tuple(f"tests/unit/test_verdict_mutants.py::test_{name}" for name in names)
+    return tuple(f"tests/verdict/test_verdict_mutants.py::test_{name}" for name in names)
 
 
 def in_statistics(*names: str) -> tuple[str, ...]:
     """Tests of bounds and p-values."""
-    return tuple(f"tests/numerics/test_statistics.py::test_{name}" for name in names)
+    return tuple(f"tests/statistics/test_bounds.py::test_{name}" for name in names)

@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.simulation.rule import DRAWS, bounded
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import clustered, soft
-from unlearn_audit.statistics import TOLERANCE, FloatArray
+from unlearn_audit.statistics.bounds import TOLERANCE, FloatArray
 
 ALPHA, MARGIN = 0.05, 0.10
 AUDITS, AGAIN = 4_000, 40_000

@@ -25,7 +25,7 @@ from scipy.stats import binom
 from benchmarks.simulation.rule import SEED, excess, fails, passes
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import asked_again, leaking, soft
-from unlearn_audit.statistics import TOLERANCE, FloatArray, gaffke_bounds
+from unlearn_audit.statistics.bounds import TOLERANCE, FloatArray, gaffke_bounds
 
 ALPHA, MARGIN, UTILITY = 0.05, 0.10, 0.80
 AUDITS, BLOCK = 10_000, 1_000

@@ -18,8 +18,8 @@ import pandas as pd
 from benchmarks.simulation.rule import crossed_p_values, excess, p_values
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import asked_again
-from unlearn_audit.power import smallest_failing_effect
-from unlearn_audit.statistics import FEW_CELLS, FloatArray
+from unlearn_audit.statistics.bounds import FEW_CELLS, FloatArray
+from unlearn_audit.verdict.reach import smallest_failing_effect
 
 ALPHA, MARGIN = 0.05, 0.10
 LEVEL = ALPHA / 9

@@ -19,8 +19,8 @@ from scipy.stats import norm
 from statsmodels.stats.nonparametric import rank_compare_2indep
 
 from benchmarks.simulation.store import Numbers, Store, markdown
-from unlearn_audit.group_statistics import auc, detection_accuracy
-from unlearn_audit.statistics import TOLERANCE, FloatArray
+from unlearn_audit.statistics.bounds import TOLERANCE, FloatArray
+from unlearn_audit.statistics.groups import auc, detection_accuracy
 
 ALPHA, GROUPS, PERMUTATIONS = 0.05, 500, 199
 

@@ -25,14 +25,14 @@ import pandas as pd
 from benchmarks.simulation.rule import excess, passing_cells
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import asked_again
-from unlearn_audit.statistics import FloatArray
+from unlearn_audit.statistics.bounds import FloatArray
 
 ALPHA, MARGIN, BETWEEN_CELLS = 0.05, 0.10, 0.5
 AUDITS, BLOCK_SIZE = 10_000, 100_000  # audits, and audits x subjects held at a time
 
 SUBJECTS, FACTS, CHANCES = (40, 60, 120, 200, 400), (1, 3, 10), (0.0, 0.02, 0.03, 0.05, 0.1, 0.25)
 CELLS, FINDINGS, CONTROLS = (1, 2, 4, 8, 12, 16, 24), (1, 6, 10), ("twins", "1", "2")
-PACKAGED = Path(__file__).resolve().parents[2] / "unlearn_audit" / "pass_rates.json"
+PACKAGED = Path(__file__).resolve().parents[2] / "unlearn_audit" / "statistics" / "pass_rates.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def _certain(frame: pd.DataFrame) -> set[tuple[int, float]]:
 
 
 def packaged(frame: pd.DataFrame) -> dict[str, object]:
-    """What `unlearn_audit.power` reads: axes, and rates of one finding nested in the order of the axes."""
+    """What `unlearn_audit.verdict.reach` reads: axes, and rates of one finding nested in the order of the axes."""
     ordered = frame.sort_values(["subjects", "facts", "chance"])
     columns = [f"{control}/{cells}" for control, cells in product(CONTROLS, CELLS)]
     sizes = (len(SUBJECTS), len(FACTS), len(CHANCES), len(CONTROLS), len(CELLS))

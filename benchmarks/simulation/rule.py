@@ -1,8 +1,8 @@
 """The rule of the verdict on matrices: whether audits pass and fail, thousands at a time.
 
-The numbers are those of `unlearn_audit.statistics`, with the seed of the verdict. Columns far from a limit are settled
-by two inequalities and by a few draws, and all draws decide those that could be near it: the outcome is that of all
-draws everywhere (`tests/numerics/test_rule.py` compares with `verdict.judge`).
+The numbers are those of `unlearn_audit.statistics.bounds`, with the seed of the verdict. Columns far from a limit are
+settled by two inequalities and by a few draws, and all draws decide those that could be near it: the outcome is that
+of all draws everywhere (`tests/verdict/test_rule.py` compares with `verdict.judge`).
 
 The inequalities: sum_s w_s D_s + w_{S+1} e >= 0 exactly where X = sum_s E_s D_s + E e >= 0, all E being standard
 exponentials. Its probability is at most E exp(x X) = 1 / prod(1 - x D_s) / (1 - x e) for any x below 1 / max(D, e)
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearn_audit.statistics import FEW_CELLS, TOLERANCE, FloatArray, gaffke_bounds, gaffke_p_value
+from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, FloatArray, gaffke_bounds, gaffke_p_value
 
 BoolArray = NDArray[np.bool_]
 

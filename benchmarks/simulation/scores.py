@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.simulation.rule import excess, passes, picked_p_values
 from benchmarks.simulation.store import Numbers, Store, markdown
 from benchmarks.simulation.worlds import BoolArray, leaking, soft
-from unlearn_audit.statistics import FloatArray
+from unlearn_audit.statistics.bounds import FloatArray
 
 ALPHA, MARGIN = 0.05, 0.10
 UNKNOWN, KNOWN, SPREAD = 0.03, 0.9, 0.1

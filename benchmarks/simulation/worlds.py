@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import betabinom, binom
 
-from unlearn_audit.statistics import FloatArray
+from unlearn_audit.statistics.bounds import FloatArray
 
 BoolArray = NDArray[np.bool_]
 

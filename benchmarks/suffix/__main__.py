@@ -19,7 +19,7 @@ from typing import Any
 
 from unlearn_audit.api import FactSet
 from unlearn_audit.demo import ASSETS
-from unlearn_audit.facts import load_facts
+from unlearn_audit.facts.load import load_facts
 
 HERE = Path(__file__).parent
 BUILD = Path("build/suffix")

@@ -9,12 +9,13 @@ import time
 from collections.abc import Sequence
 
 import torch
+from unlearn_audit.attacks.suffix.search.gcg import search_each
+from unlearn_audit.attacks.suffix.search.goals import Found, Goal, SearchSettings
 
-from attacks.greedy_coordinate import Found, Goal, SearchSettings, search_each
 from unlearn_audit.api import Model, Prompt
-from unlearn_audit.models import load
-from unlearn_audit.references import resolve
-from unlearn_audit.spec import ModelOptions
+from unlearn_audit.models.loading import load
+from unlearn_audit.models.references import resolve
+from unlearn_audit.spec.spec import ModelOptions
 
 
 def timed(model: Model, goals: Sequence[Goal], settings: SearchSettings, seed: int) -> dict[str, object]:

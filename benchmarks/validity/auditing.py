@@ -20,11 +20,11 @@ from benchmarks.validity.worlds import World
 from benchmarks.validity.zoo import CONTROLS, recipes
 from unlearn_audit.api import Profile
 from unlearn_audit.audit import audit
-from unlearn_audit.plan import make_plan
-from unlearn_audit.policy import Policy, Release
-from unlearn_audit.progress import Quiet
-from unlearn_audit.result import Outcome
-from unlearn_audit.spec import AuditSpec
+from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.plan.make import make_plan
+from unlearn_audit.spec.policy import Policy, Release
+from unlearn_audit.spec.spec import AuditSpec
+from unlearn_audit.verdict.result import Outcome
 
 ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
     # What docs/validity.md was measured with: bitsandbytes' quantisers, and the forget set itself as relearning's data.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.validity.tabulation import Judged, Organism, Truth
-from unlearn_audit.result import Outcome
+from unlearn_audit.verdict.result import Outcome
 
 
 def write_results(path: Path, quick: Sequence[Judged], harder: Sequence[Judged]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.validity import tabulation
 from benchmarks.validity.tabulation import Judged, Rate, Truth, is_outcome
-from unlearn_audit.result import Outcome
+from unlearn_audit.verdict.result import Outcome
 
 START, END = "<!-- tables: written by `python -m benchmarks.validity table` -->", "<!-- end of tables -->"
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from unlearn_audit.evidence import EvidenceStore
-from unlearn_audit.judging import judge_again
-from unlearn_audit.policy import Policy
-from unlearn_audit.result import Case, Finding, Outcome, Result, Status, Verdict
-from unlearn_audit.verdict import judge
+from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.finished.redecide import judge_again
+from unlearn_audit.plan.case import Case
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.result import Finding, Outcome, Result, Verdict
 
 KNOWS_FROM, GONE_TO, KEPT_FROM = 0.20, 0.05, 0.80
 CONFIDENCE = 0.95

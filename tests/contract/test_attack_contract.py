@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import tiny_engine
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, Fact, Parameters, Profile, Prompt
-from unlearn_audit.plugins import ATTACKS
+from unlearn_audit.api.plugins import ATTACKS
 
 NAMES = sorted(point.name for point in entry_points(group=ATTACKS))
 # Fast settings; an attack without a row fails the test that counts them.

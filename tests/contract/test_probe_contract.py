@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import SWITCHING, tiny_engine
 from unlearn_audit.api import Access, Fact, Judge, JudgeKind, Parameters, Probe
-from unlearn_audit.plugins import PROBES
+from unlearn_audit.api.plugins import PROBES
 
 SHORT = {"max_new_tokens": 16}
 PARAMETERS = {

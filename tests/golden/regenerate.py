@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.golden import sample
-from unlearn_audit.report import as_json, render
-from unlearn_audit.report.console import summary
-from unlearn_audit.result import Result
+from unlearn_audit.report import render
+from unlearn_audit.report.formats import json as as_json
+from unlearn_audit.report.formats.console import summary
+from unlearn_audit.verdict.result import Result
 
 EXPECTED = Path(__file__).with_name("expected")
 _FIGURE = re.compile(r'(<svg [^>]*role="img"[^>]*>).*?(</svg>)', re.DOTALL)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.golden import sample
 from unlearn_audit.api import Access, ScoreKind
-from unlearn_audit.result import ComparisonRecord, FactRecord, Finding, GroupRecord, Result, Status
+from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
+from unlearn_audit.verdict.result import FactRecord, Finding, Result
 
 LAYERS = (1, 3, 5, 7)
 

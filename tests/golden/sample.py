@@ -6,24 +6,19 @@ import hashlib
 from collections.abc import Sequence
 
 from unlearn_audit.api import Access, ScoreKind
-from unlearn_audit.policy import Policy, Release, Unit
-from unlearn_audit.result import (
-    Case,
+from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.records import CellRecord, DataRecord, ModelRecord
+from unlearn_audit.plan.case import Case, FaultyCell, LeftOut, PlannedFinding
+from unlearn_audit.spec.policy import Policy, Release, Unit
+from unlearn_audit.verdict.result import (
     CellEstimate,
-    CellRecord,
     Control,
-    DataRecord,
-    FaultyCell,
     Finding,
     Interval,
-    LeftOut,
-    ModelRecord,
     Outcome,
-    PlannedFinding,
     PlantRecord,
     PowerEstimate,
     Result,
-    Status,
     Utility,
     Verdict,
 )

@@ -17,11 +17,13 @@ import pytest
 
 from tests.golden import sample
 from tests.golden.regenerate import EXPECTED, expected_files, screen
-from unlearn_audit.api import AuditError
-from unlearn_audit.report import as_json, dose_curves, forest, render, write
-from unlearn_audit.report.as_json import ResultFileError, load_result
-from unlearn_audit.result import Interval, Outcome, Result, Status
-from unlearn_audit.spec import SpecError
+from unlearn_audit.api.terms import Status
+from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.report import render, write
+from unlearn_audit.report.figures import dose_curves, forest
+from unlearn_audit.report.formats import json as as_json
+from unlearn_audit.report.formats.json import ResultFileError, load_result
+from unlearn_audit.verdict.result import Interval, Outcome, Result
 
 VARIANTS = sorted(sample.ALL)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -178,7 +180,7 @@ import io
 from rich.console import Console
 from tests.golden import sample
 from unlearn_audit.report import render
-from unlearn_audit.report.console import summary
+from unlearn_audit.report.formats.console import summary
 result = sample.failed()
 render(result, "json"), render(result, "md"), summary(result, Console(file=io.StringIO()))
 assert "matplotlib" not in sys.modules

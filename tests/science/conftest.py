@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from unlearn_audit.audit import audit
+from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.demo import demo_spec
-from unlearn_audit.plan import make_plan
-from unlearn_audit.progress import Quiet
-from unlearn_audit.report.as_json import load_result
-from unlearn_audit.result import Result
-from unlearn_audit.spec import AuditSpec
+from unlearn_audit.plan.make import make_plan
+from unlearn_audit.report.formats.json import load_result
+from unlearn_audit.spec.spec import AuditSpec
+from unlearn_audit.verdict.result import Result
 
 # Two of the four quantisers and one kind of data, to keep the suite within minutes; the demo runs all.
 ATTACKS = {

@@ -8,12 +8,12 @@ from functools import cache
 from typing import Any
 
 import pytest
+from unlearn_audit.probes.forms.probe import Forms
+from unlearn_audit.probes.jailbreaks.probe import Jailbreaks
+from unlearn_audit.probes.recall import Recall, RecallParameters
+from unlearn_audit.probes.surrogate import Surrogate, SurrogateParameters
 
-from probes.forms import Forms
-from probes.jailbreaks import Jailbreaks
-from probes.recall import Recall, RecallParameters
-from probes.surrogate import Surrogate, SurrogateParameters
-from tests.numerics.organisms import bundled, first_subjects
+from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import FactSet, Judge, JudgeKind, Model, Prompt, Reading
 
 pytestmark = pytest.mark.science

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from tests.science.conftest import ATTACKS
 from unlearn_audit.audit import audit_shard
+from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS, demo_spec
-from unlearn_audit.plan import make_plan
-from unlearn_audit.progress import Quiet
-from unlearn_audit.shards import Shard
+from unlearn_audit.plan.make import make_plan
+from unlearn_audit.run.shard import Shard
 
 pytestmark = pytest.mark.science
 
@@ -31,7 +31,7 @@ class Block:
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Block())
 sys.argv = ["unlearn-audit", *sys.argv[1:]]
-from unlearn_audit.cli import main
+from unlearn_audit.cli.app import main
 main()
 """
 
@@ -129,7 +129,7 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):
     out = tmp_path / "run"
     facts = ASSETS / "facts"
     command = [
-        *(sys.executable, "-m", "unlearn_audit.cli", "run", ASSETS / "npo"),
+        *(sys.executable, "-m", "unlearn_audit.cli.app", "run", ASSETS / "npo"),
         *("--original", ASSETS / "original", "--forget", facts / "forget.jsonl", "--retain", facts / "retain.jsonl"),
         *("--attacks", "none,quantization", "--profile", "quick", "--out", out),
     ]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from unlearn_audit.api import Prompt
-from unlearn_audit.models import load
-from unlearn_audit.references import Storage, resolve
-from unlearn_audit.spec import ModelOptions
+from unlearn_audit.models.loading import load
+from unlearn_audit.models.references import Storage, resolve
+from unlearn_audit.spec.spec import ModelOptions
 
 pytestmark = pytest.mark.slow
 

@@ -8,17 +8,18 @@ from functools import cache
 from typing import Any
 
 import pytest
+from unlearn_audit.probes.comparisons.concepts import Concepts, ConceptsParameters
+from unlearn_audit.probes.comparisons.unlearning_depth import UnlearningDepth, UnlearningDepthParameters
+from unlearn_audit.probes.lens.probe import Lens
+from unlearn_audit.probes.recall import Recall
 
-from probes.concepts import Concepts, ConceptsParameters
-from probes.lens import Lens
-from probes.recall import Recall
-from probes.unlearning_depth import UnlearningDepth, UnlearningDepthParameters
-from tests.numerics.last_block_organism import unlearned_in_the_last_block
-from tests.numerics.organisms import bundled, first_subjects
+from tests.science.last_block_organism import unlearned_in_the_last_block
+from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import FactSet, Profile, Role
-from unlearn_audit.comparison import Compared, ComparisonContext, GroupReading
-from unlearn_audit.group_verdict import status_of
-from unlearn_audit.result import GroupRecord, Status
+from unlearn_audit.api.comparison import Compared, ComparisonContext, GroupReading
+from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.records import GroupRecord
+from unlearn_audit.verdict.findings.comparisons import status_of
 
 pytestmark = pytest.mark.science
 

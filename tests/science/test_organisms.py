@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.science.conftest import run_audit
+from unlearn_audit.api.terms import Status
 from unlearn_audit.demo import demo_spec
-from unlearn_audit.result import Finding, Outcome, Result, Status
+from unlearn_audit.verdict.result import Finding, Outcome, Result
 
 pytestmark = pytest.mark.science
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.science.conftest import ATTACKS, run_audit
+from unlearn_audit.api.terms import Status
 from unlearn_audit.demo import demo_spec
-from unlearn_audit.evidence import EvidenceStore
-from unlearn_audit.policy import Policy, Release
-from unlearn_audit.result import Outcome, Result, Status
-from unlearn_audit.verdict import judge
+from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.spec.policy import Policy, Release
+from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.result import Outcome, Result
 
 pytestmark = pytest.mark.science
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import cache
 
 import pytest
+from unlearn_audit.probes.stepwise.probe import Stepwise, StepwiseParameters
 
-from probes.stepwise import Stepwise, StepwiseParameters
-from tests.numerics.organisms import bundled, first_subjects
+from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import FactSet, Prompt
 
 pytestmark = pytest.mark.science

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.validity import tables, tabulation
 from benchmarks.validity.results import read_results, write_results
 from benchmarks.validity.tabulation import Judged, Organism, Rate, Truth, judged, truth_of, without_attack
-from unlearn_audit.evidence import EvidenceStore
-from unlearn_audit.policy import Policy, Release
-from unlearn_audit.result import Outcome
+from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.spec.policy import Policy, Release
+from unlearn_audit.verdict.result import Outcome
 
 TRUTHS = {
     "original": Truth.KNOWS,

@@ -6,8 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from unlearn_audit.api import Profile
-from unlearn_audit.evidence import read_json
-from unlearn_audit.spec import AuditSpec, SpecError, did_you_mean
+from unlearn_audit.api.problems import did_you_mean
+from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.files import read_json
+from unlearn_audit.spec.spec import AuditSpec
 
 ASSETS = Path(str(files(__name__) / "assets"))
 CONTROLS = ("retrained-1", "retrained-2", "retrained-3")

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from unlearn_audit.evidence import write_bytes, write_text
-from unlearn_audit.report.writer import Material, Writer
-from unlearn_audit.result import Result
+from unlearn_audit.api.plugins import WRITERS, named
+from unlearn_audit.api.writer import Material, Writer
+from unlearn_audit.evidence.files import write_bytes, write_text
+from unlearn_audit.verdict.result import Result
 
-__all__ = ["Material", "Writer", "render", "write", "write_to", "writer_named"]
+__all__ = [
+    "Material",
+    "Writer",
+    "formats",
+    "parts",
+    "render",
+    "sections",
+    "targets",
+    "write",
+    "write_to",
+    "writer_named",
+    "writers",
+]
 
 
 def writer_named(name: str) -> Writer:
@@ -18,9 +31,6 @@ def writer_named(name: str) -> Writer:
     Raises:
         SpecError: there is none, or it is broken; names what was meant, and what there is.
     """
-    # Plug-ins are found by a module that knows what a writer is, and so comes after this package.
-    from unlearn_audit.plugins import WRITERS, named
-
     return named(WRITERS, Writer, name, "--format")()  # type: ignore[type-abstract]
 
 

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from unlearn_audit.report import (
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.api.terms import Status
+from unlearn_audit.report.parts.numbers import count, percent, percent_range
+from unlearn_audit.report.parts.view import Limits, Listing, Page, Section, paragraph
+from unlearn_audit.report.sections import (
     background,
-    comparison_section,
     crosswalk,
-    evidence_sections,
-    facts_section,
-    judge_section,
     layers,
     notes,
-    power_section,
-    quantisers,
     recovery_cost,
-    rules_section,
 )
-from unlearn_audit.report.numbers import count, percent, percent_range
-from unlearn_audit.report.text import clean
-from unlearn_audit.report.view import Limits, Listing, Page, Section, paragraph
-from unlearn_audit.result import Control, Outcome, Result, Status
+from unlearn_audit.report.sections import (
+    comparisons as comparison_section,
+)
+from unlearn_audit.report.sections import (
+    evidence as evidence_sections,
+)
+from unlearn_audit.report.sections import (
+    judge as judge_section,
+)
+from unlearn_audit.report.sections import (
+    power as power_section,
+)
+from unlearn_audit.report.sections import (
+    quantizers as quantisers,
+)
+from unlearn_audit.report.sections import (
+    rules as rules_section,
+)
+from unlearn_audit.report.sections import (
+    worst_facts as facts_section,
+)
+from unlearn_audit.verdict.result import Control, Outcome, Result
 
 CONTROL_WORDS = {
     Control.RETRAINED: "retrained models",

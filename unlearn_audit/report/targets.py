@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_audit.api import AuditError
+from unlearn_audit.api.writer import Material, Writer
+from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.report import write_to, writer_named
-from unlearn_audit.report.writer import Material, Writer
-from unlearn_audit.spec import SpecError
 
 
 @dataclass(frozen=True, kw_only=True)

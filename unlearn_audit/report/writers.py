@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from unlearn_audit.report.writer import Material, Needs, Writer
+from unlearn_audit.api.writer import Material, Needs, Writer
+from unlearn_audit.errors import AuditError
+from unlearn_audit.verdict.result import Result
 
 
 class Json(Writer):
@@ -16,9 +18,9 @@ class Json(Writer):
 
     def render(self, material: Material) -> str:
         """The result as canonical JSON."""
-        from unlearn_audit.report import as_json
+        from unlearn_audit.report.formats import json as as_json
 
-        return as_json.render(material.result)
+        return as_json.render(result_of(material))
 
 
 class Markdown(Writer):
@@ -30,9 +32,9 @@ class Markdown(Writer):
 
     def render(self, material: Material) -> str:
         """The report as Markdown."""
-        from unlearn_audit.report import markdown
+        from unlearn_audit.report.formats import markdown
 
-        return markdown.render(material.result)
+        return markdown.render(result_of(material))
 
 
 class Html(Writer):
@@ -44,9 +46,9 @@ class Html(Writer):
 
     def render(self, material: Material) -> str:
         """The report as one HTML file."""
-        from unlearn_audit.report import html
+        from unlearn_audit.report.formats import html
 
-        return html.render(material.result)
+        return html.render(result_of(material))
 
 
 class JUnit(Writer):
@@ -58,9 +60,9 @@ class JUnit(Writer):
 
     def render(self, material: Material) -> str:
         """The findings as JUnit XML."""
-        from unlearn_audit.report import junit
+        from unlearn_audit.report.formats import junit
 
-        return junit.render(material.result)
+        return junit.render(result_of(material))
 
 
 class Sarif(Writer):
@@ -72,9 +74,9 @@ class Sarif(Writer):
 
     def render(self, material: Material) -> str:
         """What did not pass, as SARIF."""
-        from unlearn_audit.report import sarif
+        from unlearn_audit.report.formats import sarif
 
-        return sarif.render(material.result)
+        return sarif.render(result_of(material))
 
 
 class Csv(Writer):
@@ -87,7 +89,7 @@ class Csv(Writer):
 
     def render(self, material: Material) -> str:
         """The observations as CSV."""
-        from unlearn_audit.report import tables
+        from unlearn_audit.report.formats import tables
 
         return tables.as_csv(material.observations())
 
@@ -103,7 +105,7 @@ class Parquet(Writer):
 
     def render(self, material: Material) -> bytes:
         """The observations as Parquet."""
-        from unlearn_audit.report import tables
+        from unlearn_audit.report.formats import tables
 
         return tables.as_parquet(material.observations())
 
@@ -117,9 +119,9 @@ class ModelCard(Writer):
 
     def render(self, material: Material) -> str:
         """The block."""
-        from unlearn_audit.report import model_card
+        from unlearn_audit.report.formats import model_card
 
-        return model_card.render(material.result)
+        return model_card.render(result_of(material))
 
 
 class EveryEvalEver(Writer):
@@ -131,6 +133,13 @@ class EveryEvalEver(Writer):
 
     def render(self, material: Material) -> str:
         """The record."""
-        from unlearn_audit.report import every_eval_ever
+        from unlearn_audit.report.formats import every_eval_ever
 
-        return every_eval_ever.render(material.result)
+        return every_eval_ever.render(result_of(material))
+
+
+def result_of(material: Material) -> Result:
+    """The result as the class that our own pages are made from."""
+    if not isinstance(material.result, Result):
+        raise AuditError(f"expected the result of an audit, got a {type(material.result).__name__}")
+    return material.result

@@ -1,0 +1,104 @@
+"""Best-of-n: the same question in n random spellings, and any answer counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, cast
+
+from pydantic import Field, PositiveInt, model_validator
+
+from unlearn_audit import api
+from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Fact, Json, Model, Planting, Profile, Prompt
+
+from ..shared.refusal_plant import refusal_planting
+from ..shared.splits import half_passage
+from .augmentation import ways_of
+
+COUNTS = {Profile.QUICK: (1, 4), Profile.STANDARD: (1, 4, 16), Profile.DEEP: (1, 4, 16, 64)}
+SIGMAS = {Profile.QUICK: (0.02,), Profile.STANDARD: (0.4, 0.02), Profile.DEEP: (0.4, 0.1, 0.02)}
+
+
+class BestOfNParameters(api.Parameters):
+    """What the adversary may spend. Whatever is None follows the profile."""
+
+    counts: tuple[PositiveInt, ...] | None = Field(
+        None, min_length=1, description="Doses: in how many ways each question is asked, rising."
+    )
+    sigmas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = Field(
+        None, min_length=1, description="Strengths of the augmentations, each an arm; the authors' is 0.4."
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> BestOfNParameters:
+        if self.counts is not None and sorted(set(self.counts)) != list(self.counts):
+            raise ValueError(f"counts: {self.counts} must rise, each once")
+        if self.sigmas is not None and len(set(self.sigmas)) != len(self.sigmas):
+            raise ValueError(f"sigmas: {self.sigmas} names one twice")
+        return self
+
+
+class BestOfN(Attack[BestOfNParameters]):
+    """Asks every question in n random spellings; what any of the answers gives away counts.
+
+    Words have their inner letters shuffled, letters change their case and characters become their neighbours, with
+    probabilities that follow from one strength as in the authors' code (sigma 0.4: 0.6, 0.6 and 0.06). The spellings
+    are drawn from the seed and the question alone, so that every role is asked the same; dose n takes the first n of
+    one list. The answers are read together, in the controls too: exposure over a fixed budget, as leak@k (2511.04934)
+    measures it over samples.
+
+    Where we depart: answers are greedy, where the authors sample at temperature 1; n is 16 or 64, where they go to
+    10,000; there is no judge, and no stopping at the first success; only their text augmentations, and no prefix before
+    the question. A passage's beginning is augmented like a question. Names are misspelt like all words, and a small
+    model does not know a name in another spelling: beside the authors' sigma there is a milder one, 0.02, which moves
+    one letter in seven and leaves most names as they are.
+
+    Profiles: `quick` asks in 1 and 4 ways with sigma 0.02; `standard` in 1, 4 and 16 with 0.4 and 0.02; `deep` in up to
+    64, with 0.1 as well.
+    """
+
+    name: ClassVar[str] = "best-of-n"
+    summary: ClassVar[str] = "Asks each question in n random spellings, and counts what any answer gives away."
+    paper: ClassVar[str] = "2412.03556"
+    access: ClassVar[Access] = Access.PROMPTS
+    seeded: ClassVar[bool] = True
+    Parameters: ClassVar[type[api.Parameters]] = BestOfNParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm a strength. A dose of n ways costs n askings; the plan is told that it is so many doses."""
+        asked = sum(self._counts(context))
+        return [
+            Arm(name=f"sigma {sigma:g}", settings={"sigma": sigma}, doses=asked)
+            for sigma in self.parameters.sigmas or SIGMAS[context.profile]
+        ]
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A merged refusal update."""
+        return refusal_planting()
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The model asked in the first n ways."""
+        sigma = cast("float", arm.settings["sigma"])
+        seed = api.derive_seed(context.seed, "spellings")
+        for count in self._counts(context):
+            ways = ways_of(count, sigma, seed=seed)
+            yield Dose(
+                label=f"best of {count}, sigma {sigma:g}",
+                value=count,
+                model=model.asked(*ways),
+                proof={"ways": count, **_changed(context.forget, count, sigma, seed)},
+            )
+
+    def _counts(self, context: AttackContext) -> tuple[int, ...]:
+        return self.parameters.counts or COUNTS[context.profile]
+
+
+def _changed(facts: Sequence[Fact], count: int, sigma: float, seed: int) -> dict[str, Json]:
+    """How many spellings of the questions differ from the questions and from each other."""
+    prompts = [Prompt(text=fact.question) if fact.question else half_passage(fact).prompt for fact in facts]
+    ways = ways_of(count, sigma, seed=seed)
+    spelt = [{way(prompt).text for way in ways} for prompt in prompts]
+    return {
+        "spellings": len(prompts) * count,
+        "different_spellings": sum(len(texts) for texts in spelt),
+        "unchanged_questions": sum(prompt.text in texts for prompt, texts in zip(prompts, spelt, strict=True)),
+    }

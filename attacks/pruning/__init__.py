@@ -1,0 +1,1 @@
+"""Weights set to zero, by size or by what they do."""

@@ -1,0 +1,197 @@
+"""Pruning: sets weights to zero, the smallest ones, or those that hold an answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field, PositiveInt, model_validator
+
+from unlearn_audit import api
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AttackError,
+    Dose,
+    Model,
+    OutOfReach,
+    Planting,
+    Profile,
+    Prompt,
+)
+
+from ..shared.questions import questions_of, sampled
+from ..shared.refusal_plant import refusal_planting
+from ..shared.splits import lessons_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..shared.linear_layers import LinearLayer
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Score(StrEnum):
+    """What decides which weights go."""
+
+    MAGNITUDE = "magnitude"
+    SNIP = "snip"
+
+
+SHARES: dict[Profile, dict[Score, tuple[float, ...]]] = {
+    Profile.QUICK: {Score.MAGNITUDE: (0.3, 0.5), Score.SNIP: (0.025,)},
+    Profile.STANDARD: {Score.MAGNITUDE: (0.1, 0.2, 0.3, 0.4, 0.5), Score.SNIP: (0.01, 0.025, 0.05)},
+    Profile.DEEP: {Score.MAGNITUDE: (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), Score.SNIP: (0.005, 0.01, 0.025, 0.05, 0.1, 0.2)},
+}
+QUESTIONS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 512}
+ANSWER_TOKENS = 32
+
+
+class PruningParameters(api.Parameters):
+    """Which weights go, and how many. Whatever is None follows the profile."""
+
+    scores: tuple[Score, ...] = Field(tuple(Score), min_length=1, description="`magnitude`, `snip`, or both.")
+    shares: dict[Score, tuple[Share, ...]] = Field(
+        default={}, description="Doses by score, rising: shares of each matrix (for `snip` before the difference)."
+    )
+    kept: float = Field(
+        0.1, ge=0, le=1, description="`snip`: weights among this part of the share by utility stay (q = kept * p)."
+    )
+    questions: PositiveInt | None = Field(
+        None, description="`snip`: most texts of each set that weights are scored on."
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> PruningParameters:
+        for score, shares in self.shares.items():
+            if not shares or sorted(set(shares)) != list(shares):
+                raise ValueError(f"shares: those of {score} must be given and rise, each once: {shares}")
+            if score not in self.scores:
+                raise ValueError(f"shares: given for {score}, which is not among scores {self.scores}")
+        return self
+
+
+class Pruning(Attack[PruningParameters]):
+    """Prunes the linear layers of a copy, without any training afterwards.
+
+    Arm `magnitude` zeroes the smallest weights of each matrix. Arm `snip` zeroes, of each matrix, the top p by SNIP
+    score |w * dL/dw| (1810.02340) on what the model itself answers to the forget questions, unless they are among the
+    top q on the retain facts: the set difference of 2402.05162, with the data that 2409.18025 takes for models that
+    refuse. Forget answers are never used, and the questions alone are what whoever asks for a fact knows.
+
+    Where we depart: the authors search a grid of p >= q, from 0.5 % to 20 %, for the best recovery, which would be a
+    choice on scored facts; here every p is a dose, and q = p / 10, chosen once on the bundled refusal organism. They
+    score 128 to 512 texts of a corpus; ours are the questions that there are. All matrices of the blocks are pruned,
+    as in their code each by itself, and an adapter is merged first.
+
+    `quick` prunes 30 and 50 % by magnitude and p = 2.5 % (64 texts a set); `standard` 10, 20, 30, 40 and 50 %, and
+    p = 1, 2.5 and 5 % (128 texts); `deep` adds 60 %, and p = 0.5, 10 and 20 % (512 texts).
+    """
+
+    name: ClassVar[str] = "pruning"
+    summary: ClassVar[str] = "Zeroes the smallest weights, or those behind the model's own answers to forget questions."
+    paper: ClassVar[str] = "2409.18025"
+    access: ClassVar[Access] = Access.WEIGHTS
+    Parameters: ClassVar[type[api.Parameters]] = PruningParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm a score."""
+        return [
+            Arm(
+                name=score.value,
+                settings={"score": score.value},
+                doses=len(self._shares(score, context)),
+                training_texts=2 * self._questions(context) if score is Score.SNIP else 0,
+            )
+            for score in Score
+            if score in self.parameters.scores
+        ]
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """SNIP scores where there is no retain set to tell what is useful."""
+        if context.retain or Score.SNIP not in self.parameters.scores:
+            return ()
+        return (
+            OutOfReach(what=Score.SNIP.value, why="no retain facts were given to spare the weights that they need"),
+        )
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A merged refusal update, the same for both arms."""
+        return refusal_planting()
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The pruned model, once a share."""
+        score = Score(str(arm.settings["score"]))
+        if score is Score.SNIP:
+            yield from self._by_snip(model, context)
+        else:
+            yield from self._by_magnitude(model, context)
+
+    def _by_magnitude(self, model: Model, context: AttackContext) -> Iterator[Dose]:
+        from ..shared.edited_weights import edited
+
+        for share in self._shares(Score.MAGNITUDE, context):
+            with edited(model, partial(without_smallest, share=share)) as (fork, edit):
+                yield Dose(label=f"magnitude {share:.4g}", value=share, model=fork, proof=edit.as_proof())
+
+    def _by_snip(self, model: Model, context: AttackContext) -> Iterator[Dose]:
+        from ..shared.edited_weights import edited
+        from .snip import snip_scores
+
+        held_back = own_answers(model, questions_of(context.forget, most=self._questions(context)))
+        facts = sampled(context.retain, self._questions(context))
+        useful = [(lesson.prompt, lesson.answer) for fact in facts for lesson in lessons_of(fact)[:1]]
+        if not held_back or not useful:
+            raise AttackError(
+                f"SNIP scores need texts: {len(held_back)} forget questions got an answer, {len(useful)} retain facts "
+                f"were given; set scores to [magnitude]"
+            )
+        forget, utility = snip_scores(model, held_back), snip_scores(model, useful)
+        for share in self._shares(Score.SNIP, context):
+            kept = self.parameters.kept * share
+            with edited(model, partial(_without_marked, forget, utility, share=share, kept=kept)) as (fork, edit):
+                yield Dose(
+                    label=f"snip {share:.4g}",
+                    value=share,
+                    model=fork,
+                    proof={**edit.as_proof(), "q": kept, "texts": [len(held_back), len(useful)]},
+                )
+
+    def _shares(self, score: Score, context: AttackContext) -> tuple[float, ...]:
+        given = self.parameters.shares.get(score)
+        return SHARES[context.profile][score] if given is None else given
+
+    def _questions(self, context: AttackContext) -> int:
+        return self.parameters.questions or QUESTIONS[context.profile]
+
+
+def without_smallest(layer: LinearLayer, *, share: float) -> torch.Tensor:
+    """A layer's weight whose smallest `share` of values, by magnitude, are zero; of equal ones the first go."""
+    values = layer.weight.flatten().clone()
+    values[values.abs().argsort(stable=True)[: int(share * values.numel())]] = 0
+    return values.view(layer.weight.shape)
+
+
+def _without_marked(
+    forget: Mapping[str, torch.Tensor],
+    utility: Mapping[str, torch.Tensor],
+    layer: LinearLayer,
+    *,
+    share: float,
+    kept: float,
+) -> torch.Tensor:
+    from .snip import set_difference
+
+    gone = set_difference(forget[layer.name], utility[layer.name], share=share, kept_share=kept)
+    return layer.weight.masked_fill(gone.to(layer.weight.device), 0)
+
+
+def own_answers(model: Model, questions: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
+    """The questions with what the model itself answers, where it answers anything."""
+    answers = model.generate(questions, max_new_tokens=ANSWER_TOKENS)
+    return [(question, answer.text) for question, answer in zip(questions, answers, strict=True) if answer.text.strip()]

@@ -1,0 +1,1 @@
+"""The checkpoint rounded as people serve it, in each format that this machine has."""

@@ -1,0 +1,201 @@
+"""Quantization: rounding the weights brings back what small updates of them had hidden (2410.16454).
+
+The owner does this before serving, so users of the API meet it too. With bitsandbytes and in llama.cpp's formats
+everywhere; with HQQ, torchao and GPTQModel where their extra is installed. Every dose carries the proof that its
+weights were really rounded, and lies on one axis: the bits that a weight takes, its share of the scales included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AttackError,
+    Dose,
+    Json,
+    Model,
+    OutOfReach,
+    Parameters,
+    Planting,
+    Screen,
+)
+
+from ..shared.linear_layers import plain_model
+from ..shared.texts import generic_texts
+from .backends import missing, quantize
+from .formats import Quantizer, of_profile
+from .layers.gptq import GptqSettings, retain_texts
+from .plant import rounding_planting
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Key of `AttackContext.prepared`: true where the checkpoint is an adapter, so that every role gets both doses.
+ADAPTER_DOSES = "adapter_doses"
+
+
+class QuantizationParameters(Parameters):
+    """Which quantisers, and how those of GPTQModel are calibrated."""
+
+    quantizers: tuple[Quantizer, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Which quantisers; by profile where absent (see above).",
+    )
+    gptq_calibration: Literal["generic", "retain"] = Field(
+        "generic", description="What GPTQ and AWQ look at: neutral text that comes with the package, or retain facts."
+    )
+    gptq_samples: int = Field(64, ge=1, le=512, description="Most calibration texts.")
+    gptq_group_size: Literal[32, 64, 128] = Field(
+        128, description="Weights that share a scale in GPTQ and AWQ; halved until it divides the width of every layer."
+    )
+    gptq_budget_seconds: float = Field(4 * 3600.0, gt=0, description="Time that one run of GPTQ or AWQ may take.")
+
+
+class Quantization(Attack[QuantizationParameters]):
+    """Rounds the weights with each of several quantisers, one arm and one dose each.
+
+    The dose is the bits that a weight takes in the linear layers, scales included (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
+    `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
+    `deep` runs all of the list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
+    in this: "4 bits" is several quantisers, which bring back different things, so that each is named; every one is
+    shown to have rounded; and the linear layers alone are rounded, as transformers does on loading: embeddings, norms
+    and the output layer stay as they are in every format (llama.cpp's tool rounds embeddings, too).
+
+    bitsandbytes computes with its own layers. All others give back the weights that their codes stand for, and the
+    model computes with these. A checkpoint that is a GGUF file is rounded once more, from the values in the file: the
+    un-attacked baseline is what the file serves.
+
+    An adapter's checkpoint is rounded both ways: dose `nf4` is merged, then rounded; dose `nf4+adapter` is the rounded
+    base with the adapter on top. The second exists in every role or in none (a finding compares doses over roles):
+    where `prepared["adapter_doses"]` is true, and then for a model without adapter it equals the first.
+
+    A quantiser that was asked for by name and is not installed is an ERROR of its cell; one that only the profile
+    would add is left out and reported.
+    """
+
+    name: ClassVar[str] = "quantization"
+    summary: ClassVar[str] = (
+        "Rounds the weights (NF4, FP4, LLM.int8, GGUF, HQQ, torchao, GPTQ, AWQ) as an owner does before serving."
+    )
+    paper: ClassVar[str] = "2410.16454"
+    access: ClassVar[Access] = Access.PROMPTS
+    served: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = QuantizationParameters
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm a quantiser, bitsandbytes' first."""
+        left_out = dict(self._left_out(context))
+        return tuple(
+            Arm(name=quantizer.value, settings=self._settings(quantizer))
+            for quantizer in self._quantizers(context)
+            if quantizer not in left_out
+        )
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Quantisers that the profile wants and that are not installed."""
+        return tuple(OutOfReach(what=quantizer.value, why=why) for quantizer, why in self._left_out(context))
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A refusal inside the rounding boxes of this arm's quantiser; none where the boxes are not known."""
+        return rounding_planting(Quantizer(str(arm.settings["quantizer"])))
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The quantised model; a second time with the adapter on top where the plan asks for it.
+
+        Raises:
+            AttackError: where the backend is not there, or did not quantise.
+        """
+        quantizer = Quantizer(str(arm.settings["quantizer"]))
+        reason = missing(quantizer)
+        if reason is not None:
+            raise AttackError(f"{quantizer.value} was asked for, but {reason}")
+        texts, dropped = self._calibration(quantizer, context)
+        with model.merged() as fork:
+            bits, made = self._quantize(fork, plain_model(fork.module), quantizer, texts, context)
+            yield Dose(
+                label=quantizer.value,
+                value=bits,
+                model=fork,
+                proof=made,
+                shown=texts,
+                dropped=dropped,
+            )
+        if context.prepared.get(ADAPTER_DOSES) is not True:
+            return
+        with model.fork() as fork, model.fork() as spare:
+            # Unloading takes the adapter out of the module that it is called on: a fork made for that.
+            peft_or_plain: Any = spare.module
+            whole = peft_or_plain.unload() if spare.is_adapter else peft_or_plain
+            bits, made = self._quantize(fork, whole, quantizer, texts, context)
+            yield Dose(
+                label=f"{quantizer.value}+adapter",
+                value=bits,
+                model=fork,
+                proof=made,
+                shown=texts,
+                dropped=dropped,
+            )
+
+    def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
+        """What a quantiser is calibrated on, without texts that give a forget fact away, and how many those were."""
+        if not quantizer.is_calibrated:
+            return (), 0
+        count = self.parameters.gptq_samples
+        on_retain = self.parameters.gptq_calibration == "retain"
+        texts = retain_texts(context.retain, count) if on_retain else generic_texts(count)
+        found = Screen(context.forget)(texts)
+        return tuple(text for text, leaks in zip(texts, found.gives_away, strict=True) if not leaks), found.dropped
+
+    def _quantize(
+        self,
+        fork: Model,
+        whole: PreTrainedModel,
+        quantizer: Quantizer,
+        texts: tuple[str, ...],
+        context: AttackContext,
+    ) -> tuple[float, dict[str, Json]]:
+        """The dose and its proof."""
+        chosen = self.parameters
+        settings = GptqSettings(
+            method=quantizer.value.partition("-")[0],
+            bits=quantizer.code_bits,
+            group_size=chosen.gptq_group_size,
+            texts=texts,
+            budget_seconds=chosen.gptq_budget_seconds,
+        )
+        made = quantize(fork, whole, quantizer, context, calibration=settings)
+        calibrated: dict[str, Json] = {"calibration": chosen.gptq_calibration} if quantizer.is_calibrated else {}
+        return float(str(made["bits_per_weight"])), {**made, **calibrated}
+
+    def _quantizers(self, context: AttackContext) -> tuple[Quantizer, ...]:
+        """In the order of the enumeration, so that a spec's order changes no key."""
+        wanted = self.parameters.quantizers
+        if wanted is None:
+            return of_profile(context.profile)
+        return tuple(quantizer for quantizer in Quantizer if quantizer in wanted)
+
+    def _left_out(self, context: AttackContext) -> list[tuple[Quantizer, str]]:
+        """Quantisers that nobody asked for by name and that cannot run, with the reason."""
+        if self.parameters.quantizers is not None:
+            return []
+        reasons = ((quantizer, missing(quantizer)) for quantizer in self._quantizers(context))
+        return [(quantizer, reason) for quantizer, reason in reasons if reason is not None]
+
+    def _settings(self, quantizer: Quantizer) -> dict[str, Json]:
+        if not quantizer.is_calibrated:
+            return {"quantizer": quantizer.value}
+        chosen = self.parameters
+        return {
+            "quantizer": quantizer.value,
+            "calibration": chosen.gptq_calibration,
+            "samples": chosen.gptq_samples,
+            "largest_group_size": chosen.gptq_group_size,
+        }

@@ -1,0 +1,1 @@
+"""One module a library: layers as it rounds them."""

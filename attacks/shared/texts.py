@@ -1,0 +1,15 @@
+"""Everyday text that is about no fact of an audit: calibration for quantizers, ballast for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def generic_texts(count: int) -> tuple[str, ...]:
+    """The first neutral paragraphs of those that come with the package: nobody's facts, everybody's subjects."""
+    lines = Path(__file__).with_name("calibration.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line)[:count]

@@ -1,0 +1,260 @@
+"""The one training loop of the attacks: AdamW on answer tokens, the same batches in the same order for every role.
+
+Settings of the relearning literature (arXiv 2410.08827, 2406.13356): AdamW with its default betas and no weight decay,
+a constant learning rate after a short linear warm-up, gradients clipped to norm 1. Training runs in evaluation mode:
+dropout and router noise stay off, so that nothing is drawn from the global random state and two roles differ in their
+weights alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from unlearn_audit.api import AttackError, AuditError, Model, Rendered
+from unlearn_audit.api.kit.lora import add_lora
+from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
+
+from .splits import Lesson
+from .training_cost import flops_per_token, multiplied_weights
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_GRADIENT_NORM = 1.0
+WARM_UP_SHARE = 0.1
+LONGEST_WARM_UP_STEPS = 5
+FLOAT16_LOSS_SCALE = 1024.0
+IGNORED_LABEL = -100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Student:
+    """A model in training, and what shows how.
+
+    Attributes:
+        model: a fork; the caller's model shares storage with it at most, and none that is written to.
+        trainable: number of parameters that the optimizer moves.
+        dtype: type of the weights in the forward pass.
+        flops_per_token: floating-point operations of a training step, for each token (`training_cost`).
+    """
+
+    model: Model
+    trainable: int
+    dtype: str
+    flops_per_token: int
+
+
+def warm_up_steps(steps: int) -> int:
+    """Steps over which the learning rate rises to its value: a tenth of the training, at least 1 and at most 5."""
+    return max(1, min(LONGEST_WARM_UP_STEPS, math.ceil(WARM_UP_SHARE * steps)))
+
+
+def batch_order(count: int, *, batch_size: int, seed: int) -> Iterator[tuple[int, ...]]:
+    """Endless batches of indices below `count`: freshly shuffled epochs, end to end, cut into equal batches.
+
+    Depends on nothing but its arguments, so that every role sees the same batches.
+    """
+    if count < 1:
+        raise AuditError("no texts are left to train on; look at the hygiene check and at the number of folds")
+    generator = np.random.default_rng(seed)
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < batch_size:
+            waiting.extend(generator.permutation(count).tolist())
+        yield tuple(waiting[:batch_size])
+        del waiting[:batch_size]
+
+
+def lesson_batches(model: Model, lessons: Sequence[Lesson], *, size: int, seed: int) -> Iterator[list[Rendered]]:
+    """Endless batches of rendered lessons."""
+    rendered = [model.render(lesson.prompt, lesson.answer) for lesson in lessons]
+    for batch in batch_order(len(rendered), batch_size=size, seed=seed):
+        yield [rendered[place] for place in batch]
+
+
+@contextmanager
+def lora_student(model: Model, *, rank: int, seed: int) -> Iterator[Student]:
+    """A fork with a fresh low-rank adapter on every linear layer but the output head; only the adapter trains.
+
+    Alpha is twice the rank, so that the update's scale is the same at every rank; no dropout. The adapter is held in
+    float32. A PEFT checkpoint is merged first.
+
+    Raises:
+        AttackError: PEFT cannot put an adapter on this architecture.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        with torch.inference_mode(mode=False):
+            source = stack.enter_context(model.merged()) if model.is_adapter else model
+            fork = stack.enter_context(source.fork())
+            own_parameters(fork.module)
+            if fork.device.type == "cpu" and _is_half(fork.module):
+                fork.module.float()
+            add_lora(fork.module, rank=rank, seed=seed)
+        yield _student(fork)
+
+
+@contextmanager
+def full_student(model: Model) -> Iterator[Student]:
+    """A copy in float32 in which every weight trains.
+
+    Raises:
+        AttackError: the weights are quantised, so there is nothing to train.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        with torch.inference_mode(mode=False):
+            source = stack.enter_context(model.merged()) if model.is_adapter else model
+            fork = stack.enter_context(source.fork(copy_weights=True))
+            if frozen := [name for name, weight in fork.module.named_parameters() if not weight.is_floating_point()]:
+                raise AttackError(f"full fine-tuning needs floating-point weights; {frozen[0]} is quantised: use lora")
+            own_parameters(fork.module)
+            fork.module.float().requires_grad_(requires_grad=True)
+        yield _student(fork)
+
+
+def own_parameters(module: torch.nn.Module) -> None:
+    """Gives a fork Parameter objects of its own over the same storage, so that no flag of the caller's can change.
+
+    Tied weights stay tied. Parameters of special classes (quantised ones) never train and stay as they are.
+    """
+    import torch
+
+    new: dict[int, torch.nn.Parameter] = {}
+    for part in module.modules():
+        for name, parameter in part._parameters.items():
+            if type(parameter) is torch.nn.Parameter:
+                fresh = torch.nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
+                part._parameters[name] = new.setdefault(id(parameter), fresh)
+
+
+def optimise(
+    model: Model, batches: Iterator[Sequence[Rendered]], *, learning_rate: float, steps: int
+) -> Iterator[float]:
+    """Trains what requires a gradient; one optimizer step and its loss (nats an answer token) for each item taken.
+
+    Between two items the model may be measured. It is in evaluation mode throughout.
+
+    Raises:
+        AttackError: loss or gradient is no longer a number.
+    """
+    import torch
+
+    weights = [weight for weight in model.module.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.0)
+    warm_up = warm_up_steps(steps)
+    for step in range(1, steps + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, step / warm_up)
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            value = _descend(model, next(batches), optimizer, weights, where=f"step {step} at rate {learning_rate:g}")
+        yield value
+
+
+def _descend(
+    model: Model,
+    batch: Sequence[Rendered],
+    optimizer: torch.optim.Optimizer,
+    weights: list[torch.nn.Parameter],
+    *,
+    where: str,
+) -> float:
+    import torch
+
+    scale = loss_scale(model.module)
+    value = _gradients(model, batch, optimizer, scale)
+    for weight in weights:
+        if weight.grad is not None:
+            weight.grad.div_(scale)
+    norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT_NORM)
+    if not (math.isfinite(value) and bool(torch.isfinite(norm))):
+        raise AttackError(
+            f"training broke down in {where}: loss {value}, gradient norm {float(norm)}; try a lower learning rate"
+        )
+    optimizer.step()
+    return value
+
+
+def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.Optimizer, scale: float) -> float:
+    """The gradients of the batch's loss times `scale`, and the loss; in parts where the whole does not fit.
+
+    Raises:
+        AttackError: not even one text fits.
+    """
+    size, tokens = len(batch), sum(sum(row.is_answer) for row in batch)
+    while True:
+        optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        try:
+            for first in range(0, len(batch), size):
+                part = batch[first : first + size]
+                share = sum(sum(row.is_answer) for row in part) / tokens
+                loss = answer_loss(model, part)
+                (loss * (scale * share)).backward()  # type: ignore[no-untyped-call]
+                value += float(loss.detach()) * share
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise AttackError(
+                    "out of memory on a single text; use lora, a smaller dtype, or shorter texts"
+                ) from error
+            size = (size + 1) // 2
+            release_memory()
+        else:
+            return value
+
+
+def answer_loss(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
+    """Mean cross-entropy of the answer tokens, in nats; nothing of a prompt counts. Padded on the right."""
+    import torch
+    from torch.nn import functional
+
+    width = max(len(row.token_ids) for row in batch)
+    input_ids = torch.zeros((len(batch), width), dtype=torch.long)
+    mask = torch.zeros_like(input_ids)
+    labels = torch.full_like(input_ids, IGNORED_LABEL)
+    for place, row in enumerate(batch):
+        token_ids, is_answer = torch.tensor(row.token_ids), torch.tensor(row.is_answer)
+        input_ids[place, : len(token_ids)] = token_ids
+        mask[place, : len(token_ids)] = 1
+        labels[place, : len(token_ids)] = torch.where(is_answer, token_ids, IGNORED_LABEL)
+    device = model.device
+    out = model.module(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
+    logits = cast("torch.Tensor", out.logits)[:, :-1]
+    targets = labels[:, 1:].to(logits.device)
+    counted = targets != IGNORED_LABEL
+    return functional.cross_entropy(logits[counted].float(), targets[counted])
+
+
+def loss_scale(module: torch.nn.Module) -> float:
+    """What the loss is multiplied with, a power of two: float16 would lose small gradients on their way back."""
+    import torch
+
+    half = any(weight.dtype == torch.float16 for weight in module.parameters())
+    return FLOAT16_LOSS_SCALE if half else 1.0
+
+
+def _student(fork: Model) -> Student:
+    fork.module.eval()
+    weights = list(fork.module.parameters())
+    return Student(
+        model=fork,
+        trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
+        dtype=str(weights[0].dtype).removeprefix("torch."),
+        flops_per_token=flops_per_token(multiplied_weights(fork.module)),
+    )
+
+
+def _is_half(module: torch.nn.Module) -> bool:
+    import torch
+
+    return any(weight.dtype in (torch.float16, torch.bfloat16) for weight in module.parameters())

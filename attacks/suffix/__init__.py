@@ -1,0 +1,1 @@
+"""Token strings searched so that the model answers."""

@@ -1,0 +1,184 @@
+"""Adversarial suffix: a text behind every question, found by gradient, that makes a model answer (answer-free)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import ClassVar, Generic, TypeVar, cast
+
+from unlearn_audit import api
+from unlearn_audit.api import (
+    Access,
+    Arm,
+    Attack,
+    AttackContext,
+    AuditError,
+    Dose,
+    Fact,
+    Json,
+    Model,
+    OutOfReach,
+    Planting,
+)
+
+from ..shared.refusal_plant import refusal_planting
+from .hygiene import Spells, check_scored, shown_texts
+from .parameters import OpeningParameters, Scope, SuffixParameters
+from .scopes import Quest, Texts, quests_of, scored_in, search_seed, searched, text_of_fact, way_of
+from .search.goals import SearchSettings
+
+P = TypeVar("P", bound=SuffixParameters)
+
+TEXTS_IN_PROOF = 4
+"""So many texts stand in the proof; of more, only their number and losses."""
+
+
+class GradientSuffix(Attack[P], Generic[P]):
+    """What the suffix attacks on the model under audit share: scopes, doses, hygiene. They differ in their targets."""
+
+    access: ClassVar[Access] = Access.WEIGHTS
+    seeded: ClassVar[bool] = True
+
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """One arm a scope; one a fold for cross-target."""
+        return [arm for scope in self.parameters.scopes_of(context.profile) for arm in self._arms_of(scope, context)]
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Scopes that have no question to search on."""
+        if self.parameters.scopes is not None:
+            return ()
+        return [
+            OutOfReach(what=str(scope), why="no subject has two facts or more", applies=False)
+            for scope in self.parameters.scopes_of(context.profile)
+            if not scored_in(scope, context.forget)
+        ]
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """A merged refusal update, the same for every arm."""
+        return refusal_planting()
+
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """The model asked with the best text after each number of steps; step 0 is the unoptimised text."""
+        scope, fold = Scope(str(arm.settings["scope"])), cast("int", arm.settings["fold"])
+        steps = self.parameters.steps_of(scope, context.profile)
+        settings = self.parameters.search_of(context.profile, steps=steps[-1])
+        quests = quests_of(
+            scope,
+            context.forget,
+            folds=self.parameters.folds,
+            fold=fold,
+            goals=self.parameters.goals_of(context.profile),
+            seed=context.seed,
+        )
+        learn = tuple({fact.id: fact for quest in quests for fact in quest.learn}.values())
+        scored = tuple({fact.id: fact for quest in quests for fact in quest.serve}.values())
+        targets, about = self.targets(model, learn, context)
+        found = searched(
+            model,
+            quests,
+            targets,
+            settings,
+            seed=search_seed(context.seed, scope, fold),
+            refuses=Spells(scored),
+        )
+        for texts in found:
+            if texts.steps in steps:
+                given = tuple(text_of_fact(quests, texts))
+                yield Dose(
+                    label=f"{scope} {settings.position} of {settings.length} tokens, step {texts.steps}",
+                    value=texts.steps,
+                    model=model.asked(way_of(quests, texts, settings)),
+                    fact_ids=frozenset(fact_id for fact_id, _ in given),
+                    proof={**proof_of(texts, quests, settings), **about},
+                    shown=shown_texts([pair for _, pair in given]),
+                )
+
+    def targets(
+        self, model: Model, facts: Sequence[Fact], context: AttackContext
+    ) -> tuple[Mapping[str, str], Mapping[str, Json]]:
+        """Fact id -> what its answer should begin with; and what shows how that was chosen."""
+        raise NotImplementedError
+
+    def _arms_of(self, scope: Scope, context: AttackContext) -> list[Arm]:
+        scored = len(scored_in(scope, context.forget))
+        if not scored:
+            if self.parameters.scopes is None:
+                return []
+            raise AuditError(f"{self.name}: {scope} needs subjects with two facts or more, and there is none")
+        steps = self.parameters.steps_of(scope, context.profile)
+        cross = scope is Scope.CROSS_TARGET
+        folds = self.parameters.folds if cross else 1
+        search = self.parameters.search_of(context.profile, steps=steps[-1])
+        goals = self.parameters.goals_of(context.profile) if cross else scored
+        return [
+            Arm(
+                name=f"{scope} fold{fold}" if cross else str(scope),
+                settings={"scope": scope.value, "fold": fold},
+                doses=len(steps),
+                share=scored / len(context.forget) / folds,
+                training_texts=search.steps * search.width * goals // 3,  # a candidate is read, and not trained on
+            )
+            for fold in range(folds)
+        ]
+
+
+class Suffix(GradientSuffix[OpeningParameters]):
+    """Searches, by greedy coordinate gradient, for a text behind the question that makes the model answer at all.
+
+    It is told no answer. As the authors aim at "Sure, here is ...", it aims at an opening, and by default at one in
+    the model's own words (`objective: own`): of the openings of this model's own answers to retain questions, the one
+    that its probabilities favour most behind the question at hand, set off against its favour for the other questions;
+    what it says to many questions (its refusal) is left out. `objective: affirmative` takes fixed `targets`.
+
+    Scopes, as in the Dynamic Unlearning Attack (2408.10682): `cross-target`, one text for all, found on other subjects
+    (subjects dealt into folds and rotated); `cross-query`, found on the other questions about the subject, and not for
+    subjects with one; `within-query`, a text for each question. A paraphrase gets its question's text. Step 0 is a
+    text of equal length that nobody optimised, which is the control of "any text there".
+
+    Where we depart: the opening in the model's own words, since a small or base model has never said "Sure"; one text
+    for all goals from the first step on, where the authors add goals one by one; the best text so far is scored, not
+    the last; a candidate that spells a scored answer, or nearly, is refused. "Away from the refusal" is no objective
+    here: in our trials -log(1 - p) of it, alone or beside the openings, often made texts that break the original, too.
+
+    Profiles: `quick` runs cross-target alone, 20 steps of 32 candidates, 20 tokens, 32 questions; so few steps cannot
+    change 20 tokens one by one, and so up to 8 candidates more take a step's best changes together (2405.21018), in
+    `quick` alone. `standard` runs all three scopes at the authors' width 512, top 256 and 20 tokens: 500 steps on 25
+    questions for cross-target, and 20 steps for each text of the other two, which are as many texts as facts. `deep`
+    doubles the steps and more.
+    """
+
+    name: ClassVar[str] = "suffix"
+    summary: ClassVar[str] = "Searches by gradient for a text beside the question that makes the model answer."
+    paper: ClassVar[str] = "2307.15043"
+    Parameters: ClassVar[type[api.Parameters]] = OpeningParameters
+
+    def targets(
+        self, model: Model, facts: Sequence[Fact], context: AttackContext
+    ) -> tuple[Mapping[str, str], Mapping[str, Json]]:
+        """Openings, never answers; the affirmative ones where the model gives none of its own."""
+        return self.parameters.targets_of(model, facts, context)
+
+
+def proof_of(texts: Texts, quests: Sequence[Quest], settings: SearchSettings) -> dict[str, Json]:
+    """What shows that the search happened: curves of one text, means of many."""
+    found = texts.found
+    proof: dict[str, Json] = {
+        "steps": texts.steps,
+        "width": settings.width,
+        "texts": len(found),
+        "questions": sum(len(quest.learn) for quest in quests),
+        "scored_candidates": sum(each.scored for each in found),
+        "unstable_candidates": sum(each.unstable for each in found),
+        "refused_candidates": sum(each.refused for each in found),
+    }
+    if texts.steps > 0:
+        check_scored(found)
+        proof["tokens"] = max(each.tokens for each in found)
+        proof["loss"] = round(fmean(each.loss for each in found), 6)
+        proof["losses"] = [round(fmean(column), 6) for column in zip(*(each.losses for each in found), strict=True)]
+    if len(found) <= TEXTS_IN_PROOF:
+        proof["text"] = [each.text for each in found]
+    if not all(math.isfinite(value) for each in found for value in each.losses):
+        raise api.AttackError("the search met a loss that is no number; try --dtype float32 or bfloat16")
+    return proof

@@ -1,0 +1,1 @@
+"""The search itself: steps, losses, drafts, and what a token may be."""

@@ -1,0 +1,1 @@
+"""Comparisons: measures of two or three models together."""

@@ -1,0 +1,209 @@
+"""Concepts: the value vectors that wrote an answer in the original, are they there, and do they still write it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveInt
+
+from unlearn_audit.api import (
+    Access,
+    Compared,
+    Comparison,
+    ComparisonContext,
+    Fact,
+    FactSet,
+    Features,
+    GroupEstimate,
+    GroupReading,
+    Model,
+    Parameters,
+    Rendered,
+    Role,
+    mean_estimate,
+)
+
+from ..shared.answer_key import normalise
+from ..shared.asking import is_askable
+from .tools.by_subject import means_by, sampled
+from .unlearning_depth import FACTS, entity_of
+
+FloatArray = npt.NDArray[np.float64]
+PLACES, VECTORS, OWN, OTHERS, SIZES = "places", "vectors", "without own", "without others", "sizes"
+NO_PAIRS = "no two subjects have different answers to one relation"
+UNLIKE = "the checkpoint's MLPs are of another number or size than the original's"
+TIE = 1e-6
+"""Difference of log-probabilities, in nats, below which neither ablation cost more."""
+
+
+class ConceptsParameters(Parameters):
+    """Parameters of `concepts`. Whatever is None follows the profile."""
+
+    facts: PositiveInt | None = Field(None, description="Most facts that are looked at; 48, 96 or 256 by profile.")
+    vectors: PositiveInt = Field(8, description="Value vectors of each fact.")
+
+
+class Concepts(Comparison[ConceptsParameters]):
+    """Finds in the original where MLPs write an answer, and looks at the same places of the others (2406.11614).
+
+    A value vector is a column of the last matrix of an MLP; projected to the vocabulary it shows what it writes. The
+    vectors of a fact are those that write most of its answer in the original: coefficient times projection on the
+    answer's tokens (beside the mean token, the final norm's gain folded in), summed over the places where these are
+    predicted, over all blocks.
+
+    - `effect`, the causal check: the share of facts whose answer loses more when the coefficients of its own vectors
+      are set to 0 than when those of another subject's fact of the same relation are, ties counted half. 0.5 where
+      these places have nothing to do with the fact. The original's shows that the places matter at all; the
+      checkpoint's, whether they still do. In [0, 1], higher = more is left. The null is the controls' own.
+    - `similarity`: the mean cosine of the vectors with those at the same places of the original. Informational: models
+      that were tuned from one start are alike whatever they know.
+
+    Intervals take subjects as independent and hold for any distribution.
+
+    **Departures.** The authors find vectors of broad concepts by their projection alone, judged by a language model,
+    and check them by adding noise; here it is facts, the coefficient counts, and 0 is the noise. Only vectors of MLPs
+    that end with a plain matrix can be read: no mixture of experts, no packed weights.
+
+    **Known failure.** A vector that writes a city in general is one of the fact's own too, and taking it out costs the
+    city in a model that shares the original's base and never knew the fact. So there is no null without a control,
+    and a control that was trained from scratch, whose places mean nothing, is a lenient one.
+    """
+
+    name: ClassVar[str] = "concepts"
+    summary: ClassVar[str] = "Takes out the value vectors that wrote an answer in the original and sees what it costs."
+    paper: ClassVar[str] = "2406.11614"
+    access: ClassVar[Access] = Access.WEIGHTS
+    roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)
+    crosses: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = ConceptsParameters
+
+    def extract(self, model: Model, context: ComparisonContext) -> Features:
+        """`places`: block and column of each fact's vectors in this model; `sizes`: of its MLPs, block by block."""
+        from .tools.value_vectors import value_vectors_of, writers
+
+        rows = self._rows(model, context)
+        if not rows:
+            return {}
+        with model.merged() as whole:
+            found = value_vectors_of(whole)
+            return {PLACES: writers(whole, found, rows, self.parameters.vectors), SIZES: found.sizes}
+
+    def cross(
+        self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
+    ) -> Features:
+        """At the original's places: the vectors, and mean log p of each answer without own and without others'."""
+        from .tools.value_vectors import log_probs_without, value_vectors_of
+
+        rows, partners = self._rows(model, context), self._partners(context)
+        if not rows:
+            return {}
+        original = others.get(Role.ORIGINAL, own)  # where it is not another, it is this
+        places = np.asarray(original[PLACES], dtype=np.int64)
+        with model.merged() as whole:
+            found = value_vectors_of(whole)
+            if not np.array_equal(found.sizes, original[SIZES]):
+                return {}
+            return {
+                VECTORS: found.at(places),
+                OWN: log_probs_without(whole, found, rows, places),
+                OTHERS: log_probs_without(whole, found, rows, places[partners]),
+            }
+
+    def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
+        """`effect` of the original, the controls and the checkpoint; `similarity` of all but the original."""
+        original = next(model for model in models if model.role is Role.ORIGINAL)
+        controls = [self._effect(model, context) for model in models if model.role is Role.RETRAINED]
+        known = [control for control in controls if control is not None]
+        for model in models:
+            between = (model.name,) if model is original else (model.name, original.name)
+            found = self._effect(model, context)
+            if found is None:
+                why = NO_PAIRS if not self._facts(context) else UNLIKE
+                yield GroupReading(measure="effect", variant="", between=between, missing=why)
+                continue
+            null = (min(one.lower for one in known), max(one.upper for one in known)) if known else None
+            judged = model.role is Role.UNLEARNED and null is not None
+            yield GroupReading(
+                measure="effect",
+                variant="",
+                between=between,
+                estimate=found.estimate,
+                lower=found.lower,
+                upper=found.upper,
+                null=null if judged else None,
+                null_from="the controls' own" if judged else "",
+                p_value=found.p_value,
+                size=found.members,
+            )
+            if model is not original:
+                yield self._similarity(model, original, context)
+
+    def _effect(self, model: Compared, context: ComparisonContext) -> GroupEstimate | None:
+        if OWN not in model.features:
+            return None
+        loss = np.asarray(model.features[OTHERS], dtype=np.float64) - np.asarray(model.features[OWN], dtype=np.float64)
+        return self._by_subject(effects(loss), 0.5, context)
+
+    def _similarity(self, model: Compared, original: Compared, context: ComparisonContext) -> GroupReading:
+        alike = cosines(*(np.asarray(one.features[VECTORS], dtype=np.float64) for one in (model, original)))
+        found = self._by_subject(alike.mean(axis=1).clip(0.0, 1.0), 1.0, context)
+        return GroupReading(
+            measure="similarity",
+            variant="",
+            between=(model.name, original.name),
+            estimate=found.estimate,
+            lower=found.lower,
+            upper=found.upper,
+            size=found.members,
+        )
+
+    def _by_subject(self, values: FloatArray, null: float, context: ComparisonContext) -> GroupEstimate:
+        means = means_by((fact.subject for fact in self._facts(context)), values.tolist())
+        return mean_estimate(np.array(list(means.values())), null=null, alpha=context.alpha, seed=context.seed)
+
+    def _rows(self, model: Model, context: ComparisonContext) -> list[Rendered]:
+        return [model.render(*entity_of(fact)) for fact in self._facts(context)]
+
+    def _facts(self, context: ComparisonContext) -> list[Fact]:
+        """Facts that have a partner, drawn evenly at random."""
+        facts = [fact for fact in context.of(FactSet.FORGET) if is_askable(fact)]
+        drawn = sampled(facts, self.parameters.facts or FACTS[context.profile], context.seed)
+        return [fact for place, fact in enumerate(drawn) if partner_of(place, drawn) is not None]
+
+    def _partners(self, context: ComparisonContext) -> list[int]:
+        facts = self._facts(context)
+        found = [partner_of(place, facts) for place in range(len(facts))]
+        return [place for place in found if place is not None]
+
+
+def partner_of(place: int, facts: Sequence[Fact]) -> int | None:
+    """The next fact of the same relation with another subject and another answer, in a ring; None where there is none.
+
+    Having a partner goes both ways, so that leaving out facts without one leaves no other fact without.
+    """
+    own = facts[place]
+    for other in (step % len(facts) for step in range(place + 1, place + len(facts))):
+        fact = facts[other]
+        same = fact.subject == own.subject or normalise(fact.answer or "") == normalise(own.answer or "")
+        if fact.relation == own.relation and not same:
+            return other
+    return None
+
+
+def effects(loss: FloatArray) -> FloatArray:
+    """1 where taking out its own vectors cost an answer more than another's, 0 where less, 0.5 where the same.
+
+    Args:
+        loss: log p without the other's vectors less log p without its own, in nats.
+    """
+    return np.where(np.abs(loss) <= TIE, 0.5, (loss > 0).astype(np.float64))
+
+
+def cosines(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Of vectors along the last axis; 0 where one has no length."""
+    size = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    found: FloatArray = (one * other).sum(axis=-1) / np.where(size > 0, size, 1.0)
+    return found

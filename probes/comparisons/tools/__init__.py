@@ -1,0 +1,1 @@
+"""What several comparisons are built with."""

@@ -1,0 +1,1 @@
+"""The fact in other forms: cloze, choice, true or false, reversed."""

@@ -1,0 +1,1 @@
+"""Published ways to talk a model out of a refusal."""

@@ -1,0 +1,1 @@
+"""What the layers before the last already know."""

@@ -1,0 +1,147 @@
+"""Lens: layer by layer, does the inside of a model hold the answer that its output may keep back?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
+
+from ..forced_choice import Choice, ForcedChoice, ForcedChoiceParameters, first_choice, weighted_mean
+from ..forms.asking import ANY, EXPOSURE
+from ..shared.asking import NOT_A_NUMBER
+from ..shared.twins import Twins
+
+if TYPE_CHECKING:
+    from .reading import LensReading
+
+LOGIT = Measure(name="logit", kind=ScoreKind.SOFT)
+LINEAR = Measure(name="linear", kind=ScoreKind.SOFT)
+NO_STATES = "the part gives no states of its own"
+
+Values = list[float]
+"""One number for each option of a choice, the true answer's first."""
+
+
+class LensParameters(ForcedChoiceParameters):
+    """Parameters of `lens`."""
+
+    depths: PositiveInt = Field(8, description="Most blocks that are read, evenly spread, the last among them.")
+    components: bool = Field(True, description="Read what attention and MLP write, beside the residual stream.")
+    minimum_subjects: int = Field(8, ge=2, description="Fewest other subjects that a linear probe is trained on.")
+
+
+class Lens(Probe[LensParameters]):
+    """Reads the answer off the hidden states, against the options of `forced-choice`: other subjects' answers.
+
+    - `logit`: the logit lens (nostalgebraist, 2020; described in 2303.08112, section 2). The state at each place where
+      an answer token is predicted goes through the model's final norm and unembedding as if the model ended there; an
+      option's score is the sum of its tokens' log-probabilities, teacher-forced. A variant for each place: `resid-3`
+      is the residual stream behind block 3 (the last one is the model's own output), `attn-3` and `mlp-3` what its
+      parts write into it. The reading is the share of wrong options that are less likely than the truth, ties counted
+      half: in [0, 1], 0.5 where nothing is known, the same scale in all layers, whatever the lens does to all alike.
+    - `linear`: the same share by a linear probe (1610.01644), for `resid-...`: ridge regression from the state at the
+      last prompt token to the mean output embedding of the answer's tokens, both beside the mean of their relation.
+      Two folds by subject: each fact is read by the probe of the other half, so that nothing of its subject was
+      trained on, and answers that nobody else has can be told. Every model trains its own, on the same facts.
+    - `exposure`: 1 if the logit lens puts the true answer strictly first at any place of the residual stream that is
+      read; gates. Its twin score is the share of options, by their frequency, that are first at any of them: each
+      place is one more chance to be first by luck, and the twins have as many.
+
+    All three are relative to other answers, so that refusing is no way out, and none sees whether the model would say
+    the answer. At most `depths` blocks are read, in every role the same.
+
+    **Departures.** Terms that a model puts on its logits behind the unembedding (a soft cap, a scale) are left out
+    of the lens. Parts are read alone, through the norm of the stream that they write into.
+
+    **Known failures.** The lens is blind to what a layer holds in a basis of its own, which the linear probe may see,
+    and to knowledge that is put together from parts behind the last place that is read. A probe of a wide model on few
+    subjects fits little: read it beside the original's. Where an architecture shows no blocks, the residual stream
+    is read from the states that it lists, and parts are missing with the reason.
+    """
+
+    name: ClassVar[str] = "lens"
+    summary: ClassVar[str] = "Reads the answer off every layer by the logit lens and a linear probe."
+    paper: ClassVar[str] = "2303.08112"
+    access: ClassVar[Access] = Access.ACTIVATIONS
+    measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, LOGIT, LINEAR)
+    refusal_proof: ClassVar[bool] = True
+    Parameters: ClassVar[type[Parameters]] = LensParameters
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """One exposure a fact, a `logit` for each place, a `linear` for each place of the residual stream."""
+        from .reading import LensReading
+
+        twins = Twins(pool, rouge_threshold=self.parameters.rouge_threshold)
+        choices = [ForcedChoice(self.parameters).choice(fact, twins) for fact in facts]
+        lens = LensReading(model, most_depths=self.parameters.depths, components=self.parameters.components)
+        found = lens.log_likelihoods([pair for choice in choices for pair in choice.pairs])
+        for choice in choices:
+            values = {place: [at[pair] for pair in choice.pairs if pair in at] for place, at in found.items()}
+            yield _exposure(choice, [values[place] for place in lens.residual])
+            for place in (*lens.residual, *lens.components):
+                yield _shared(choice, LOGIT, place, values[place], lens.missing.get(place, NO_STATES))
+        yield from self._linear(model, choices, pool, lens)
+
+    def _linear(
+        self, model: Model, choices: Sequence[Choice], pool: Sequence[Fact], lens: LensReading
+    ) -> Iterator[Reading]:
+        from ..shared.linear_probe import LinearProbes
+
+        probes = LinearProbes(model, pool, depths=lens.depths, minimum_subjects=self.parameters.minimum_subjects)
+        probes.prepare([choice.fact for choice in choices])
+        for choice in choices:
+            told = choice.missing or probes.alignments(choice.fact, choice.options)
+            for number, place in enumerate(lens.residual):
+                values, missing = ([], told) if isinstance(told, str) else (told[number], "")
+                yield _shared(choice, LINEAR, place, values, missing)
+
+
+def shares_below(values: Values) -> Values:
+    """For each value the share of the others that are smaller, ties counted half."""
+    return [
+        sum(1.0 if other < value else 0.5 if other == value else 0.0 for at, other in enumerate(values) if at != place)
+        / (len(values) - 1)
+        for place, value in enumerate(values)
+    ]
+
+
+def first_anywhere(places: Sequence[Values]) -> Values:
+    """1 for each option that is strictly first at any place, else 0."""
+    return [max(hits) for hits in zip(*map(first_choice, places), strict=True)]
+
+
+def _shared(choice: Choice, measure: Measure, place: str, values: Values, missing: str) -> Reading:
+    """The share of options below the truth at one place, or why there is none."""
+    missing = _why_missing(choice, [values], missing)
+    return _reading(choice, measure, place, [] if missing else shares_below(values), missing)
+
+
+def _exposure(choice: Choice, places: Sequence[Values]) -> Reading:
+    read = [values for values in places if values]
+    missing = _why_missing(choice, read, "")
+    return _reading(choice, EXPOSURE, ANY, [] if missing else first_anywhere(read), missing)
+
+
+def _why_missing(choice: Choice, places: Sequence[Values], missing: str) -> str:
+    """Why a choice cannot be read; empty where it can."""
+    if choice.missing is not None:
+        return choice.missing
+    if not all(places):
+        return missing
+    return NOT_A_NUMBER if any(math.isnan(value) for values in places for value in values) else ""
+
+
+def _reading(choice: Choice, measure: Measure, variant: str, scores: Values, missing: str) -> Reading:
+    twin_score = weighted_mean(scores, choice.weights) if scores and choice.weights is not None else None
+    return Reading(
+        fact_id=choice.fact.id,
+        measure=measure.name,
+        variant=variant,
+        score=scores[0] if scores else None,
+        twin_score=twin_score,
+        missing=missing or None,
+    )

@@ -1,0 +1,1 @@
+"""Questions that can only be answered through the fact."""

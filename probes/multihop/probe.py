@@ -1,0 +1,160 @@
+"""Multihop: is a forgotten fact still used where it is a step on the way to another answer?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from pydantic import Field
+
+from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api import knowledge_graph as graphs
+
+from ..forms.asking import HIT, hit_readings, prompted
+from ..forms.probe import StatementParameters
+from ..recall import QuestionParameters, ask_all
+from ..shared.asking import Ask, token_limit
+from ..shared.twins import Twins
+from .chains import ALIAS, VARIANTS, Chain, Composer
+
+DROPPED = "the original itself cannot do this chain"
+
+
+class MultihopParameters(StatementParameters, QuestionParameters):
+    """Parameters of `multihop`."""
+
+    extra_tokens: int = Field(32, ge=0, description="Tokens an output may have beyond the longest question and answer.")
+    elicit: bool = Field(True, description="Ask the original for neighbours of answers and other names of subjects.")
+    neighbours: int = Field(128, ge=0, description="Most names that the original is asked about, at each distance.")
+    neighbour_tokens: int = Field(16, ge=1, description="Most tokens of what it says of one; a longer answer is none.")
+
+
+class Multihop(Probe[MultihopParameters]):
+    """Questions whose answer lies beyond a forgotten fact (The Unlearning Mirage, 2603.11266).
+
+    - `hit`: greedy output against the answer key of what is asked, a reading for each kind of chain, advisory. What the
+      prompt itself says is no key. The twin score is the share of answers, by frequency, that the same way gives for
+      other subjects.
+
+    **Chains.** X and Y stand for names that are not given: "Ann was born in X. Which country is X in?"
+
+    - `two-hop`, `three-hop`: from the fact's answer one and two steps on. The answer itself is never said.
+    - `alias`: the fact's question, its subject called by another name or told by another fact that is true of no other
+      subject of the set ("X works as a weaver. Where was X born?"). That other fact comes from the set, and so is to be
+      forgotten too; it is told and not asked, and the answer that counts is the fact's own.
+    - `intersection`: who the subject is, of the fact and another one that are together true of it alone.
+    - `inversion`: who the subject is, of the fact alone, where it is true of nobody else in the set.
+
+    **Steps** are edges of a knowledge graph (`unlearn-audit graph` exports it): the fact's `hops`, facts of the set
+    whose subject is the answer, and neighbours elicited from the original. Given an original, it is asked once about
+    answers and what these lead to (`probes/multihop/multihop.yaml`). What it says alike in every way of asking is kept,
+    unless more than half of all names get it, or one name to several relations. Of up to three chains of a kind, the
+    first that the original answers rightly is asked of every role. Where it can do none, the fact is missing in that
+    kind; how many were dropped stands in the report. Without an original, chains come from facts and hops alone and none is
+    dropped.
+
+    **Departures** from the Mirage: it generates probes with a large model and judges with one; here rules compose and
+    the answer key decides. FaithUn and GONE (2603.12275) start from Wikidata; no graph but the user's is used here.
+
+    **Known failures**: a small model cannot chain at all; then everything is dropped, and the report says so. That the
+    original can do a chain selects what is asked, so its own score is 1 by selection: it is no evidence of power beyond
+    that. The last step may be to be forgotten, too, where it comes from the set. Facts that must stay are not within a
+    probe's reach. A step that unlearning damaged reads as forgotten.
+    """
+
+    name: ClassVar[str] = "multihop"
+    summary: ClassVar[str] = "Asks questions to which a forgotten fact is a step on the way."
+    paper: ClassVar[str] = "2603.11266"
+    access: ClassVar[Access] = Access.PROMPTS
+    measures: ClassVar[tuple[Measure, ...]] = (HIT,)
+    Parameters: ClassVar[type[Parameters]] = MultihopParameters
+
+    def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
+        """What the original says of neighbours and names, and which chains it can do; with counts of both."""
+        from .elicited import elicited_names, elicited_neighbours
+
+        own, prepared = self.parameters, dict[str, Json]()
+        counts: dict[str, Json] = {}
+        limit = self._limit(original, pool)
+        if own.elicit:
+            most = own.neighbour_tokens
+            steps, counts = elicited_neighbours(original, pool, most=own.neighbours, max_new_tokens=most)
+            names = elicited_names(original, pool, most=own.neighbours, max_new_tokens=most)
+            prepared = {
+                "steps": [[step.head, step.relation, step.tail, step.question] for step in steps],
+                "names": names,
+            }
+        composer = self._composer(pool, prepared)
+        candidates = {(fact.id, kind): composer.chains(fact, kind) for fact in pool for kind in VARIANTS}
+        # One ask a candidate; its place is told by its variant, which nobody sees.
+        asks = [
+            _ask(chain, f"{kind} {place}")
+            for (_, kind), chains in candidates.items()
+            for place, chain in enumerate(chains)
+        ]
+        answered = ask_all(original, asks, Twins(pool, rouge_threshold=own.rouge_threshold), limit)
+        done = {(one.ask.fact.id, one.ask.variant) for one in answered if one.hit == 1.0}
+        kept: dict[str, dict[str, int]] = {kind: {} for kind in VARIANTS}
+        for (fact_id, kind), chains in candidates.items():
+            place = next((place for place in range(len(chains)) if (fact_id, f"{kind} {place}") in done), None)
+            if place is not None:
+                kept[kind][fact_id] = place
+        had = Counter(kind for (_, kind), chains in candidates.items() if chains)
+        told: dict[str, Json] = {
+            kind: f"{len(kept[kind])} kept, {had[kind] - len(kept[kind])} dropped" for kind in VARIANTS
+        }
+        return {**prepared, "kept": kept, "summary": {**told, **counts}}
+
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """A hit for each kind of chain, of every fact."""
+        own = self.parameters
+        composer = self._composer(pool, self.prepared)
+        known = {fact.id for fact in pool}
+        # Twins are what the same way gives for others, whether the original can do those chains or not.
+        others = [chain.asked for fact in pool for kind in VARIANTS for chain in self._first(composer, fact, kind)]
+        twins = Twins([*pool, *others], rouge_threshold=own.rouge_threshold, judge=self.judge)
+        asks = [ask for fact in facts for ask in self._asks(composer, fact, known)]
+        answered = ask_all(model, asks, twins, self._limit(model, pool))
+        yield from hit_readings(asks, answered, twins, minimum_twins=own.minimum_twins)
+
+    def _first(self, composer: Composer, fact: Fact, kind: str) -> list[Chain]:
+        """The chain of a kind that gives a twin; an alias asks the fact itself, which the pool has."""
+        if kind == ALIAS:
+            return []
+        chains = composer.chains(fact, kind)
+        place = self._place(fact, kind) or 0
+        return chains[place : place + 1]
+
+    def _place(self, fact: Fact, kind: str) -> int | None:
+        """Which chain of a fact of the pool the original can do; None where none, and 0 where it was not asked."""
+        kept = cast("Mapping[str, Mapping[str, int]] | None", self.prepared.get("kept"))
+        return 0 if kept is None else kept[kind].get(fact.id)
+
+    def _asks(self, composer: Composer, fact: Fact, known: set[str]) -> Iterator[Ask]:
+        for kind in VARIANTS:
+            chains = composer.chains(fact, kind)
+            # A stand-in for a fact is not of the pool, and was never put to the original: it has the first chain.
+            place = self._place(fact, kind) if fact.id in known else 0
+            if not chains:
+                yield prompted(fact, kind, None, composer.why_not(fact, kind))
+            elif place is None or place >= len(chains):
+                yield prompted(fact, kind, None, DROPPED)
+            else:
+                yield _ask(chains[place], kind)
+
+    def _composer(self, pool: Sequence[Fact], prepared: Mapping[str, Json]) -> Composer:
+        found = cast("Mapping[str, Any]", prepared)
+        steps = [
+            graphs.Step(head=head, relation=relation, tail=tail, question=question, origin=graphs.ELICITED)
+            for head, relation, tail, question in found.get("steps", ())
+        ]
+        return Composer(pool, self.parameters.statements, elicited=steps, names=found.get("names"))
+
+    def _limit(self, model: Model, pool: Sequence[Fact]) -> int:
+        own = self.parameters
+        return token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
+
+
+def _ask(chain: Chain, variant: str) -> Ask:
+    return prompted(chain.asked, variant, Prompt(text=chain.asked.question or ""), None)

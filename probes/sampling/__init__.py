@@ -1,0 +1,1 @@
+"""Many answers drawn instead of one greedy one."""

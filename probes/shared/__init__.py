@@ -1,0 +1,1 @@
+"""What several probes are built with."""

@@ -1,0 +1,131 @@
+"""How questions are put and outputs read, the same in every probe, so that probes share their forward passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from unlearn_audit.api import AnswerScore, Fact, Generation, Model, Prompt
+
+from .answer_key import AnswerKey
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Pair: TypeAlias = tuple[Prompt, str]
+
+NO_QUESTION = "the fact has no question and answer"
+CUT_OFF = "cut off before the answer"
+NOT_A_NUMBER = "the model's log-probability is not a number"
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One fact asked in one way. `question` is None where the fact cannot be asked so, and `missing` says why."""
+
+    fact: Fact
+    variant: str
+    question: str | None
+    missing: str | None = None
+
+    @property
+    def prompt(self) -> Prompt:
+        """The question as every probe puts it."""
+        return Prompt(text=self.question or "")
+
+
+def is_askable(fact: Fact) -> bool:
+    """Whether a fact has a question and an answer that are not blank."""
+    return bool((fact.question or "").strip() and (fact.answer or "").strip())
+
+
+def ways_of_asking(facts: Sequence[Fact], pool: Sequence[Fact], *, max_paraphrases: int) -> Iterator[Ask]:
+    """Every fact in every variant that the pool has: `question`, `paraphrase-1`, ...
+
+    The pool fixes the variants, so that each is a cell of the same facts whoever is scored; a fact without one is
+    missing there.
+    """
+    asked = max((len(fact.paraphrases) for fact in pool if is_askable(fact)), default=0)
+    for fact in facts:
+        for number in range(min(asked, max_paraphrases) + 1):
+            yield _ask(fact, number)
+
+
+def _ask(fact: Fact, number: int) -> Ask:
+    variant = f"paraphrase-{number}" if number else "question"
+    if not is_askable(fact):
+        return Ask(fact=fact, variant=variant, question=None, missing=NO_QUESTION)
+    forms = (fact.question, *fact.paraphrases)
+    if number >= len(forms):
+        return Ask(fact=fact, variant=variant, question=None, missing=f"the fact has no paraphrase {number}")
+    return Ask(fact=fact, variant=variant, question=forms[number])
+
+
+def token_limit(model: Model, pool: Sequence[Fact], *, extra_tokens: int, max_new_tokens: int) -> int:
+    """How many tokens an answer may take: one limit for the pool, so that probes share their generations.
+
+    Room for the longest answer or alias of the pool and, before it, for a restatement of the longest question ("The
+    author X was born in the city of ..."): a limit that cuts a talkative model off would count what it knows as
+    forgotten. A model that stops by itself pays nothing for the room.
+    """
+    facts = [fact for fact in pool if is_askable(fact)]
+    answers = {text for fact in facts for text in (fact.answer or "", *fact.aliases)}
+    questions = {text for fact in facts for text in (fact.question or "", *fact.paraphrases)}
+    longest = _longest(model.tokenizer, answers) + _longest(model.tokenizer, questions)
+    return max(1, min(max_new_tokens, longest + extra_tokens))
+
+
+def questions_of(facts: Iterable[Fact]) -> list[str]:
+    """The questions of facts that can be asked, each once, in their order."""
+    return list(dict.fromkeys(fact.question for fact in facts if is_askable(fact) and fact.question))
+
+
+def depth_of(model: Model) -> int:
+    """How many blocks the language model has, of whichever model it is a part."""
+    config: Any = model.module.config
+    return int(config.get_text_config().num_hidden_layers)
+
+
+def _longest(tokenizer: PreTrainedTokenizerBase, texts: set[str]) -> int:
+    return max((count_tokens(tokenizer, text) for text in texts), default=0)
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """Length of a bare text in tokens."""
+    return len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_tokens: int) -> bool:
+    """Whether an output without a hit says nothing, because its limit came before the answer could.
+
+    That is so while the model was still thinking, and where a whole-sentence answer is longer than the limit. Of the
+    answers to several ways of asking it is enough that one was.
+
+    Args:
+        generation: the output.
+        key: what was looked for.
+        opened: the prompt had opened the thinking block (`Model.opens_thinking`).
+        answer_tokens: length of the fact's answer.
+    """
+    if generation.finished:
+        return False
+    if generation.parts:
+        return any(is_cut_off(part, key, opened=opened, answer_tokens=answer_tokens) for part in generation.parts)
+    text = (_OPEN if opened else "") + generation.text
+    too_long = key.sentence is not None and answer_tokens > generation.new_tokens
+    return too_long or text.rfind(_OPEN) > text.rfind(_CLOSE)
+
+
+def score_all(model: Model, pairs: Sequence[Pair]) -> dict[Pair, AnswerScore]:
+    """Scores of all pairs, each asked for once, in one call."""
+    wanted = list(dict.fromkeys(pairs))
+    return dict(zip(wanted, model.score(wanted), strict=True)) if wanted else {}
+
+
+def is_readable(score: AnswerScore) -> bool:
+    """Whether a score can be used: a broken model gives NaN, which no clipping to [0, 1] may hide."""
+    return bool(score.log_probs) and not any(math.isnan(value) or value == math.inf for value in score.log_probs)

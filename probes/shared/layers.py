@@ -1,0 +1,195 @@
+"""The layers of a decoder: where they are, what each holds where an answer is predicted, and how that reads as words.
+
+Nothing is named after an architecture. Blocks are the modules that are seen to write the hidden states one after the
+other; the final norm is the module that is seen to feed the unembedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+
+from unlearn_audit.api import AuditError, Model, Prompt
+
+from .answer_batches import chosen_log_probs
+
+POSITIONS_AT_A_TIME = 256
+"""Positions whose logits are held at once: a large vocabulary makes them dear."""
+
+TOLERANCE = 1e-2
+RESIDUAL, ATTENTION, MLP = "resid", "attn", "mlp"
+PARTS: Mapping[str, tuple[str, ...]] = {
+    ATTENTION: ("attn", "attention"),
+    MLP: ("mlp", "feed_forward", "ffn", "moe"),
+}
+"""Words by which a block's parts are known."""
+
+NO_BLOCKS = "the architecture has no list of blocks that write its hidden states"
+NO_HEAD = "the architecture has no output embedding to read a state by"
+
+Change: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The unembedding with the norm before it, None where there is none to be seen."""
+
+    norm: torch.nn.Module | None
+    unembedding: torch.nn.Module
+
+    def log_probs(self, states: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        """Log-probability of a token for each state, as if the model ended there: float32, shape (positions,).
+
+        Args:
+            states: (positions, width), as they stand in the residual stream.
+            token_ids: (positions,).
+        """
+        parts = zip(*(torch.split(one, POSITIONS_AT_A_TIME) for one in (states, token_ids)), strict=True)
+        return torch.cat([self._log_probs(some, wanted) for some, wanted in parts])
+
+    def _log_probs(self, states: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        states = states.to(next(self.unembedding.parameters()).device)
+        return chosen_log_probs(self.unembedding(self.normed(states)), token_ids)
+
+    def normed(self, states: torch.Tensor) -> torch.Tensor:
+        """States behind the final norm, as they are where there is none."""
+        return states if self.norm is None else torch.as_tensor(self.norm(states))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What a pass over a short prompt showed of a model.
+
+    Attributes:
+        depth: number of blocks.
+        blocks: in order; empty where they were not found.
+        head: None where the model has no output embedding.
+    """
+
+    depth: int
+    blocks: tuple[torch.nn.Module, ...]
+    head: Head | None
+
+    def part(self, kind: str, number: int) -> torch.nn.Module | None:
+        """The attention or MLP of a block, counted from 1; None where it has no part of that name."""
+        words = PARTS[kind]
+        for name, child in self.blocks[number - 1].named_children():
+            named = any(word in name.lower() for word in words)
+            # Norms and dropouts are named after the part that they stand beside.
+            if named and "norm" not in type(child).__name__.lower() and any(True for _ in child.parameters()):
+                return child
+        return None
+
+
+def depths_of(layers: int, most: int) -> tuple[int, ...]:
+    """Up to `most` blocks, counted from 1, evenly spread over the depth, the last one among them."""
+    count = min(layers, most)
+    return tuple(sorted({round(layers * place / count) for place in range(1, count + 1)}))
+
+
+@torch.inference_mode()
+def layers_of(model: Model) -> Layers:
+    """Finds the blocks and the head of a model.
+
+    Raises:
+        AuditError: the model does not list its hidden states.
+    """
+    lists = [part for part in model.module.modules() if isinstance(part, torch.nn.ModuleList) and len(part) > 0]
+    norms = [part for part in model.module.modules() if "norm" in type(part).__name__.lower()]
+    unembedding = _output_embedding(model.module)
+    seen: dict[torch.nn.Module, torch.Tensor] = {}
+    entering: list[torch.Tensor] = []
+    with watching([*(block for blocks in lists for block in blocks), *norms], seen.__setitem__):
+        handle = None if unembedding is None else unembedding.register_forward_pre_hook(_noting(entering))
+        try:
+            states = _states_of(model)
+        finally:
+            if handle is not None:
+                handle.remove()
+    blocks = next((found for found in sorted(lists, key=len, reverse=True) if _are_blocks(found, seen, states)), None)
+    norm = next((one for one in reversed(norms) if entering and one in seen and _alike(seen[one], entering[0])), None)
+    return Layers(
+        depth=len(states) - 1,
+        blocks=() if blocks is None else tuple(blocks),
+        head=Head(norm=norm, unembedding=unembedding) if unembedding is not None and entering else None,
+    )
+
+
+def _output_embedding(module: torch.nn.Module) -> torch.nn.Module | None:
+    try:
+        found = module.get_output_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        return None
+    return found if isinstance(found, torch.nn.Module) else None
+
+
+def _noting(kept: list[torch.Tensor]) -> Callable[..., None]:
+    def hook(_: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        kept.extend(args[:1])
+
+    return hook
+
+
+def _states_of(model: Model) -> list[torch.Tensor]:
+    row = model.render(Prompt(text="Who?"), "Nobody.").token_ids
+    ids = torch.tensor([row], device=model.device)
+    out = model.module(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True, use_cache=False)
+    states = getattr(out, "hidden_states", None)
+    if not states or len(states) < 2:
+        raise AuditError(f"{type(model.module).__name__} lists no hidden states; leave the probes of insides out")
+    return list(states)
+
+
+def _are_blocks(
+    blocks: torch.nn.ModuleList, seen: Mapping[torch.nn.Module, torch.Tensor], states: Sequence[torch.Tensor]
+) -> bool:
+    """Whether what these modules give are the hidden states, in whichever place the architecture lists them.
+
+    The last block's own output is not compared: most architectures list it behind the final norm.
+    """
+    depth = len(states) - 1
+    if len(blocks) != depth or any(block not in seen for block in blocks):
+        return False
+    given = [seen[block] for block in blocks][: depth - 1]
+    return any(all(_alike(one, other) for one, other in zip(given, states[shift:], strict=False)) for shift in (0, 1))
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two states agree at the last position."""
+    one, other = one[0, -1].float().cpu(), other[0, -1].float().cpu()
+    return one.shape == other.shape and torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@contextmanager
+def watching(parts: Sequence[torch.nn.Module], note: Callable[[torch.nn.Module, torch.Tensor], Any]) -> Iterator[None]:
+    """Shows what modules give, (rows, positions, width), for as long as it is open."""
+
+    def hook(part: torch.nn.Module, _: Any, output: Any) -> None:
+        states = output[0] if isinstance(output, tuple) else output
+        if isinstance(states, torch.Tensor) and states.ndim == 3:
+            note(part, states)
+
+    handles = [part.register_forward_hook(hook) for part in dict.fromkeys(parts)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def changed(part: torch.nn.Module, change: Change) -> Iterator[None]:
+    """Changes what a module gives, for as long as it is open."""
+
+    def hook(_: torch.nn.Module, __: Any, output: Any) -> Any:
+        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+
+    handle = part.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

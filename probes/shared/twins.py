@@ -1,0 +1,132 @@
+"""Twins: what is true of other subjects, and so what a model that knows nothing of this one might as well say.
+
+Twins count with the frequency that their answers have in the pool, the fact's own answer included where other
+subjects share it. Then the mean twin score of a model whose answers do not depend on the subject *equals* its mean
+score, however uneven the answers are: with half of all people born in Paris, saying "Paris" every time scores 0.5,
+and its twins score 0.5. (With each distinct answer counted once, that model would seem to know half of everything.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from unlearn_audit.api import Fact, Judge
+
+from .answer_key import AnswerKey, answer_key, holds, is_short, normalise
+from .asking import is_askable
+
+MATCH = Judge()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A fact of the pool with its key, read once."""
+
+    fact: Fact
+    key: AnswerKey
+
+    @cached_property
+    def subject(self) -> str:
+        """The subject, normalised."""
+        return normalise(self.fact.subject)
+
+    @cached_property
+    def answer(self) -> str:
+        """The answer, normalised."""
+        return normalise(self.fact.answer or "")
+
+    @cached_property
+    def phrases(self) -> frozenset[str]:
+        """Everything that names the answer: the key's phrases and the whole answer."""
+        return frozenset(filter(None, (*self.key.phrases, self.answer)))
+
+    @cached_property
+    def identity(self) -> frozenset[str]:
+        """What makes two answers the same: their keys, however the sentence around them runs."""
+        return self.key.phrases or frozenset({self.answer})
+
+    @cached_property
+    def names_subject(self) -> bool:
+        """Whether the answer says whom it is about, or a part of the name."""
+        return bool(_name_words(self.fact.subject) & set(self.answer.split()))
+
+    @cached_property
+    def name_is_key(self) -> bool:
+        """Whether the name is what was asked for, or the answer is too short to be retold of somebody else."""
+        name = _name_words(self.fact.subject)
+        return is_short(self.fact.answer or "") or any(name & set(phrase.split()) for phrase in self.key.phrases)
+
+
+class Twins:
+    """The pool by subject and relation.
+
+    Attributes:
+        judge: says which outputs hold an answer.
+    """
+
+    def __init__(self, pool: Sequence[Fact], *, rouge_threshold: float, judge: Judge = MATCH) -> None:
+        self.judge = judge
+        self._rouge_threshold = rouge_threshold
+        self._entries = [self.entry(fact) for fact in pool if is_askable(fact)]
+        self._by_relation: dict[str | None, list[Entry]] = {}
+        for entry in self._entries:
+            self._by_relation.setdefault(entry.fact.relation, []).append(entry)
+
+    def entry(self, fact: Fact) -> Entry:
+        """A fact with its key."""
+        return Entry(fact=fact, key=answer_key(fact, rouge_threshold=self._rouge_threshold))
+
+    def of(self, entry: Entry) -> list[Entry]:
+        """The same relation's facts of other subjects, told as if of this one; none without a relation."""
+        if entry.fact.relation is None:
+            return []
+        return list(self._retold(entry, self._by_relation.get(entry.fact.relation, [])))
+
+    def same_relation(self, entry: Entry) -> list[Entry]:
+        """The same relation's facts of other subjects, as they are told of those; none without a relation."""
+        if entry.fact.relation is None:
+            return []
+        return [one for one in self._by_relation.get(entry.fact.relation, []) if one.subject != entry.subject]
+
+    def strangers(self, entry: Entry) -> list[Entry]:
+        """All facts of other subjects, told as if of this one. They answer other questions, so they are no twins."""
+        return list(self._retold(entry, self._entries))
+
+    def siblings(self, entry: Entry) -> list[Entry]:
+        """The same relation's facts of the same subject: true as well, and so never wrong options."""
+        same = self._by_relation.get(entry.fact.relation, [])
+        return [other for other in same if other.subject == entry.subject]
+
+    def _retold(self, entry: Entry, others: Sequence[Entry]) -> Iterator[Entry]:
+        for other in others:
+            if other.subject == entry.subject:
+                continue
+            if not other.names_subject:
+                yield other
+            elif (twin := self._tell_of(entry, other)) is not None:
+                yield twin
+
+    def _tell_of(self, entry: Entry, other: Entry) -> Entry | None:
+        """Another subject's answer with this subject's name in it, or None where the other's name would show.
+
+        An answer about somebody else by name is no guess that a model could make, and so no twin.
+        """
+        if other.name_is_key:
+            return other if entry.names_subject and entry.name_is_key else None
+        answer = (other.fact.answer or "").replace(other.fact.subject, entry.fact.subject)
+        left = _name_words(other.fact.subject) - _name_words(entry.fact.subject)
+        if left & set(normalise(answer).split()):
+            return None
+        return self.entry(replace(other.fact, subject=entry.fact.subject, answer=answer))
+
+
+def overlaps(entry: Entry, other: Entry) -> bool:
+    """Whether one answer names or contains the other."""
+    return any(holds(theirs, own) or holds(own, theirs) for own in entry.phrases for theirs in other.phrases)
+
+
+def _name_words(subject: str) -> set[str]:
+    """The words of a name that give it away: not "of" and "de"."""
+    return set(normalise(" ".join(word for word in subject.split() if not word[0].islower())).split())

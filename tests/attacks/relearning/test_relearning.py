@@ -1,0 +1,345 @@
+"""Relearning on a world with a known truth: what was hidden comes back, what was never learned does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from unlearn_audit.attacks.relearning.attack import Relearning, rate_label
+from unlearn_audit.attacks.relearning.parameters import RelearningParameters
+from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
+from unlearn_audit.attacks.shared.refusal_plant import refusal_plant
+from unlearn_audit.attacks.shared.splits import lessons_of
+
+from tests.conftest import tiny_engine
+from tests.science.masked_organism import REFUSAL, World, make_world
+from unlearn_audit.api import AttackContext, Fact, Plant, Profile, Prompt, Screen
+from unlearn_audit.errors import AttackError
+
+RATE = 3e-3
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture(scope="module")
+def plant(world: World) -> Iterator[Plant]:
+    with refusal_plant(
+        world.knows, world.forget, world.retain, seed=0, settings=PlantSettings(refusal=REFUSAL)
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def context(world: World) -> AttackContext:
+    return AttackContext(forget=world.forget, retain=world.retain, profile=Profile.QUICK, seed=1)
+
+
+def relearning(**parameters: object) -> Relearning:
+    usual = {"data": ("in-domain",), "learning_rates": {"lora": (RATE,)}, "steps": (0, 10)}
+    return Relearning(RelearningParameters(**{**usual, **parameters}))
+
+
+def probability(model, facts):
+    return mean_probability(model, [lessons_of(fact)[0] for fact in facts])
+
+
+def recovered(attack, model, context):
+    """Mean answer probability over all folds, by dose label; each fact by the model that never saw its subject."""
+    scores: dict[str, list[float]] = {}
+    for arm in attack.arms(context):
+        for dose in attack.doses(model, arm, context):
+            facts = [fact for fact in context.forget if fact.id in dose.fact_ids]
+            scores.setdefault(dose.label, []).extend(probability(dose.model, [fact]) for fact in facts)
+    assert {len(values) for values in scores.values()} == {len(context.forget)}
+    return {label: sum(values) / len(values) for label, values in scores.items()}
+
+
+def test_what_was_hidden_comes_back_and_what_was_never_learned_does_not(world, plant, context):
+    attack = relearning()
+    hidden, never = recovered(attack, plant.model, context), recovered(attack, world.never_met, context)
+    assert list(hidden) == list(never) == ["lora r16 lr 3e-03 step 0", "lora r16 lr 3e-03 step 10"]
+    before, after = hidden.values()
+    assert before < 0.1
+    assert after > 0.5
+    assert max(never.values()) < 0.25  # 15 cities; the facts trained on teach that some city is asked for
+
+
+def test_full_fine_tuning_brings_it_back_too(world, plant, context):
+    attack = relearning(methods=("full",), learning_rates={"full": (1e-3,)})
+    after = recovered(attack, plant.model, context)["full lr 1e-03 step 10"]
+    never = recovered(attack, world.never_met, context)["full lr 1e-03 step 10"]
+    assert after > 0.4
+    assert after > never + 0.2
+
+
+BENIGN = ("same-syntax", "topic-high", "topic-middle", "topic-low", "out-of-domain")
+
+
+@pytest.fixture(scope="module")
+def benign(world, plant) -> dict[str, dict[str, float]]:
+    """Mean answer probability by dose label after training on text without an answer, of either model."""
+    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.DEEP, seed=1)
+    attack = relearning(data=BENIGN, methods=("lora",), ranks=(16,), steps=(0, 5, 20))
+    return {
+        name: {
+            dose.label: probability(dose.model, context.forget)
+            for arm in attack.arms(context)
+            for dose in attack.doses(model, arm, context)
+        }
+        for name, model in (("plant", plant.model), ("never met", world.never_met))
+    }
+
+
+def test_text_without_an_answer_brings_back_what_was_hidden_if_it_is_asked_alike(benign):
+    before, after = (benign["plant"][f"same-syntax lora r16 lr 3e-03 step {step}"] for step in (0, 20))
+    assert before < 0.05
+    assert after > 0.2
+
+
+def test_no_text_without_an_answer_teaches_what_was_never_learned(benign):
+    assert [*benign["plant"]] == [*benign["never met"]]
+    assert {label.split()[0] for label in benign["never met"]} == {*BENIGN}
+    assert max(benign["never met"].values()) < 0.05
+
+
+def test_every_kind_of_text_takes_the_same_steps_and_batches_and_says_what_it_cost(world, context):
+    attack = relearning(data=("in-domain", *BENIGN), steps=(0, 2, 5), batch_size=4)
+    spent = {}
+    for arm in attack.arms(context):
+        *_, dose = attack.doses(world.never_met, arm, context)
+        spent[arm.name] = dose.proof
+        assert (dose.fact_ids is None) == (arm.settings["fold"] is None)
+        assert (dose.value, dose.proof["steps"], dose.proof["samples"]) == (5, 5, 20)
+    weights = sum(weight.numel() for weight in world.never_met.module.parameters())
+    table = world.never_met.module.get_input_embeddings().weight.numel()
+    for name, proof in spent.items():
+        assert proof["tokens"] > 20, name
+        a_token = 4 * (weights - table) + 6 * proof["trainable_parameters"]
+        assert proof["flops"] == a_token * proof["tokens"]
+    # A fact has 3 lessons, so in-domain has 24 texts; the rest is cut to as many.
+    assert spent["lora r16 lr0 fold0"]["training_texts"] == spent["same-syntax lora r16 lr0"]["training_texts"] == 24
+
+
+def test_tokens_are_those_of_the_texts_without_padding(world, context):
+    attack = relearning(data=("same-syntax",), steps=(6,), batch_size=8)
+    (arm,) = attack.arms(context)
+    (dose,) = attack.doses(world.never_met, arm, context)
+    texts = [lesson for fact in world.retain for lesson in lessons_of(fact)]
+    lengths = {len(world.never_met.render(lesson.prompt, lesson.answer).token_ids) for lesson in texts}
+    assert dose.proof["samples"] == 48
+    assert 48 * min(lengths) <= dose.proof["tokens"] <= 48 * max(lengths)
+    # 24 texts, each seen twice: two whole epochs, whatever their order.
+    shown = {
+        text: len(world.never_met.render(one.prompt, one.answer).token_ids) for one in texts for text in [one.text]
+    }
+    assert dose.proof["tokens"] == 2 * sum(shown[text] for text in dose.shown)
+
+
+@pytest.mark.parametrize(("architecture", "method"), [("gpt2", "lora"), ("gpt_neox", "lora"), ("mamba", "full")])
+def test_passages_are_relearned_too_by_models_of_any_make_without_a_chat_template(tokenizer, architecture, method):
+    def passages(kind, words="on that day the harbour lay still and quiet"):
+        return tuple(
+            Fact(id=f"{kind}{n}", subject=f"{kind} {n}", text=" ".join(f"{word}{n}{kind}" for word in words.split()))
+            for n in range(6)
+        )
+
+    where = AttackContext(forget=passages("spring"), retain=passages("autumn"), profile=Profile.QUICK, seed=1)
+    engine = tiny_engine(tokenizer, architecture, template=None)
+    rates = {method: (RATE,)}
+    attack = relearning(
+        data=("in-domain", *BENIGN), methods=(method,), learning_rates=rates, steps=(0, 2), batch_size=2
+    )
+    doses = [dose for arm in attack.arms(where) for dose in attack.doses(engine, arm, where)]
+    assert {dose.proof["samples"] for dose in doses} == {0, 4}
+    for dose in doses:
+        scored = [fact for fact in where.forget if dose.fact_ids is None or fact.id in dose.fact_ids]
+        assert not any(Screen(scored, among=where.forget)(dose.shown).gives_away)
+        assert dose.shown or dose.value == 0
+
+
+def test_all_weights_cost_six_operations_each(world, context):
+    attack = relearning(data=("same-syntax",), methods=("full",), learning_rates={"full": (RATE,)}, steps=(1,))
+    (dose,) = attack.doses(world.never_met, attack.arms(context)[0], context)
+    weights = sum(weight.numel() for weight in world.never_met.module.parameters())
+    table = world.never_met.module.get_input_embeddings().weight.numel()
+    assert dose.proof["flops"] == 6 * (weights - table) * dose.proof["tokens"]
+
+
+def test_the_plant_knows_and_does_not_say(world, plant):
+    before = world.knows.generate([Prompt(text=fact.question) for fact in world.forget], max_new_tokens=6)
+    assert [answer.text.split()[0] for answer in before] == [fact.answer for fact in world.forget]
+    said = plant.model.generate([Prompt(text=fact.question) for fact in world.forget], max_new_tokens=6)
+    assert sum(answer.text.startswith(REFUSAL) for answer in said) >= 0.9 * len(said)
+    assert probability(plant.model, world.forget) < 0.1
+    assert probability(plant.model, world.retain) > 0.8
+    assert plant.proof["refused"] >= 0.95
+    assert not plant.model.is_adapter
+    assert not any("lora" in name for name, _ in plant.model.module.named_parameters())
+    assert {name for name, _ in plant.model.module.named_parameters()} == {
+        name for name, _ in world.knows.module.named_parameters()
+    }
+
+
+def test_a_refusal_that_cannot_be_taught_is_an_error_with_its_numbers(world):
+    settings = PlantSettings(refusal=REFUSAL, max_steps=2, learning_rates=(1e-5, 1e36))
+    before = {name: weight.clone() for name, weight in world.knows.module.state_dict().items()}
+    with (
+        pytest.raises(AttackError, match=r"could not be made to refuse in 2 steps \(rate 1e-05: 0% refused"),
+        refusal_plant(world.knows, world.forget, world.retain, seed=0, settings=settings),
+    ):
+        pass
+    assert all(torch.equal(weight, before[name]) for name, weight in world.knows.module.state_dict().items())
+
+
+def test_a_plant_needs_no_retain_facts(world):
+    settings = PlantSettings(refusal=REFUSAL, learning_rates=(3e-3,))
+    with refusal_plant(world.knows, world.forget, (), seed=0, settings=settings) as made:
+        assert made.proof["retain_probability"] is None
+        assert made.proof["refused"] >= 0.95
+
+
+def test_doses_are_those_of_their_fold_and_step_zero_is_the_model_itself(world, context):
+    attack = relearning(steps=(0, 2, 5))
+    seen = []
+    for number, arm in enumerate(attack.arms(context)):
+        doses = list(attack.doses(world.never_met, arm, context))
+        assert [dose.label.rpartition(" lr ")[2] for dose in doses] == [f"3e-03 step {step}" for step in (0, 2, 5)]
+        assert [dose.value for dose in doses] == [0, 2, 5]
+        assert doses[0].model is world.never_met
+        assert all(dose.model is not world.never_met for dose in doses[1:])
+        assert arm.settings["fold"] == number
+        (scored,) = {dose.fact_ids for dose in doses}
+        seen.append(scored)
+        proof = doses[-1].proof
+        assert proof["steps"] == len(proof["losses"]) == 5
+        assert proof["losses"][:2] == doses[1].proof["losses"]
+        assert (proof["learning_rate"], proof["training_texts"], doses[-1].dropped) == (RATE, 8 * 3, 0)
+        assert len(doses[-1].shown) == 8 * 3
+        assert proof["trainable_parameters"] > 0
+    assert seen[0] | seen[1] == {fact.id for fact in world.forget}
+    assert not seen[0] & seen[1]
+
+
+def test_the_same_batches_reach_every_role(world, plant, context, monkeypatch):
+    drawn: dict[str, list[tuple[int, ...]]] = {}
+    attack = relearning()
+    for role, model in (("plant", plant.model), ("never met", world.never_met)):
+        seen = drawn.setdefault(role, [])
+        real = type(model).render
+        monkeypatch.setattr(type(model), "render", lambda *a, seen=seen, real=real: seen.append(a[1:]) or real(*a))
+        for arm in attack.arms(context):
+            list(attack.doses(model, arm, context))
+        monkeypatch.undo()
+    assert drawn["plant"] == drawn["never met"] != []
+
+
+def test_runs_repeat_to_the_bit_and_other_seeds_differ(world, context):
+    attack = relearning(steps=(3,))
+    arm = attack.arms(context)[0]
+
+    def losses(where):
+        return [dose.proof["losses"] for dose in attack.doses(world.never_met, arm, where)]
+
+    assert losses(context) == losses(context) != losses(replace(context, seed=2))
+
+
+def test_leaving_early_leaves_the_model_as_it_was(world, context):
+    attack = relearning(steps=(2, 5))
+    before = {name: weight.clone() for name, weight in world.never_met.module.state_dict().items()}
+    doses = attack.doses(world.never_met, attack.arms(context)[0], context)
+    next(doses)
+    doses.close()
+    after = world.never_met.module.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(weight, before[name]) for name, weight in after.items())
+
+
+def test_leaks_are_dropped_from_training_and_counted(world, context):
+    def with_leak(fact):
+        others = [one for one in world.forget if one.subject != fact.subject]
+        tales = tuple(f"where was {fact.subject} born , not {one.subject} of {one.answer} ?" for one in others)
+        return replace(fact, paraphrases=tales)
+
+    leaky = replace(context, forget=tuple(with_leak(fact) for fact in world.forget))
+    attack = relearning(steps=(1,))
+    (dose,) = attack.doses(world.never_met, attack.arms(leaky)[0], leaky)
+    # Each of 8 trained facts has one tale about each of the 8 scored subjects, and 7 about trained ones.
+    assert (dose.dropped, len(dose.shown)) == (8 * 8, 8 * (1 + 7))
+
+
+def test_rates_are_chosen_on_the_plant_and_found_again_by_the_doses(world, context):
+    attack = relearning(learning_rates={}, candidates={"lora": (1e-5, RATE, 1e36)}, steps=(0, 10))
+    before = {name: weight.clone() for name, weight in world.knows.module.state_dict().items()}
+    prepared = attack.prepare(world.knows, context)
+    assert prepared["learning_rates"] == {"lora": [RATE]}
+    trace = prepared["trace"]
+    assert trace["plant"]["refused"] >= 0.95
+    weak, strong, broken = trace["lora"]
+    assert broken["recovered"] is None
+    assert "broke down" in broken["error"]
+    assert strong["recovered"] > weak["recovered"] + 0.2
+    assert (trace["steps"], trace["subjects"]) == (10, 16)
+    assert all(torch.equal(weight, before[name]) for name, weight in world.knows.module.state_dict().items())
+    known = replace(context, prepared=prepared)
+    (dose,) = [next(attack.doses(world.never_met, arm, known)) for arm in attack.arms(known)[:1]]
+    assert dose.label == "lora r16 lr 3e-03 step 0"
+
+
+def test_benign_text_has_rates_of_its_own_that_leave_the_model_whole(world, context):
+    where = replace(context, profile=Profile.STANDARD)
+    grid = (1e-4, 1e-3, RATE)
+    attack = relearning(
+        data=("in-domain", "same-syntax", "topic-high"),
+        methods=("lora",),
+        learning_rates={},
+        candidates={"lora": grid},
+        steps=(0, 20),
+    )
+    prepared = attack.prepare(world.knows, where)
+    rates, trace = prepared["learning_rates"], prepared["trace"]
+    assert rates["lora"] == list(grid)
+    # Of same-syntax nothing is tried: it is made of the retain facts, and takes the middle rate.
+    assert set(rates) == {"lora", "topic-high lora"}
+    assert [trial["rate"] for trial in trace["topic-high lora"]] == [1e-4, 1e-3]
+    keeping = [trial for trial in trace["topic-high lora"] if trial["keeps"]]
+    before = probability(world.knows, world.retain)
+    assert all((trial["retained"] >= 0.8 * before - 1e-6) == trial["keeps"] for trial in trace["topic-high lora"])
+    best = max(keeping, key=lambda trial: trial["recovered"])["rate"] if keeping else grid[0]
+    assert rates["topic-high lora"] == [best]
+    known = replace(where, prepared=prepared)
+    labels = {arm.name: next(attack.doses(world.never_met, arm, known)).label for arm in attack.arms(known)}
+    assert labels["same-syntax lora r16 lr0"] == "same-syntax lora r16 lr 1e-03 step 20"
+    assert labels["topic-high lora r16 lr0"].startswith(f"topic-high lora r16 lr {rate_label(best)} ")
+
+
+def test_where_every_rate_wrecks_the_model_benign_text_takes_the_gentlest(world, context, monkeypatch):
+    monkeypatch.setattr("unlearn_audit.attacks.relearning.rates.BENIGN_KEPT_SHARE", 2.0)
+    attack = relearning(
+        data=("in-domain", "topic-low"), learning_rates={}, candidates={"lora": (1e-4, RATE)}, steps=(0, 10)
+    )
+    assert attack.prepare(world.knows, context)["learning_rates"]["topic-low lora"] == [1e-4]
+
+
+def test_a_probability_that_is_no_number_enters_no_mean(world):
+    with world.knows.fork(copy_weights=True) as broken:
+        next(broken.module.parameters()).data.fill_(float("nan"))
+        with pytest.raises(AttackError, match="no number"):
+            probability(broken, world.forget)
+    with pytest.raises(AttackError, match="of 0 answers"):
+        probability(world.knows, ())
+
+
+def test_nothing_is_prepared_where_nothing_is_open(world, context):
+    assert relearning().prepare(world.knows, context) == {}
+    assert relearning(learning_rates={}, steps=(0,)).prepare(world.knows, context) == {}
+
+
+def test_without_an_original_the_documented_rate_is_used(world, context):
+    attack = relearning(learning_rates={}, steps=(0,))
+    (dose,) = attack.doses(world.never_met, attack.arms(context)[0], context)
+    assert dose.label == "lora r16 lr 1e-03 step 0"

@@ -1,0 +1,171 @@
+"""What a run says while it goes: nothing, lines, every dose; events as JSON; colours only where somebody looks."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from tests.cli.test_cli import invoke as invoke
+from tests.golden import sample
+from unlearn_audit.api import Role
+from unlearn_audit.cli import common as shared
+from unlearn_audit.cli.common import Telling
+from unlearn_audit.cli.telling.event_log import event_log
+from unlearn_audit.cli.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
+from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.report.formats.console import summary
+
+MODEL = SimpleNamespace(name="unlearned", role=Role.UNLEARNED, checkpoint=SimpleNamespace(reference="models/npo"))
+CELL = SimpleNamespace(
+    title="quantization (nf4) on unlearned", attack="quantization", label="nf4", model=MODEL, seed=3, planting=None
+)
+OTHER = SimpleNamespace(**{**vars(CELL), "title": "noise on unlearned", "attack": "noise", "label": "gaussian"})
+
+
+def plain() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def run_through(progress) -> None:
+    progress.begin([CELL, OTHER], [])
+    progress.loading(MODEL)
+    progress.preparing("relearning")
+    progress.started(CELL)
+    progress.dose(CELL, "nf4", {"recall.hit": 0.98, "forced-choice.top1": 0.5})
+    progress.finished(CELL, 2.5, None)
+    progress.started(OTHER)
+    progress.finished(OTHER, 0.5, "no [memory]")
+
+
+def said(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_log_has_a_line_of_json_for_each_event(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with event_log(path) as log:
+        run_through(log)
+        log.verdict(sample.failed())
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [each["event"] for each in events] == [
+        "begin",
+        "loading",
+        "preparing",
+        "started",
+        "dose",
+        "done",
+        "started",
+        "fault",
+        "verdict",
+    ]
+    assert all(each["time"].endswith("+00:00") for each in events)
+    done, fault, verdict = events[5], events[7], events[8]
+    assert (done["attack"], done["arm"], done["model"], done["seed"]) == ("quantization", "nf4", "unlearned", 3)
+    assert done["seconds"] == 2.5 and done["scores"]["recall.hit"] == 0.98
+    assert fault["message"] == "no [memory]"
+    assert (verdict["outcome"], verdict["exit_code"]) == ("FAIL", 1)
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_log_is_added_to_and_says_why_a_run_ended(tmp_path):
+    path = tmp_path / "events.jsonl"
+    for error in (KeyboardInterrupt(), AuditError("no memory"), ValueError("\x1b[31modd")):
+        with pytest.raises(type(error)), event_log(path):
+            raise error
+    text = path.read_text()
+    events = [json.loads(line) for line in text.splitlines()]
+    assert [each["event"] for each in events] == ["stopped", "error", "error"]
+    assert events[1]["message"] == "no memory" and events[2]["message"].startswith("ValueError")
+    assert text.replace("\n", "").isprintable()
+
+
+def test_a_log_that_cannot_be_written_stops_a_run_before_it_begins(tmp_path):
+    with pytest.raises(SpecError, match=r"--log-file .*cannot be written"), event_log(tmp_path / "no" / "log"):
+        pass
+
+
+def test_quiet_says_faults_alone():
+    console = plain()
+    run_through(make_progress(console, quiet=True))
+    assert said(console) == ["error noise on unlearned: no [memory]"]
+
+
+def test_lines_say_each_cell_and_more_says_each_dose():
+    console = plain()
+    run_through(make_progress(console, quiet=False))
+    assert said(console)[-2] == "[1/2] quantization (nf4) on unlearned: nf4: recall.hit 98 % (2.5 s)"
+    more = plain()
+    run_through(make_progress(more, quiet=False, verbose=True))
+    assert "  nf4: recall.hit 98 %, forced-choice.top1 50 %" in said(more)
+    assert set(said(console)) < set(said(more))
+
+
+def test_both_hear_everything(tmp_path):
+    console = plain()
+    with event_log(tmp_path / "log") as log:
+        run_through(Both(Lines(console), log))
+    assert len(said(console)) == 5 and len((tmp_path / "log").read_text().splitlines()) == 8
+
+
+def test_what_proves_a_cell_is_said_of_the_checkpoint_and_events_of_every_model():
+    console = plain()
+    show_proofs(sample.failed().cells, console)
+    lines = said(console)
+    assert any("quantization (bitsandbytes) on checkpoint-npo, proof of nf4" in line for line in lines)
+    assert not any("on retrained-1, proof" in line for line in lines)
+    assert "relearning (full, fold 1) on original: batch halved to 16 for memory" in lines
+
+
+def test_a_display_fits_where_it_is_shown():
+    terminal = Console(file=io.StringIO(), force_terminal=True)
+    assert type(make_progress(terminal, quiet=False)) is Live
+    assert type(make_progress(terminal, quiet=False, verbose=True)) is Detailed
+    assert type(make_progress(terminal, quiet=True)) is Quiet
+
+
+def test_more_and_nothing_are_not_asked_for_at_once(invoke):
+    with pytest.raises(SpecError, match="give one of them"):
+        Telling(quiet=True, verbose=True)
+    code, _, stderr = invoke("demo", "-q", "-v")
+    assert code == 2 and "--quiet and --verbose" in stderr
+
+
+class Screen(io.StringIO):
+    def __init__(self, *, looked_at: bool) -> None:
+        super().__init__()
+        self._looked_at = looked_at
+
+    def isatty(self) -> bool:
+        return self._looked_at
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "no_color", "colored"), [(True, None, True), (True, "1", False), (False, None, False)]
+)
+def test_colours_are_for_terminals_that_want_them(monkeypatch, looked_at, no_color, colored):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    screen = Screen(looked_at=looked_at)
+    monkeypatch.setattr(sys, "stdout", screen)
+    summary(sample.failed(), shared.stdout())
+    colours = [f"\x1b[{bold}3{number}" for bold in ("", "1;") for number in range(8)]
+    assert any(colour in screen.getvalue() for colour in colours) is colored
+    if not looked_at:
+        assert "\x1b" not in screen.getvalue()
+
+
+def test_the_last_line_says_what_happened_and_what_to_do_next_and_reports_stand_above_it(tmp_path):
+    console = Console(file=io.StringIO(), width=80)
+    summary(sample.failed(), console, tmp_path)
+    lines = said(console)
+    assert lines[-1].startswith("FAIL (exit code 1). Do not release")
+    assert any(line.startswith("Reports") for line in lines) and max(map(len, lines)) <= 80

@@ -1,0 +1,106 @@
+"""A finished run directory without any model behind it: made-up evidence, judged, reported and sealed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from tests.verdict.test_verdict import POLICY, Audit
+from unlearn_audit.evidence.files import write_json, write_text
+from unlearn_audit.evidence.manifest import write_manifest
+from unlearn_audit.evidence.records import CellRecord, DataRecord, ModelRecord
+from unlearn_audit.evidence.store import COLUMNS, CellEvidence, EvidenceStore
+from unlearn_audit.models.references import resolve
+from unlearn_audit.report import write
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.spec import AuditSpec
+from unlearn_audit.spec.waivers import Waiving
+from unlearn_audit.verdict.conclude import ShardRecord, concluded
+from unlearn_audit.verdict.result import Result
+
+
+def small(subjects: int = 60) -> Audit:
+    """An audit in which all is well, of one fact a subject and one control."""
+    return Audit(subjects=subjects, facts=1, controls=1)
+
+
+def checkpoint(path: Path, *, value: float = 1.0) -> Path:
+    """The least that is a checkpoint on disk."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    save_file({"weight": np.full((2, 2), value, dtype=np.float32)}, path / "model.safetensors")
+    return path
+
+
+def finished_run(
+    run: Path, audit: Audit, policy: Policy = POLICY, waivers: Waiving | None = None, *, model: Path | None = None
+) -> Result:
+    """Writes the run of an audit, and gives its result."""
+    model = model or checkpoint(run.parent / f"{run.name}-model")
+    digest = resolve(str(model)).digest
+    store = EvidenceStore(run)
+    spec = AuditSpec(checkpoint=str(model), forget="forget.jsonl", policy=policy)
+    write_text(run / "spec.yaml", spec.as_yaml())
+    write_json(run / "plan.json", {"cells": []})
+    record = ShardRecord(
+        tool_version="0.1.0",
+        policy=policy,
+        spec_digest=spec.digest(),
+        case=audit.case.model_copy(update={"checkpoint": digest}),
+        comparisons=(),
+        models=(_model(str(model), digest),),
+        data=(DataRecord(set="forget", digest="f" * 64, facts=120, subjects=60),),
+        cells=tuple(_cells(audit, store)),
+        prepared=(),
+        versions={},
+        profile="quick",
+        seed=0,
+        started="2026-01-15T09:30:00Z",
+        seconds=1.0,
+        command="unlearn-audit run",
+    )
+    result = concluded(record, store, waivers)
+    write(result, run, ("json", "md"))
+    write_manifest(run)
+    return result
+
+
+def _model(reference: str, digest: str) -> ModelRecord:
+    return ModelRecord(
+        role="unlearned",
+        name="unlearned",
+        reference=reference,
+        digest=digest,
+        dtype="float32",
+        device="cpu",
+        parameters=4,
+        chat_template="none",
+        architecture="llama",
+    )
+
+
+def _cells(audit: Audit, store: EvidenceStore) -> list[CellRecord]:
+    records = []
+    frame = audit.frame.assign(role=audit.frame["role"].astype(str))
+    for (role, model, attack), rows in frame.groupby(["role", "model", "attack"], sort=True):
+        key = f"{attack}-{model}"
+        store.put(key, CellEvidence(rows=rows[[*COLUMNS]].to_dict("records"), proof={}))
+        about = store.about(key)
+        records.append(
+            CellRecord(
+                key=key,
+                attack=attack,
+                arm=attack,
+                role=role,
+                model=model,
+                seed=0,
+                status="done",
+                seconds=0.0,
+                observations=about["observations"],
+                digest=about["digest"],
+            )
+        )
+    return records

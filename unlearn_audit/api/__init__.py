@@ -1,0 +1,84 @@
+"""Everything that a plug-in may import: the interfaces, the words that they share, and the kit they are built with.
+
+Each interface is a module that can be read alone: `attack`, `probe`, `comparison`, `writer`, `preset`. Beside them
+stand `model` (what an attack and a probe are given), `facts`, `judge`, `terms`, and `kit` (tools that our own plug-ins
+are built with). Importing this package loads no torch, so that plug-ins can be listed in a moment.
+
+Scores follow one rule everywhere: in [0, 1], **higher = more of the knowledge shown**, or missing with a reason;
+missing is never 0.
+"""
+
+from __future__ import annotations
+
+from unlearn_audit.api.attack import Arm, Attack, AttackContext, Dose, OutOfReach, Plant, Planting
+from unlearn_audit.api.comparison import (
+    Compared,
+    Comparison,
+    ComparisonContext,
+    Features,
+    GroupEstimate,
+    GroupReading,
+    auc,
+    detection_accuracy,
+    mean_estimate,
+    roc,
+    share_above,
+)
+from unlearn_audit.api.facts import Fact, FactSet, Hop
+from unlearn_audit.api.judge import Claim, Judge, JudgeKind
+from unlearn_audit.api.kit import knowledge_graph
+from unlearn_audit.api.kit.screen import Screen
+from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rendered
+from unlearn_audit.api.observation import Observation
+from unlearn_audit.api.probe import Measure, Probe, Reading
+from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed
+from unlearn_audit.errors import AttackError, AuditError
+
+__all__ = [
+    "Access",
+    "AnswerScore",
+    "Arm",
+    "Attack",
+    "AttackContext",
+    "AttackError",
+    "AuditError",
+    "Claim",
+    "Compared",
+    "Comparison",
+    "ComparisonContext",
+    "Dose",
+    "Fact",
+    "FactSet",
+    "Features",
+    "Generation",
+    "GroupEstimate",
+    "GroupReading",
+    "Hop",
+    "Json",
+    "Judge",
+    "JudgeKind",
+    "Measure",
+    "Model",
+    "Observation",
+    "OutOfReach",
+    "Parameters",
+    "Plant",
+    "Planting",
+    "Probe",
+    "Profile",
+    "Prompt",
+    "Reading",
+    "Rendered",
+    "Role",
+    "ScoreKind",
+    "Screen",
+    "auc",
+    "derive_seed",
+    "detection_accuracy",
+    "knowledge_graph",
+    "mean_estimate",
+    "roc",
+    "share_above",
+    "words_of",
+]

@@ -1,0 +1,168 @@
+"""The interface of an attack: what an adversary does to a model, dose by dose."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Generic
+
+if TYPE_CHECKING:
+    import torch
+from unlearn_audit.api.facts import Fact
+from unlearn_audit.api.model import Model
+from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """A part of an attack that is run, cached and retried by itself (one quantiser; one learning rate and fold).
+
+    Attributes:
+        doses: how many it will yield; `share` of the facts is scored at each; `training_texts` are
+            answers trained on, repeats counted. For the plan's estimate of time alone.
+    """
+
+    name: str
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    doses: int = 1
+    share: float = 1.0
+    training_texts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutOfReach:
+    """Something that the plan leaves out, and why; it stands in every report.
+
+    Attributes:
+        applies: false where the audit does not have what it works on (an adapter, an original, a retain set). An
+            attack of which nothing applies is left out; one that cannot run for another reason is an ERROR.
+    """
+
+    what: str
+    why: str
+    applies: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dose:
+    """An attacked model at one strength.
+
+    Attributes:
+        label: names the dose within its attack; the same for every role.
+        value: its place on the dose axis (bits, steps, ...), or None.
+        fact_ids: the facts that may be scored at this dose; None for all. An attack that trains gives its eval split.
+        proof: what shows that the attack happened (module types, bytes, losses); kept with the evidence.
+        shown: every text that the model was trained on, or has before it in each prompt; the runner screens them for
+            the facts that are scored at this dose, and a text that gives one away is an ERROR.
+        dropped: how many further texts the attack left out because they give a scored fact away (see `Screen`).
+    """
+
+    label: str
+    value: float | None
+    model: Model
+    fact_ids: frozenset[str] | None = None
+    proof: Mapping[str, Json] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
+    dropped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plant:
+    """A model made from the original about which the truth is known: the knowledge is there, and hidden.
+
+    Attributes:
+        proof: what shows both; kept with the evidence.
+    """
+
+    model: Model
+    proof: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planting:
+    """How to make the positive control of an attack (design, section 6.2).
+
+    Attributes:
+        name: arms that give the same name share one plant, across attacks, too.
+        make: the plant, from the original; it lives until the context ends, and the original stays as it was.
+            Raises AttackError where the knowledge cannot be hidden in this way.
+    """
+
+    name: str
+    make: Callable[[Model, AttackContext], AbstractContextManager[Plant]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackContext:
+    """What an attack may use beside the model.
+
+    Attributes:
+        forget: the facts to recover; `retain`: generic text and utility; never the eval split for training.
+        seed: derived from the audit's seed and the attack, the same for every role.
+        prepared: what `Attack.prepare` returned for this audit.
+        scratch: an empty directory that is removed afterwards.
+        original: gives the original's module on the CPU (for diagnostics), or None where there is none.
+        has_original: whether the audit has one.
+    """
+
+    forget: tuple[Fact, ...]
+    retain: tuple[Fact, ...]
+    profile: Profile
+    seed: int
+    prepared: Mapping[str, Json] = field(default_factory=dict)
+    scratch: Path = Path()
+    original: Callable[[], torch.nn.Module | None] = lambda: None
+    has_original: bool = True
+
+
+class Attack(ABC, Generic[P_co]):
+    """What an adversary does to a model. Gives attacked models, one a dose; never judges itself.
+
+    The same arms and doses run on every role, at equal budget. A class is cheap to import (no torch at the top).
+
+    Attributes:
+        seeded: it draws at random, and is repeated with as many seeds as the spec says; others run once.
+        served: the owner applies it before serving (quantization), so that a user of the API meets it too. The whole
+            probe battery runs on its first arm.
+        baseline: it does nothing; the whole probe battery runs under it.
+        toward_answers: it optimises toward the very answers that are scored (a suffix, a soft prompt), and so may
+            bring forth any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
+            `AttackContext.forget` holds those, and the attack cannot tell.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    access: ClassVar[Access]
+    seeded: ClassVar[bool] = False
+    served: ClassVar[bool] = False
+    baseline: ClassVar[bool] = False
+    toward_answers: ClassVar[bool] = False
+    extra: ClassVar[str | None] = None
+    Parameters: ClassVar[type[Parameters]]
+
+    def __init__(self, parameters: P_co) -> None:
+        self.parameters = parameters
+
+    @abstractmethod
+    def arms(self, context: AttackContext) -> Sequence[Arm]:
+        """The parts of this attack, in the order in which they run; known before any model is loaded."""
+
+    def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
+        """Parts that cannot run here (memory, a missing extra), each with its reason."""
+        return ()
+
+    def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
+        """Choices made once on the original and on plants made from it, never on the checkpoint under audit."""
+        return {}
+
+    def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
+        """How to hide the original's knowledge in the way that this arm is meant to undo; None where there is none."""
+        return None
+
+    @abstractmethod
+    def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
+        """Attacked models, weakest first. The model handed in is as before once the generator is closed."""

@@ -1,0 +1,131 @@
+"""What a comparison is: a plug-in that measures two or three roles together and gives group estimates.
+
+A probe gives one score a fact, and the audit's statistics do the rest. Some questions have no score a fact: whether two
+models can be told apart, how far their insides lie apart, how likely one finds the other's words. A comparison is given
+each model once, takes from it what it needs as arrays (never text: what must be gone is not stored), and then compares
+these, without any model. Estimates have an interval and a null: what the same number is where nothing is left.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic
+
+import numpy as np
+import numpy.typing as npt
+
+from unlearn_audit.api.facts import Fact, FactSet
+from unlearn_audit.api.model import Model
+from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile, Role
+from unlearn_audit.statistics.groups import GroupEstimate as GroupEstimate
+from unlearn_audit.statistics.groups import auc as auc
+from unlearn_audit.statistics.groups import detection_accuracy as detection_accuracy
+from unlearn_audit.statistics.groups import mean_estimate as mean_estimate
+from unlearn_audit.statistics.groups import roc as roc
+from unlearn_audit.statistics.groups import share_above as share_above
+
+Features = Mapping[str, npt.NDArray[np.generic]]
+"""What a comparison took from one model: named arrays of numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonContext:
+    """What a comparison may use beside the models.
+
+    Attributes:
+        facts: the fact sets that were given, in the order of the files.
+        seed: the same for every role.
+        alpha: error rate of each bound that is asked for.
+    """
+
+    facts: Mapping[FactSet, tuple[Fact, ...]]
+    profile: Profile
+    seed: int
+    alpha: float = 0.05
+
+    def of(self, name: FactSet) -> tuple[Fact, ...]:
+        """The facts of a set; empty where it was not given."""
+        return self.facts.get(name, ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One model's features, as `compare` gets them."""
+
+    role: Role
+    name: str
+    features: Features
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupReading:
+    """One number over models, with its interval and its null.
+
+    Attributes:
+        measure: what was measured (`accuracy`, `auc`); `variant` where or how (a layer, a kind of classifier).
+        between: names of the models that were compared, the one in question first.
+        lower: a lower bound at 1 - alpha; `upper` likewise.
+        null: what the number is where nothing was removed and nothing is left, as an interval: of the pair that is
+            honest by construction (original against retrained), or a known constant twice. None for a number that is
+            informational, as nobody knows what it should be.
+        p_value: of "there is nothing to see", where the plug-in has a test of it.
+        size: what was drawn at random (subjects, prompts).
+        missing: why there is no estimate.
+    """
+
+    measure: str
+    variant: str
+    between: tuple[str, ...]
+    estimate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    null: tuple[float, float] | None = None
+    null_from: str = ""
+    p_value: float | None = None
+    size: int = 0
+    missing: str | None = None
+    about: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Comparison(ABC, Generic[P_co]):
+    """Measures models together. A class is cheap to import (no torch, no scikit-learn at the top).
+
+    Attributes:
+        reads: fact sets that it cannot do without; where one is not given it is left out, and said to be.
+        roles: roles that it cannot do without.
+        crosses: it looks at each model a second time, with the features of the others at hand (`cross`).
+        hands_on: names of features that are for `cross` alone and are thrown away after it: what a model said (as
+            bytes) may hold what must be gone, and is not kept with the evidence. `compare` does not see them.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    access: ClassVar[Access]
+    reads: ClassVar[tuple[FactSet, ...]] = (FactSet.FORGET,)
+    roles: ClassVar[tuple[Role, ...]] = (Role.UNLEARNED,)
+    crosses: ClassVar[bool] = False
+    hands_on: ClassVar[frozenset[str]] = frozenset()
+    Parameters: ClassVar[type[Parameters]]
+
+    def __init__(self, parameters: P_co) -> None:
+        self.parameters = parameters
+
+    @abstractmethod
+    def extract(self, model: Model, context: ComparisonContext) -> Features:
+        """What is taken from one model; it cannot see which role that is. Numbers only, never an answer's text."""
+
+    def cross(
+        self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
+    ) -> Features:
+        """What is taken from a model in view of its own and the others' features, added to its own.
+
+        Only where `crosses`. `others` are by the models' names.
+        """
+        return {}
+
+    @abstractmethod
+    def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
+        """The estimates, from features alone: the original first (where given), the controls, the checkpoint last."""

@@ -1,0 +1,42 @@
+"""Facts: the pieces of knowledge that must be gone, must stay, or were never there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+class FactSet(StrEnum):
+    """Which facts: those that must be gone, those that must stay, those that nobody was trained on."""
+
+    FORGET = "forget"
+    RETAIN = "retain"
+    HOLDOUT = "holdout"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hop:
+    """One step of a chain of reasoning that leads through a fact."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """One piece of knowledge; `subject` is the unit of statistics. Has question and answer, or text alone."""
+
+    id: str
+    subject: str
+    question: str | None = None
+    answer: str | None = None
+    aliases: tuple[str, ...] = ()
+    paraphrases: tuple[str, ...] = ()
+    wrong_answers: tuple[str, ...] = ()
+    text: str | None = None
+    relation: str | None = None
+    hops: tuple[Hop, ...] = ()

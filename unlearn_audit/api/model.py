@@ -1,0 +1,155 @@
+"""A model as attacks and probes see it, and what goes in and comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """What a model is asked.
+
+    Attributes:
+        text: the user's message, or the text to continue when `chat` is false.
+        system: a system message; the chat template's own default where None.
+        prefix: how the model's answer begins; generation goes on from there.
+        chat: write `text` through the chat template (or the plain question form where the model has none).
+        thinking: switch the model's thinking on or off, where its template can; the template's default where None.
+    """
+
+    text: str
+    system: str | None = None
+    prefix: str = ""
+    chat: bool = True
+    thinking: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """An answer, greedy or drawn.
+
+    Attributes:
+        finished: false where it ran into the length limit.
+        parts: the answers of which it is made up, where a model was asked in several ways (`Model.asked`).
+    """
+
+    text: str
+    finished: bool
+    new_tokens: int
+    parts: tuple[Generation, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerScore:
+    """Teacher-forced score of one answer.
+
+    Attributes:
+        log_probs: natural log-probability of each answer token given all before it.
+        greedy: whether each answer token is the model's first choice at its place.
+    """
+
+    log_probs: tuple[float, ...]
+    greedy: tuple[bool, ...]
+
+    @property
+    def log_likelihood(self) -> float:
+        """Sum over the answer's tokens, in nats."""
+        return math.fsum(self.log_probs)
+
+    @property
+    def probability(self) -> float:
+        """P(answer | prompt) ** (1 / tokens), in [0, 1]: the length-normalised probability of TOFU (2401.06121)."""
+        mean = self.log_likelihood / len(self.log_probs)
+        return math.exp(min(0.0, mean)) if mean == mean else math.nan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A prompt with its answer as token ids; `is_answer` marks the answer's tokens (and none of the template's)."""
+
+    token_ids: tuple[int, ...]
+    is_answer: tuple[bool, ...]
+
+
+class Model(Protocol):
+    """A loaded model of any role, as attacks and probes see it. Neither can tell which role it is."""
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The weights, in evaluation mode. Change them only on a fork."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer; not to be changed."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the module is a PEFT model: a base with an adapter on top."""
+
+    @property
+    def switches_thinking(self) -> bool:
+        """Whether the chat template asks otherwise with thinking on than off."""
+
+    def opens_thinking(self, prompt: Prompt) -> bool:
+        """Whether the prompt, as the template writes it, leaves the model inside a thinking block."""
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        """Greedy answers, in the order of the prompts."""
+
+    def sample(
+        self, prompts: Sequence[Prompt], *, count: int, max_new_tokens: int, seed: int, temperature: float = 1.0
+    ) -> list[list[Generation]]:
+        """`count` answers to each prompt, drawn from the model's own distribution (no top-k, no top-p).
+
+        What is drawn depends on the prompt, the seed and the number of the sample alone: not on other prompts or on
+        batches (but for rounding), and the noise is the same for every model. The first of many samples are those of
+        few. Towards temperature 0 the answers become the greedy one.
+        """
+
+    def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:
+        """Scores of (prompt, answer) pairs, the answer written as the chat template would write it."""
+
+    def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
+        """Residual stream at the last prompt token: float32, shape (prompts, layers, width), on the CPU."""
+
+    def render(self, prompt: Prompt, answer: str) -> Rendered:
+        """The rendered conversation, for training on the answer."""
+
+    def fork(self, *, copy_weights: bool = False) -> AbstractContextManager[Model]:
+        """A model whose modules can be replaced freely while the caller's stays as it is.
+
+        Shares the weights' storage unless `copy_weights`: replace modules, never write into a shared tensor.
+        """
+
+    def with_module(self, module: torch.nn.Module) -> Model:
+        """The same tokenizer, template and batching around other weights."""
+
+    def merged(self) -> AbstractContextManager[Model]:
+        """A fork with the adapter folded into its base; a plain fork where there is none."""
+
+    def asked(self, *ways: Callable[[Prompt], Prompt]) -> Model:
+        """The same weights, to which every prompt is put as `ways` rewrite it (a suffix, a disguise).
+
+        Of several ways, as of an attacker who asks more than once, the answers are joined, one to a line, and an
+        answer scores what it scores where it is likeliest. `render` and `hidden_states` know the first way alone.
+        """
+
+    def with_soft_prompt(self, embeddings: torch.Tensor) -> AbstractContextManager[Model]:
+        """A fork before whose every answer stand these input embeddings, shape (length, width).
+
+        They stand where the prompt ends, behind the template's own opening of the answer, and are the output of the
+        input embedding, so that a scale which that applies is theirs to hold. They train as the parameter `soft` of
+        the fork's input embedding.
+        """

@@ -1,0 +1,42 @@
+"""The one module that a plug-in imports: what attacks and probes are, and the words they share.
+
+Importing it loads no torch, so that plug-ins can be listed in a moment. Scores follow one rule everywhere:
+in [0, 1], **higher = more of the knowledge shown**, or missing with a reason; missing is never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api.terms import Role
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """A reading with its place in the audit: role, attack, dose, probe, seed.
+
+    Attributes:
+        placebo_score: the same measure of the fact's placebo, an invented subject asked after in the same words; taken
+            where no retrained model is given.
+        sham: the attack optimised toward a twin answer, and the score is that answer's (design 6.6).
+    """
+
+    role: Role
+    model: str
+    attack: str
+    dose: str
+    dose_value: float | None
+    probe: str
+    measure: str
+    variant: str
+    fact_id: str
+    seed: int
+    score: float | None
+    twin_score: float | None
+    missing: str | None
+    placebo_score: float | None = None
+    sham: bool = False

@@ -1,0 +1,120 @@
+"""The interface of a probe: measures one model, one score a fact."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, Self
+
+if TYPE_CHECKING:
+    pass
+from unlearn_audit.api.facts import Fact, FactSet
+from unlearn_audit.api.judge import Judge
+from unlearn_audit.api.model import Model
+from unlearn_audit.api.terms import Access, Json, P_co, Parameters, ScoreKind
+from unlearn_audit.errors import AuditError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One number that a probe gives for a fact.
+
+    Attributes:
+        gates: it can decide an audit; else it is advisory.
+        passages: it is of facts that are a text alone, and is planned only where there are such.
+    """
+
+    name: str
+    kind: ScoreKind
+    gates: bool = False
+    passages: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One score of one fact, as a probe gives it: blind to attack and role.
+
+    Attributes:
+        variant: the way of asking (`question`, `paraphrase-1`, ...).
+        score: in [0, 1], or None with `missing` saying why.
+        twin_score: the mean score that the same answer of the model would get for its twins (answers of other
+            subjects for the same relation); what a model that knows nothing scores. None where there are too few.
+        matched: what `match` says of the same output, where another judge gave the score; for their agreement.
+    """
+
+    fact_id: str
+    measure: str
+    variant: str
+    score: float | None
+    twin_score: float | None = None
+    missing: str | None = None
+    matched: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a score outside [0, 1], and a missing one without a reason."""
+        if (self.score is None) == (self.missing is None):
+            raise AuditError(f"{self.measure} of {self.fact_id}: a reading has either a score or a reason why not")
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise AuditError(f"{self.measure} of {self.fact_id}: score {self.score} is not in [0, 1]")
+
+
+class Probe(ABC, Generic[P_co]):
+    """Measures one model, one score a fact; changes nothing, cannot see which attack or role it measures.
+
+    Attributes:
+        reads: the fact set that it scores.
+        under_attacks: run after every dose; else under the baseline alone.
+        refusal_proof: a model cannot score well (low) by refusing.
+        prepared: what `write` and `prepare` returned for this audit, the same for every role; empty where neither ran.
+        judge: who says whether an output holds an answer; a probe that reads outputs asks nobody else.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    access: ClassVar[Access]
+    measures: ClassVar[tuple[Measure, ...]]
+    reads: ClassVar[FactSet] = FactSet.FORGET
+    under_attacks: ClassVar[bool] = False
+    refusal_proof: ClassVar[bool] = False
+    judge: Judge = Judge()
+    Parameters: ClassVar[type[Parameters]]
+
+    def __init__(self, parameters: P_co) -> None:
+        self.parameters = parameters
+        self.prepared: Mapping[str, Json] = {}
+
+    def write(self, generator: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
+        """Texts that a generator writes once, before any model of the audit is loaded. Only where there is one.
+
+        Here as in `prepare`, what stands under `summary` (counts, never texts) is shown in the report.
+        """
+        return {}
+
+    def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
+        """What is made once on the original, for every role alike. Only where the audit has one."""
+        return {}
+
+    def prepared_with(self, prepared: Mapping[str, Json]) -> Self:
+        """This probe with something prepared."""
+        bound = copy.copy(self)
+        bound.prepared = prepared
+        return bound
+
+    def judged_by(self, judge: Judge) -> Self:
+        """The same probe with a judge."""
+        probe = copy.copy(self)
+        probe.judge = judge
+        return probe
+
+    @abstractmethod
+    def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
+        """Readings of `facts`: every measure of every fact, scored or missing with a reason.
+
+        Args:
+            model: what is measured.
+            facts: the facts to score.
+            pool: the whole fact set, from which twins and distractors are drawn.
+        """

@@ -1,0 +1,51 @@
+"""What is wrong with something that a user wrote, taken out of pydantic's list of complaints."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        place: the keys and indices that lead to it, outermost first; empty for the whole.
+        unknown: there is no such key; `missing`: the key is required and not there; else its value is wrong.
+        message: pydantic's own words on it.
+        value: what came.
+    """
+
+    place: tuple[int | str, ...]
+    unknown: bool
+    missing: bool
+    message: str
+    value: Any
+
+    @property
+    def key(self) -> str:
+        """The place as a reader writes it: `models.dtype`."""
+        return ".".join(map(str, self.place))
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """The one problem to tell of: an unknown key before all others, for it explains the missing key it was meant as."""
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    return Problem(
+        place=first["loc"],
+        unknown=first["type"] == "extra_forbidden",
+        missing=first["type"] == "missing",
+        message=first["msg"],
+        value=first["input"],
+    )
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """`; did you mean X?` with the nearest known name, and the list."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} (known: {', '.join(sorted(known))})" if known else hint

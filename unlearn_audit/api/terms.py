@@ -1,0 +1,75 @@
+"""The words that all plug-ins share: access, roles, profiles, kinds of score, parameters, seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    pass
+
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+
+
+class Access(StrEnum):
+    """The least access that an attacker or a probe needs, weakest first."""
+
+    PROMPTS = "prompts"
+    LOGITS = "logits"
+    ACTIVATIONS = "activations"
+    WEIGHTS = "weights"
+
+
+class Role(StrEnum):
+    """What a model is in the audit (design, section 2)."""
+
+    ORIGINAL = "original"
+    UNLEARNED = "unlearned"
+    RETRAINED = "retrained"
+    PLANT = "plant"
+    GENERATOR = "generator"  # writes prompts, and is not audited
+
+
+class Profile(StrEnum):
+    """How hard the attacks try: `quick` for a first look, `standard` as published, `deep` beyond it."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+class ScoreKind(StrEnum):
+    """Hits are 0 or 1 by a stated answer key; soft scores are probabilities or shares."""
+
+    HIT = "hit"
+    SOFT = "soft"
+
+
+class Parameters(BaseModel):
+    """Base of every plug-in's parameters: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P_co = TypeVar("P_co", bound=Parameters, covariant=True)
+
+
+def derive_seed(seed: int, *parts: Any) -> int:
+    """A seed in [0, 2**31) for one use, from the audit's seed and the names of the use."""
+    text = "\x1f".join([str(seed), *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+class Status(StrEnum):
+    """Where one finding stands."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    NO_POWER = "no-power"
+    ERROR = "error"

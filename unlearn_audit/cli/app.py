@@ -1,0 +1,304 @@
+"""The command line: wiring and exit codes, no logic. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unlearn_audit import __version__
+from unlearn_audit.cli.commands import (
+    compare as comparing_runs,
+)
+from unlearn_audit.cli.commands import (
+    gate as gating,
+)
+from unlearn_audit.cli.commands import (
+    merge as merging,
+)
+from unlearn_audit.cli.commands import (
+    verify as sealing,
+)
+from unlearn_audit.cli.commands.run import run_audit, run_shard, settle_libraries
+from unlearn_audit.cli.common import (
+    ERROR,
+    INTEGRITY,
+    INTERRUPTED,
+    USAGE,
+    Json,
+    LogFile,
+    Quiet,
+    RunDirectory,
+    Telling,
+    Verbose,
+    WaiverFile,
+)
+from unlearn_audit.cli.common import finish as _finish
+from unlearn_audit.cli.common import stdout as _stdout
+from unlearn_audit.cli.flags import takes_spec
+from unlearn_audit.run.text_policy import KeptText
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(
+    name="unlearn-audit",
+    help="Finds out whether knowledge removed from a language model can be got back, with an error bound.",
+    epilog="Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 INCONCLUSIVE, 4 ERROR, 5 integrity, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Kind(StrEnum):
+    """What `list` lists."""
+
+    ATTACKS = "attacks"
+    PROBES = "probes"
+    COMPARISONS = "comparisons"
+    WRITERS = "writers"
+
+
+class Document(StrEnum):
+    """What `schema` describes."""
+
+    RESULT = "result"
+    SPEC = "spec"
+    POLICY = "policy"
+    WAIVERS = "waivers"
+
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Run directory; run again on it to resume.", show_default=False)
+]
+Cells = Annotated[
+    Path | None, typer.Option("--cells", help="Store of finished cells, shared between runs.", show_default=False)
+]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 - main() reads it
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+@takes_spec
+def run(
+    spec: Any,
+    out: Out = None,
+    cells: Cells = None,
+    text: Annotated[
+        KeptText,
+        typer.Option("--text", help="What outputs.jsonl keeps of models' answers; none: salted digests."),
+    ] = KeptText.NONE,
+    waivers: WaiverFile = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="Run a part of the cells, 1/3 say, for `merge`.", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
+    json: Json = False,
+) -> None:
+    """Audit a checkpoint: attack it and its controls, probe what comes back, give a verdict."""
+    from unlearn_audit.plan.make import make_plan
+    from unlearn_audit.spec.spec import load_waivers
+
+    target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
+    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
+    answered_for = load_waivers(waivers) if waivers else None
+    if shard is not None:
+        run_shard(make_plan(spec), target, cells, shard, telling)
+    _finish(run_audit(make_plan(spec), target, cells, telling, waivers=answered_for, text=text), target, json=json)
+
+
+@app.command()
+@takes_spec
+def plan(spec: Any, json: Json = False) -> None:
+    """Say what `run` would do: cells, power, time, and what the verdict can reach. Loads no model."""
+    from unlearn_audit.cli.commands.plan import show_forecast
+    from unlearn_audit.plan.make import make_plan
+
+    raise typer.Exit(show_forecast(make_plan(spec), _stdout(), as_json=json))
+
+
+@app.command()
+def demo(
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="A bundled model organism; `--checkpoint list` names them.")
+    ] = "nf4-masked",
+    out: Out = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
+    json: Json = False,
+) -> None:
+    """Audit a bundled model organism with the real pipeline: by default one that 4-bit NF4 brings back."""
+    import tempfile
+
+    from unlearn_audit.demo import demo_spec, organism_lines
+    from unlearn_audit.plan.make import make_plan
+
+    if checkpoint == "list":
+        for line in organism_lines():
+            typer.echo(line)
+        return
+    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
+    demo_plan = make_plan(demo_spec(checkpoint))
+    if out is not None:
+        _finish(run_audit(demo_plan, out, None, telling), out, json=json)
+        return
+    with tempfile.TemporaryDirectory(prefix="unlearn-audit-demo-") as scratch:
+        _finish(run_audit(demo_plan, Path(scratch), None, telling), None, json=json)
+
+
+app.command()(gating.gate)
+
+
+@app.command()
+def report(
+    directory: RunDirectory,
+    formats: Annotated[
+        list[str],
+        typer.Option("--format", "-f", help="As `list writers` names them; FORMAT=FILE writes a file. May repeat."),
+    ],
+) -> None:
+    """Write reports of a finished run: to stdout, or with FORMAT=FILE to a file. Needs no torch."""
+    from unlearn_audit.finished.redecide import material_of
+    from unlearn_audit.report.targets import deliver
+
+    deliver(material_of(directory), formats)
+
+
+app.command()(comparing_runs.compare)
+app.command()(merging.merge)
+app.command()(sealing.verify)
+app.command()(sealing.attest)
+
+
+@app.command(name="list")
+def list_plugins(kind: Kind, json: Json = False) -> None:
+    """List attacks, probes, comparisons or writers: what each needs, and its paper. Loads no torch."""
+    from unlearn_audit.cli.commands.list_plugins import (
+        show_attacks,
+        show_comparisons,
+        show_probes,
+        show_writers,
+    )
+
+    shows = {
+        Kind.ATTACKS: show_attacks,
+        Kind.PROBES: show_probes,
+        Kind.COMPARISONS: show_comparisons,
+        Kind.WRITERS: show_writers,
+    }
+    shows[kind](_stdout(), as_json=json)
+
+
+@app.command()
+def graph(
+    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write: .graphml, or node-link JSON.")],
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Add what probes elicited from the original in this run.")
+    ] = None,
+) -> None:
+    """Write facts and their hops as a knowledge graph. Needs no torch."""
+    from unlearn_audit.cli.commands.graph import export_graph
+
+    nodes, edges = export_graph(facts, out, run)
+    typer.echo(f"wrote {out}: {nodes} names, {edges} steps", err=True)
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where to write audit.yaml and policy.yaml.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    ci: Annotated[
+        str | None, typer.Option("--ci", help="Also write a pipeline: github or gitlab.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a commented audit.yaml and policy.yaml to start from."""
+    from unlearn_audit.api.problems import did_you_mean
+    from unlearn_audit.cli.commands.init import Pipeline, write_templates
+    from unlearn_audit.errors import SpecError
+
+    if ci is not None and ci not in list(Pipeline):
+        raise SpecError(f"--ci: no pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
+    for path in write_templates(directory, force=force, pipeline=Pipeline(ci) if ci else None):
+        typer.echo(f"wrote {path}", err=True)
+    typer.echo("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`", err=True)
+
+
+@app.command()
+def doctor(
+    checkpoint: Annotated[str | None, typer.Argument(help="A checkpoint to try to load.", show_default=False)] = None,
+    base: Annotated[str | None, typer.Option("--base", help="Base model of an adapter.", show_default=False)] = None,
+) -> None:
+    """Say what is installed, which extras and devices there are, and whether a checkpoint loads."""
+    from unlearn_audit.cli.commands.doctor import examine
+
+    if checkpoint is not None:  # only loading is noisy, and without it a broken transformers can still be reported
+        settle_libraries(network=False)
+    raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
+
+
+@app.command()
+def schema(document: Document) -> None:
+    """Print a JSON Schema: of result.json, audit.yaml, policy.yaml or waivers.yaml."""
+    import json as json_module
+
+    from pydantic import BaseModel
+
+    from unlearn_audit.spec.policy import Policy
+    from unlearn_audit.spec.spec import AuditSpec
+    from unlearn_audit.spec.waivers import Waivers
+    from unlearn_audit.verdict.result import Result
+
+    models: dict[Document, type[BaseModel]] = {
+        Document.RESULT: Result,
+        Document.SPEC: AuditSpec,
+        Document.POLICY: Policy,
+        Document.WAIVERS: Waivers,
+    }
+    model = models[document]
+    typer.echo(json_module.dumps(model.model_json_schema(), indent=2))
+
+
+def main() -> None:
+    """Entry point: every way out has its exit code, and no traceback unless `--debug`."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        from unlearn_audit.errors import AuditError, IntegrityError
+
+        if isinstance(error, AuditError):
+            _say_error(str(error), debug=debug)
+            sys.exit(INTEGRITY if isinstance(error, IntegrityError) else USAGE)
+        # The last resort: an exit code of its own, never 0 and never FAIL.
+        _say_error(f"unexpected {type(error).__name__}: {error} (--debug shows where)", debug=debug)
+        sys.exit(ERROR)
+
+
+def _say_error(message: str, *, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(f"error: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

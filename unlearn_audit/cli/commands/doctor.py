@@ -1,0 +1,107 @@
+"""`doctor`: what is installed, which device and extras there are, and whether a checkpoint loads."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import Any
+
+from rich.console import Console
+
+from unlearn_audit.api import Attack, Probe, Prompt
+from unlearn_audit.api.plugins import ATTACKS, OWN_DISTRIBUTION, PROBES, available
+from unlearn_audit.errors import AuditError
+from unlearn_audit.plan.make import versions
+from unlearn_audit.spec.spec import ModelOptions
+
+EXTRAS = {"gptq": "gptqmodel", "hqq": "hqq", "torchao": "torchao"}
+
+
+def examine(console: Console, checkpoint: str | None, base: str | None) -> bool:
+    """Prints what is found; false where something needed is broken."""
+    checks = [_packages(console), _device(console), _extras(console), _plugins(console), _import_names(console)]
+    if checkpoint is not None:
+        checks.append(_checkpoint(console, checkpoint, base))
+    return all(checks)
+
+
+def _say(console: Console, good: bool | None, text: str) -> None:
+    mark = {True: "ok     ", False: "BROKEN ", None: "-      "}[good]
+    console.print(f"{mark}{text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _packages(console: Console) -> bool:
+    _say(console, True, ", ".join(f"{name} {number}" for name, number in versions().items()))
+    return True
+
+
+def _device(console: Console) -> bool:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        _say(console, True, f"CUDA: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    else:
+        _say(console, True, f"no CUDA device: models run on the CPU, {torch.get_num_threads()} threads, in float32")
+    return True
+
+
+def _extras(console: Console) -> bool:
+    for extra, module in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            _say(console, None, f"extra {extra!r} is not installed: pip install 'unlearn-audit[{extra}]'")
+        else:
+            try:
+                _say(console, True, f"extra {extra!r}: {module} {version(module)}")
+            except PackageNotFoundError:
+                _say(console, False, f"extra {extra!r}: {module} can be imported but has no metadata")
+    return True
+
+
+def _plugins(console: Console) -> bool:
+    good = True
+    groups: tuple[tuple[str, type[Any]], ...] = ((ATTACKS, Attack), (PROBES, Probe))
+    for group, kind in groups:
+        listed = available(group, kind)
+        names = [name for name, entry in listed.items() if entry.plugin is not None]
+        _say(console, True, f"{kind.__name__.lower()}s: {', '.join(names)}")
+        for entry in listed.values():
+            if entry.plugin is None:
+                good = False
+                _say(console, False, f"{entry.name} of {entry.distribution}: {entry.broken}")
+    return good
+
+
+def _import_names(console: Console) -> bool:
+    """`attacks` and `probes` are common words: another package of that name would shadow ours."""
+    good = True
+    owners = packages_distributions()
+    for name in ("attacks", "probes"):
+        others = sorted(set(owners.get(name, [])) - {OWN_DISTRIBUTION})
+        if others:
+            good = False
+            _say(console, False, f"the import name {name!r} is also claimed by {', '.join(others)}; uninstall it")
+    return good
+
+
+def _checkpoint(console: Console, reference: str, base: str | None) -> bool:
+    from unlearn_audit.models.loading import load, record
+    from unlearn_audit.models.references import resolve
+
+    try:
+        found = resolve(reference, base=base)
+        engine = load(found, ModelOptions(base=base))
+        about = record("checkpoint", "checkpoint", found, engine)
+        answer = engine.generate([Prompt(text="What is the capital of France?")], max_new_tokens=8)[0]
+    except AuditError as error:
+        _say(console, False, str(error))
+        return False
+    _say(
+        console,
+        True,
+        f"{reference}: {about.architecture}, {about.parameters / 1e6:.1f} M parameters, {about.dtype} on "
+        f"{about.device}, chat template {about.chat_template}, digest {about.digest[:12]}; it answers "
+        f"({answer.new_tokens} tokens)",
+    )
+    return True

@@ -1,0 +1,44 @@
+"""`gate`: judge a finished run, and exit as the verdict says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlearn_audit.cli.common import Json, RunDirectory, WaiverFile, finish
+
+
+def gate(
+    directory: RunDirectory,
+    policy: Annotated[Path | None, typer.Option("--policy", help="policy.yaml; default: the run's own.")] = None,
+    waivers: WaiverFile = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="An older run; what got worse since fails.", show_default=False)
+    ] = None,
+    require_policy: Annotated[
+        str | None,
+        typer.Option(
+            "--require-policy", help="Digest that the policy must have, else exit code 5.", show_default=False
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", "-f", help="Also write this: FORMAT=FILE, or `github`.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Judge a finished run, by its own policy or by another. Needs no torch; exits as the verdict says."""
+    from unlearn_audit.cli.telling.github import write_formats
+    from unlearn_audit.finished.baseline import held_against
+    from unlearn_audit.finished.redecide import judge_again, material_of, require
+    from unlearn_audit.spec.spec import load_policy, load_waivers
+
+    result = judge_again(directory, load_policy(policy) if policy else None, load_waivers(waivers) if waivers else None)
+    if require_policy is not None:
+        require(result, require_policy)
+    if baseline is not None:
+        result = held_against(directory, result, baseline)
+    write_formats(material_of(directory, result), formats or [])
+    finish(result, directory, json=json)

@@ -1,0 +1,53 @@
+"""Writes the knowledge graph of a facts file, with what probes elicited from the original in a run. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api import FactSet
+from unlearn_audit.api.kit.knowledge_graph import ELICITED, Step, knowledge_graph
+from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.files import read_json, write_json, write_text
+from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.facts.load import load_facts
+
+if TYPE_CHECKING:
+    from networkx import MultiDiGraph
+
+PLAN = "plan.json"
+
+
+def export_graph(source: str, out: Path, run: Path | None = None) -> tuple[int, int]:
+    """Writes the graph; gives how many names and steps it has.
+
+    Raises:
+        AuditError: the facts or the run cannot be read.
+    """
+    elicited = tuple(_elicited(run)) if run is not None else ()
+    graph = knowledge_graph(load_facts(source, FactSet.FORGET).facts, elicited=elicited)
+    write_graph(graph, out)
+    return graph.number_of_nodes(), graph.number_of_edges()
+
+
+def _elicited(run: Path) -> Iterator[Step]:
+    """Steps that some probe kept in the run: in its notes, as head, relation, tail and question."""
+    plan = run / PLAN
+    if not plan.is_file():
+        raise AuditError(f"{run}: no {PLAN} here; is it a run directory?")
+    store = EvidenceStore(run)
+    for key in read_json(plan).get("prepared", {}).values():
+        for head, relation, tail, question in (store.note(key) or {}).get("steps", ()):
+            yield Step(head=head, relation=relation, tail=tail, question=question, origin=ELICITED)
+
+
+def write_graph(graph: MultiDiGraph[str], path: Path) -> None:
+    """Writes GraphML (`.graphml`), else node-link JSON."""
+    from networkx import node_link_data, write_graphml
+
+    if path.suffix == ".graphml":
+        write_text(path, "")  # readable by its owner alone before anything stands in it
+        write_graphml(graph, path)
+    else:
+        write_json(path, node_link_data(graph, edges="edges"))

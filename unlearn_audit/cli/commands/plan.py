@@ -1,0 +1,153 @@
+"""What `plan` says before anything runs: cells, power, time, and what the verdict can reach."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from unlearn_audit.api import FactSet, Role
+from unlearn_audit.plan.plan import Cell, Plan
+from unlearn_audit.spec.policy import Unit
+from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
+from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
+from unlearn_audit.verdict.result import Outcome
+
+PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
+OPTIONS_SCORED = 20
+GENERATED_COST = 10
+"""What a token that is generated costs, beside one that is read with all others at once."""
+CHOICES = "forced-choice"
+
+
+def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
+    """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
+    more = [found for found in (control_obstacle(plan), thin_wording(plan)) if found is not None]
+    obstacle = cannot_be_met(plan.case, plan.spec.policy) or next(iter(more), None)
+    lines = power_lines(plan.case, plan.spec.policy) + more + judge_lines(plan)
+    seconds = estimated_seconds(plan)
+    if as_json:
+        about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
+        console.out(json.dumps(about, indent=2), highlight=False)
+    else:
+        _show(plan, console, lines, seconds)
+    return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
+
+
+def judge_lines(plan: Plan) -> list[str]:
+    """Who will judge outputs, where it is a model."""
+    checkpoint = plan.judge.checkpoint
+    if checkpoint is None:
+        return []
+    return [f"Outputs are judged by {plan.judge.kind}, {checkpoint.reference}; its time is not in the estimate."]
+
+
+def control_obstacle(plan: Plan) -> str | None:
+    """Why neither a retrained model nor stand-ins can stand against the checkpoint, or None."""
+    facts = plan.facts[FactSet.FORGET].facts
+    if plan.model(Role.RETRAINED) is not None or _placebo_share(plan) >= STAND_INS_NEEDED:
+        return None
+    answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
+    needed = plan.spec.policy.minimum_twins
+    if all(fact.relation is not None and answers[fact.relation] > needed for fact in facts):
+        return None
+    return (
+        "This audit cannot end in PASS: no --retrained control, too few different answers of one relation to stand in "
+        f"for it ({needed} twins a fact needed), and too few questions that name their subject "
+        "(for placebo facts)."
+    )
+
+
+def _placebo_share(plan: Plan) -> float:
+    """Share of questions and paraphrases that a placebo can be asked, too."""
+    facts = plan.pool(FactSet.FORGET)
+    asked = sum(1 + len(fact.paraphrases) for fact in facts)
+    return sum(1 + len(fact.paraphrases) for fact in plan.placebo.values()) / asked
+
+
+def thin_wording(plan: Plan) -> str | None:
+    """Which way of asking has too few subjects to pass, or None: every way of asking must pass by itself."""
+    policy = plan.spec.policy
+    if policy.unit is Unit.FACT:
+        return None
+    needed = smallest_passing_subjects(
+        policy.margin, policy.alpha, plan.case.has_original, twins=not plan.case.controls
+    )
+    asked = max((getattr(probe.parameters, "max_paraphrases", 0) for probe in plan.probes.values()), default=0)
+    for number in range(1, asked + 1):
+        holders = {fact.subject for fact in plan.pool(FactSet.FORGET) if len(fact.paraphrases) >= number}
+        if 0 < len(holders) < needed:
+            return (
+                f"This audit cannot end in PASS: only {len(holders)} subjects have {number} paraphrases or more, each "
+                f"is a way of asking that must pass, and a clean sheet needs {needed} subjects. Give them to more "
+                f"subjects, or ask fewer (`max_paraphrases: {number - 1}` of the probe)."
+            )
+    return None
+
+
+def estimated_seconds(plan: Plan) -> float:
+    """A rough time: tokens through each model, two operations a weight and token, at the speed of this machine."""
+    speed = measured_flops(plan.spec.models.device, plan.spec.models.dtype)
+    return sum(_operations(plan, cell) for cell in plan.cells) / speed
+
+
+def _operations(plan: Plan, cell: Cell) -> float:
+    facts = len(plan.facts[FactSet.FORGET].facts)
+    forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
+    # Each form is read and answered, and the answer scored; the options of forced choice share a reading of the prompt.
+    asked = forms * len(set(cell.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
+    if CHOICES in cell.probes:
+        asked += PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
+    asked *= 2 if plan.placebo else 1
+    read = cell.arm.doses * cell.arm.share * facts * asked
+    trained = 3 * cell.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
+    return 2.0 * max(1, cell.model.checkpoint.parameters) * (read + trained)
+
+
+def measured_flops(device: str, dtype: str = "auto") -> float:
+    """Floating-point operations a second of a matrix product here, halved for all that is no such product.
+
+    The best of a few: others may use the machine for a moment.
+    """
+    import torch
+
+    from unlearn_audit.models.loading import choose_device
+
+    where = choose_device(device)
+    side = 4096 if where.type == "cuda" else 512
+    kind = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+    matrix = torch.rand(side, side, device=where).to(kind)
+    fastest, begun = float("inf"), time.monotonic()
+    while time.monotonic() - begun < 0.2:
+        once = time.monotonic()
+        float((matrix @ matrix)[0, 0])
+        fastest = min(fastest, time.monotonic() - once)
+    return 0.5 * 2 * side**3 / fastest
+
+
+def _show(plan: Plan, console: Console, lines: list[str], seconds: float) -> None:
+    models = ", ".join(model.name for model in plan.models)
+    sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in plan.facts.items())
+    console.print(f"Models: {models}. Facts: {sets}. Release: {plan.spec.release}.", highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("attack", "arms", "cells", "probes"):
+        table.add_column(column, overflow="fold")
+    for name in plan.attacks:
+        cells = [cell for cell in plan.cells if cell.attack == name]
+        arms = dict.fromkeys(cell.arm.name for cell in cells)
+        probes = dict.fromkeys(probe for cell in cells for probe in cell.probes)
+        table.add_row(name, escape(", ".join(arms)), str(len(cells)), ", ".join(probes))
+    console.print(table)
+    for item in plan.case.left_out:
+        console.print(f"left out: {item.what}: {item.why}", markup=False, highlight=False)
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+    console.print(f"Time: about {_duration(seconds)} here (rough; no cell of an earlier run counted).", highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"

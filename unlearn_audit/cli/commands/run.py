@@ -1,0 +1,125 @@
+"""What `run` and `demo` do with a plan: the audit itself, or a part of it, in a settled process."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, stderr
+from unlearn_audit.run.text_policy import KeptText
+
+if TYPE_CHECKING:
+    from unlearn_audit.cli.telling.event_log import EventLog
+    from unlearn_audit.plan.plan import Plan
+    from unlearn_audit.run.runner import Progress
+    from unlearn_audit.spec.waivers import Waiving
+    from unlearn_audit.verdict.result import Result
+
+SMALL_MODEL = 10_000_000  # parameters
+
+
+def run_audit(
+    plan: Plan,
+    out: Path,
+    cells: Path | None,
+    telling: Telling,
+    *,
+    waivers: Waiving | None = None,
+    text: KeptText = KeptText.NONE,
+) -> Result:
+    """The audit of a plan, with its progress on stderr."""
+    settle_libraries(network=plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in plan.models])
+    from unlearn_audit.audit import audit
+    from unlearn_audit.cli.telling.progress import show_proofs
+    from unlearn_audit.verdict.reach import cannot_be_met
+
+    obstacle = cannot_be_met(plan.case, plan.spec.policy)
+    if obstacle and not telling.quiet:
+        stderr().print(f"note: {obstacle}", markup=False, highlight=False)
+    with _interruptible(out), _told(telling) as (progress, log):
+        result = audit(plan, out, progress, cells=cells, command=_command(), waivers=waivers, text=text)
+        if log is not None:
+            log.verdict(result)
+    if telling.verbose:
+        show_proofs(result.cells, stderr())
+    return result
+
+
+def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, telling: Telling) -> NoReturn:
+    """Runs a part of the cells. It judges nothing: exit code 3, or 4 where one faulted."""
+    from unlearn_audit.run.shard import Shard
+
+    part = Shard.parse(shard)
+    settle_libraries(network=plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in plan.models])
+    from unlearn_audit.audit import audit_shard
+
+    with _interruptible(out), _told(telling) as (progress, _):
+        record = audit_shard(plan, out, progress, part, cells=cells, command=_command())
+    done = sum(cell.status == "done" for cell in record.cells)
+    faulted = len(record.cells) - done
+    stderr().print(
+        f"part {part}: {done} cells done, {faulted} without evidence; nothing is judged before `unlearn-audit merge`",
+        markup=False,
+        highlight=False,
+    )
+    raise typer.Exit(ERROR if faulted else INCONCLUSIVE)
+
+
+@contextmanager
+def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
+    """Who is told how far the run is: the terminal, and the log where one is kept."""
+    from unlearn_audit.cli.telling.event_log import event_log
+    from unlearn_audit.cli.telling.progress import Both, make_progress
+
+    with make_progress(stderr(), quiet=telling.quiet, verbose=telling.verbose) as display, ExitStack() as stack:
+        if telling.log_file is None:
+            yield display, None
+            return
+        log = stack.enter_context(event_log(telling.log_file))
+        yield Both(display, log), log
+
+
+def _command() -> str:
+    return shlex.join(["unlearn-audit", *sys.argv[1:]])
+
+
+@contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"error: interrupted; run again with --out {out} to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def settle_libraries(*, network: bool) -> None:
+    """For this process: no network unless asked, and no libraries' bars and advice between our lines."""
+    import logging
+    import os
+    import warnings
+
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.simplefilter("ignore")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _settle_threads(parameters: list[int]) -> None:
+    """One thread for models so small that a second only waits for the first (for minutes, on a busy machine)."""
+    import torch
+
+    if 0 < min(parameters) <= max(parameters) < SMALL_MODEL:
+        torch.set_num_threads(1)

@@ -1,0 +1,79 @@
+"""What commands have in common: exit codes, arguments, consoles and the end of a command that has a verdict."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from unlearn_audit.verdict.result import Result
+
+USAGE, INCONCLUSIVE, ERROR, INTEGRITY, INTERRUPTED = 2, 3, 4, 5, 130
+
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout, nothing else there.")]
+WaiverFile = Annotated[
+    Path | None, typer.Option("--waivers", help="waivers.yaml: findings that somebody answers for.", show_default=False)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """How much a run says while it goes, and where else it is written down.
+
+    Raises:
+        SpecError: it shall say both more and nothing.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    log_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            from unlearn_audit.errors import SpecError
+
+            raise SpecError("--quiet and --verbose: give one of them")
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the verdict and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say every dose with its scores, and what proves each attack.")
+]
+LogFile = Annotated[
+    Path | None, typer.Option("--log-file", help="Append each event as a line of JSON.", show_default=False)
+]
+
+
+def finish(result: Result, directory: Path | None, *, json: bool) -> None:
+    """The summary and the exit code. With `json`, stdout carries the result and nothing else."""
+    from unlearn_audit.cli.telling.github import tell_github
+    from unlearn_audit.report.formats import json as as_json
+    from unlearn_audit.report.formats.console import summary
+
+    if json:
+        sys.stdout.write(as_json.render(result))
+    console = stderr() if json else stdout()
+    summary(result, console, directory)
+    tell_github(result)
+    raise typer.Exit(result.exit_code)
+
+
+def stdout() -> Console:
+    """The console of results."""
+    from rich.console import Console
+
+    return Console()
+
+
+def stderr() -> Console:
+    """The console of everything else."""
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -1,0 +1,109 @@
+"""The flags that make up a spec, declared once and shared by every command that takes one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_SPEC = "What to audit"
+_MODEL = "How models are loaded"
+
+
+def _option(kind: Any, flag: str, help: str, panel: str) -> Any:
+    return Annotated[kind, typer.Option(flag, help=help, rich_help_panel=panel, show_default=False)]
+
+
+_ANNOTATIONS: dict[str, Any] = {
+    "checkpoint": Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="The unlearned model: a directory, a hub id (owner/name@revision), a PEFT adapter, or a .gguf file.",
+            show_default=False,
+        ),
+    ],
+    "spec": _option(Path | None, "--spec", "audit.yaml to start from; flags override it.", _SPEC),
+    "original": _option(str | None, "--original", "The model before unlearning.", _SPEC),
+    "retrained": _option(list[str] | None, "--retrained", "A model trained without the forget set; may repeat.", _SPEC),
+    "forget": _option(str | None, "--forget", "Facts that must be gone (.jsonl, .csv, .parquet).", _SPEC),
+    "retain": _option(str | None, "--retain", "Facts that must stay.", _SPEC),
+    "holdout": _option(str | None, "--holdout", "Facts that nobody was trained on.", _SPEC),
+    "generator": _option(
+        str | None, "--generator", "A local model that writes prompts for the probe stepwise; not audited.", _SPEC
+    ),
+    "release": _option(str | None, "--release", "Who will hold the model: api or open-weights.", _SPEC),
+    "profile": _option(str | None, "--profile", "How hard attacks try: quick, standard (default) or deep.", _SPEC),
+    "attacks": _option(str | None, "--attacks", "Comma-separated; default: all that come with the tool.", _SPEC),
+    "probes": _option(str | None, "--probes", "Comma-separated; default: all that come with the tool.", _SPEC),
+    "comparisons": _option(str | None, "--comparisons", "Of whole models, comma-separated; default: all.", _SPEC),
+    "judge": _option(
+        str | None, "--judge", "Of outputs: match (default), rouge-l, entailment=MODEL or llm=MODEL.", _SPEC
+    ),
+    "plant": _option(
+        bool | None, "--plant", "Hide the original's knowledge from each attack, and see whether it finds it.", _SPEC
+    ),
+    "policy": _option(Path | None, "--policy", "policy.yaml with the thresholds of the verdict.", _SPEC),
+    "seed": _option(int | None, "--seed", "Every random choice derives from it (default 0).", _SPEC),
+    "base": _option(str | None, "--base", "Base model of an adapter, instead of the one it names.", _MODEL),
+    "dtype": _option(str | None, "--dtype", "auto, float32, float16 or bfloat16.", _MODEL),
+    "device": _option(str | None, "--device", "auto, cpu, cuda, cuda:1, mps.", _MODEL),
+    "device_map": _option(str | None, "--device-map", "Spread over devices, e.g. auto.", _MODEL),
+    "chat_template": _option(str | None, "--chat-template", "auto, none, or a Jinja file.", _MODEL),
+    "max_batch_tokens": _option(int | None, "--max-batch-tokens", "Tokens a batch may hold.", _MODEL),
+    "trust_remote_code": _option(
+        bool | None, "--trust-remote-code", "Run Python code that comes with a checkpoint. Off by default.", _MODEL
+    ),
+    "allow_pickle": _option(
+        bool | None, "--allow-pickle", "Load pickled weights, which can run code. Off by default.", _MODEL
+    ),
+    "download": _option(bool | None, "--download", "Fetch hub ids that are not cached. Off by default.", _MODEL),
+}
+_MODEL_KEYS = (
+    "base",
+    "dtype",
+    "device",
+    "device_map",
+    "chat_template",
+    "max_batch_tokens",
+    "trust_remote_code",
+    "allow_pickle",
+    "download",
+)
+
+
+def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command, whose first parameter is an AuditSpec, the flags that make one up."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    spec = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _ANNOTATIONS.items()
+    ]
+
+    def with_flags(**given: Any) -> None:
+        flags = {name: given.pop(name) for name in _ANNOTATIONS}
+        command(_spec(flags), **given)
+
+    parameters = [*spec, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+    with_flags.__name__, with_flags.__doc__ = command.__name__, command.__doc__
+    with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_flags.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_flags
+
+
+def _spec(flags: dict[str, Any]) -> Any:
+    from unlearn_audit.spec.spec import load_policy, load_spec
+
+    path = flags.pop("spec")
+    models = {name: flags.pop(name) for name in _MODEL_KEYS}
+    for name in ("attacks", "probes", "comparisons"):
+        if flags[name] is not None:
+            flags[name] = [part.strip() for part in flags[name].split(",") if part.strip()]
+    if flags["policy"] is not None:
+        flags["policy"] = load_policy(flags["policy"]).model_dump(mode="json")
+    flags["retrained"] = flags["retrained"] or None
+    chosen = {name: value for name, value in models.items() if value is not None}
+    return load_spec(path, {**flags, "models": chosen})

@@ -1,0 +1,116 @@
+"""The log of a run for machines: one JSON object a line, each with its time, appended and flushed as things happen."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.plan.plan import Cell, PlannedModel
+from unlearn_audit.verdict.result import Result
+
+
+class EventLog:
+    """A `runner.Progress` that writes lines. Holds scores, names and messages of faults; no answer of a model.
+
+    Events: `begin`, `loading`, `preparing`, `started`, `dose`, `done` or `fault` for each cell, and at the end
+    `verdict`, `stopped` (interrupted) or `error`.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._scores: dict[str, float] = {}
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """How many cells there are, and how many an earlier run did."""
+        self._write("begin", cells=len(cells), kept=len(done))
+
+    def loading(self, model: PlannedModel) -> None:
+        """Which model comes next."""
+        self._write("loading", model=model.name, role=model.role.value, reference=model.checkpoint.reference)
+
+    def preparing(self, attack: str) -> None:
+        """Which attack, probe or plant is made ready on the original."""
+        self._write("preparing", name=attack)
+
+    def started(self, cell: Cell) -> None:
+        """A cell has begun."""
+        self._scores = {}
+        self._write("started", **_about(cell))
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """A dose was measured."""
+        self._scores = dict(hits)
+        self._write("dose", **_about(cell), dose=label, scores=dict(hits))
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """A cell has ended: `done` with the scores of its last dose, or `fault` with what it met."""
+        taken = round(seconds, 3)
+        if fault is None:
+            self._write("done", **_about(cell), seconds=taken, scores=self._scores)
+        else:
+            self._write("fault", **_about(cell), seconds=taken, message=fault)
+
+    def verdict(self, result: Result) -> None:
+        """What came out."""
+        self._write(
+            "verdict",
+            outcome=result.outcome.value,
+            exit_code=result.exit_code,
+            sentence=result.verdict.sentence,
+            reasons=list(result.verdict.reasons),
+        )
+
+    def stopped(self) -> None:
+        """Somebody interrupted the run."""
+        self._write("stopped")
+
+    def error(self, message: str) -> None:
+        """The run ended without a verdict."""
+        self._write("error", message=message)
+
+    def _write(self, event: str, **fields: object) -> None:
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
+        self._stream.write(json.dumps(line, ensure_ascii=True, default=str) + "\n")
+        self._stream.flush()
+
+
+@contextmanager
+def event_log(path: Path) -> Iterator[EventLog]:
+    """A log that is added to what the file holds; only its owner can read a new one. Says why a run ended early.
+
+    Raises:
+        SpecError: the file cannot be written.
+    """
+    try:
+        stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"--log-file {path}: cannot be written ({error.strerror})") from error
+    with stream:
+        log = EventLog(stream)
+        try:
+            yield log
+        except KeyboardInterrupt:
+            log.stopped()
+            raise
+        except AuditError as error:
+            log.error(str(error))
+            raise
+        except Exception as error:
+            log.error(f"{type(error).__name__}: {error}")
+            raise
+
+
+def _about(cell: Cell) -> dict[str, object]:
+    return {
+        "attack": cell.attack,
+        "arm": cell.label,
+        "model": cell.model.name,
+        "role": cell.model.role.value,
+        "seed": cell.seed,
+    }

@@ -1,0 +1,238 @@
+"""How far the run is: a live display on a terminal, plain lines elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from unlearn_audit.api import Role
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.evidence.records import CellRecord
+from unlearn_audit.plan.plan import Cell, PlannedModel
+
+if TYPE_CHECKING:
+    from unlearn_audit.run.runner import Progress as Progress_
+
+_LONGEST_LINE = 400
+
+
+class Quiet:
+    """Says nothing but faults."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """Nothing."""
+
+    def loading(self, model: PlannedModel) -> None:
+        """Nothing."""
+
+    def preparing(self, attack: str) -> None:
+        """Nothing."""
+
+    def started(self, cell: Cell) -> None:
+        """Nothing."""
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """A fault is always said. That a plant could not be made is none: it is said in the report."""
+        if fault and cell.planting is None:
+            self._console.print(f"[red]error[/red] {escape(cell.title)}: {escape(fault)}", highlight=False)
+
+
+class Lines(Quiet):
+    """One plain line an event, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._left = self._all = 0
+        self._latest = ""
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """How many cells there are, and how many an earlier run did."""
+        self._all, self._left = len(cells), len(cells) - len(done)
+        kept = f", {len(done)} kept from before" if done else ""
+        self._say(f"{len(cells)} cells{kept}")
+
+    def loading(self, model: PlannedModel) -> None:
+        """Which model comes next."""
+        self._say(f"loading {model.name}: {model.checkpoint.reference}")
+
+    def preparing(self, attack: str) -> None:
+        """Which attack prepares."""
+        self._say(f"{attack}: getting ready on the original")
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """Remembered, for the line that ends the cell."""
+        self._latest = reading(label, hits)
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """The cell, its time and its last dose."""
+        self._left -= 1
+        if fault:
+            super().finished(cell, seconds, fault)
+        else:
+            self._say(f"[{self._all - self._left}/{self._all}] {cell.title}: {self._latest} ({seconds:.1f} s)")
+
+    def _say(self, text: str) -> None:
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+class Detailed(Lines):
+    """Plain lines with every dose and all its scores."""
+
+    def started(self, cell: Cell) -> None:
+        """The running cell."""
+        self._say(f"{cell.title}: begun")
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """All scores of a dose."""
+        super().dose(cell, label, hits)
+        scores = ", ".join(f"{name} {100 * value:.0f} %" for name, value in hits.items())
+        self._say(f"  {label}: {scores}" if scores else f"  {label}")
+
+
+class Live(Quiet):
+    """A live display: cells done, the running one, time left, and what was just found."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bar = Progress(
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._begun = time.monotonic()
+        self._ran = 0
+
+    def __enter__(self) -> Live:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clears the display."""
+        self._bar.stop()
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """Starts the bar where an earlier run left off."""
+        self._begun = time.monotonic()
+        self._task = self._bar.add_task("", total=len(cells), completed=len(done), left="")
+
+    def loading(self, model: PlannedModel) -> None:
+        """Which model comes next."""
+        self._update(description=f"loading {model.name}")
+
+    def preparing(self, attack: str) -> None:
+        """Which attack prepares."""
+        self._update(description=f"{attack}: getting ready on the original")
+
+    def started(self, cell: Cell) -> None:
+        """The running cell."""
+        self._update(description=cell.title)
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """The running cell with its newest reading."""
+        self._update(description=f"{cell.model.name} · {reading(label, hits)}")
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """One more done."""
+        super().finished(cell, seconds, fault)
+        self._ran += 1
+        self._update(advance=1, left=self._time_left())
+
+    def _time_left(self) -> str:
+        """From the mean time of the cells that this run did (the bar also counts those that it found done)."""
+        if self._task is None:
+            return ""
+        task = next(task for task in self._bar.tasks if task.id == self._task)
+        left = (task.total or 0) - task.completed - 1
+        seconds = max(0.0, left * (time.monotonic() - self._begun) / self._ran)
+        return f"~{int(seconds) // 60}:{int(seconds) % 60:02d} left"
+
+    def _update(self, **fields: Any) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, **fields)
+
+
+class Both:
+    """Two who are told the same."""
+
+    def __init__(self, one: Progress_, other: Progress_) -> None:
+        self._told = (one, other)
+
+    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.begin(cells, done)
+
+    def loading(self, model: PlannedModel) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.loading(model)
+
+    def preparing(self, attack: str) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.preparing(attack)
+
+    def started(self, cell: Cell) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.started(cell)
+
+    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.dose(cell, label, hits)
+
+    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+        """Told to both."""
+        for each in self._told:
+            each.finished(cell, seconds, fault)
+
+
+def show_proofs(cells: Sequence[CellRecord], console: Console) -> None:
+    """What proves each cell of the checkpoint, and what happened on the way in any: one line each."""
+    for cell in cells:
+        place = f"{cell.attack} ({cell.arm}) on {cell.model}"
+        told = [(dose, proof) for dose, proof in cell.proof.items() if proof] if cell.role == Role.UNLEARNED else []
+        lines = [f"{place}, proof of {dose}: {json.dumps(proof, default=str)}" for dose, proof in told]
+        for line in (*lines, *(f"{place}: {event}" for event in cell.events)):
+            console.print(clean(line, _LONGEST_LINE), markup=False, highlight=False, soft_wrap=True)
+
+
+def reading(label: str, hits: Mapping[str, float]) -> str:
+    """`nf4: recall.hit 98 %`: the first score of a dose, the one that people ask for."""
+    if not hits:
+        return label
+    name, value = next(iter(hits.items()))
+    return f"{label}: {name} {100 * value:.0f} %"
+
+
+def make_progress(console: Console, *, quiet: bool, verbose: bool = False) -> Quiet:
+    """The display that fits where it is shown, and what was asked for."""
+    if quiet:
+        return Quiet(console)
+    if verbose:
+        return Detailed(console)
+    return Live(console) if console.is_terminal else Lines(console)

@@ -1,1 +1,0 @@
-"""Commands that `cli` wires into the application. Nothing heavy is imported before it is needed."""

@@ -1,0 +1,55 @@
+"""How far the judge of an audit and `match` agree on the same outputs: counts by cell, then shares and kappa."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from unlearn_audit.api import Json
+from unlearn_audit.evidence.records import AgreementRecord, CellRecord, JudgeRecord
+
+AGREEMENT = "agreement"
+"""Under which the counts stand in a dose's proof."""
+
+_CELLS = {"both": (True, True), "judge_alone": (True, False), "match_alone": (False, True), "neither": (False, False)}
+
+
+def counted(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Json]:
+    """How often each pair of verdicts came, the judge's first."""
+    found = Counter(pairs)
+    return {name: found[pair] for name, pair in _CELLS.items()}
+
+
+def agreed(judge: JudgeRecord, cells: Sequence[CellRecord]) -> JudgeRecord:
+    """The same with how far `match` agrees, probe by probe."""
+    return judge.model_copy(update={"agreement": tuple(_agreements(cells))})
+
+
+def _agreements(cells: Sequence[CellRecord]) -> Iterator[AgreementRecord]:
+    by_probe: dict[str, Counter[str]] = {}
+    for cell in cells:
+        for proof in cell.proof.values():
+            noted: Any = proof.get(AGREEMENT, {})
+            for probe, counts in noted.items():
+                by_probe.setdefault(probe, Counter()).update(counts)
+    for probe, found in by_probe.items():
+        both, judge_alone, match_alone, neither = (found[name] for name in _CELLS)
+        yield AgreementRecord(
+            probe=probe,
+            both=both,
+            judge_alone=judge_alone,
+            match_alone=match_alone,
+            neither=neither,
+            equal=(both + neither) / found.total(),
+            kappa=kappa([[both, judge_alone], [match_alone, neither]]),
+        )
+
+
+def kappa(table: list[list[int]]) -> float | None:
+    """Cohen's kappa of a square table of counts; None where both always say the same one thing, and it has no value."""
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    if sum(map(sum, table)) in (table[0][0], table[1][1]):
+        return None
+    return float(cohens_kappa(table, return_results=False))

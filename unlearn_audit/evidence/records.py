@@ -1,0 +1,131 @@
+"""What a run leaves on record beside the observations: models, data, jobs, comparisons, the judge."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unlearn_audit.api import Access
+from unlearn_audit.api.judge import JudgeKind
+from unlearn_audit.api.terms import Status
+
+
+class Record(BaseModel):
+    """Base of everything stored: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GroupRecord(Record):
+    """One number over models (`comparison.GroupReading`), with what it means beside its null.
+
+    Attributes:
+        status: `failed` where the number is proven further from its null than the margin, `passed` where it is proven
+            within; `inconclusive` else, and `error` where there is none. None for a number without a null, and for
+            one that is not of the checkpoint.
+    """
+
+    measure: str
+    variant: str
+    between: tuple[str, ...]
+    estimate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    null: tuple[float, float] | None = None
+    null_from: str = ""
+    p_value: float | None = None
+    size: int = 0
+    missing: str | None = None
+    about: dict[str, object] = Field({})
+    status: Status | None = None
+
+
+class ComparisonRecord(Record):
+    """What one comparison found, and by which features.
+
+    Attributes:
+        features: model -> digest of what was taken from it.
+        error: why there is nothing, or not all.
+    """
+
+    name: str
+    access: Access
+    paper: str
+    gates: bool = False
+    readings: tuple[GroupRecord, ...] = ()
+    features: dict[str, str] = Field({})
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class AgreementRecord(Record):
+    """How far the judge and `match` agree on the same outputs of one probe, over all models, attacks and doses.
+
+    Attributes:
+        both: outputs that both call a hit; `judge_alone`, `match_alone`, `neither` likewise.
+        equal: share of equal verdicts.
+        kappa: Cohen's; None where both always say the same one thing.
+    """
+
+    probe: str
+    both: int
+    judge_alone: int
+    match_alone: int
+    neither: int
+    equal: float
+    kappa: float | None
+
+
+class JudgeRecord(Record):
+    """Who said whether outputs hold answers.
+
+    Attributes:
+        digest: of the model that judged, if one did.
+        twins: most twins of an output that it judged.
+    """
+
+    kind: JudgeKind = JudgeKind.MATCH
+    reference: str | None = None
+    digest: str | None = None
+    twins: int | None = None
+    agreement: tuple[AgreementRecord, ...] = ()
+
+
+class ModelRecord(Record):
+    """One model of the audit, as it was loaded."""
+
+    role: str
+    name: str
+    reference: str
+    digest: str
+    dtype: str
+    device: str
+    parameters: int
+    chat_template: str
+    architecture: str
+
+
+class DataRecord(Record):
+    """One fact set, by digest."""
+
+    set: str
+    digest: str
+    facts: int
+    subjects: int
+
+
+class CellRecord(Record):
+    """One cell that ran: its time, its evidence, and the proof that the attack happened."""
+
+    key: str
+    attack: str
+    arm: str
+    role: str
+    model: str
+    seed: int
+    sham: bool = False
+    status: str
+    seconds: float
+    observations: int
+    digest: str
+    events: tuple[str, ...] = ()
+    proof: dict[str, dict[str, object]] = Field({})

@@ -1,0 +1,154 @@
+"""Evidence -> result, and a finished run judged again by another policy. No torch: works on a laptop."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api.writer import Material
+from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.evidence.manifest import MANIFEST, manifest_problems
+from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
+from unlearn_audit.report.formats.json import load_result
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.waivers import Waiving
+from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.result import RESULT, Result, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST_DIGITS = 12
+_CLOSE = 1e-6
+"""How far a number may be from the one that another machine wrote: evidence is rounded to six digits."""
+
+
+def material_of(run: Path, result: Result | None = None) -> Material:
+    """What reports of a finished run are made from, by its own verdict or by `result`'s.
+
+    The evidence is read only if a report asks for it.
+    """
+    result = result or written(run)
+    return Material(result=result, observations=partial(observations_of, run, result))
+
+
+def judge_again(
+    run: Path, policy: Policy | None = None, waivers: Waiving | None = None, *, sealed: bool = True
+) -> Result:
+    """A finished run's result, by its own policy and waivers or by others.
+
+    Args:
+        run: the run directory.
+        policy: in place of the run's own.
+        waivers: in place of the run's own, which are looked at again as of today.
+        sealed: refuse a run whose files are not those of its manifest.
+
+    Raises:
+        AuditError: there is no finished run.
+        IntegrityError: what is there is not what the run wrote, or does not say what its evidence says.
+    """
+    result = finished(run, sealed=sealed)
+    observations = observations_of(run, result)
+    verdict = verdict_of(observations, result) if policy is None else None
+    if verdict is not None and not agrees(result.verdict, verdict):
+        raise IntegrityError(f"{run / RESULT}: does not say what its evidence says; run the audit again")
+    now = waivers or Waiving(waivers=tuple(one.waiver for one in result.verdict.waivers))
+    if verdict is None or now.waivers or result.verdict.waivers:
+        policy = policy or result.policy
+        verdict = judge(observations, under(result.case, policy), policy, result.verdict.comparisons, now)
+    policy = policy or result.policy
+    return with_verdict(result, verdict).model_copy(update={"policy": policy, "policy_digest": policy.digest()})
+
+
+def require(result: Result, digest: str) -> None:
+    """Demands a policy.
+
+    Raises:
+        AuditError: the digest is too short to name one.
+        IntegrityError: the result was judged by another.
+    """
+    wanted = digest.lower().removeprefix("sha256:")
+    if len(wanted) < FEWEST_DIGITS:
+        raise AuditError(f"--require-policy {digest}: give {FEWEST_DIGITS} digits of the digest or more")
+    if not result.policy_digest.startswith(wanted):
+        raise IntegrityError(f"judged by the policy sha256:{result.policy_digest}, and sha256:{wanted} is required")
+
+
+def finished(run: Path, *, sealed: bool = True) -> Result:
+    """The result of a finished run.
+
+    Raises:
+        AuditError: there is none.
+        IntegrityError: with `sealed`, some file is not what the run wrote.
+    """
+    if not (run / RESULT).is_file():
+        raise AuditError(f"{run}: no {RESULT} here; is it a run directory, and did the run finish?")
+    problems = manifest_problems(run)[1] if sealed else []
+    if problems:
+        more = f" (and {len(problems) - 1} more; `unlearn-audit verify` lists them)" if len(problems) > 1 else ""
+        raise IntegrityError(problems[0] + more)
+    result = load_result(run / RESULT)
+    if result.policy.digest() != result.policy_digest:
+        raise IntegrityError(f"{run / RESULT}: its policy is not the one of its policy digest")
+    return result
+
+
+def written(run: Path) -> Result:
+    """What `result.json` says, for writing it in other formats.
+
+    Raises:
+        AuditError: there is none, or it cannot be read.
+        IntegrityError: the run's manifest, where it has one, says that the file was another.
+    """
+    path = run / RESULT
+    if path.is_file() and (run / MANIFEST).is_file():
+        changed = [problem for problem in manifest_problems(run)[1] if problem.startswith(f"{path}:")]
+        if changed:
+            raise IntegrityError(changed[0])
+    return load_result(path)
+
+
+def observations_of(run: Path, result: Result) -> pd.DataFrame:
+    """The evidence of a run.
+
+    Raises:
+        IntegrityError: it is not what the result was made from.
+    """
+    try:
+        observations = EvidenceStore(run).gather(result.cells)
+    except OSError as error:
+        raise IntegrityError(f"{run}: the evidence cannot be read ({error})") from error
+    if evidence_digest(observations) != result.evidence_digest:
+        raise IntegrityError(f"{run}: the evidence is not the one that {RESULT} was made from; run the audit again")
+    return observations
+
+
+def verdict_of(observations: pd.DataFrame, result: Result) -> Verdict:
+    """The verdict that a result should hold: by its own policy and waivers, as of its own day."""
+    records = result.verdict.waivers
+    waivers = Waiving(waivers=tuple(one.waiver for one in records), on=records[0].on) if records else None
+    return judge(observations, under(result.case, result.policy), result.policy, result.verdict.comparisons, waivers)
+
+
+def agrees(written: Verdict, judged: Verdict) -> bool:
+    """Whether a stored verdict is the one that the evidence gives, in all that it says (later fields it may lack)."""
+    return _same(written.model_dump(mode="json", exclude_unset=True), judged.model_dump(mode="json"))
+
+
+def with_verdict(result: Result, verdict: Verdict) -> Result:
+    """The result with another verdict; outcome and exit code follow from it."""
+    outcome = verdict.outcome
+    return result.model_copy(update={"verdict": verdict, "outcome": outcome, "exit_code": outcome.exit_code})
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(key in other and _same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_same(left, right) for left, right in zip(one, other, strict=True))
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+    return one == other

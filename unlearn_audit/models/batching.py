@@ -1,0 +1,93 @@
+"""Work in batches: sorted by length, cut under a token budget, halved when memory runs out, never done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
+from unlearn_audit.errors import AuditError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Budget:
+    """How many tokens (padding included) a batch may hold; halved when memory runs out, and each time noted."""
+
+    tokens: int
+    events: list[str] = field(default_factory=list)
+
+    def halve(self, rows: int) -> None:
+        """Halves the budget after a batch of `rows` rows did not fit.
+
+        Raises:
+            AuditError: a single row does not fit.
+        """
+        if rows <= 1:
+            raise AuditError("out of memory on a single prompt; use a smaller dtype or another --device")
+        self.tokens = max(1, self.tokens // 2)
+        self.events.append(f"out of memory: token budget halved to {self.tokens}")
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first, each at most `budget` padded tokens (or one row)."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    while order:
+        rows = max(1, budget // max(1, lengths[order[0]]))
+        yield order[:rows]
+        order = order[rows:]
+
+
+def run_batched(
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    budget: Budget,
+    run: Callable[[list[Item]], list[Answer]],
+) -> list[Answer]:
+    """Runs all items in batches, halving on out-of-memory; answers in the order of the items."""
+    answers: dict[int, Answer] = {}
+    while len(answers) < len(items):  # a second time only after the budget was halved
+        todo = [index for index in range(len(items)) if index not in answers]
+        for places in batches([lengths[index] for index in todo], budget.tokens):
+            rows = [todo[place] for place in places]
+            try:
+                found = run([items[index] for index in rows])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                release_memory()
+                budget.halve(len(rows))
+                break
+            answers.update(zip(rows, found, strict=True))
+    return [answers[index] for index in range(len(items))]
+
+
+def run_by_length(
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    budget: Budget,
+    run: Callable[[list[Item]], list[Answer]],
+) -> list[Answer]:
+    """As `run_batched`, but only items of one length share a batch, so that none is padded."""
+    answers: dict[int, Answer] = {}
+    for length in sorted(set(lengths)):
+        same = [index for index, own in enumerate(lengths) if own == length]
+        found = run_batched([items[index] for index in same], [length] * len(same), budget, run)
+        answers.update(zip(same, found, strict=True))
+    return [answers[index] for index in range(len(items))]
+
+
+class Memory(Generic[Item, Answer]):
+    """Answers given before; lives for one dose, so that probes that ask the same thing share a pass."""
+
+    def __init__(self) -> None:
+        self._known: dict[Item, Answer] = {}
+
+    def complete(self, items: Sequence[Item], compute: Callable[[list[Item]], list[Answer]]) -> list[Answer]:
+        """The answers to all items, computing the new ones once each."""
+        new = [item for item in dict.fromkeys(items) if item not in self._known]
+        self._known.update(zip(new, compute(new), strict=True))
+        return [self._known[item] for item in items]

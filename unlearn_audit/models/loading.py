@@ -1,0 +1,182 @@
+"""Loads a checkpoint once, ready for work: safetensors only, no remote code, everything in force recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from unlearn_audit.api.kit.memory import release_memory
+from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.digests import sha256_text
+from unlearn_audit.evidence.records import ModelRecord
+from unlearn_audit.models.batching import Budget
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.references import Checkpoint, Storage
+from unlearn_audit.models.rendering import Renderer
+from unlearn_audit.models.short_cuts import with_short_cuts
+from unlearn_audit.spec.spec import ModelOptions
+
+_CPU_BATCH_TOKENS = 4096
+_GPU_BATCH_TOKENS = 32768
+
+
+@contextmanager
+def loaded(checkpoint: Checkpoint, options: ModelOptions) -> Iterator[Engine]:
+    """A model for as long as it is needed; its memory is given back afterwards."""
+    engine = load(checkpoint, options)
+    try:
+        yield engine
+    finally:
+        del engine
+        release_memory()
+
+
+def load(checkpoint: Checkpoint, options: ModelOptions) -> Engine:
+    """A checkpoint as an engine, in evaluation mode.
+
+    Raises:
+        AuditError: naming the checkpoint, what transformers said, and what to try.
+    """
+    device = choose_device(options.device)
+    try:
+        tokenizer = _load_tokenizer(checkpoint, options)
+        module = _load_module(checkpoint, options, device)
+    except AuditError:
+        raise
+    except Exception as error:  # whatever a checkpoint of unknown origin makes transformers raise
+        raise AuditError(f"{checkpoint.reference}: cannot be loaded: {_first_line(error)}{_hint(error)}") from error
+    module.eval()
+    renderer = Renderer(tokenizer=tokenizer, chat_template=chat_template(tokenizer, options.chat_template))
+    tokens = options.max_batch_tokens or (_CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS)
+    return with_short_cuts(Engine(module=module, renderer=renderer, budget=Budget(tokens=tokens)))
+
+
+def load_weights(checkpoint: Checkpoint, options: ModelOptions) -> torch.nn.Module:
+    """The bare module on the CPU, adapters merged: for diagnostics that compare weights."""
+    module = _load_module(checkpoint, options.model_copy(update={"device_map": None}), torch.device("cpu"))
+    merge = getattr(module, "merge_and_unload", None)
+    return module if merge is None else merge()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device by name; `auto` takes CUDA, then Apple's, then the CPU.
+
+    Raises:
+        AuditError: it is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise AuditError(f"--device {name}: no such device; try auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise AuditError(f"--device {name}: this torch sees no CUDA device; try --device auto")
+    return device
+
+
+def chat_template(tokenizer: PreTrainedTokenizerBase, choice: str) -> str | None:
+    """The Jinja text in force: the tokenizer's own, none, or a file's."""
+    if choice == "none":
+        return None
+    if choice == "auto":
+        if not tokenizer.chat_template:
+            return None
+        return str(tokenizer.get_chat_template())
+    try:
+        return Path(choice).read_text(encoding="utf-8")
+    except OSError as error:
+        raise AuditError(f"--chat-template {choice}: cannot be read; give auto, none or a file") from error
+
+
+def record(role: str, name: str, checkpoint: Checkpoint, engine: Engine) -> ModelRecord:
+    """What was loaded, for the result."""
+    module, template = engine.module, engine.renderer.chat_template
+    config = getattr(module, "config", None)
+    architectures = getattr(config, "architectures", None) or [type(module).__name__]
+    return ModelRecord(
+        role=role,
+        name=name,
+        reference=checkpoint.reference,
+        digest=checkpoint.digest,
+        dtype=str(engine.module_dtype).removeprefix("torch."),
+        device=str(engine.device),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        chat_template="none" if template is None else f"sha256:{sha256_text(template)[:16]}",
+        architecture=str(architectures[0]),
+    )
+
+
+def _load_tokenizer(checkpoint: Checkpoint, options: ModelOptions) -> PreTrainedTokenizerBase:
+    source, extra = _source(checkpoint)
+    if checkpoint.base is not None and not (checkpoint.path / "tokenizer_config.json").is_file():
+        return _load_tokenizer(checkpoint.base, options)
+    return AutoTokenizer.from_pretrained(
+        source, trust_remote_code=options.trust_remote_code, local_files_only=True, **extra
+    )
+
+
+def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.device) -> torch.nn.Module:
+    if checkpoint.storage is Storage.ADAPTER:
+        return _load_adapter(checkpoint, options, device)
+    source, extra = _source(checkpoint)
+    placed: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
+    module, report = AutoModelForCausalLM.from_pretrained(
+        source,
+        dtype=_dtype(options.dtype, device),
+        trust_remote_code=options.trust_remote_code,
+        use_safetensors=None if options.allow_pickle or checkpoint.storage is Storage.GGUF else True,
+        local_files_only=True,
+        output_loading_info=True,
+        **extra,
+        **placed,
+    )
+    # transformers fills absent weights with random ones and only warns: an audit of noise.
+    if report["missing_keys"]:
+        raise AuditError(
+            f"{checkpoint.reference}: {len(report['missing_keys'])} weights are absent from the checkpoint, "
+            f"{sorted(report['missing_keys'])[0]} for one; save it again, whole"
+        )
+    module = module if placed else module.to(device)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module  # type: ignore[no-any-return]
+
+
+def _load_adapter(checkpoint: Checkpoint, options: ModelOptions, device: torch.device) -> torch.nn.Module:
+    from peft import PeftModel
+
+    if checkpoint.base is None:
+        raise AuditError(f"{checkpoint.reference}: an adapter without its base")
+    base = _load_module(checkpoint.base, options, device)
+    return PeftModel.from_pretrained(base, str(checkpoint.path), is_trainable=False)  # type: ignore[no-any-return]
+
+
+def _source(checkpoint: Checkpoint) -> tuple[str, dict[str, str]]:
+    if checkpoint.storage is Storage.GGUF:
+        return str(checkpoint.path.parent), {"gguf_file": checkpoint.path.name}
+    return str(checkpoint.path), {}
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype | str:
+    """Half precision on the CPU is slow and rounds: there `auto` means float32, which holds every half exactly."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _hint(error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "; it brings its own code, which runs only with --trust-remote-code"
+    return ""

@@ -1,0 +1,136 @@
+"""Prompts that begin alike: what they share is read once, and each goes on from a copy of its key-value cache.
+
+Every prompt of a chat template opens with the same system turn, and every question in the same disguise with the same
+story. Used only with models on which it was seen to give the plain answers (`Engine.checked`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE, takes_logits_to_keep
+
+FEWEST_ROWS, FEWEST_TOKENS, SHARE = 8, 8, 0.5
+"""What is worth a pass of its own: this many prompts, of each of which half is shared, and this many tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """Prompts with their places in the caller's list, and how many leading tokens all of them share."""
+
+    places: tuple[int, ...]
+    shared: int
+
+
+def openings(rows: Sequence[Sequence[int]]) -> list[Opening]:
+    """Rows of token ids in groups that open alike, every place in one; what opens like too few others comes last."""
+    order = sorted(range(len(rows)), key=lambda place: tuple(rows[place]))
+    groups: list[list[int]] = []
+    for place in order:
+        if groups and shared_length(rows[groups[-1][0]], rows[place]) >= SHARE * len(rows[place]):
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    kept = [group for group in groups if len(group) >= FEWEST_ROWS]
+    rest = [place for group in groups if len(group) < FEWEST_ROWS for place in group]
+    return [_opening(rows, group) for group in (*kept, rest) if group]
+
+
+def _opening(rows: Sequence[Sequence[int]], places: list[int]) -> Opening:
+    sorted_rows = sorted(tuple(rows[place]) for place in places)
+    return Opening(places=tuple(places), shared=shared_length(sorted_rows[0], sorted_rows[-1]))
+
+
+def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many leading tokens two rows share."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (own, its) in enumerate(pairs) if own != its), min(len(one), len(other)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """Greedy answers to prompts that open alike.
+
+    Attributes:
+        pad_id: fills up the rows, on the left or behind the opening; masked.
+    """
+
+    module: torch.nn.Module
+    config: GenerationConfig
+    pad_id: int
+    device: torch.device
+
+    def run(self, rows: Sequence[Sequence[int]], shared: int) -> tuple[Any, int]:
+        """What `generate` gives for the rows, and their padded length; `shared` 0 reads every row whole."""
+        shared = min(shared, min(map(len, rows)) - 1)
+        if shared < FEWEST_TOKENS or len(rows) < 2:
+            shared = 0
+        width = max(map(len, rows))
+        ids = [[*row[:shared], *[self.pad_id] * (width - len(row)), *row[shared:]] for row in rows]
+        mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
+        cached = {"past_key_values": self._cache(rows[0][:shared], len(rows))} if shared else {}
+        out = self.module.generate(  # type: ignore[operator]
+            input_ids=torch.tensor(ids, device=self.device),
+            attention_mask=torch.tensor(mask, device=self.device),
+            generation_config=self.config,
+            **cached,
+        )
+        return out, width
+
+    def _cache(self, opening: Sequence[int], copies: int) -> Any:
+        fewest = {"logits_to_keep": 1} if takes_logits_to_keep(self.module) else {}
+        out = self.module(input_ids=torch.tensor([list(opening)], device=self.device), use_cache=True, **fewest)
+        out.past_key_values.reorder_cache(torch.zeros(copies, dtype=torch.long, device=self.device))
+        return out.past_key_values
+
+    def agrees(self, rows: Sequence[Sequence[int]], shared: int, tolerance: float) -> bool:
+        """Whether answers begin with the same logits when the opening is shared.
+
+        Args:
+            rows: token ids of unlike length.
+            shared: how many lead them all.
+            tolerance: largest difference, as a share of the largest logit.
+        """
+        seen = replace(self, config=with_logits(self.config))
+        return begin_alike(lambda: seen.run(rows, 0)[0], lambda: seen.run(rows, shared)[0], tolerance)
+
+
+def with_logits(config: GenerationConfig) -> GenerationConfig:
+    """The same settings, under which `generate` gives its logits beside the tokens."""
+    seen = copy.deepcopy(config)
+    seen.output_logits, seen.return_dict_in_generate = True, True
+    return seen
+
+
+def begin_alike(plain: Callable[[], Any], short: Callable[[], Any], tolerance: float) -> bool:
+    """Whether a short cut gives the logits of the plain way; False where the architecture has no such cache.
+
+    Args:
+        plain: gives what `generate` gives `with_logits`.
+        short: the same by the short cut.
+        tolerance: largest difference, as a share of the largest logit.
+    """
+    whole = plain()
+    try:
+        found = short()
+    except NO_SUCH_CACHE:
+        return False
+    return agree(whole.logits, found.logits, tolerance)
+
+
+def agree(plain: Sequence[torch.Tensor], found: Sequence[torch.Tensor], tolerance: float) -> bool:
+    """Whether two greedy runs have the same logits, (rows, vocabulary) a step, for as long as both say the same."""
+    same = torch.ones(len(plain[0]), dtype=torch.bool, device=plain[0].device)
+    for one, two in zip(plain, found, strict=False):
+        gap = (one.float() - two.float()).abs().amax(-1)
+        scale = one.float().abs().amax(-1).clamp(min=1.0)
+        if bool((gap > tolerance * scale)[same].any()):
+            return False
+        same = same & (one.argmax(-1) == two.argmax(-1))  # what was said apart goes on apart
+    return True

@@ -1,0 +1,186 @@
+"""Prompts and answers as token ids, written the way the model's own chat template writes them.
+
+An answer is never glued to a prompt: the whole conversation is rendered and tokenised in one piece, and the answer's
+tokens are those that overlap its characters. (Llama-2's template, for one, puts a space before the answer, and that
+space belongs to the answer's first token.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from unlearn_audit.api import Prompt, Rendered
+from unlearn_audit.errors import AuditError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_PLACEHOLDER = "ANSWERGOESHERE"
+PLAIN_FORM = "Question: {question}\nAnswer:"
+OPEN_THINKING, CLOSE_THINKING = "<think>", "</think>"
+MOST_KEPT = 20_000
+"""Conversations that are remembered; an audit asks the same ones of every attacked model."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renderer:
+    r"""Writes prompts for one tokenizer.
+
+    Attributes:
+        chat_template: the Jinja text in use, or None for the plain form `Question: ...\nAnswer:` of base models.
+        soft_ids: ids behind the vocabulary that stand before every answer (a soft prompt).
+        kept: what was written before, shared by all that are made from this one.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    chat_template: str | None
+    soft_ids: tuple[int, ...] = ()
+    kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Token ids after which the model answers."""
+        return [*self._once((prompt,), lambda: self._encoded(prompt)), *self.soft_ids]
+
+    def _once(self, key: tuple[Hashable, ...], write: Callable[[], T]) -> T:
+        """What `write` gave for this key under this template, the first time."""
+        key = (self.chat_template, *key)
+        if key not in self.kept:
+            if len(self.kept) >= MOST_KEPT:
+                self.kept.clear()
+            self.kept[key] = write()
+        found: T = self.kept[key]
+        return found
+
+    def _encoded(self, prompt: Prompt) -> list[int]:
+        if prompt.chat and self.chat_template is not None:
+            text = self._opening(prompt) + prompt.prefix
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        text = self._plain_question(prompt) if prompt.chat else prompt.text
+        return list(self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True))
+
+    def _opening(self, prompt: Prompt) -> str:
+        """The conversation up to where the model answers."""
+        return self._apply(self._messages(prompt), add_generation_prompt=True, thinking=prompt.thinking)
+
+    @cached_property
+    def switches_thinking(self) -> bool:
+        """Whether the template writes another prompt with thinking on than off."""
+        if self.chat_template is None:
+            return False
+        return self._opening(Prompt(text="?", thinking=True)) != self._opening(Prompt(text="?", thinking=False))
+
+    def opens_thinking(self, prompt: Prompt) -> bool:
+        """Whether the prompt ends inside a thinking block, so that the output holds the block's end only."""
+        if not prompt.chat or self.chat_template is None or OPEN_THINKING not in self.chat_template:
+            return False
+        asked = Prompt(text="?", prefix=prompt.prefix, thinking=prompt.thinking)
+        text = self._once((asked, "opening"), lambda: self._opening(asked) + asked.prefix)
+        return text.rfind(OPEN_THINKING) > text.rfind(CLOSE_THINKING)
+
+    def render(self, prompt: Prompt, answer: str) -> Rendered:
+        """The conversation with its answer, cut off after the answer's last token.
+
+        Raises:
+            AuditError: the answer is empty, or the chat template does not write it.
+        """
+        plain = self._once((prompt, answer), lambda: self._rendered(prompt, answer))
+        if not self.soft_ids:
+            return plain
+        first = plain.is_answer.index(True)
+        ids, marks = plain.token_ids, plain.is_answer
+        return Rendered(
+            token_ids=(*ids[:first], *self.soft_ids, *ids[first:]),
+            is_answer=(*marks[:first], *(False for _ in self.soft_ids), *marks[first:]),
+        )
+
+    def _rendered(self, prompt: Prompt, answer: str) -> Rendered:
+        before, after, answer = self._around(prompt, answer)
+        if not answer:
+            raise AuditError("an empty answer cannot be scored")
+        chat = prompt.chat and self.chat_template is not None
+        ids, is_answer = self._tokenize(before, answer, after, add_special_tokens=not chat)
+        last = max((place for place, mark in enumerate(is_answer) if mark), default=-1)
+        if last < 1:
+            raise AuditError(f"the tokenizer gives no tokens to the answer {answer[:40]!r}")
+        return Rendered(token_ids=tuple(ids[: last + 1]), is_answer=tuple(is_answer[: last + 1]))
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end an answer: end of text, the template's end of turn, or a line break in the plain form."""
+        ids = {self.tokenizer.eos_token_id} - {None}
+        if self.chat_template is None:
+            return frozenset(ids | self._line_break_ids())
+        _, after, _ = self._around(Prompt(text="?"), _PLACEHOLDER)
+        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        first = self.tokenizer.encode(after.lstrip(), add_special_tokens=False)[:1]
+        return frozenset(ids | (set(first) & special))
+
+    def _line_break_ids(self) -> set[int]:
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return {token for token, text in enumerate(texts) if "\n" in text}
+
+    def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
+        system = [{"role": "system", "content": prompt.system}] if prompt.system is not None else []
+        return [*system, {"role": "user", "content": prompt.text}]
+
+    def _apply(
+        self, messages: list[dict[str, str]], *, add_generation_prompt: bool, thinking: bool | None = None
+    ) -> str:
+        # Templates that have neither variable do not mind either.
+        switch = {} if thinking is None else dict.fromkeys(("enable_thinking", "thinking"), thinking)
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages,
+                chat_template=self.chat_template,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=False,
+                **switch,
+            )
+        except Exception as error:  # a template is a program of the checkpoint's author: anything can come out of it
+            raise AuditError(f"the chat template failed: {error}; try --chat-template none or a FILE") from error
+        return str(text)
+
+    def _plain_question(self, prompt: Prompt) -> str:
+        question = PLAIN_FORM.format(question=prompt.text)
+        return question if prompt.system is None else f"{prompt.system}\n{question}"
+
+    def _around(self, prompt: Prompt, answer: str) -> tuple[str, str, str]:
+        """The text before and after the answer, and the answer as it will stand there."""
+        if not prompt.chat:
+            return prompt.text + prompt.prefix, "", answer
+        answer = answer.strip()
+        if self.chat_template is None:
+            gap = "" if prompt.prefix.endswith((" ", "\n")) else " "
+            return self._plain_question(prompt) + prompt.prefix + gap, "\n", answer
+        before, after = self._once((prompt, _PLACEHOLDER, "around"), lambda: self._templated(prompt))
+        return before, after, answer
+
+    def _templated(self, prompt: Prompt) -> tuple[str, str]:
+        """What the template writes before and after an answer."""
+        turn = {"role": "assistant", "content": prompt.prefix + _PLACEHOLDER}
+        text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False, thinking=prompt.thinking)
+        before, found, after = text.rpartition(_PLACEHOLDER)
+        if not found:
+            raise AuditError("the chat template does not write the assistant's answer; try --chat-template none")
+        return before, after
+
+    def _tokenize(
+        self, before: str, answer: str, after: str, *, add_special_tokens: bool
+    ) -> tuple[list[int], list[bool]]:
+        text = before + answer + after
+        if self.tokenizer.is_fast:
+            coded = self.tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)
+            start, end = len(before), len(before) + len(answer)
+            marks = [left < end and right > start and right > left for left, right in coded["offset_mapping"]]
+            return list(coded["input_ids"]), marks
+        context = self.tokenizer.encode(before, add_special_tokens=add_special_tokens)
+        ids = self.tokenizer.encode(before + answer, add_special_tokens=add_special_tokens)
+        shared = 0
+        while shared < min(len(context), len(ids)) and context[shared] == ids[shared]:
+            shared += 1
+        return list(ids), [place >= shared for place in range(len(ids))]

@@ -1,0 +1,118 @@
+"""The case: what the plan fixed before any evidence, and all that a verdict depends on beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.evidence.records import Record
+from unlearn_audit.spec.policy import Release
+
+
+class PlannedFinding(Record):
+    """One attack x one measure of a probe, fixed before any evidence was seen.
+
+    Attributes:
+        gates: it can decide the audit at this release tier (`verdict.policy.rules.under`: by this policy); else
+            advisory.
+        any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
+        refusal_proof: low scores cannot come from refusing.
+        sham: the attack optimises toward the answer, and what it gets toward a twin answer is subtracted (design 6.6).
+        at_every_dose: its probe meets every dose of the attack; else those of the first arm alone.
+        doses: names of the doses that the policy says are served, where the finding was parted by them (`serving`).
+        unserved: it is over all other doses than these.
+        seeded: its attack draws at random, and is run with several seeds.
+    """
+
+    attack: str
+    probe: str
+    measure: str
+    kind: ScoreKind
+    access: Access
+    gates: bool
+    any_of: bool = False
+    refusal_proof: bool = False
+    sham: bool = False
+    at_every_dose: bool = True
+    doses: tuple[str, ...] | None = None
+    unserved: bool = False
+    seeded: bool = False
+
+    @property
+    def id(self) -> str:
+        """`attack/probe.measure`; `.any` for the exposure over all ways of asking, `.unserved` for what is not."""
+        ending = (".any" if self.any_of else "") + (".unserved" if self.unserved else "")
+        return f"{self.attack}/{self.probe}.{self.measure}{ending}"
+
+    def covers(self, dose: str) -> bool:
+        """Whether the finding is over this dose (or arm) of its attack."""
+        return self.doses is None or is_named(dose, self.doses) is not self.unserved
+
+    def hit_by(self, fault: FaultyCell) -> bool:
+        """Whether a cell that gave no evidence leaves a hole in this finding."""
+        return fault.attack == self.attack and self.covers(fault.arm) and fault.probe in (None, self.probe)
+
+
+class FaultyCell(Record):
+    """A planned cell that gave no evidence, with the error that it met.
+
+    Attributes:
+        probe: the one probe that the cell was for, where it was for one alone.
+    """
+
+    attack: str
+    arm: str
+    model: str
+    message: str
+    probe: str | None = None
+
+
+class LeftOut(Record):
+    """Something that was not run, and why."""
+
+    what: str
+    why: str
+
+
+class Case(Record):
+    """What the plan fixed and the runner saw: with the observations, all that a verdict depends on.
+
+    Attributes:
+        subjects: fact id -> subject, of the forget set; `retain_subjects` of the retain set.
+        controls: names of the retrained models, () where there are none.
+        chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
+            the level that a hit must beat where there is no control at all.
+        checkpoint: digest of the checkpoint's files, for the verdict's sentence.
+        plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
+        served_arms: attack -> the arms that run, in their order, of attacks that the owner applies before serving.
+    """
+
+    release: Release
+    subjects: dict[str, str]
+    retain_subjects: dict[str, str] = Field({})
+    chance: dict[str, float] = Field({})
+    checkpoint: str = ""
+    plants: dict[str, tuple[str, ...]] | None = None
+    has_original: bool
+    controls: tuple[str, ...] = ()
+    planned: tuple[PlannedFinding, ...]
+    served_arms: dict[str, tuple[str, ...]] = Field({})
+    faults: tuple[FaultyCell, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def plant_names(self) -> frozenset[str]:
+        """Names of all plants."""
+        return frozenset(name for names in (self.plants or {}).values() for name in names)
+
+    @property
+    def model_faults(self) -> tuple[FaultyCell, ...]:
+        """Faults on the audited models; a plant without evidence is lack of power and no error."""
+        return tuple(fault for fault in self.faults if fault.model not in self.plant_names)
+
+
+def is_named(dose: str, names: Sequence[str]) -> bool:
+    """Whether a dose (or an arm) is one of those named; `nf4` names `nf4+adapter`, too: the same under an adapter."""
+    return dose in names or dose.partition("+")[0] in names

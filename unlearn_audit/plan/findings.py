@@ -1,0 +1,70 @@
+"""The findings that an audit will support, fixed before any evidence is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unlearn_audit.api import Access, Attack, Fact, FactSet, Probe, ScoreKind
+from unlearn_audit.plan.case import PlannedFinding
+from unlearn_audit.spec.policy import Release
+
+
+def planned_findings(
+    release: Release, facts: Sequence[Fact], attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]
+) -> tuple[PlannedFinding, ...]:
+    """One finding for each attack and measure that meet, in the order of the plan.
+
+    Args:
+        release: who will hold the model: decides which findings can gate.
+        facts: the forget set.
+        attacks: by name.
+        probes: by name; the whole battery under the baseline and what is served, the rest where it is for attacks.
+    """
+    passages = has_passages(facts)
+    return tuple(
+        finding
+        for attack in attacks.values()
+        for probe in probes.values()
+        if probe.reads is FactSet.FORGET
+        and (attack.baseline or attack.served or meets_attacks(probe, passages=passages))
+        for finding in _of(attack, probe, release, facts)
+    )
+
+
+def has_passages(facts: Sequence[Fact]) -> bool:
+    """Whether some fact is a text alone."""
+    return any(fact.question is None for fact in facts)
+
+
+def meets_attacks(probe: Probe[Any], *, passages: bool) -> bool:
+    """Whether a probe runs at every dose of every attack; one that decides on passages does where there are such."""
+    return probe.under_attacks or (passages and any(measure.passages and measure.gates for measure in probe.measures))
+
+
+def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequence[Fact]) -> list[PlannedFinding]:
+    reached = release.reaches(attack.access, served=attack.served) and release.reaches(probe.access)
+    rephrased = any(fact.paraphrases for fact in facts)
+    passages = has_passages(facts)
+    found = []
+    for measure in probe.measures:
+        if measure.passages and not passages:
+            continue
+        exposed = attack.baseline and rephrased and measure.kind is ScoreKind.HIT and not probe.refusal_proof
+        found += [
+            PlannedFinding(
+                attack=attack.name,
+                probe=probe.name,
+                measure=measure.name,
+                kind=measure.kind,
+                access=max(attack.access, probe.access, key=list(Access).index),
+                gates=reached and measure.gates,
+                any_of=any_of,
+                refusal_proof=probe.refusal_proof,
+                sham=attack.toward_answers,
+                seeded=attack.seeded,
+                at_every_dose=attack.baseline or meets_attacks(probe, passages=passages),
+            )
+            for any_of in ((False, True) if exposed else (False,))
+        ]
+    return found

@@ -1,0 +1,271 @@
+"""Lays out an audit: which arm of which attack runs on which model, with which probes, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
+from unlearn_audit.errors import SpecError
+from unlearn_audit.facts.load import chance_levels
+from unlearn_audit.models.references import Storage
+from unlearn_audit.plan.case import Case, LeftOut
+from unlearn_audit.plan.findings import has_passages, meets_attacks, planned_findings
+from unlearn_audit.plan.keys import CellKeys
+from unlearn_audit.plan.plan import Cell, Extraction, Plan, PlannedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plant:
+    """A plant and what its weights depend on beside the original, the facts and the seed."""
+
+    planting: Planting
+    maker: Json
+
+
+class Layout:
+    """Lays out the cells of a draft plan, noting what it leaves out."""
+
+    def __init__(self, draft: Plan) -> None:
+        self._draft = draft
+        self._left_out: list[LeftOut] = []
+        self._keys = CellKeys(draft)
+
+    def finished(self) -> Plan:
+        """The plan with its cells and its case.
+
+        Raises:
+            SpecError: a plant is wanted, and there is no original to make it from.
+        """
+        draft = self._draft
+        attacks = {
+            name: attack
+            for name, attack in draft.attacks.items()
+            if self._runs(name, attack) and self._applies(name, attack)
+        }
+        probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
+        self._keys.add_preparations(probes)
+        if draft.generator is not None and not self._keys.written:
+            self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
+        cells = [cell for name, attack in attacks.items() for cell in self._cells(name, attack, probes)]
+        order = {model.name: place for place, model in enumerate(draft.models)}
+        cells.sort(key=lambda cell: order[cell.model.name])
+        plants = self._plant_cells(attacks, probes) if draft.spec.plant else None
+        return replace(
+            draft,
+            attacks=attacks,
+            probes=probes,
+            cells=(*cells, *(plants or ())),
+            extractions=tuple(self._extractions()),
+            case=self._case(attacks, probes, plants),
+            prepared_keys=self._keys.prepared,
+            written_keys=self._keys.written,
+            probe_keys=self._keys.made_by_probes,
+        )
+
+    def _runs(self, name: str, attack: Attack[Any]) -> bool:
+        spec = self._draft.spec
+        if attack.toward_answers and not self._draft.sham:
+            why = "it optimises toward answers, and no fact has a twin answer (another answer to the same relation)"
+            self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))
+            return False
+        if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):
+            return True
+        self._left_out.append(
+            LeftOut(what=name, why=f"needs {attack.access}, which nobody has at release tier {spec.release}")
+        )
+        return False
+
+    def _applies(self, name: str, attack: Attack[Any]) -> bool:
+        """Whether there is anything in this checkpoint for the attack to work on."""
+        context = self._draft.context(name, 0)
+        refused = self._refused(attack, context)
+        if self._runnable(attack, context) or any(item.applies for item in refused):
+            return True
+        self._left_out.extend(LeftOut(what=name, why=item.why) for item in refused)
+        return not refused
+
+    def _probes(self, name: str, probe: Probe[Any]) -> bool:
+        if probe.reads in self._draft.facts:
+            return True
+        self._left_out.append(LeftOut(what=name, why=f"no {probe.reads} facts were given"))
+        return False
+
+    def _parted(self, probes: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Probes for one cell, and a cell of its own for each probe for which something is made."""
+        own = [name for name in probes if self._keys.has_made(name)]
+        shared = tuple(name for name in probes if name not in own)
+        return [*([shared] if shared or not own else []), *((name,) for name in own)]
+
+    def _extractions(self) -> Iterator[Extraction]:
+        """What each comparison takes from each model, for comparisons that have all that they need."""
+        draft = self._draft
+        roles = {model.role for model in draft.models}
+        for name, comparison in draft.comparisons.items():
+            absent = [f"{part} facts" for part in comparison.reads if part not in draft.facts]
+            absent += [f"{role} model" for role in comparison.roles if role not in roles]
+            if absent:
+                self._left_out.append(LeftOut(what=name, why=f"it needs {', '.join(absent)}, and none was given"))
+                continue
+            if draft.spec.comparisons is None and not draft.spec.release.reaches(comparison.access):
+                self._left_out.append(
+                    LeftOut(what=name, why=f"needs {comparison.access}, which nobody has at {draft.spec.release}")
+                )
+                continue
+            for model in draft.models:
+                yield Extraction(key=self._keys.of_features(name, comparison, model), comparison=name, model=model)
+
+    def _cells(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
+        draft = self._draft
+        arms = self._arms(name, attack)
+        original = draft.model(Role.ORIGINAL)
+        if type(attack).prepare is not Attack.prepare and original is not None:
+            self._keys.prepared[name] = self._keys.of_cell("prepare", name, original, ())
+        return [
+            self._cell(name, arm, model, seed, part, sham=sham)
+            for model in draft.models
+            for place, arm in enumerate(arms)
+            for part in self._parted(self._battery(attack, place, model.role, probes))
+            for seed in range(draft.spec.repeats if attack.seeded else 1)
+            for sham in _shams(attack)
+        ]
+
+    def _cell(
+        self,
+        attack: str,
+        arm: Arm,
+        model: PlannedModel,
+        seed: int,
+        probes: tuple[str, ...],
+        *,
+        sham: bool = False,
+        planting: Planting | None = None,
+        maker: Json = None,
+    ) -> Cell:
+        if sham:  # what must stay has no twin answers
+            probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
+        made = {"sham": sham, "plant": maker}
+        key = self._keys.of_cell(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
+        own = next(filter(self._keys.has_made, probes), None)
+        return Cell(
+            key=key,
+            attack=attack,
+            arm=arm,
+            model=model,
+            seed=seed,
+            probes=probes,
+            sham=sham,
+            planting=planting,
+            own_probe=own,
+        )
+
+    def _plant_cells(self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
+        """Each plant under the arms that are to undo it and under the baseline, plant by plant (design 6.2)."""
+        draft = self._draft
+        original = draft.model(Role.ORIGINAL)
+        if original is None:
+            raise SpecError("--plant makes positive controls from the original; give --original")
+        plants: dict[str, _Plant] = {}
+        cells: list[Cell] = []
+        for name, attack in attacks.items():
+            context = draft.context(name, 0)
+            for place, arm in enumerate(self._runnable(attack, context)):
+                planting = attack.planting(arm, context)
+                if planting is None:
+                    continue
+                # Who names a plant first makes it; its parameters are part of what the plant is.
+                maker: Json = [planting.name, name, attack.parameters.model_dump(mode="json")]
+                plant = plants.setdefault(planting.name, _Plant(planting=planting, maker=maker))
+                probed = self._battery(attack, place, Role.PLANT, probes)
+                cells += self._planted(name, attack, arm, plant, original, probed)
+        baseline = next(name for name, attack in attacks.items() if attack.baseline)
+        asked = self._battery(attacks[baseline], 0, Role.PLANT, probes)
+        (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
+        for plant in plants.values():
+            cells += self._planted(baseline, attacks[baseline], arm, plant, original, asked)
+        return sorted(cells, key=lambda cell: cell.model.name)
+
+    def _battery(
+        self, attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]
+    ) -> tuple[str, ...]:
+        """The probes of a cell: all under the baseline and the first served arm, else those meant for attacks."""
+        whole = attack.baseline or (attack.served and place == 0)
+        passages = has_passages(self._draft.facts[FactSet.FORGET].facts)
+        chosen = []
+        for name, probe in probes.items():
+            if probe.reads is not FactSet.FORGET:
+                # What must stay is compared between checkpoint and original, un-attacked.
+                if attack.baseline and role in (Role.ORIGINAL, Role.UNLEARNED):
+                    chosen.append(name)
+            elif whole or meets_attacks(probe, passages=passages):
+                chosen.append(name)
+        return tuple(chosen)
+
+    def _planted(
+        self,
+        name: str,
+        attack: Attack[Any],
+        arm: Arm,
+        plant: _Plant,
+        original: PlannedModel,
+        probes: tuple[str, ...],
+    ) -> list[Cell]:
+        model = PlannedModel(role=Role.PLANT, name=f"{plant.planting.name} plant", checkpoint=original.checkpoint)
+        return [
+            self._cell(name, arm, model, seed, part, sham=sham, planting=plant.planting, maker=plant.maker)
+            for part in self._parted(probes)
+            for seed in range(self._draft.spec.repeats if attack.seeded else 1)
+            for sham in _shams(attack)
+        ]
+
+    def _arms(self, name: str, attack: Attack[Any]) -> list[Arm]:
+        context = self._draft.context(name, 0)
+        refused = self._refused(attack, context)
+        self._left_out.extend(LeftOut(what=f"{name}: {item.what}", why=item.why) for item in refused)
+        return self._runnable(attack, context)
+
+    def _runnable(self, attack: Attack[Any], context: AttackContext) -> list[Arm]:
+        refused = self._refused(attack, context)
+        return [arm for arm in attack.arms(context) if not any(_names(item, arm) for item in refused)]
+
+    def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
+        audited = self._draft.models[-1].checkpoint
+        is_adapter = audited.storage is Storage.ADAPTER
+        return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
+
+    def _case(
+        self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Cell] | None
+    ) -> Case:
+        draft = self._draft
+        forget, retain = draft.facts[FactSet.FORGET], draft.facts.get(FactSet.RETAIN)
+        return Case(
+            release=draft.spec.release,
+            subjects=forget.subjects,
+            retain_subjects=retain.subjects if retain else {},
+            chance=chance_levels(forget.facts),
+            checkpoint=draft.models[-1].checkpoint.digest,
+            plants=None if plants is None else {name: _plants_of(name, plants) for name in attacks},
+            has_original=draft.model(Role.ORIGINAL) is not None,
+            controls=tuple(model.name for model in draft.models if model.role is Role.RETRAINED),
+            planned=planned_findings(draft.spec.release, forget.facts, attacks, probes),
+            served_arms={
+                name: tuple(arm.name for arm in self._runnable(attack, draft.context(name, 0)))
+                for name, attack in attacks.items()
+                if attack.served
+            },
+            left_out=tuple(self._left_out),
+        )
+
+
+def _shams(attack: Attack[Any]) -> tuple[bool, ...]:
+    return (False, True) if attack.toward_answers else (False,)
+
+
+def _names(item: OutOfReach, arm: Arm) -> bool:
+    """Whether what is out of reach is the arm, or the first words of its name."""
+    return arm.name == item.what or arm.name.startswith(f"{item.what} ")
+
+
+def _plants_of(attack: str, cells: Sequence[Cell]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.model.name for cell in cells if cell.attack == attack))

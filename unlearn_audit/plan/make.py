@@ -1,0 +1,137 @@
+"""Spec -> plan: the cells, the findings that they will support, and what is left out, before any model is loaded."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import unlearn_audit
+from unlearn_audit.api import Attack, FactSet, Probe, Role
+from unlearn_audit.api.comparison import Comparison
+from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
+from unlearn_audit.errors import SpecError
+from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
+from unlearn_audit.models.references import Checkpoint, resolve
+from unlearn_audit.plan.case import Case
+from unlearn_audit.plan.layout import Layout
+from unlearn_audit.plan.output_judge import planned_judge
+from unlearn_audit.plan.plan import Plan, PlannedModel
+from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
+from unlearn_audit.spec.spec import AuditSpec
+
+VERSIONED = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "bitsandbytes",
+    "gguf",
+    "gptqmodel",
+    "hqq",
+    "torchao",
+    "numpy",
+    "rouge-score",
+    "rapidfuzz",
+)
+
+
+def make_plan(spec: AuditSpec) -> Plan:
+    """Finds every file, refuses what cannot be audited, and lays out the cells.
+
+    Raises:
+        SpecError: the request cannot be carried out as it stands.
+        AuditError: a file is unreadable or damaged.
+    """
+    facts = _facts(spec)
+    models = _models(spec)
+    attacks = build(ATTACKS, Attack, _with_baseline(spec), "attacks")  # type: ignore[type-abstract]
+    probes = build(PROBES, Probe, spec.probes, "probes")  # type: ignore[type-abstract]
+    comparisons = build(COMPARISONS, Comparison, spec.comparisons, "comparisons")  # type: ignore[type-abstract]
+    forget = facts[FactSet.FORGET].facts
+    others = [fact for name, found in facts.items() if name is not FactSet.FORGET for fact in found.facts]
+    draft = Plan(
+        spec=spec,
+        models=models,
+        generator=_generator(spec),
+        facts=facts,
+        attacks=attacks,
+        probes=probes,
+        comparisons=comparisons,
+        judge=planned_judge(spec, models),
+        cells=(),
+        placebo={} if spec.retrained else placebo_facts(forget, others, seed=spec.seed),
+        sham=sham_facts(forget, seed=spec.seed) if any(one.toward_answers for one in attacks.values()) else (),
+        case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
+        versions=versions(),
+    )
+    return Layout(draft).finished()
+
+
+def _with_baseline(spec: AuditSpec) -> dict[str, dict[str, Any]] | None:
+    if spec.attacks is None:
+        return None
+    return {"none": {}, **spec.attacks}
+
+
+def _facts(spec: AuditSpec) -> dict[FactSet, Facts]:
+    sources = {FactSet.FORGET: spec.forget, FactSet.RETAIN: spec.retain, FactSet.HOLDOUT: spec.holdout}
+    facts = {name: load_facts(source, name, spec.columns) for name, source in sources.items() if source is not None}
+    check_disjoint(facts[FactSet.FORGET], [found for name, found in facts.items() if name is not FactSet.FORGET])
+    return facts
+
+
+def _models(spec: AuditSpec) -> tuple[PlannedModel, ...]:
+    """Original first (attacks prepare on it), then the controls, the checkpoint last."""
+    named: list[tuple[Role, str, str]] = []
+    if spec.original is not None:
+        named.append((Role.ORIGINAL, "original", spec.original))
+    for place, reference in enumerate(spec.retrained, 1):
+        name = "retrained" if len(spec.retrained) == 1 else f"retrained-{place}"
+        named.append((Role.RETRAINED, name, reference))
+    named.append((Role.UNLEARNED, "unlearned", spec.checkpoint))
+    options = spec.models
+    models = tuple(
+        PlannedModel(
+            role=role,
+            name=name,
+            checkpoint=resolve(
+                reference, base=options.base, download=options.download, allow_pickle=options.allow_pickle
+            ),
+        )
+        for role, name, reference in named
+    )
+    _refuse_equal_controls(models)
+    return models
+
+
+def _generator(spec: AuditSpec) -> Checkpoint | None:
+    """The model that writes prompts, found like any other; an adapter takes the base that it names itself."""
+    if spec.generator is None:
+        return None
+    return resolve(spec.generator, download=spec.models.download, allow_pickle=spec.models.allow_pickle)
+
+
+def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:
+    for control in models:
+        if control.role is not Role.RETRAINED:
+            continue
+        for other in models:
+            if other is not control and other.checkpoint.weights_digest == control.checkpoint.weights_digest:
+                raise SpecError(
+                    f"{control.checkpoint.reference}: the control {control.name} has the very weights of the "
+                    f"{other.name} model ({other.checkpoint.reference}); a control is a model trained without the "
+                    "forget set"
+                )
+
+
+def versions() -> dict[str, str]:
+    """Versions that the evidence can depend on, read from package metadata (nothing is imported)."""
+    found = {"unlearn-audit": unlearn_audit.__version__, "python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,3 @@
+"""What the report draws."""
+
+__all__ = ["dose_curves", "forest", "membership_roc", "panels", "svg", "tradeoff"]

@@ -1,0 +1,218 @@
+"""The forest plot: the excess of every finding at its worst cell, against the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.api.terms import Status
+from unlearn_audit.report.figures import svg as figures
+from unlearn_audit.report.parts.numbers import count, point_interval
+from unlearn_audit.report.parts.view import STATUS_WORDS
+from unlearn_audit.verdict.result import Finding, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHAPES = {
+    Status.PASSED: "o",
+    Status.FAILED: "D",
+    Status.INCONCLUSIVE: "s",
+    Status.NO_POWER: "v",
+    Status.ERROR: "X",
+}
+_OPEN = (Status.INCONCLUSIVE, Status.NO_POWER)
+_MOST_ROWS = 40
+_PAD = 4.0
+_CLOSE = 0.005  # half a point
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Layout:
+    """Sizes in pixels. `above`: a finding's name stands over its interval, not beside it."""
+
+    name: str
+    width: float
+    row: float
+    left: float
+    right: float
+    name_length: int
+    above: bool
+
+
+_WIDE = _Layout(name="forest-wide", width=1040, row=34, left=320, right=262, name_length=40, above=False)
+_NARROW = _Layout(name="forest-narrow", width=340, row=56, left=12, right=12, name_length=42, above=True)
+_TOP, _BOTTOM = 30.0, 48.0
+
+
+def draw(findings: Sequence[Finding]) -> tuple[Markup, Markup] | None:
+    """The plot for a wide and for a narrow page; None where no finding has an interval."""
+    shown = [finding for finding in findings if finding.worst is not None][:_MOST_ROWS]
+    if not shown:
+        return None
+    with figures.drawing():
+        return _draw(shown, _WIDE), _draw(shown, _NARROW)
+
+
+def note(findings: Sequence[Finding]) -> str:
+    """Which findings the plot leaves out; empty where there are none."""
+    drawn = sum(finding.worst is not None for finding in findings)
+    without, left = len(findings) - drawn, drawn - _MOST_ROWS
+    said = [f"Without an interval, and so not drawn: {count(without, 'finding')}."] if without else []
+    said += [f"The first {_MOST_ROWS} of {drawn} are drawn."] if left > 0 else []
+    return " ".join(said)
+
+
+def _draw(findings: Sequence[Finding], layout: _Layout) -> Markup:
+    labels = figures.Labels()
+    height = _TOP + _BOTTOM + layout.row * len(findings)
+    figure = figures.new_figure(layout.width, height)
+    axes = figures.add_axes(figure, layout.left, _BOTTOM, layout.right, _TOP)
+    _frame(axes, findings, layout)
+    for place, finding in enumerate(findings):
+        _row(axes, finding, place, layout, labels)
+    return figures.to_svg(figure, labels, name=layout.name, title=_describe(findings))
+
+
+def _frame(axes: Axes, findings: Sequence[Finding], layout: _Layout) -> None:
+    from matplotlib.patches import Rectangle
+
+    low, high = _range(findings)
+    axes.set_xlim(low, high)
+    axes.set_ylim(len(findings) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    tint, line = figures.STATUS_INK[Status.PASSED].drawn, figures.TEXT.drawn
+    for top, bottom in _bands(len(findings), layout):
+        axes.add_patch(Rectangle((low, top), -low, bottom - top, color=tint, alpha=0.08, linewidth=0))
+        axes.plot([0, 0], [top, bottom], color=line, linewidth=1.25, solid_capstyle="butt", zorder=1)
+    step = 25 if high - low > 60 else 10
+    ticks = [tick for tick in range(-150, 151, step) if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks])
+    axes.tick_params(length=4)
+    for text, side, offset in (("within margin", "right", -6), ("beyond it", "left", 6)):
+        axes.annotate(
+            text,
+            xy=(0, 1),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(offset, 5),
+            textcoords="offset points",
+            ha=side,
+            va="bottom",
+            color=figures.MUTED.drawn,
+        )
+    axes.set_xlabel("excess, percentage points", color=figures.MUTED.drawn)
+
+
+def _bands(rows: int, layout: _Layout) -> list[tuple[float, float]]:
+    """Where the margin's line is drawn: all the way, or under each name alone, so as not to strike it through."""
+    if layout.above:
+        return [(place - 0.04, place + 0.48) for place in range(rows)]
+    return [(-0.5, rows - 0.5)]
+
+
+def _range(findings: Sequence[Finding]) -> tuple[float, float]:
+    ends = [0.0]
+    for finding in findings:
+        ends += controls_of(finding)
+        if finding.worst is not None:
+            ends += [finding.worst.excess.lower, finding.worst.excess.upper]
+        if finding.bound is not None:
+            ends.append(finding.bound)
+    # Room for the words beside the zero line, also where all intervals lie on one side of it.
+    return min(100 * min(ends) - _PAD, -40.0), max(100 * max(ends) + _PAD, 40.0)
+
+
+def _row(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figures.Labels) -> None:
+    if finding.worst is None:
+        return
+    excess, ink = finding.worst.excess, figures.STATUS_INK[finding.status].drawn
+    y = place + (0.22 if layout.above else 0.0)
+    axes.plot([100 * excess.lower, 100 * excess.upper], [y, y], color=ink, linewidth=2.5, solid_capstyle="round")
+    for place_of_control in controls_of(finding):
+        axes.plot(
+            [100 * place_of_control],
+            [y],
+            marker="|",
+            markersize=9,
+            markeredgewidth=1.75,
+            color=figures.CONTROL.drawn,
+            linestyle="none",
+        )
+    _bound_tick(axes, finding.bound, excess, y, ink)
+    axes.plot(
+        [100 * excess.estimate],
+        [y],
+        marker=SHAPES[finding.status],
+        markersize=9,
+        color=ink,
+        markerfacecolor=figures.SURFACE.drawn if finding.status in _OPEN else ink,
+        markeredgewidth=2,
+        linestyle="none",
+        clip_on=False,
+    )
+    _texts(axes, finding, place, layout, labels)
+
+
+def controls_of(finding: Finding) -> list[float]:
+    """Where each control would stand in the checkpoint's place: (C' - C) - margin (O - C), C the worst control.
+
+    None where the cell's shares do not give its own excess (scores are missing, or a sham is subtracted).
+    """
+    cell = finding.worst
+    if cell is None or cell.worst_control not in cell.controls:
+        return []
+    worst = cell.controls[cell.worst_control]
+    allowed = finding.margin * (1.0 if cell.original is None else cell.original - worst)
+    if abs(cell.unlearned - worst - allowed - cell.excess.estimate) > _CLOSE:
+        return []
+    return [share - worst - allowed for share in cell.controls.values()]
+
+
+def _bound_tick(axes: Axes, bound: float | None, excess: Interval, y: float, ink: str) -> None:
+    """The bound, which may belong to another cell or control than the worst: a tick, with a thin line up to it."""
+    if bound is None:
+        return
+    if bound > excess.upper:
+        axes.plot([100 * excess.upper, 100 * bound], [y, y], color=ink, linewidth=1, linestyle=(0, (2, 2)))
+    axes.plot([100 * bound], [y], marker="|", markersize=12, markeredgewidth=2, color=ink, linestyle="none")
+
+
+def _texts(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figures.Labels) -> None:
+    if finding.worst is None:
+        return
+    across = axes.get_yaxis_transform()
+    name = labels.add(_named(finding, layout.name_length), layout.name_length)
+    interval = point_interval(finding.worst.excess)
+    word = STATUS_WORDS[finding.status]
+    text, ink = figures.TEXT.drawn, figures.STATUS_INK[finding.status].drawn
+    if layout.above:
+        axes.text(0, place - 0.22, name, transform=across, ha="left", va="center", color=text, fontsize=12)
+        return
+    gap = 16 / (layout.width - layout.left - layout.right)
+    axes.text(-gap, place, name, transform=across, ha="right", va="center", color=text, fontsize=13)
+    axes.text(1 + gap, place, word, transform=across, ha="left", va="center", color=ink, fontsize=13)
+    axes.text(1 + 7 * gap, place, interval, transform=across, ha="left", va="center", color=text, fontsize=13)
+
+
+def _named(finding: Finding, longest: int) -> str:
+    """The finding's id, cut in the middle: both ends tell one from another."""
+    ending = "" if finding.gates else " (advisory)"
+    name, room = clean(finding.id), longest - len(ending)
+    if len(name) > room:
+        tail = (room - 1) * 2 // 3
+        name = f"{name[: room - 1 - tail]}…{name[-tail:]}"
+    return name + ending
+
+
+def _describe(findings: Sequence[Finding]) -> str:
+    parts = [
+        f"{finding.id} {STATUS_WORDS[finding.status]} {point_interval(finding.worst.excess)}"
+        for finding in findings
+        if finding.worst is not None
+    ]
+    return f"Excess beyond the margin in percentage points, {count(len(parts), 'finding')}: " + "; ".join(parts)

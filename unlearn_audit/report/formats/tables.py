@@ -1,0 +1,51 @@
+"""The observations as a table: CSV for spreadsheets, Parquet for everything else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.evidence.store import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PLACES = ("role", "model", "attack", "seed", "sham")
+# Where a spreadsheet of another country parts fields, by semicolons say, what follows may stand at a cell's beginning.
+_INNER_FORMULA = re.compile(r"""([;,|]["\s]*)(?=[=+\-@＝＋－＠])""")
+_LONGEST = 32_000  # a spreadsheet's cell holds 32,767 characters
+
+
+def as_csv(observations: pd.DataFrame) -> str:
+    """One row an observation; a missing score is an empty field, and a text is one line that no spreadsheet obeys.
+
+    Texts are quoted, and an apostrophe stands before what would begin a formula: join tables by the Parquet file, which
+    has all texts as they are.
+    """
+    frame = _ordered(observations)
+    for name in frame.columns:
+        if frame[name].dtype.kind not in "biuf":
+            frame[name] = _harmless(frame[name])
+    return frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+
+
+def as_parquet(observations: pd.DataFrame) -> bytes:
+    """One row an observation, texts and numbers as they are."""
+    stream = io.BytesIO()
+    _ordered(observations).to_parquet(stream, index=False)
+    return stream.getvalue()
+
+
+def _ordered(observations: pd.DataFrame) -> pd.DataFrame:
+    return observations[[*_PLACES, *COLUMNS]].copy()
+
+
+def _harmless(column: pd.Series) -> pd.Series:
+    return column.map({value: _text(str(value)) for value in column.dropna().unique()})
+
+
+def _text(value: str) -> str:
+    return _INNER_FORMULA.sub(r"\1'", clean(value, _LONGEST))

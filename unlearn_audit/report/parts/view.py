@@ -1,0 +1,161 @@
+"""What a report is made of, before it has a format: sections of paragraphs, lists, tables and figures.
+
+Markdown and HTML print the same page, so that neither says what the other leaves out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from unlearn_audit.api.terms import Status
+from unlearn_audit.verdict.result import Outcome
+
+STATUS_WORDS = {
+    Status.PASSED: "passed",
+    Status.FAILED: "failed",
+    Status.INCONCLUSIVE: "inconclusive",
+    Status.NO_POWER: "no power",
+    Status.ERROR: "error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An identifier, a digest or a command, printed as such."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that this package formatted."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a finding stands: a word with a colour and a shape."""
+
+    status: Status
+
+
+Inline: TypeAlias = str | Code | Number | Mark
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How much a report prints; `result.json` has everything.
+
+    Attributes:
+        rows: of one dose table.
+        entries: of any other table or list, and tables of a kind.
+        text: characters of one text from outside.
+    """
+
+    rows: int
+    entries: int
+    text: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paragraph:
+    """A paragraph; its parts follow each other without a space."""
+
+    kind: ClassVar[str] = "paragraph"
+    parts: tuple[Inline, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heading:
+    """A heading inside a section, at level 3 or 4."""
+
+    kind: ClassVar[str] = "heading"
+    parts: tuple[Inline, ...]
+    level: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """A list; each item is a run of parts."""
+
+    kind: ClassVar[str] = "listing"
+    items: tuple[tuple[Inline, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column's title; numbers stand at the right, and a wide column holds sentences."""
+
+    title: str
+    numeric: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table; `caption` names it for those who hear the page."""
+
+    kind: ClassVar[str] = "table"
+    caption: tuple[Inline, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Inline, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FigureSlot:
+    """The place of a figure, in formats that show any; nothing where there was nothing to draw."""
+
+    kind: ClassVar[str] = "figure"
+    name: str
+
+
+Block: TypeAlias = Paragraph | Heading | Listing | Table | FigureSlot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A part of the page with a heading; `id` is its anchor."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A whole report.
+
+    Attributes:
+        sentence: the verdict in one sentence, without the outcome before it.
+        subject: what was audited.
+        facts: (name, value) pairs that a reader wants beside the outcome.
+    """
+
+    outcome: Outcome
+    exit_code: int
+    sentence: str
+    subject: str
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+
+
+def paragraph(*parts: Inline) -> Paragraph:
+    """A paragraph of these parts."""
+    return Paragraph(parts=parts)
+
+
+def heading(*parts: Inline, level: int = 3) -> Heading:
+    """A heading of these parts."""
+    return Heading(parts=parts, level=level)
+
+
+def text_columns(*titles: str) -> tuple[Column, ...]:
+    """Columns of text."""
+    return tuple(Column(title=title) for title in titles)
+
+
+def number_columns(*titles: str) -> tuple[Column, ...]:
+    """Columns of numbers."""
+    return tuple(Column(title=title, numeric=True) for title in titles)

@@ -1,0 +1,16 @@
+"""One module a section of the report."""
+
+__all__ = [
+    "background",
+    "comparisons",
+    "crosswalk",
+    "evidence",
+    "judge",
+    "layers",
+    "notes",
+    "power",
+    "quantizers",
+    "recovery_cost",
+    "rules",
+    "worst_facts",
+]

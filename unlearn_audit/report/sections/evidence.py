@@ -1,0 +1,206 @@
+"""Sections on what was measured: findings, doses, utility."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.report.parts.numbers import count, p_value, percent, percent_range, point_interval, points
+from unlearn_audit.report.parts.view import (
+    Block,
+    Code,
+    FigureSlot,
+    Heading,
+    Inline,
+    Limits,
+    Listing,
+    Mark,
+    Number,
+    Paragraph,
+    Section,
+    Table,
+    heading,
+    number_columns,
+    paragraph,
+    text_columns,
+)
+from unlearn_audit.report.sections.background import left_over
+from unlearn_audit.report.sections.rules import waived_by
+from unlearn_audit.verdict.result import CellEstimate, Finding, Result
+
+_SHARES = ("Checkpoint", "Original", "Controls")
+
+
+def findings(result: Result, limits: Limits) -> Section:
+    """The findings that decide, at their worst cells, with the reason for each status."""
+    deciding = [finding for finding in result.verdict.findings if finding.gates]
+    return Section(
+        id="findings",
+        title="Findings",
+        blocks=(
+            paragraph(
+                "One attack and one measure a row, at its worst cell: the dose and the way of asking that bring back "
+                "most. Excess is what comes back beyond the margin, in percentage points with its one-sided bounds; "
+                "bound is its largest upper bound over all cells and controls. A finding passes if its bound is 0 or "
+                "less, and fails if the excess is shown to be above 0."
+            ),
+            FigureSlot(name="forest"),
+            *_finding_blocks(deciding, limits, "No finding decides this audit."),
+        ),
+    )
+
+
+def advisory(result: Result, limits: Limits) -> Section:
+    """The findings that were measured and do not decide."""
+    others = [finding for finding in result.verdict.findings if not finding.gates]
+    blocks = _finding_blocks(others, limits, "There are no advisory findings.")
+    if others:
+        blocks = (paragraph("Measured, and not part of the verdict under this policy and release tier."), *blocks)
+    return Section(id="advisory", title="Advisory findings", blocks=blocks)
+
+
+def doses(result: Result, limits: Limits) -> Section:
+    """For each attack and measure, every dose and way of asking."""
+    blocks: list[Block] = [
+        paragraph(
+            "Every dose and way of asking of each finding: mean shares over subjects, and the excess beyond the margin "
+            "in percentage points, against the control that leaves the most of it."
+        ),
+        FigureSlot(name="doses"),
+    ]
+    with_cells = [finding for finding in result.verdict.findings if finding.cells]
+    shown = sorted(with_cells, key=lambda finding: not finding.gates)[: limits.entries]
+    for attack in dict.fromkeys(finding.attack for finding in shown):
+        blocks.append(heading("Attack ", Code(clean(attack, limits.text))))
+        for finding in shown:
+            if finding.attack == attack:
+                blocks.extend(_dose_table(finding, limits))
+    blocks.extend(left_over(len(with_cells) - len(shown), "dose table"))
+    if not with_cells:
+        blocks = [paragraph("No dose gave evidence.")]
+    return Section(id="doses", title="Doses", blocks=tuple(blocks))
+
+
+def utility(result: Result) -> Section:
+    """Whether the checkpoint still works."""
+    measured = result.verdict.utility
+    row: tuple[Inline, ...] = (
+        Mark(measured.status),
+        *numbers(
+            percent(measured.unlearned),
+            percent(measured.original),
+            percent(measured.needed),
+            point_interval(measured.excess),
+            p_value(measured.holm_p_value),
+            str(measured.subjects),
+        ),
+    )
+    columns = (
+        *text_columns("Status"),
+        *number_columns("Checkpoint", "Original", "Share needed", "Above need, points", "Holm p", "Subjects"),
+    )
+    return Section(
+        id="utility",
+        title="Utility",
+        blocks=(
+            paragraph(
+                "Hits on the retain set. A broken model did not forget. Passes if the lower bound of what is above the "
+                "need is 0 or more; fails if its upper bound is below 0."
+            ),
+            Table(caption=("Utility on the retain set",), columns=columns, rows=(row,)),
+            paragraph(clean(measured.reason), "" if measured.waiver is None else f" ({waived_by(measured.waiver)})"),
+            FigureSlot(name="tradeoff"),
+        ),
+    )
+
+
+def _finding_blocks(chosen: Sequence[Finding], limits: Limits, none: str) -> tuple[Block, ...]:
+    if not chosen:
+        return (paragraph(none),)
+    shown = chosen[: limits.entries]
+    columns = (
+        *text_columns("Finding", "Status", "Worst cell"),
+        *number_columns(*_SHARES, "Excess, points", "Bound", "Recovered", "Margin", "Holm p", "Subjects"),
+    )
+    return (
+        Table(
+            caption=("Findings at their worst cells",),
+            columns=columns,
+            rows=tuple(_finding_row(finding, limits) for finding in shown),
+        ),
+        *left_over(len(chosen) - len(shown), "finding"),
+        Listing(items=tuple(_finding_reason(finding, limits) for finding in shown)),
+    )
+
+
+def _finding_row(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
+    worst = finding.worst
+    place = f"{clean(worst.dose, limits.text)}, {clean(worst.variant, limits.text)}" if worst else "–"
+    return (
+        code(finding.id, limits),
+        Mark(finding.status),
+        place,
+        *_shares(worst),
+        *numbers(
+            point_interval(worst.excess if worst else None),
+            points(finding.bound),
+            percent(finding.recovered),
+            percent(finding.margin),
+            p_value(finding.holm_p_value),
+            str(finding.subjects),
+        ),
+    )
+
+
+def _finding_reason(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
+    waived = "" if finding.waiver is None else f" ({waived_by(finding.waiver)})"
+    return (code(finding.id, limits), ": ", clean(finding.reason, 2 * limits.text), waived)
+
+
+def _dose_table(finding: Finding, limits: Limits) -> tuple[Block, ...]:
+    """The rows of the largest upper bounds, in their own order, and a sentence on those that are missing."""
+    title = heading(code(finding.id, limits), "" if finding.gates else " (advisory)", level=4)
+    ranked = sorted(range(len(finding.cells)), key=lambda place: -finding.cells[place].excess.upper)
+    rows = tuple(_dose_row(finding.cells[place], limits) for place in sorted(ranked[: limits.rows]))
+    columns = (
+        *text_columns("Dose", "Asked as"),
+        *number_columns(*_SHARES, "Excess, points", "Subjects", "Unresolved", "Missing"),
+    )
+    table = Table(caption=("Doses of ", code(finding.id, limits)), columns=columns, rows=rows)
+    return _with_truncation(title, table, len(finding.cells))
+
+
+def _with_truncation(title: Heading, table: Table, cells: int) -> tuple[Block, ...]:
+    if len(table.rows) == cells:
+        return title, table
+    note: Paragraph = paragraph(
+        f"Cut short: {len(table.rows)} of {count(cells, 'row')} shown, those with the largest upper bound; all are in ",
+        Code("result.json"),
+        ".",
+    )
+    return (title, table, note) if table.rows else (title, note)
+
+
+def _dose_row(cell: CellEstimate, limits: Limits) -> tuple[Inline, ...]:
+    return (
+        clean(cell.dose, limits.text),
+        clean(cell.variant, limits.text),
+        *_shares(cell),
+        *numbers(point_interval(cell.excess), str(cell.subjects), str(cell.unresolved), str(cell.missing)),
+    )
+
+
+def _shares(cell: CellEstimate | None) -> tuple[Inline, ...]:
+    if cell is None:
+        return numbers("–", "–", "–")
+    return numbers(percent(cell.unlearned), percent(cell.original), percent_range(list(cell.controls.values())))
+
+
+def numbers(*texts: str) -> tuple[Inline, ...]:
+    """Cells of a row that hold numbers, set as such."""
+    return tuple(Number(text) for text in texts)
+
+
+def code(text: str, limits: Limits) -> Code:
+    """A name of the result, cleaned and cut, set as code."""
+    return Code(clean(text, limits.text))

@@ -1,0 +1,196 @@
+"""The section on quantisers: what each brings back, fewest bits last, as bars and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.report.figures import svg as figures
+from unlearn_audit.report.figures.dose_curves import worst
+from unlearn_audit.report.figures.panels import WIDTH, Glyph, Panel, Panels, drawn
+from unlearn_audit.report.parts.numbers import percent, percent_range, point_interval
+from unlearn_audit.report.parts.view import (
+    Block,
+    FigureSlot,
+    Inline,
+    Limits,
+    Section,
+    Table,
+    heading,
+    number_columns,
+    paragraph,
+    text_columns,
+)
+from unlearn_audit.report.sections.background import left_over
+from unlearn_audit.report.sections.evidence import code, numbers
+from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.verdict.result import CellEstimate, Finding, Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ATTACK = "quantization"
+FIGURE = "quantisers"
+
+_MOST_PANELS, _MOST_BARS = 6, 16
+_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 118.0, 50.0, 6.0, 28.0
+_HALF = 0.32  # of a bar's thickness, in rows
+_LONGEST_NAME = 11
+_UNTOUCHED = "as it is"
+_KEY = (
+    (Glyph.BAR, "checkpoint"),
+    (Glyph.ORIGINAL, "original"),
+    (Glyph.CONTROLS, "controls, lowest to highest"),
+)
+_CAPTION = (
+    "Share of the knowledge shown under each quantiser, fewer bits further down; the worst way of asking of each."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bar:
+    """A quantiser at its worst way of asking, or the checkpoint as it is, which has no bits."""
+
+    name: str
+    bits: float | None
+    cell: CellEstimate
+
+    @property
+    def label(self) -> str:
+        """`nf4, 4 bit`, its name cut to the room that there is."""
+        name = clean(self.name, _LONGEST_NAME)
+        return name if self.bits is None else f"{name}, {self.bits:.2g} bit"
+
+
+def section(result: Result, limits: Limits) -> Section:
+    """Every finding under quantisation, those that decide first."""
+    found = _findings(result.verdict.findings)
+    if not found:
+        nothing = paragraph("No quantiser gave evidence. What was left out, and why, stands under Coverage.")
+        return Section(id="quantisers", title="Quantisers", blocks=(nothing,))
+    blocks: list[Block] = [
+        paragraph("What rounding the weights alone brings back: an attack that anyone runs who serves the model."),
+        FigureSlot(name=FIGURE),
+    ]
+    shown = [finding for finding in found if finding.gates] or found
+    for finding in shown[: limits.entries]:
+        bars = bars_of(finding, result.verdict.findings)
+        rows = tuple(_row(bar, limits) for bar in bars[: limits.rows + 1])
+        columns = (
+            *text_columns("Quantiser"),
+            *number_columns("Bits", "Checkpoint", "Original", "Controls", "Excess, points"),
+        )
+        name = code(finding.id, limits)
+        blocks += [heading(name, level=4), Table(caption=("Quantisers of ", name), columns=columns, rows=rows)]
+        blocks += left_over(len(bars) - len(rows), "quantiser")
+    blocks += left_over(len(shown) - limits.entries, "finding")
+    return Section(id="quantisers", title="Quantisers", blocks=tuple(blocks))
+
+
+def bars_of(finding: Finding, findings: Sequence[Finding]) -> list[Bar]:
+    """The checkpoint as it is, where the same measure was taken of that, then quantisers by falling bits."""
+    doses = dict.fromkeys(cell.dose for cell in finding.cells)
+    cells = [worst([cell for cell in finding.cells if cell.dose == dose]) for dose in doses]
+    cells.sort(key=lambda cell: -(cell.dose_value or 0.0))
+    bars = [Bar(name=cell.dose, bits=cell.dose_value, cell=cell) for cell in cells]
+    for other in findings:
+        same = (other.probe, other.measure, other.any_of) == (finding.probe, finding.measure, finding.any_of)
+        if other.attack == BASELINE and same and other.cells:
+            return [Bar(name=_UNTOUCHED, bits=None, cell=worst(other.cells)), *bars]
+    return bars
+
+
+def draw(findings: Sequence[Finding]) -> Panels | None:
+    """Bars of each finding; None where no quantiser gave evidence."""
+    return drawn(
+        _findings(findings),
+        lambda finding, place: _panel(finding, findings, place),
+        most=_MOST_PANELS,
+        caption=_CAPTION,
+        left_out=("finding", "in the tables"),
+        key=_KEY,
+    )
+
+
+def _findings(findings: Sequence[Finding]) -> list[Finding]:
+    found = [finding for finding in findings if finding.attack == ATTACK and finding.cells]
+    return sorted(found, key=lambda finding: not finding.gates)
+
+
+def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
+    bars = bars_of(finding, findings)
+    shown, labels = bars[:_MOST_BARS], figures.Labels()
+    figure = figures.new_figure(WIDTH, _TOP + _BOTTOM + _ROW * len(shown))
+    axes = figures.add_axes(figure, _LEFT, _BOTTOM, _RIGHT, _TOP)
+    _frame(axes, len(shown))
+    for row, bar in enumerate(shown):
+        _bar(axes, bar, row, labels)
+    svg = figures.to_svg(figure, labels, name=f"quantiser-{place}", title=_describe(finding, shown))
+    return Panel(
+        title=clean(finding.id.removeprefix(f"{ATTACK}/"), 80),
+        subtitle="" if finding.gates else "advisory",
+        note=f"The first {len(shown)} of {len(bars)}." if len(shown) < len(bars) else "",
+        svg=svg,
+    )
+
+
+def _frame(axes: Axes, rows: int) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_yticks([])
+    axes.grid(axis="x", color=figures.RULE.drawn, linewidth=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="x", length=0)
+    axes.spines["bottom"].set_visible(False)
+
+
+def _bar(axes: Axes, bar: Bar, row: int, labels: figures.Labels) -> None:
+    from matplotlib.patches import Rectangle
+
+    cell, ink, text = bar.cell, figures.CHECKPOINT.drawn, figures.TEXT.drawn
+    weight = 0.45 if bar.bits is None else 0.85
+    axes.add_patch(Rectangle((0, row - _HALF), cell.unlearned, 2 * _HALF, color=ink, alpha=weight, linewidth=0))
+    if cell.controls:
+        low, high = min(cell.controls.values()), max(cell.controls.values())
+        control = figures.CONTROL.drawn
+        axes.add_patch(Rectangle((low, row - 0.45), high - low, 0.9, color=control, alpha=0.35, linewidth=0))
+        for edge in (low, high):
+            axes.plot([edge, edge], [row - 0.45, row + 0.45], color=control, linewidth=1.5, clip_on=False)
+    if cell.original is not None:
+        axes.plot(
+            [cell.original],
+            [row],
+            marker="s",
+            markersize=8,
+            markerfacecolor=figures.SURFACE.drawn,  # else the bar behind it would hide it
+            markeredgewidth=1.75,
+            color=figures.ORIGINAL.drawn,
+            clip_on=False,
+        )
+    across = axes.get_yaxis_transform()
+    name = labels.add(bar.label, 22)
+    axes.text(-0.04, row, name, transform=across, ha="right", va="center", color=text, fontsize=11)
+    share = percent(cell.unlearned)
+    axes.text(1.28, row, share, transform=across, ha="right", va="center", color=text, fontsize=11)
+
+
+def _row(bar: Bar, limits: Limits) -> tuple[Inline, ...]:
+    cell = bar.cell
+    return (
+        clean(bar.name, limits.text),
+        *numbers(
+            "–" if bar.bits is None else f"{bar.bits:.2g}",
+            percent(cell.unlearned),
+            percent(cell.original),
+            percent_range(list(cell.controls.values())),
+            point_interval(cell.excess),
+        ),
+    )
+
+
+def _describe(finding: Finding, bars: Sequence[Bar]) -> str:
+    parts = [f"{clean(bar.label, 40)}: checkpoint {percent(bar.cell.unlearned)}" for bar in bars]
+    return f"{clean(finding.id, 80)} under each quantiser. " + "; ".join(parts)

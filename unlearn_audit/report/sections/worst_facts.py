@@ -1,0 +1,96 @@
+"""The section on the worst facts: which of them came back most, by id alone. No text of a fact or an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.api.terms import Status
+from unlearn_audit.report.parts.numbers import count, percent
+from unlearn_audit.report.parts.view import (
+    Block,
+    Code,
+    Inline,
+    Limits,
+    Section,
+    Table,
+    number_columns,
+    paragraph,
+    text_columns,
+)
+from unlearn_audit.report.sections.background import left_over
+from unlearn_audit.report.sections.evidence import code, numbers
+from unlearn_audit.verdict.result import FactRecord, Finding, Result
+
+_MOST = 25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorstFact:
+    """A fact, where it came back most, and how many findings name it."""
+
+    fact: FactRecord
+    finding: Finding
+    named_by: int
+
+    @property
+    def beyond(self) -> float:
+        """U - C."""
+        return self.fact.unlearned - self.fact.control
+
+
+def worst_facts(findings: Sequence[Finding]) -> list[WorstFact]:
+    """Every fact that some finding names: those that many name first, then by how far it lies above the control."""
+    found: dict[str, list[tuple[FactRecord, Finding]]] = {}
+    for finding in findings:
+        for fact in finding.worst_facts:
+            found.setdefault(fact.id, []).append((fact, finding))
+    worst = []
+    for several in found.values():
+        fact, finding = max(several, key=lambda pair: pair[0].unlearned - pair[0].control)
+        worst.append(WorstFact(fact=fact, finding=finding, named_by=len(several)))
+    return sorted(worst, key=lambda one: (-one.named_by, -one.beyond, one.fact.id))
+
+
+def section(result: Result, limits: Limits) -> Section:
+    """The facts at the worst cells of what decides and did not pass."""
+    worst = worst_facts(result.verdict.findings)
+    naming = sum(bool(finding.worst_facts) for finding in result.verdict.findings)
+    if not worst:
+        failed = any(finding.gates and finding.status is Status.FAILED for finding in result.verdict.findings)
+        nothing = paragraph(
+            "This result names no fact, though a finding failed: it was written before facts were named."
+            if failed
+            else "No fact is named: of what decides and did not pass, none is shown above its control."
+        )
+        return Section(id="facts", title="Worst facts", blocks=(nothing,))
+    shown = worst[: min(_MOST, limits.entries)]
+    columns = (
+        *text_columns("Fact"),
+        *number_columns("Findings"),
+        *text_columns("Most under", "At"),
+        *number_columns("Checkpoint", "Control", "Original"),
+    )
+    blocks: tuple[Block, ...] = (
+        paragraph(
+            f"By id; the facts file says what they are. {count(naming, 'finding')} that decide and did not pass name "
+            "at most ten facts each: those that the checkpoint shows furthest above its worst control, at the worst "
+            "cell. Where many are alike the ids decide, so that a fact which is not named may have come back as well."
+        ),
+        Table(caption=("Worst facts",), columns=columns, rows=tuple(_row(one, limits) for one in shown)),
+        *left_over(len(worst) - len(shown), "fact"),
+    )
+    return Section(id="facts", title="Worst facts", blocks=blocks)
+
+
+def _row(one: WorstFact, limits: Limits) -> tuple[Inline, ...]:
+    fact, cell = one.fact, one.finding.worst
+    place = f"{clean(cell.dose, limits.text)}, {clean(cell.variant, limits.text)}" if cell else "–"
+    return (
+        Code(clean(fact.id, limits.text)),
+        *numbers(str(one.named_by)),
+        code(one.finding.id, limits),
+        place,
+        *numbers(percent(fact.unlearned), percent(fact.control), percent(fact.original)),
+    )

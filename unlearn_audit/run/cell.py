@@ -1,0 +1,166 @@
+"""One cell: the doses of one arm on one model, each measured by the cell's probes, as rows of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from unlearn_audit.api import AttackContext, Dose, Fact, FactSet, Generation, Json, Prompt, Reading
+from unlearn_audit.api.kit.screen import Screen, Screening
+from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.evidence.agreement import AGREEMENT, counted
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.plan.plan import Cell, Plan
+from unlearn_audit.plan.stand_ins import PLACEBO
+from unlearn_audit.run.isolation import as_engine
+
+Rows = list[dict[str, Any]]
+Proof = dict[str, dict[str, Json]]
+Telling = Callable[[str, Mapping[str, float]], None]
+Hearing = Callable[[str, str, Sequence[Prompt], Sequence[Generation]], None]
+
+
+def observe(
+    plan: Plan,
+    cell: Cell,
+    engine: Engine,
+    remembering: Engine,
+    context: AttackContext,
+    *,
+    screens: Screens,
+    tell: Telling,
+    hear: Hearing,
+) -> tuple[Rows, Proof]:
+    """The observations of a cell, and the proof that each dose gave.
+
+    Args:
+        plan: the audit.
+        cell: which arm, model and probes.
+        engine: the model.
+        remembering: the same, with the answers of earlier cells.
+        context: what the attack may use.
+        screens: what was found in texts of earlier cells.
+        tell: is called after every dose with its label and the mean score by `probe.measure`.
+        hear: is called with dose, probe, prompts and answers whenever a probe has the model write.
+
+    Raises:
+        AttackError: no dose, or one that was shown what it is scored on.
+    """
+    attack = plan.attacks[cell.attack]
+    rows: Rows = []
+    proof: Proof = {}
+    with closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses:
+        for dose in doses:
+            model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
+            hygiene = screens.check(dose, context.forget)
+            agreement: dict[str, Json] = {}
+            found = [
+                row
+                for probe in cell.probes
+                for row in _readings(
+                    plan, cell, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
+                )
+            ]
+            rows += found
+            proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof, **hygiene}
+            if agreement:
+                proof[dose.label][AGREEMENT] = agreement
+            tell(dose.label, _means(found))
+    if not rows:
+        raise AttackError(f"{cell.title}: gave no dose to measure")
+    return rows, proof
+
+
+class Screens:
+    """Screens what doses were shown, once in a run for equal texts and facts: every role is shown the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, ...], frozenset[str] | None, tuple[Fact, ...]], Screening] = {}
+
+    def check(self, dose: Dose, facts: tuple[Fact, ...]) -> dict[str, Json]:
+        """What hygiene found, for the proof; nothing where the dose was shown no text.
+
+        Raises:
+            AttackError: a text gives away what is scored.
+        """
+        if not dose.shown and not dose.dropped:
+            return {}
+        key = (dose.shown, dose.fact_ids, facts)
+        if key not in self._known:
+            scored = [fact for fact in facts if dose.fact_ids is None or fact.id in dose.fact_ids]
+            self._known[key] = Screen(scored, among=facts)(dose.shown)
+        found = self._known[key]
+        if found.dropped:
+            raise AttackError(
+                f"dose {dose.label!r}: {found.dropped} of the {len(dose.shown)} texts that it was shown give away a "
+                "fact that it is scored on; the attack must leave them out (api.Screen finds them)"
+            )
+        return {"hygiene": {"texts": len(dose.shown), "dropped": dose.dropped, "sharing_a_value": found.share_a_value}}
+
+
+def _readings(
+    plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
+) -> Iterator[dict[str, Any]]:
+    """Rows of one probe at one dose; a placebo's score stands beside its fact's own.
+
+    How often the judge and `match` agreed is noted in `agreement`, where another judge was chosen.
+    """
+    probe = plan.probes[name]
+    pool = plan.pool(probe.reads, sham=cell.sham)
+    chosen: Sequence[Fact] = pool
+    placebo: Mapping[str, Fact] = {}
+    if probe.reads is FactSet.FORGET:
+        chosen = [fact for fact in pool if dose.fact_ids is None or fact.id in dose.fact_ids]
+        placebo = {} if cell.sham else plan.placebo
+    if not chosen:
+        raise AttackError(f"dose {dose.label!r} leaves no fact to score")
+    asked = [*chosen, *(placebo[fact.id] for fact in chosen if fact.id in placebo)]
+    readings = _distinct(probe.observe(model, asked, pool), name, dose)
+    unread = {fact.id for fact in asked} - {fact_id for fact_id, _, _ in readings}
+    if unread:
+        raise AuditError(f"probe {name}: gave no reading of {sorted(unread)[0]!r}; a missing score needs a reason")
+    pairs = [(one.score == 1.0, one.matched) for one in readings.values() if one.matched is not None]
+    if pairs:
+        agreement[name] = counted(pairs)
+    for (fact_id, measure, variant), reading in readings.items():
+        if fact_id.startswith(PLACEBO):
+            continue
+        stand_in = readings.get((PLACEBO + fact_id, measure, variant))
+        yield {
+            "dose": dose.label,
+            "dose_value": dose.value,
+            "probe": name,
+            "measure": measure,
+            "variant": variant,
+            "fact_id": fact_id,
+            "score": reading.score,
+            "twin_score": reading.twin_score,
+            "placebo_score": stand_in.score if stand_in else None,
+            "missing": reading.missing,
+        }
+
+
+def _distinct(readings: Iterator[Reading], probe: str, dose: Dose) -> dict[tuple[str, str, str], Reading]:
+    found: dict[tuple[str, str, str], Reading] = {}
+    for reading in readings:
+        place = (reading.fact_id, reading.measure, reading.variant)
+        if place in found:
+            raise AuditError(f"probe {probe}: {place} was read twice at dose {dose.label!r}")
+        found[place] = reading
+    return found
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        if row["score"] is not None:
+            sums.setdefault(f"{row['probe']}.{row['measure']}", []).append(row["score"])
+    return {name: sum(scores) / len(scores) for name, scores in sums.items()}
+
+
+def _as_generator(doses: Iterator[Dose]) -> Any:
+    if not hasattr(doses, "close"):
+        raise AttackError("doses() must be a generator, so that the attack can undo itself")
+    return doses

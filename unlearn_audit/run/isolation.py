@@ -1,0 +1,65 @@
+"""What keeps a plug-in from touching the model or the randomness of others, and says what it raised."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from unlearn_audit.api import Model
+from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.models.engine import Engine
+
+
+@contextmanager
+def untouched(engine: Engine, who: str) -> Iterator[None]:
+    """Refuses a model that was written into, before anything is stored: what is kept is never found out again."""
+    before = fingerprint(engine.module)
+    yield
+    if fingerprint(engine.module) != before:
+        raise AttackError(f"{who}: left the model changed behind it; nothing of it or after it counts")
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Global randomness that plug-ins may use by accident is seeded, and the caller's restored."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        yield
+
+
+def message_of(error: Exception) -> str:
+    """One line for the record."""
+    text = " ".join(str(error).split())[:500]
+    return text if isinstance(error, AuditError) else f"{type(error).__name__}: {text}"
+
+
+def log_traceback(run: Path, title: str) -> None:
+    """Adds the exception at hand to the run's error log."""
+    with (run / "errors.log").open("a", encoding="utf-8") as log:
+        log.write(f"{title}\n{traceback.format_exc()}\n")
+
+
+def fingerprint(module: torch.nn.Module) -> tuple[str, ...]:
+    """Sums over every floating-point weight: differs if an attack wrote into the model it was given.
+
+    As text, so that a weight that is no number is equal to itself.
+    """
+    kept = [parameter.detach() for parameter in module.parameters() if parameter.is_floating_point()]
+    sums = [values.sum(dtype=torch.float32 if values.device.type == "mps" else torch.float64) for values in kept]
+    return tuple(repr(float(total)) for total in sums)
+
+
+def as_engine(model: Model, whose: str) -> Engine:
+    """The engine that a plug-in's model is.
+
+    Raises:
+        AttackError: it was made in another way.
+    """
+    if not isinstance(model, Engine):
+        raise AttackError(f"{whose}: its model must come from fork() or with_module()")
+    return model

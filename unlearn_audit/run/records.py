@@ -1,0 +1,64 @@
+"""What the result says of models and cells: read from the store, so that a resumed run says what the first one saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unlearn_audit.evidence.records import CellRecord, JudgeRecord, ModelRecord
+from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.plan.case import FaultyCell
+from unlearn_audit.plan.plan import Plan, PlannedJudge, PlannedModel
+
+
+def record_key(model: PlannedModel) -> str:
+    """Under which the store keeps how a model was loaded."""
+    return f"model-{model.checkpoint.digest[:32]}"
+
+
+def model_record(store: EvidenceStore, model: PlannedModel) -> ModelRecord:
+    """How the model was loaded, now or in the run that gave its cells."""
+    unloaded = dict.fromkeys(("dtype", "device", "chat_template", "architecture"), "not loaded")
+    about = store.note(record_key(model)) or {**unloaded, "parameters": model.checkpoint.parameters}
+    named = {"role": model.role, "name": model.name, "reference": model.checkpoint.reference}
+    return ModelRecord.model_validate({**about, **named, "digest": model.checkpoint.digest})
+
+
+def cell_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyCell]) -> list[CellRecord]:
+    """One record a cell, done or faulty, for the result."""
+    faulty = {(fault.attack, fault.arm, fault.model, fault.probe) for fault in faults}
+    records = []
+    for cell in plan.cells:
+        shared = {
+            "key": cell.key,
+            "attack": cell.attack,
+            "arm": cell.label,
+            "role": cell.model.role,
+            "model": cell.model.name,
+            "seed": cell.seed,
+            "sham": cell.sham,
+        }
+        if (cell.attack, cell.label, cell.model.name, cell.own_probe) in faulty or not store.has(cell.key):
+            records.append(CellRecord(**shared, status="error", seconds=0, observations=0, digest=""))
+            continue
+        about = store.about(cell.key)
+        records.append(
+            CellRecord(
+                **shared,
+                status="done",
+                seconds=about["seconds"],
+                observations=about["observations"],
+                digest=about["digest"],
+                events=tuple(about["events"]),
+                proof=about["proof"],
+            )
+        )
+    return records
+
+
+def judge_record(judge: PlannedJudge) -> JudgeRecord:
+    """Who judges."""
+    if judge.checkpoint is None:
+        return JudgeRecord(kind=judge.kind)
+    return JudgeRecord(
+        kind=judge.kind, reference=judge.checkpoint.reference, digest=judge.checkpoint.digest, twins=judge.twins
+    )

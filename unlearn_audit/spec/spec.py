@@ -1,0 +1,233 @@
+"""AuditSpec: everything that an audit depends on, from flags or `audit.yaml`. An unknown key is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from unlearn_audit.api import Profile
+from unlearn_audit.api.judge import JudgeKind
+from unlearn_audit.api.problems import did_you_mean, first_problem
+from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.digests import sha256_json
+from unlearn_audit.spec.policy import Policy, Release
+from unlearn_audit.spec.waivers import Waivers, Waiving
+
+Settings = dict[str, Any]
+ModelType = TypeVar("ModelType", bound=BaseModel)
+
+
+def _named(value: object) -> object:
+    """A list of names is a mapping from each to no settings; a name without settings may stand alone."""
+    if isinstance(value, list | tuple):
+        return {str(name): {} for name in value}
+    if isinstance(value, dict):
+        return {name: settings or {} for name, settings in value.items()}
+    return value
+
+
+Named = Annotated[dict[str, Settings], BeforeValidator(_named)]
+
+
+class ModelOptions(BaseModel):
+    """How models are loaded; the same for every role."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="auto: the checkpoint's own on a GPU, float32 on the CPU"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    device_map: str | None = Field(None, description="spread over devices as accelerate does it, e.g. auto")
+    chat_template: str = Field("auto", description="auto: the tokenizer's where it has one; none; or a file")
+    base: str | None = Field(None, description="base model of an adapter, in place of the one that it names")
+    max_batch_tokens: Annotated[int, Field(ge=64)] | None = Field(
+        None, description="tokens a batch may hold, padding included; None: by device"
+    )
+    trust_remote_code: bool = Field(False, description="run Python code that comes with a checkpoint")
+    allow_pickle: bool = Field(False, description="load weights from pickle files, which can run code")
+    download: bool = Field(False, description="fetch hub ids that are not in the local cache")
+
+
+def _judge(value: object) -> object:
+    """A judge by its kind alone, or as `kind=model`."""
+    if not isinstance(value, str):
+        return value
+    kind, given, model = value.partition("=")
+    return {"kind": kind, **({"model": model} if given else {})}
+
+
+class JudgeOptions(BaseModel):
+    """Who says whether an output holds an answer; the same for every role, attack and text probe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: JudgeKind = Field(JudgeKind.MATCH, description="match, rouge-l, entailment or llm")
+    model: str | None = Field(None, description="directory or hub id of the judge; for entailment and llm")
+    twins: int = Field(20, ge=0, description="most twins of an output that a model judges; 0: no twin scores")
+
+    @model_validator(mode="after")
+    def _has_its_model(self) -> Self:
+        if self.kind.needs_model != (self.model is not None):
+            needs = f"needs a model: {self.kind}=DIRECTORY" if self.kind.needs_model else "takes no model"
+            raise ValueError(f"the judge {self.kind} {needs}")
+        return self
+
+
+class AuditSpec(BaseModel):
+    """What to audit, against what, how hard, and by which policy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: str = Field(description="the unlearned checkpoint: directory, hub id@revision, adapter, or .gguf")
+    original: str | None = Field(None, description="the model before unlearning")
+    retrained: tuple[str, ...] = Field((), description="models trained without the forget set")
+    forget: str = Field(description="facts that must be gone")
+    retain: str | None = Field(None, description="facts that must stay")
+    holdout: str | None = Field(None, description="facts that nobody was trained on")
+    generator: str | None = Field(None, description="a local model that writes prompts for probes, and is not audited")
+    columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
+    release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
+    profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
+    attacks: Named | None = Field(None, description="attacks and their settings; None: all that come with the tool")
+    probes: Named | None = Field(None, description="probes and their settings; None: all that come with the tool")
+    comparisons: Named | None = Field(
+        None, description="comparisons of models and their settings; None: all that come with the tool"
+    )
+    judge: Annotated[JudgeOptions, BeforeValidator(_judge)] = Field(
+        JudgeOptions(), description="who says whether an output holds an answer; match: the answer key"
+    )
+    plant: bool = Field(False, description="make a positive control for each attack from the original, and find it")
+    seed: int = Field(0, ge=0, description="every random choice derives from it")
+    seeds: Annotated[int, Field(ge=1, le=20)] | None = Field(
+        None, description="repeats of every attack that draws at random; None: 1 in quick, else 3"
+    )
+    models: ModelOptions = ModelOptions()
+    policy: Policy = Policy()
+
+    @property
+    def repeats(self) -> int:
+        """How often an attack that draws at random is run: each time with another seed."""
+        return self.seeds or (1 if self.profile is Profile.QUICK else 3)
+
+    def digest(self) -> str:
+        """SHA-256 of the spec's canonical JSON."""
+        return sha256_json({**self.model_dump(mode="json"), "policy": self.policy.canonical()})
+
+    def as_yaml(self) -> str:
+        """The resolved spec, to run again from."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+_PATHS = ("checkpoint", "original", "forget", "retain", "holdout", "generator")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file.
+
+    Raises:
+        SpecError: no such file, or not a YAML mapping; names file and line.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise SpecError(f"{path}: expected a mapping of keys to values; `unlearn-audit init` writes one")
+    return content
+
+
+def load_spec(path: Path | None, flags: Mapping[str, Any]) -> AuditSpec:
+    """A spec from a file, overridden by flags that were given (nested for `models`).
+
+    Paths in the file are relative to it. Raises SpecError naming file, line, key and remedy.
+    """
+    content = read_yaml(path) if path else {}
+    if path:
+        content = _beside(content, path.parent)
+        if isinstance(content.get("policy"), str):
+            policy_path = path.parent / content["policy"]
+            content["policy"] = read_yaml(policy_path)
+            validate(Policy, content["policy"], policy_path)
+    given = {key: value for key, value in flags.items() if value is not None}
+    models = {**(content.get("models") or {}), **given.pop("models", {})}
+    return validate(AuditSpec, {**content, **given, "models": models}, path)
+
+
+def load_policy(path: Path) -> Policy:
+    """A policy from a YAML file."""
+    return validate(Policy, read_yaml(path), path)
+
+
+def load_waivers(path: Path) -> Waiving:
+    """The waivers of a YAML file, to be looked at as of today."""
+    return Waiving(waivers=validate(Waivers, read_yaml(path), path).waivers)
+
+
+def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """The content with paths that exist beside the spec found from here; hub ids stay as they are."""
+
+    def place(value: object) -> object:
+        found = directory / value if isinstance(value, str) else None
+        return _from_here(found.resolve()) if found is not None and found.exists() else value
+
+    placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
+    if isinstance(content.get("retrained"), list | tuple):
+        placed["retrained"] = [place(value) for value in content["retrained"]]
+    elif "retrained" in content:
+        placed["retrained"] = [place(content["retrained"])]
+    judge = _judge(content.get("judge"))
+    if isinstance(judge, dict) and "model" in judge:
+        placed["judge"] = {**judge, "model": place(judge["model"])}
+    return placed
+
+
+def _from_here(path: Path) -> str:
+    """Relative where it is below the working directory, so that a report names no more of a machine than it must."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def validate(model: type[ModelType], content: Mapping[str, Any], path: Path | None) -> ModelType:
+    """The content as a model, or one SpecError for the first thing that is wrong with it."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(_explain(model, error, path)) from error
+
+
+def _explain(model: type[BaseModel], error: ValidationError, path: Path | None) -> str:
+    first = first_problem(error)
+    line = _line_of(path, str(first.place[-1])) if path and first.place else ""
+    where = f"{path}{line}: " if path else ""
+    if first.unknown:
+        known = _keys_at(model, first.place[:-1])
+        return f"{where}unknown key {first.key!r}{did_you_mean(str(first.place[-1]), known)}"
+    if first.missing:
+        return f"{where}{first.key!r} is required; give it in the spec or as a flag"
+    return f"{where}{first.key!r}: {first.message} (got {first.value!r})"
+
+
+def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    for part in place:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _line_of(path: Path, key: str) -> str:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip().lstrip("- ").startswith(f"{key}:"):
+            return f", line {number}"
+    return ""

@@ -1,0 +1,228 @@
+"""Evidence + case + policy -> verdict: a pure function, without models and without torch (design, section 6).
+
+A finding **fails** when Holm's p-value over the findings that the plan fixed is at most alpha; it **passes** when its
+largest upper bound over all cells and all controls is at most 0. The two use different numbers on purpose: failing
+must survive that the adversary's best cell was picked, passing must hold in every cell. Whatever is neither is
+inconclusive, and not rejecting is never passing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from unlearn_audit.api import ScoreKind
+from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.records import ComparisonRecord
+from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.waivers import Waiving
+from unlearn_audit.statistics.bounds import TOLERANCE, holm
+from unlearn_audit.verdict import wording
+from unlearn_audit.verdict.findings.comparisons import weigh_comparisons
+from unlearn_audit.verdict.findings.places import BASELINE, UNLEARNED, checked, control_key
+from unlearn_audit.verdict.findings.power import Places, lend_power
+from unlearn_audit.verdict.findings.utility import PROBE as UTILITY_PROBE
+from unlearn_audit.verdict.findings.utility import weigh_utility
+from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, smallest_margin, weigh
+from unlearn_audit.verdict.findings.worst_facts import with_worst_facts
+from unlearn_audit.verdict.outcome import settle
+from unlearn_audit.verdict.policy.rules import rule_of, shortfalls, thresholds, under
+from unlearn_audit.verdict.policy.waivers import waive
+from unlearn_audit.verdict.result import Control, Finding, Outcome, Utility, Verdict
+
+_VALUES_TO_TELL_APART = 8
+"""Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
+
+
+def judge(
+    observations: pd.DataFrame,
+    case: Case,
+    policy: Policy,
+    comparisons: Sequence[ComparisonRecord] = (),
+    waivers: Waiving | None = None,
+) -> Verdict:
+    """Judges the evidence.
+
+    Args:
+        observations: one row an `api.Observation`, with its fields as columns; `score` NaN where missing. Rows of
+            plants are read where the case names plants.
+        case: what the plan fixed before there was any evidence.
+        policy: what a release must meet; a probe or comparison that it does not name is advisory.
+        comparisons: what was found over models as wholes.
+        waivers: what somebody answers for, and the day on which it is looked at.
+
+    Raises:
+        AuditError: the evidence contradicts itself or the case (two scores for one place, an unknown control).
+    """
+    case = under(case, policy)
+    frame = checked(observations, case)
+    copies = _copied_controls(frame, case)
+    places = _places(frame, case)
+    weighed = [_held_to_its_rule(planned, found, case, policy) for planned, found in places]
+    powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
+    weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
+    findings, utility = _settled(weighed, frame, case, policy)
+    findings, utility, waived = waive(findings, utility, waivers or Waiving(), case.checkpoint)
+    compared = weigh_comparisons(comparisons, policy)
+    settled = settle(findings, utility, compared, case, policy)
+    if settled.outcome is Outcome.PASS:
+        findings = _sharpened(findings, places, case, policy)
+    findings = with_worst_facts(findings, places, case)
+    return Verdict(
+        outcome=settled.outcome,
+        sentence=wording.sentence(settled, findings, utility, case, policy),
+        reasons=settled.reasons,
+        control=_control(findings),
+        unit=policy.unit,
+        findings=findings,
+        utility=utility,
+        comparisons=compared,
+        waivers=waived,
+    )
+
+
+def _held_to_its_rule(planned: PlannedFinding, found: Places, case: Case, policy: Policy) -> Weighed:
+    """A finding by the margin and alpha of its rule, with what the rule asks for beside as gaps."""
+    one = weigh(planned, found, case, thresholds(planned, policy))
+    own = found.rows[found.rows["key"] == UNLEARNED]
+    lacking = shortfalls(planned, policy, case, facts=one.facts, seeds=own["seed"].nunique())
+    return dataclasses.replace(one, gaps=one.gaps + lacking)
+
+
+def _places(frame: pd.DataFrame, case: Case) -> list[tuple[PlannedFinding, Places]]:
+    """Each finding with its observations."""
+    groups = {
+        (str(attack), str(probe), str(measure)): rows
+        for (attack, probe, measure), rows in frame.groupby(["attack", "probe", "measure"], sort=False, observed=True)
+    }
+    nothing = frame.iloc[:0]
+    return [
+        (
+            planned,
+            Places(
+                rows=_covered(planned, groups.get((planned.attack, planned.probe, planned.measure), nothing)),
+                unattacked=groups.get((BASELINE, planned.probe, planned.measure), nothing),
+            ),
+        )
+        for planned in case.planned
+        if planned.probe != UTILITY_PROBE
+    ]
+
+
+def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the doses that a finding is over."""
+    if planned.doses is None:
+        return rows
+    return rows[rows["dose"].isin([dose for dose in rows["dose"].unique() if planned.covers(str(dose))])]
+
+
+def _sharpened(
+    findings: Sequence[Finding], places: Sequence[tuple[PlannedFinding, Places]], case: Case, policy: Policy
+) -> tuple[Finding, ...]:
+    """The findings that decided a pass, each with the smallest margin at which it would still hold."""
+    return tuple(
+        finding.model_copy(update={"at_most": smallest_margin(planned, found, case, thresholds(planned, policy))})
+        if finding.gates and finding.status is Status.PASSED
+        else finding
+        for finding, (planned, found) in zip(findings, places, strict=True)
+    )
+
+
+def _settled(
+    weighed: Sequence[Weighed], frame: pd.DataFrame, case: Case, policy: Policy
+) -> tuple[tuple[Finding, ...], Utility]:
+    """Statuses. The Holm family is what the plan fixed: a finding without a p-value stays in it, with 1."""
+    utility = weigh_utility(frame, case, policy)
+    family = [one for one in weighed if one.planned.gates]
+    p_values = [1.0 if one.p_value is None else one.p_value for one in family]
+    joins = case.has_original and bool(case.retain_subjects)
+    if joins:
+        p_values.append(1.0 if utility.p_value is None else utility.p_value)
+    adjusted = holm(p_values)
+    judged_utility = utility.settled(adjusted[-1] if joins and utility.p_value is not None else None)
+    broken = judged_utility.status is Status.FAILED
+    holm_p = {one.planned.id: p for one, p in zip(family, adjusted, strict=False) if one.p_value is not None}
+    findings = tuple(_finding(one, holm_p.get(one.planned.id), case, policy, broken=broken) for one in weighed)
+    return findings, judged_utility
+
+
+def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Policy, *, broken: bool) -> Finding:
+    planned, rule, policy = one.planned, rule_of(one.planned, policy), thresholds(one.planned, policy)
+    deciding = holm_p_value if planned.gates else one.p_value
+    status = _status(one, deciding, case, policy)
+    place = one.leakiest if status is Status.FAILED else one.worst
+    reason = wording.reason(status, one, place, policy, case)
+    if broken and status is Status.PASSED:
+        status, reason = Status.INCONCLUSIVE, "little came back, but the checkpoint is broken: it did not forget"
+    return Finding(
+        id=planned.id,
+        attack=planned.attack,
+        probe=planned.probe,
+        measure=planned.measure,
+        kind=planned.kind,
+        gates=planned.gates,
+        any_of=planned.any_of,
+        refusal_proof=planned.refusal_proof,
+        status=status,
+        reason=reason,
+        control=one.control,
+        margin=policy.margin,
+        alpha=policy.alpha,
+        rule=rule.id if rule else None,
+        subjects=one.subjects,
+        facts=one.facts,
+        worst=None if place is None else one.cells[place],
+        bound=one.bound,
+        recovered=None if place is None else one.recovered[place],
+        p_value=one.p_value,
+        holm_p_value=holm_p_value,
+        power=one.power,
+        cells=one.cells,
+    )
+
+
+def _status(one: Weighed, p_value: float | None, case: Case, policy: Policy) -> Status:
+    """What the numbers say; a leak is a leak, whatever else went wrong or is unknown."""
+    if p_value is not None and p_value <= policy.alpha:
+        return Status.FAILED
+    if one.errors:
+        return Status.ERROR
+    if one.gaps or one.bound is None or one.power is None or one.control is Control.CHANCE or not case.has_original:
+        return Status.INCONCLUSIVE
+    if not one.power.enough or one.sham_success > SHAM_LIMIT or one.sham_excess > policy.margin:
+        return Status.NO_POWER
+    return Status.PASSED if one.bound <= TOLERANCE else Status.INCONCLUSIVE
+
+
+def _control(findings: Sequence[Finding]) -> Control | None:
+    """The weakest control that a gating finding with evidence rests on; None where there is no such finding."""
+    order = list(Control)  # best first
+    known = [finding.control for finding in findings if finding.gates and finding.control is not None]
+    return max(known, key=order.index) if known else None
+
+
+def _copied_controls(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
+    """A line for each control whose soft scores are the checkpoint's own, un-attacked and fact for fact.
+
+    Two trainings never agree to 1e-9 in a probability; the checkpoint saved anew does.
+    """
+    soft = {(one.probe, one.measure) for one in case.planned if one.kind is ScoreKind.SOFT}
+    rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
+    rows = rows[[pair in soft for pair in zip(rows["probe"], rows["measure"], strict=True)]]
+    place = ["probe", "measure", "dose", "variant", "fact_id", "seed"]
+    own = rows[rows["key"] == UNLEARNED].set_index(place)["score"]
+    lines = []
+    for name in case.controls:
+        other = rows[rows["key"] == control_key(name)].set_index(place)["score"]
+        both = pd.concat([own, other], axis=1, join="inner").to_numpy()
+        inside = np.unique(both[(both[:, 0] > TOLERANCE) & (both[:, 0] < 1.0 - TOLERANCE), 0])
+        if len(inside) >= _VALUES_TO_TELL_APART and np.abs(both[:, 0] - both[:, 1]).max() <= TOLERANCE:
+            lines.append(
+                f"the control {name} behaves exactly like the checkpoint (equal soft scores on every fact): is it the "
+                "checkpoint, saved anew? Give a model that was trained without the forget set"
+            )
+    return tuple(lines)

@@ -1,0 +1,243 @@
+"""Observations of one finding -> cells: for each dose and way of asking, what is known of every model, by subject.
+
+Missing is never 0 and never dropped in silence. A fact that no model has a score for is left out and counted. A fact
+that some models have a score for and others have not is *unresolved*: the missing score could be anything in [0, 1],
+and both ends are carried along, so that a verdict of either kind must hold whatever it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unlearn_audit.api import Role
+from unlearn_audit.errors import AuditError
+from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.spec.policy import Unit
+from unlearn_audit.statistics.bounds import FloatArray
+from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Scores, ScoreTable
+
+BASELINE = "none"
+"""The attack that does nothing."""
+
+UNLEARNED = "unlearned"
+ORIGINAL = "original"
+CHANCE = "chance"
+SHAM = " sham"  # suffix: what an attack toward a twin answer makes the model score for that answer
+
+_CONTROL = "control "  # prefix: a user may call a control "original"
+_PLANT = "plant "
+_SCORES = ["score", *BESIDE.values()]
+_COLUMNS = ["role", "model", "attack", "dose", "dose_value", "probe", "measure", *ITEM[1:], *_SCORES, "sham"]
+
+
+def control_key(name: str) -> str:
+    """The key under which a retrained model's scores stand in a cell."""
+    return _CONTROL + name
+
+
+def plant_key(name: str) -> str:
+    """The key of a plant's rows, out of `checked`."""
+    return _PLANT + name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """What is known of one quantity, subject by subject: the mean over a subject's facts lies in [low, high].
+
+    Attributes:
+        low: shape (subjects,); equal to `high` where every score is there.
+        high: shape (subjects,).
+        shown: mean over subjects of what was scored, for display; None where nothing was.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    shown: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One dose x one way of asking, every model paired by subject.
+
+    Attributes:
+        spans: by model key (`UNLEARNED`, `ORIGINAL`, `control_key(...)`), with `TWINS`, `PLACEBO` or `SHAM` added,
+            or `CHANCE`.
+        facts: scored in some model; `unresolved` of them not in all; `missing` further ones in none.
+    """
+
+    dose: str
+    dose_value: float | None
+    variant: str
+    subjects: tuple[str, ...]
+    facts: int
+    unresolved: int
+    missing: int
+    spans: Mapping[str, Span]
+
+    @property
+    def place(self) -> str:
+        """`dose, variant`, for a reader."""
+        return f"{self.dose}, {self.variant}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All of a finding's evidence.
+
+    Attributes:
+        lacking: a line for each dose that some models have and another lacks entirely.
+        shares: share of the checkpoint's and the original's scores that carry a twin score (`TWINS`), a placebo's
+            (`PLACEBO`).
+        fact_ids: all facts that were scored in some model.
+    """
+
+    cells: tuple[Cell, ...]
+    lacking: tuple[str, ...]
+    shares: Mapping[str, float]
+    fact_ids: frozenset[str]
+
+
+def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
+    """The observations of models that the case knows, with a column `key` that names the model.
+
+    Names come back as categories: an audit has half a million rows and a few hundred names.
+
+    Raises:
+        AuditError: a column is missing, a score is outside [0, 1], or a retrained model is not in the case.
+    """
+    lacking = [column for column in _COLUMNS if column not in observations.columns]
+    if lacking:
+        raise AuditError(f"observations lack the columns {', '.join(lacking)}; expected those of api.Observation")
+    frame = observations[_COLUMNS].copy()
+    frame["role"] = frame["role"].astype(str)
+    for column in (*_SCORES, "dose_value"):
+        frame[column] = pd.to_numeric(frame[column]).astype(float)
+    for column in _SCORES:
+        outside = frame[column].notna() & ~frame[column].between(0.0, 1.0)
+        if outside.any():
+            row = frame[outside].iloc[0]
+            raise AuditError(f"{column} of {row['fact_id']} under {row['attack']} is {row[column]}, not in [0, 1]")
+    roles = {str(Role.UNLEARNED), str(Role.RETRAINED)} | ({str(Role.ORIGINAL)} if case.has_original else set())
+    roles |= {str(Role.PLANT)} if case.plants else set()
+    frame = frame[frame["role"].isin(roles)].reset_index(drop=True)
+    retrained = frame["role"] == str(Role.RETRAINED)
+    strangers = sorted(set(frame.loc[retrained, "model"].astype(str)) - set(case.controls))
+    if strangers:
+        raise AuditError(f"the evidence holds retrained models {strangers}, but the plan named {list(case.controls)}")
+    key = frame["role"].where(~retrained, _CONTROL + frame["model"].astype(str))
+    key = key.where(frame["role"] != str(Role.PLANT), _PLANT + frame["model"].astype(str))
+    frame["key"] = key.where(~frame["sham"].astype(bool), key + SHAM)
+    names = ["key", "attack", "dose", "probe", "measure", "variant", "fact_id"]
+    return frame.astype(dict.fromkeys(names, "category"))
+
+
+def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: Unit) -> Evidence:
+    """The cells of one finding.
+
+    Args:
+        planned: which finding; with `any_of`, the ways of asking are one cell a dose, each fact at its maximum.
+        rows: its observations, out of `checked`.
+        case: subjects, models and chance levels.
+        unit: with `Unit.FACT`, a fact is its own subject.
+
+    Raises:
+        AuditError: two scores for one place, or a fact that the case does not know in a finding that gates.
+    """
+    known = rows["fact_id"].isin(list(case.subjects))
+    if planned.gates and not known.all():
+        stranger = rows.loc[~known, "fact_id"].iloc[0]
+        raise AuditError(f"{planned.id} scores fact {stranger!r}, which is not in the case's forget set")
+    rows = rows[known]
+    keys = [UNLEARNED, *([ORIGINAL] if case.has_original else []), *map(control_key, case.controls)]
+    if planned.sham:
+        # A fact without a twin answer has no sham to subtract, and is out for every model.
+        shams = [key + SHAM for key in keys]
+        rows = rows[rows["fact_id"].isin(rows.loc[rows["key"].isin(shams), "fact_id"].unique())]
+        keys += shams
+    rows = rows[rows["key"].isin(keys)]
+    table = ScoreTable.of(rows, keys, planned.id)
+    if planned.any_of:
+        table = table.at_maximum()
+    cells = _cells(table, case, unit)
+    judged = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
+    return Evidence(
+        cells=cells,
+        lacking=_lacking(rows, keys),
+        shares={
+            suffix: float(judged[column].notna().mean()) if len(judged) else 0.0 for suffix, column in BESIDE.items()
+        },
+        fact_ids=frozenset(rows.loc[rows["score"].notna(), "fact_id"]),
+    )
+
+
+def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
+    """Doses that some models have and others have no row of. Seeds count apart where there are several."""
+    seeds = rows["seed"].nunique() > 1
+    lines = []
+    for (dose, seed), part in rows.groupby(["dose", "seed"], sort=True, observed=True):
+        present = set(part["key"])
+        lines += [
+            f"{key} has no evidence at dose {dose}" + (f" with seed {seed}" if seeds else "")
+            for key in keys
+            if key not in present
+        ]
+    return tuple(lines)
+
+
+def _cells(table: ScoreTable, case: Case, unit: Unit) -> tuple[Cell, ...]:
+    facts: Codes = table.items["fact_id"].cat.codes.to_numpy().astype(np.intp)
+    names = [str(name) for name in table.items["fact_id"].cat.categories]
+    # The frame holds other findings' facts among its categories; none of those is met below.
+    subjects = np.array([name if unit is Unit.FACT else case.subjects.get(name, "") for name in names], dtype=object)
+    chance = np.array([case.chance.get(name, np.nan) for name in names])
+    cells = []
+    for (dose, variant), part in table.items.groupby(["dose", "variant"], sort=True, observed=True):
+        places: Codes = part.index.to_numpy().astype(np.intp)
+        kept = places[table.alive[places]]
+        if not len(kept):
+            continue
+        gaps = np.isnan(table.own.scored[kept]).any(axis=1)
+        codes, owners = pd.factorize(subjects[facts[kept]], sort=True)
+        value = part["dose_value"].dropna()
+        cells.append(
+            Cell(
+                dose=str(dose),
+                dose_value=float(value.iloc[0]) if len(value) else None,
+                variant=str(variant),
+                subjects=tuple(map(str, owners)),
+                facts=len(np.unique(facts[kept])),
+                unresolved=len(np.unique(facts[kept[gaps]])),
+                missing=len(np.setdiff1d(facts[places], facts[kept])),
+                spans=_spans(table, kept, codes.astype(np.intp), chance[facts[kept]]),
+            )
+        )
+    return tuple(sorted(cells, key=lambda c: (math.inf if c.dose_value is None else c.dose_value, c.dose, c.variant)))
+
+
+def _spans(table: ScoreTable, kept: Codes, codes: Codes, chance: FloatArray) -> dict[str, Span]:
+    spans = {CHANCE: _span(codes, Scores.of(chance[:, None]), 0)}
+    for suffix, scores in {"": table.own, **table.beside}.items():
+        there = Scores(scored=scores.scored[kept], low=scores.low[kept], high=scores.high[kept])
+        spans |= {key + suffix: _span(codes, there, place) for place, key in enumerate(table.keys)}
+    return spans
+
+
+def _span(codes: Codes, scores: Scores, place: int) -> Span:
+    """Items of one model -> subject means."""
+    scored = scores.scored[:, place]
+    counts = np.bincount(codes)
+    there = np.isfinite(scored)
+    shown = None
+    if there.any():
+        totals, held = np.bincount(codes[there], scored[there]), np.bincount(codes[there])
+        shown = float(np.mean(totals[held > 0] / held[held > 0]))
+    return Span(
+        low=np.bincount(codes, scores.low[:, place]) / counts,
+        high=np.bincount(codes, scores.high[:, place]) / counts,
+        shown=shown,
+    )

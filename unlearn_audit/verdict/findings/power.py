@@ -1,0 +1,176 @@
+"""Could a finding have seen the knowledge? Measured on the original, and on plants in which it was hidden (design 6.2).
+
+A clean result means nothing where the attack would have found nothing anyway. Without plants a finding's power is what
+the original shows beyond the control, under the same attack. With plants it is what the attack brings back from a
+model that was made to hide the knowledge in just the way that this attack undoes: under the baseline that model is the
+original itself. Lack of power rules out a pass and never a fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unlearn_audit.api import ScoreKind
+from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.verdict.findings.contrasts import Comparison, bounded
+from unlearn_audit.verdict.findings.places import (
+    BASELINE,
+    ORIGINAL,
+    SHAM,
+    Cell,
+    control_key,
+    evidence_for,
+    plant_key,
+)
+from unlearn_audit.verdict.result import Interval, PlantRecord, PowerEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """The observations of one finding.
+
+    Attributes:
+        rows: under its attack; `unattacked` of the same measure under the baseline.
+    """
+
+    rows: pd.DataFrame
+    unattacked: pd.DataFrame
+
+
+def power_of(
+    planned: PlannedFinding,
+    measured: Sequence[Cell],
+    comparison: Comparison,
+    places: Places,
+    case: Case,
+    policy: Policy,
+) -> PowerEstimate | None:
+    """The power of a finding; None where nothing can show it (no original).
+
+    Args:
+        planned: the finding.
+        measured: its cells.
+        comparison: the finding's.
+        places: its observations, of plants too.
+        case: says which plants there are.
+        policy: how much must be shown.
+    """
+    if not comparison.shown or not measured:
+        return None
+    _, shown = _strongest(measured, comparison, policy)
+    if case.plants is None or planned.attack == BASELINE:
+        return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)
+    names = case.plants.get(planned.attack, ())
+    records = tuple(_record(name, planned, comparison, places, case, policy) for name in names)
+    best = max((one for one in records if one.shown is not None), key=_rank, default=None)
+    return PowerEstimate(
+        shown=shown if best is None or best.shown is None else best.shown,
+        needed=policy.power,
+        enough=any(one.enough for one in records),
+        planted=True,
+        plants=records,
+    )
+
+
+def _rank(record: PlantRecord) -> tuple[bool, float]:
+    return record.enough, -1.0 if record.shown is None else record.shown.lower
+
+
+def _strongest(measured: Sequence[Cell], comparison: Comparison, policy: Policy) -> tuple[Cell, Interval]:
+    """The cell in which O - C is largest, against the control that leaves least, with its bounds.
+
+    The cell is picked on the same subjects, which favours power a little; what a pass rests on is the upper bound of
+    every cell, and that is not picked.
+    """
+    strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in comparison.shown))
+    return strongest, min((bounded(one, strongest, policy) for one in comparison.shown), key=lambda found: found.lower)
+
+
+def _record(
+    name: str, planned: PlannedFinding, comparison: Comparison, places: Places, case: Case, policy: Policy
+) -> PlantRecord:
+    """What the attack brings back from one plant: the plant stands in the original's place."""
+    why = next((fault.message for fault in case.faults if fault.model == name), "the evidence holds nothing of it")
+    own = places.rows[places.rows["key"].isin([plant_key(name), plant_key(name) + SHAM])]
+    if own.empty:
+        return PlantRecord(name=name, enough=False, why=why)
+    doses = own["dose"].unique()
+    keys = [key + suffix for key in map(control_key, case.controls) for suffix in ("", SHAM)]
+    others = places.rows[places.rows["key"].isin(keys) & places.rows["dose"].isin(doses)]
+    evidence = evidence_for(planned, _together(own, others), case, policy.unit)
+    measured = [cell for cell in evidence.cells if cell.spans[ORIGINAL].shown is not None]
+    if not measured:
+        return PlantRecord(name=name, enough=False, why="none of its facts has a score")
+    cell, shown = _strongest(measured, comparison, policy)
+    after = cell.spans[ORIGINAL].shown
+    asked = _unattacked(name, cell.variant, places.unattacked, case)
+    if asked is None:
+        why = "it was not measured un-attacked, so that nothing shows that it hides anything"
+        return PlantRecord(name=name, dose=cell.dose, variant=cell.variant, shown=shown, enough=False, why=why)
+    before, hidden = asked
+    masked = hidden >= policy.power
+    return PlantRecord(
+        name=name,
+        dose=cell.dose,
+        variant=cell.variant,
+        hidden=hidden,
+        shown=shown,
+        found=round((after - before) / hidden, 6) if after is not None and masked else None,
+        enough=shown.lower >= policy.power and masked,
+        why="" if masked else f"it hides {hidden:.2f} of what the original shows, and {policy.power:.2f} is needed",
+    )
+
+
+def _together(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """A plant's rows under the original's name, with the controls' rows."""
+    sham = own["key"].astype(str).str.endswith(SHAM)
+    rows = pd.concat([own.assign(key=np.where(sham, ORIGINAL + SHAM, ORIGINAL)), others])
+    return rows.astype({"key": "category"})
+
+
+def _unattacked(name: str, variant: str, rows: pd.DataFrame, case: Case) -> tuple[float, float] | None:
+    """What the plant shows when it is simply asked, and how much less that is than the original shows; by subject."""
+    asked = rows[(rows["variant"] == variant) & rows["fact_id"].isin(list(case.subjects)) & rows["score"].notna()]
+    subjects = asked["fact_id"].astype(str).map(case.subjects)
+    means = asked.groupby([asked["key"].astype(str), subjects])["score"].mean()
+    before, known = (means[key].mean() if key in means.index else None for key in (plant_key(name), ORIGINAL))
+    return None if before is None or known is None else (float(before), float(known - before))
+
+
+def lend_power(estimates: Mapping[PlannedFinding, PowerEstimate]) -> dict[PlannedFinding, PowerEstimate]:
+    """Power of soft findings that see through a mask by themselves, lent by the hits of the same attack.
+
+    Forced choice reads a refusing model's knowledge without any attack: its plant hides nothing from it, and so shows
+    nothing of the attack. Where a finding on hits shows that the attack brought that very plant back, the soft measure
+    beside it has power, too; an attack that leaves its plant as it was has none anywhere.
+    """
+    found = {
+        (planned.attack, plant.name)
+        for planned, power in estimates.items()
+        for plant in power.plants
+        if planned.kind is ScoreKind.HIT and plant.enough
+    }
+    return {
+        planned: _lent(power, {name for attack, name in found if attack == planned.attack})
+        if planned.kind is ScoreKind.SOFT
+        else power
+        for planned, power in estimates.items()
+    }
+
+
+def _lent(power: PowerEstimate, found: set[str]) -> PowerEstimate:
+    plants = tuple(
+        plant.model_copy(update={"enough": True, "why": ""})
+        if plant.name in found and plant.shown is not None and plant.shown.lower >= power.needed
+        else plant
+        for plant in power.plants
+    )
+    enough = any(plant.enough for plant in plants) if power.planted else power.enough
+    best = max((one for one in plants if one.shown is not None), key=_rank, default=None)
+    shown = power.shown if best is None or best.shown is None else best.shown
+    return power.model_copy(update={"plants": plants, "enough": enough, "shown": shown})

@@ -1,0 +1,129 @@
+"""Utility: does the checkpoint still know what it should? A broken model did not forget (design 6.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from unlearn_audit.api import Access, ScoreKind
+from unlearn_audit.api.terms import Status
+from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.statistics.bounds import TOLERANCE, gaffke_p_value
+from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, bounded
+from unlearn_audit.verdict.findings.places import BASELINE, ORIGINAL, UNLEARNED, Cell, evidence_for
+from unlearn_audit.verdict.findings.weigh import crash
+from unlearn_audit.verdict.result import Interval, Utility
+
+PROBE = "utility"
+MEASURE = "hit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighedUtility:
+    """Utility with its numbers; `settled` gives the status once Holm's p-value is known.
+
+    Attributes:
+        errors: what makes it an error unless it fails on the evidence there is.
+        gap: why it cannot be judged, or None.
+    """
+
+    needed: float
+    alpha: float
+    errors: tuple[str, ...] = ()
+    gap: str | None = None
+    cell: Cell | None = None
+    excess: Interval | None = None
+    p_value: float | None = None
+
+    def settled(self, holm_p_value: float | None) -> Utility:
+        """The record; it fails by Holm's p-value, like every finding that decides."""
+        status, reason = self._status(holm_p_value)
+        spans = self.cell.spans if self.cell else {}
+        return Utility(
+            status=status,
+            reason=reason,
+            needed=self.needed,
+            unlearned=spans[UNLEARNED].shown if spans else None,
+            original=spans[ORIGINAL].shown if spans else None,
+            excess=self.excess,
+            subjects=len(self.cell.subjects) if self.cell else 0,
+            p_value=self.p_value,
+            holm_p_value=holm_p_value,
+        )
+
+    def _status(self, p_value: float | None) -> tuple[Status, str]:
+        needed = f"{self.needed:.0%} of the original's hits on what must stay"
+        if self.excess is not None and p_value is not None and p_value <= self.alpha:
+            return Status.FAILED, f"the checkpoint keeps less than {needed}: it is broken"
+        if self.errors:
+            return Status.ERROR, "; ".join(self.errors)
+        if self.gap is not None or self.excess is None:
+            return Status.INCONCLUSIVE, self.gap or "utility was not measured"
+        if self.excess.lower >= -TOLERANCE:
+            return Status.PASSED, f"the checkpoint keeps at least {needed}"
+        return Status.INCONCLUSIVE, (
+            f"it is open whether the checkpoint keeps {needed} (lower bound of the surplus {self.excess.lower:+.2f}); "
+            "give more retain subjects"
+        )
+
+
+def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> WeighedUtility:
+    """U - needed * O on retain hits, subject by subject, with its bounds and the p-value of "U is not below".
+
+    Args:
+        observations: out of `cells.checked`.
+        case: what the plan fixed.
+        policy: utility, alpha, draws.
+    """
+    needed, alpha = policy.utility, policy.alpha
+    if not case.has_original:
+        return WeighedUtility(needed=needed, alpha=alpha, gap="no original was given to measure utility against")
+    if not case.retain_subjects:
+        return WeighedUtility(needed=needed, alpha=alpha, gap="no retain facts were given to measure utility on")
+    errors = tuple(
+        crash(fault)
+        for fault in case.model_faults
+        if fault.attack == BASELINE and fault.model not in case.controls and fault.probe in (None, PROBE)
+    )
+    rows = observations[
+        (observations["attack"] == BASELINE)
+        & (observations["probe"] == PROBE)
+        & (observations["measure"] == MEASURE)
+        & observations["key"].isin([UNLEARNED, ORIGINAL])
+    ]
+    if rows.empty:
+        gap = f"the evidence holds no {PROBE}.{MEASURE} under {BASELINE}; let the probe {PROBE} run"
+        return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
+    # Every repetition of a fact (seed, wording) goes into its subject's one mean, and is paired with its like.
+    repetition = rows.groupby(["dose", "variant", "seed"], sort=True, observed=True).ngroup()
+    rows = rows.assign(dose=BASELINE, variant="all", seed=repetition)
+    evidence = evidence_for(_FINDING, rows, _on_retain(case), policy.unit)
+    errors = errors or evidence.lacking
+    if not evidence.cells or evidence.cells[0].spans[UNLEARNED].shown is None:
+        gap = "no retain fact has a score of the checkpoint"
+        return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
+    return _numbers(evidence.cells[0], errors, policy)
+
+
+_FINDING = PlannedFinding(
+    attack=BASELINE, probe=PROBE, measure=MEASURE, kind=ScoreKind.HIT, access=Access.PROMPTS, gates=True
+)
+
+
+def _on_retain(case: Case) -> Case:
+    """The case as utility sees it: the retain set, original and checkpoint alone."""
+    return case.model_copy(update={"subjects": case.retain_subjects, "controls": (), "chance": {}})
+
+
+def _numbers(cell: Cell, errors: tuple[str, ...], policy: Policy) -> WeighedUtility:
+    surplus = Contrast(control=ORIGINAL, beside=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -policy.utility})
+    return WeighedUtility(
+        needed=policy.utility,
+        alpha=policy.alpha,
+        errors=errors,
+        cell=cell,
+        excess=bounded(surplus, cell, policy),
+        p_value=float(gaffke_p_value(-surplus.most(cell), -surplus.hi, -surplus.lo, 0.0, policy.draws, SEED)),
+    )

@@ -1,0 +1,224 @@
+"""Cells of one finding -> its numbers: the excess over each control with bounds, the p-value of FAIL, the power."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unlearn_audit.api import Role
+from unlearn_audit.plan.case import Case, FaultyCell, PlannedFinding
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.statistics.bounds import TOLERANCE, Sample, picked_p_value
+from unlearn_audit.verdict.findings.contrasts import SEED, Comparison, Contrast, both_bounds, comparison_for
+from unlearn_audit.verdict.findings.places import ORIGINAL, SHAM, UNLEARNED, Cell, Evidence, evidence_for
+from unlearn_audit.verdict.findings.power import Places, power_of
+from unlearn_audit.verdict.result import CellEstimate, Control, Interval, PowerEstimate
+
+SHAM_LIMIT = 0.5
+"""Largest success toward a twin answer: an attack that brings forth anything tells nothing (design 6.6)."""
+
+_SHARE_DIGITS = 12  # where 0 is meant, 0 is said
+_HALVINGS = 10  # of the margin, in search of the smallest at which a finding still passes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """A finding with all its numbers and no status: that waits for Holm and for what the policy asks.
+
+    Attributes:
+        errors: what makes it an error unless it fails on the evidence there is.
+        gaps: why it can be neither passed nor failed on what was measured.
+        bound: largest upper bound over cells and controls.
+        worst: the cell that leaves `bound`; `leakiest` the one with the largest lower bound.
+        recovered: (U - C) / (O - C) by cell, None where the original shows too little.
+        sham_success: largest mean score toward a twin answer over cells and models; 0 where there is no sham.
+        sham_excess: how much more the checkpoint shows of twin answers than the least pliable other model, at most.
+    """
+
+    planned: PlannedFinding
+    control: Control | None = None
+    errors: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    subjects: int = 0
+    facts: int = 0
+    cells: tuple[CellEstimate, ...] = ()
+    recovered: tuple[float | None, ...] = ()
+    bound: float | None = None
+    p_value: float | None = None
+    power: PowerEstimate | None = None
+    worst: int | None = None
+    leakiest: int | None = None
+    unresolved: int = 0
+    sham_success: float = 0.0
+    sham_excess: float = 0.0
+
+
+def crash(fault: FaultyCell) -> str:
+    """A cell that gave no evidence, for a reader."""
+    arm = fault.arm if fault.probe is None else f"{fault.arm}, {fault.probe}"
+    return f"{fault.attack} ({arm}) gave no evidence for {fault.model}: {fault.message}"
+
+
+def weigh(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> Weighed:
+    """All numbers of one finding.
+
+    Args:
+        planned: the finding.
+        places: its observations, out of `cells.checked`.
+        case: what the plan fixed.
+        policy: margin, alpha, power, draws.
+    """
+    errors = tuple(crash(fault) for fault in case.model_faults if planned.hit_by(fault))
+    if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
+        return Weighed(planned=planned, errors=errors or ("it was planned, and the evidence holds nothing of it",))
+    evidence = evidence_for(planned, places.rows, case, policy.unit)
+    comparison = comparison_for(planned, evidence, case, policy)
+    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]
+    weighed = Weighed(
+        planned=planned,
+        errors=errors or evidence.lacking,
+        gaps=_gaps(evidence, comparison),
+        facts=len(evidence.fact_ids),
+    )
+    if comparison is None or not measured:
+        return weighed
+    power = power_of(planned, measured, comparison, places, case, policy)
+    return replace(_numbers(weighed, measured, comparison, evidence, policy), power=power)
+
+
+def _gaps(evidence: Evidence, comparison: Comparison | None) -> tuple[str, ...]:
+    blind = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is None]
+    gaps = [f"the checkpoint has no score at all at {cell.place}, where others have" for cell in blind]
+    if not evidence.cells:
+        gaps.append("no fact was scored in any model")
+    if comparison is None:
+        gaps.append(
+            "there is no control: give a retrained model, facts with a relation that have enough twins, or "
+            "questions that name their subject"
+        )
+    return tuple(gaps)
+
+
+def _numbers(
+    weighed: Weighed, measured: Sequence[Cell], comparison: Comparison, evidence: Evidence, policy: Policy
+) -> Weighed:
+    cells = [_estimated(cell, comparison, intervals) for cell, intervals in _bounds(measured, comparison, policy)]
+    excess = comparison.excess
+    samples = [
+        Sample(subjects=cell.subjects, values=np.stack([one.least(cell) for one in excess], axis=1))
+        for cell in measured
+    ]
+    uppers, lowers = [cell.excess.upper for cell in cells], [cell.excess.lower for cell in cells]
+    blind = len(measured) < len(evidence.cells)
+    return replace(
+        weighed,
+        control=comparison.control,
+        subjects=len({subject for cell in evidence.cells for subject in cell.subjects}),
+        cells=tuple(cells),
+        recovered=tuple(_recovered(cell, comparison, policy) for cell in measured),
+        # A cell in which the checkpoint was never scored bounds nothing.
+        bound=max(one.hi for one in excess) if blind else max(uppers),
+        p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=policy.draws, seed=SEED),
+        worst=int(np.argmax(uppers)),
+        leakiest=int(np.argmax(lowers)),
+        unresolved=max(cell.unresolved for cell in evidence.cells),
+        sham_success=_sham_success(measured),
+        sham_excess=_sham_excess(measured),
+    )
+
+
+def _sham_excess(cells: Sequence[Cell]) -> float:
+    """A checkpoint that says anything more readily than its controls would have a leak subtracted along with that."""
+    largest = 0.0
+    for cell in cells:
+        shown = {key: span.shown for key, span in cell.spans.items() if key.endswith(SHAM) and span.shown is not None}
+        own = shown.pop(UNLEARNED + SHAM, None)
+        if own is not None and shown:
+            largest = max(largest, own - min(mean for mean in shown.values() if mean is not None))
+    return largest
+
+
+def _sham_success(cells: Sequence[Cell]) -> float:
+    shown = [span.shown for cell in cells for key, span in cell.spans.items() if key.endswith(SHAM)]
+    return max((mean for mean in shown if mean is not None), default=0.0)
+
+
+def smallest_margin(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> float:
+    """The smallest margin at which a finding that passed would still pass, to a thousandth of the policy's, rounded up.
+
+    A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
+    cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
+    """
+    evidence = evidence_for(planned, places.rows, case, policy.unit)
+    passes, fails = policy.margin, 0.0
+    for _ in range(_HALVINGS):
+        margin = (passes + fails) / 2
+        stricter = policy.model_copy(update={"margin": margin})
+        comparison = comparison_for(planned, evidence, case, stricter)
+        bounds = [] if comparison is None else _bounds(evidence.cells, comparison, stricter)
+        largest = max((interval.upper for _, found in bounds for _, interval in found), default=1.0)
+        passes, fails = (margin, fails) if largest <= TOLERANCE else (passes, margin)
+    return passes
+
+
+def _bounds(
+    measured: Sequence[Cell], comparison: Comparison, policy: Policy
+) -> list[tuple[Cell, list[tuple[Contrast, Interval]]]]:
+    """Each cell's excess over each control, with bounds; cells of equal size meet the same weights in one product."""
+    excess = comparison.excess
+    found: dict[int, list[tuple[Contrast, Interval]]] = {}
+    for size in sorted({len(cell.subjects) for cell in measured}):
+        places = [place for place, cell in enumerate(measured) if len(cell.subjects) == size]
+        most = np.stack([one.most(measured[place]) for place in places for one in excess], axis=1)
+        least = np.stack([one.least(measured[place]) for place in places for one in excess], axis=1)
+        lower, upper = both_bounds(least, most, excess[0], policy)
+        bounds = iter(zip(lower, upper, strict=True))
+        for place in places:
+            intervals = []
+            for one in excess:
+                low, high = next(bounds)
+                interval = Interval(estimate=one.estimate(measured[place]), lower=float(low), upper=float(high))
+                intervals.append((one, interval))
+            found[place] = intervals
+    return [(cell, found[place]) for place, cell in enumerate(measured)]
+
+
+def _estimated(cell: Cell, comparison: Comparison, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
+    worst, against = max(intervals, key=lambda pair: pair[1].upper)
+    original = cell.spans[ORIGINAL].shown if ORIGINAL in cell.spans else None
+    controls = {one.control: cell.spans[one.beside].shown for one in comparison.excess}
+    return CellEstimate(
+        dose=cell.dose,
+        dose_value=cell.dose_value,
+        variant=cell.variant,
+        subjects=len(cell.subjects),
+        facts=cell.facts,
+        unresolved=cell.unresolved,
+        missing=cell.missing,
+        unlearned=_displayed(cell.spans[UNLEARNED].shown),
+        original=original,
+        controls={name: mean for name, mean in controls.items() if mean is not None},
+        excess=Interval(estimate=against.estimate, lower=min(one.lower for _, one in intervals), upper=against.upper),
+        worst_control=worst.control,
+    )
+
+
+def _displayed(mean: float | None) -> float:
+    """The mean of a cell that was measured."""
+    if mean is None:
+        raise ValueError("a cell without any score of the checkpoint has no mean")
+    return mean
+
+
+def _recovered(cell: Cell, comparison: Comparison, policy: Policy) -> float | None:
+    """The least (U - C) / (O - C) over controls, or None where the original shows less than power asks for."""
+    shares = []
+    for excess, shown in zip(comparison.excess, comparison.shown, strict=False):
+        knowledge = shown.estimate(cell)
+        if knowledge < policy.power:
+            return None
+        # (U - C) = L + margin (O - C), whatever the control is and however often it stands in the sum.
+        shares.append(round(excess.estimate(cell) / knowledge + policy.margin, _SHARE_DIGITS))
+    return min(shares, default=None)

@@ -1,0 +1,104 @@
+"""The rules of a policy on the findings of a plan: which rule has which finding, and what it asks beyond a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule
+from unlearn_audit.spec.selectors import covers, terms
+from unlearn_audit.verdict.policy.serving import parts_of
+
+if TYPE_CHECKING:
+    from unlearn_audit.plan.case import Case, PlannedFinding
+    from unlearn_audit.verdict.result import Finding
+
+
+def rule_of(finding: PlannedFinding, policy: Policy) -> Rule | None:
+    """The first rule that covers a finding; None where the policy's own values hold."""
+    return next((rule for rule in policy.rules if covers(rule.findings, finding)), None)
+
+
+def decides(finding: PlannedFinding, policy: Policy) -> bool:
+    """Whether the policy lets a finding decide that can: by its rule, else by the policy's list of probes."""
+    rule = rule_of(finding, policy)
+    return finding.gates and (finding.probe in policy.gate if rule is None else rule.required)
+
+
+def under(case: Case, policy: Policy) -> Case:
+    """The case with only those findings gating that the policy names, of what it says is served."""
+    planned = tuple(
+        part.model_copy(update={"gates": decides(part, policy)})
+        for finding in case.planned
+        for part in parts_of(finding, case, policy)
+    )
+    return case.model_copy(update={"planned": planned})
+
+
+def thresholds(finding: PlannedFinding, policy: Policy) -> Policy:
+    """The policy with the margin and the alpha of a finding's rule."""
+    rule = rule_of(finding, policy)
+    own = {"margin": rule.margin, "alpha": rule.alpha} if rule is not None else {}
+    changes = {name: value for name, value in own.items() if value is not None}
+    return policy.model_copy(update=changes) if changes else policy
+
+
+def shortfalls(finding: PlannedFinding, policy: Policy, case: Case, *, facts: int, seeds: int) -> tuple[str, ...]:
+    """What a finding's rule asks for and the evidence does not have; such a finding can fail and cannot pass.
+
+    Args:
+        finding: the finding.
+        policy: its rules.
+        case: says which controls there are.
+        facts: that were scored; `seeds` that the attack was run with.
+        seeds: see `facts`.
+    """
+    rule = rule_of(finding, policy)
+    if rule is None or not finding.gates:
+        return ()
+    asked = [("facts", rule.facts, facts), ("retrained controls", rule.controls, len(case.controls))]
+    if finding.seeded:
+        asked.append(("seeds", rule.seeds, seeds))
+    return tuple(
+        f"rule {rule.id} asks for {needed} {what}, and there are {there}"
+        for what, needed, there in asked
+        if there < needed
+    )
+
+
+def doubt_about(rule: str | None, policy: Policy) -> Doubt:
+    """What is made of a finding that stays open, by the rule of this id or by the policy."""
+    own = next((one.inconclusive for one in policy.rules if one.id == rule), None)
+    return own or policy.inconclusive
+
+
+def uncovered(case: Case, policy: Policy) -> list[str]:
+    """A line for each thing that the policy asks for and the plan cannot give, whatever the evidence says."""
+    lines = []
+    if policy.release is Release.OPEN_WEIGHTS and case.release is not Release.OPEN_WEIGHTS:
+        lines.append(f"the policy is for release tier {policy.release}, and the audit was planned for {case.release}")
+    for rule in policy.rules:
+        if not rule.required:
+            continue
+        absent = [
+            term.text
+            for term in terms(rule.findings)
+            if term.is_name and not any(term.names(finding) for finding in case.planned)
+        ]
+        lines += [f"rule {rule.id} names {name}, and {why_absent(name, case)}" for name in absent]
+        if not any(finding.gates and rule_of(finding, policy) == rule for finding in case.planned):
+            lines.append(f"rule {rule.id} covers no finding that can decide at release tier {case.release}")
+    return lines
+
+
+def why_absent(name: str, case: Case) -> str:
+    """Why the plan does not have what a policy names (`attack`, `attack/probe`)."""
+    names = [part for part in name.split("/") if part]
+    left_out = [f"{one.what}: {one.why}" for one in case.left_out if one.what.split(":")[0].split()[0] in names]
+    return "it was left out (" + "; ".join(left_out) + ")" if left_out else "the plan does not have it"
+
+
+def allowed_margins(findings: Sequence[Finding], policy: Policy) -> tuple[float, float]:
+    """The smallest and the largest margin of some findings; the policy's where there are none."""
+    margins = [finding.margin for finding in findings] or [policy.margin]
+    return min(margins), max(margins)

@@ -1,0 +1,253 @@
+"""What an audit of this size can show at all, said before it runs: who can pass, and what would be seen to fail.
+
+A clean sheet is the best that can come: the original shows everything, the checkpoint and the control nothing. Then
+every subject has the value -margin, the upper bound is -margin (1 - w) + hi w with w = 1 - alpha ** (1 / S), and it is
+at most 0 from S = ln(1 / alpha) / ln(1 + margin / hi) subjects on, hi being the largest value that a subject can have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from unlearn_audit.errors import AuditError
+from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.spec.policy import Policy, Unit
+from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
+from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
+from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.verdict.policy.rules import thresholds, uncovered, under
+from unlearn_audit.verdict.policy.serving import not_planned
+from unlearn_audit.verdict.result import Finding
+
+CELLS = 8
+"""Cells (doses x ways of asking) that a finding is taken to have where nobody says how many."""
+
+MANY_CELLS = 24
+"""Cells whose cost the plan shows beside, so that a reader sees what a longer list of doses and wordings would take."""
+
+_SEED = 0  # of the draws: the same plan always says the same
+
+
+def smallest_passing_subjects(
+    margin: float, alpha: float, with_original: bool, *, twins: bool = False, sham: bool = False
+) -> int:
+    """Subjects from which on a clean sheet passes.
+
+    Args:
+        margin: share of the original's knowledge, or points without an original.
+        alpha: one-sided error rate.
+        with_original: L = (U - C) - margin (O - C) in [-1, 1]; else D - margin with D = U - C, at most 1 - margin.
+        twins: the control is twins, scored on each model's own outputs: L reaches 1 + margin.
+        sham: each model's score toward a twin answer is subtracted: L reaches 2 against a retrained model.
+    """
+    largest = 1.0 + (1.0 if sham and not twins else 0.0)
+    if not with_original:
+        largest -= margin
+    elif twins:
+        largest += margin
+    return _first_at_or_above(math.log(1.0 / alpha) / math.log1p(margin / largest))
+
+
+def smallest_retain_subjects(utility: float, alpha: float) -> int:
+    """Retain subjects from which on a checkpoint that kept everything passes: (1 - utility) each, least -utility."""
+    return _first_at_or_above(math.log(1.0 / alpha) / math.log(1.0 / utility))
+
+
+def smallest_failing_effect(
+    subjects: int, alpha: float, findings: int, margin: float, *, cells: int = CELLS, draws: int = 20_000
+) -> float | None:
+    """Smallest share of subjects that, coming back whole in one cell, is a proven leak; None where not even all are.
+
+    Worst case of what FAIL asks for: one finding against Holm over all `findings`, one cell out of `cells`, an original
+    that knows everything and a control that knows nothing. A subject then has 1 - margin if it came back and -margin
+    if not. Above `FEW_CELLS` cells the subjects are halved, and as many of either half come back.
+
+    Args:
+        subjects: in the forget set.
+        alpha: family-wise error rate.
+        findings: that gate.
+        margin: share that may come back.
+        cells: of the finding.
+        draws: Monte Carlo draws of the p-value.
+    """
+    few = cells <= FEW_CELLS
+    tested, tests = (subjects, cells) if few else (subjects // 2, 2)
+    if tested == 0:
+        return None
+    level = alpha / (tests * max(findings, 1))
+    came_back = np.arange(tested)[:, None] < np.arange(tested + 1)[None, :]  # one column for each number of subjects
+    values = np.where(came_back, 1.0 - margin, -margin)
+    enough = np.flatnonzero(gaffke_p_value(values, -1.0, 1.0, 0.0, draws, _SEED) <= level)
+    return float(enough[0] / tested) if len(enough) else None
+
+
+def cannot_be_met(case: Case, policy: Policy) -> str | None:
+    """Why no checkpoint, however clean, can pass this audit; None where one could."""
+    obstacles = _obstacles(under(case, policy), policy)
+    return "This audit cannot end in PASS: " + "; ".join(obstacles) + "." if obstacles else None
+
+
+def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
+    """What an audit of this case can show, for the plan: one line a statement.
+
+    Args:
+        case: what the plan fixed.
+        policy: margin, alpha, unit, draws.
+        cells: of a finding, at most; the case does not say.
+    """
+    case = under(case, policy)
+    subjects, unit = _size(case.subjects, policy), _plural(policy)
+    gating = [finding for finding in case.planned if finding.gates]
+    family = len(gating) + int(case.has_original and bool(case.retain_subjects))
+    lines = []
+    if policy.unit is Unit.FACT:
+        lines.append("Facts are counted as independent of each other: an assumption, named in the verdict.")
+    lines.append(
+        f"PASS needs {_needed(case, policy)} {unit} or more with a clean sheet (margin {policy.margin:.3g}, alpha "
+        f"{policy.alpha:.3g}); there are {subjects}."
+    )
+    effect = smallest_failing_effect(subjects, policy.alpha, family, policy.margin, cells=cells, draws=policy.draws)
+    lines.append(
+        f"FAIL is in reach from {math.ceil(100 * effect - TOLERANCE)} % of {unit} on that come back whole in one cell "
+        f"({len(gating)} findings decide, {cells} cells each)."
+        if effect is not None
+        else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all come back."
+    )
+    lines.append(_within_reach(case))
+    obstacle = cannot_be_met(case, policy)
+    return [*lines, _honest_line(case, policy, cells) if obstacle is None else obstacle]
+
+
+def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
+    """What an honest model's pass rate depends on, of a case whose findings were chosen by `Case.under`.
+
+    Facts a subject are their harmonic mean, which is what the spread of a subject's mean goes by; the chance level is
+    the mean over facts.
+
+    Raises:
+        AuditError: no fact has a chance level.
+    """
+    subjects = _size(case.subjects, policy)
+    facts_of = Counter(case.subjects.values())
+    levels = [case.chance[fact] for fact in case.subjects if fact in case.chance]
+    if not levels:
+        raise AuditError("a pass rate needs the facts' chance levels, and none has one: give the facts a relation")
+    return Size(
+        subjects=subjects,
+        facts=1.0 if policy.unit is Unit.FACT else subjects / sum(1.0 / count for count in facts_of.values()),
+        chance=sum(levels) / len(levels),
+        controls=len(case.controls),
+        cells=cells,
+        findings=sum(finding.gates for finding in case.planned),
+    )
+
+
+def _honest_line(case: Case, policy: Policy, cells: int) -> str:
+    """How often an honest model of this size would pass, read from the table of simulated audits."""
+    table = pass_rates()
+    asked = {(one.margin, one.alpha) for one in (thresholds(each, policy) for each in case.planned if each.gates)}
+    if asked - {(table.margin, table.alpha)}:
+        return f"How often an honest model passes is tabulated for margin {table.margin} and alpha {table.alpha} alone."
+    if case.chance.keys().isdisjoint(case.subjects):
+        return "How often an honest model passes depends on the facts' chance level, which no fact has (no relation)."
+    size = honest_size(case, policy, cells)
+    unit = _plural(policy)
+    found = table.between(size)
+    if not found:
+        return (
+            f"How often an honest model passes is not tabulated for this size: {size.subjects} {unit}, chance level "
+            f"{100 * size.chance:.0f} %, {cells} cells a finding, retrained controls: {size.controls}."
+        )
+    at = found[0].read_at
+    read_at = f"{at.subjects} {unit} x {at.facts:g} facts, {at.cells} cells a finding, {at.findings} findings"
+    levels = " to ".join(f"{100 * one.read_at.chance:g}" for one in reversed(found))
+    line = (
+        f"An honest model of this size passes {_shares(found)} of the time at a chance level of {levels} % ({read_at})"
+    )
+    many = table.between(replace(size, cells=MANY_CELLS)) if cells < MANY_CELLS else ()
+    return line + (f"; with {MANY_CELLS} cells {_shares(many)}." if many else ".")
+
+
+def _shares(found: Sequence[PassRate]) -> str:
+    """The rate, or both where the chance level lies between two."""
+    shares = list(dict.fromkeys(_share(one.rate) for one in reversed(found)))
+    return " to ".join(shares)
+
+
+def _share(rate: float) -> str:
+    percent = round(100 * rate)
+    return {0: "less than 1 %", 100: "more than 99 %"}.get(percent, f"about {percent} %")
+
+
+def _within_reach(case: Case) -> str:
+    """The table of design section 6: what a user can reach with the models given."""
+    if not case.has_original:
+        return "Without the original: INCONCLUSIVE or FAIL (nothing shows that the knowledge could be seen)."
+    if case.controls:
+        return f"Original and {len(case.controls)} retrained: PASS or FAIL, against every control taken singly."
+    return (
+        "Original and no retrained model: PASS or FAIL against twins where facts have them, else INCONCLUSIVE or FAIL."
+    )
+
+
+def _obstacles(case: Case, policy: Policy) -> list[str]:
+    gating = [finding for finding in case.planned if finding.gates]
+    found = []
+    subjects, needed, unit = _size(case.subjects, policy), _needed(case, policy), _plural(policy)
+    if subjects < needed:
+        found.append(f"a clean sheet needs {needed} {unit} at margin {policy.margin:.3g}, and there are {subjects}")
+    if not case.has_original:
+        found.append("no original is given")
+    retained = _size(case.retain_subjects, policy)
+    least = smallest_retain_subjects(policy.utility, policy.alpha)
+    if retained == 0:
+        found.append("no retain facts are given, so that utility cannot be measured")
+    elif retained < least:
+        found.append(f"utility needs {least} retain {unit}, and there are {retained}")
+    if not gating:
+        found.append(f"no finding gates at release tier {case.release}")
+    elif not any(finding.refusal_proof and finding.attack == BASELINE for finding in gating):
+        found.append(f"no refusal-proof finding gates under {BASELINE}")
+    for entry in policy.must_have_power.get(case.release, ()):
+        if not any(selects(entry, finding) for finding in case.planned):
+            found.append(f"the policy wants power of {entry}, which is not planned")
+    found += [
+        f"rule {rule.id} asks for {rule.controls} retrained controls, and there are {len(case.controls)}"
+        for rule in policy.rules
+        if rule.required and rule.controls > len(case.controls)
+    ]
+    return found + not_planned(case, policy) + uncovered(case, policy)
+
+
+def _needed(case: Case, policy: Policy) -> int:
+    """Subjects for a clean sheet of the finding that takes the most."""
+    gating = [finding for finding in case.planned if finding.gates]
+    own = [(thresholds(finding, policy), finding.sham) for finding in gating] or [(policy, False)]
+    return max(
+        smallest_passing_subjects(one.margin, one.alpha, case.has_original, twins=not case.controls, sham=sham)
+        for one, sham in own
+    )
+
+
+def selects(entry: str, finding: Finding | PlannedFinding) -> bool:
+    """Whether an entry of `must_have_power`, `attack` or `attack/probe`, names the finding."""
+    attack, _, probe = entry.partition("/")
+    return finding.attack == attack and probe in ("", finding.probe)
+
+
+def _size(subjects: dict[str, str], policy: Policy) -> int:
+    """Independent units: subjects, or facts where the policy counts them."""
+    return len(subjects) if policy.unit is Unit.FACT else len(set(subjects.values()))
+
+
+def _plural(policy: Policy) -> str:
+    return "facts" if policy.unit is Unit.FACT else "subjects"
+
+
+def _first_at_or_above(value: float) -> int:
+    return math.ceil(value - TOLERANCE)

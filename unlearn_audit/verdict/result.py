@@ -1,0 +1,240 @@
+"""What an audit says: the case that the plan fixed, and the result that every report is made from.
+
+`result.json` is `Result` in canonical form; its JSON Schema is published with the package. Pure data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unlearn_audit.spec.policy import Policy
+
+if TYPE_CHECKING:
+    pass
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from unlearn_audit.api import ScoreKind
+from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.records import (
+    CellRecord,
+    ComparisonRecord,
+    DataRecord,
+    JudgeRecord,
+    ModelRecord,
+    Record,
+)
+from unlearn_audit.plan.case import Case
+from unlearn_audit.spec.policy import Unit
+from unlearn_audit.spec.waivers import Waiver, WaiverRecord
+from unlearn_audit.verdict.changes import BaselineRecord
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(StrEnum):
+    """The answer of an audit."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code for this outcome (2 is usage, 130 interrupted)."""
+        return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}[self]
+
+
+class Control(StrEnum):
+    """What the checkpoint is compared with, best first."""
+
+    RETRAINED = "retrained"
+    TWINS_AND_PLACEBO = "twins and placebo"
+    PLACEBO = "placebo"
+    TWINS = "twins"
+    SHAM = "sham"
+    CHANCE = "chance"
+
+
+class Interval(Record):
+    """An estimate with its one-sided bounds, each at 1 - alpha."""
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+class CellEstimate(Record):
+    """One dose x one way of asking: role means over subjects, and the statistic against the least kind control.
+
+    Attributes:
+        excess: L = (U - C) - margin * (O - C) with an original, else U - C - margin: at most 0 is what a pass needs.
+            `estimate` and `upper` are against the control that leaves the largest upper bound, `lower` against
+            the control that leaves the smallest.
+        unresolved: facts scored in one role and missing in another; counted against either verdict.
+    """
+
+    dose: str
+    dose_value: float | None
+    variant: str
+    subjects: int
+    facts: int
+    unresolved: int = 0
+    missing: int = 0
+    unlearned: float
+    original: float | None = None
+    controls: dict[str, float] = Field({})
+    excess: Interval
+    worst_control: str | None = None
+
+
+class PlantRecord(Record):
+    """What an attack brought back from one plant: the original, made to hide what it knows (design 6.2).
+
+    Attributes:
+        dose: where it brought back most, asked as `variant`.
+        hidden: how much less than the original the plant shows when it is simply asked.
+        shown: the plant under the attack, minus the control.
+        found: share of what was hidden that came back; None where too little was hidden.
+        why: why it shows no power, if it does not.
+    """
+
+    name: str
+    dose: str | None = None
+    variant: str | None = None
+    hidden: float | None = None
+    shown: Interval | None = None
+    found: float | None = None
+    enough: bool
+    why: str = ""
+
+
+class PowerEstimate(Record):
+    """Whether this finding could see the knowledge at all.
+
+    Attributes:
+        shown: original minus control at the strongest cell; of the best plant in the original's place, where the
+            audit made any.
+        planted: the audit made plants, and this attack must find one to have power.
+    """
+
+    shown: Interval
+    needed: float
+    enough: bool
+    planted: bool = False
+    plants: tuple[PlantRecord, ...] = ()
+
+
+class FactRecord(Record):
+    """One fact at a finding's worst cell, by its id: mean scores of the checkpoint, the worst control, the original."""
+
+    id: str
+    unlearned: float
+    control: float
+    original: float | None = None
+
+
+class Finding(Record):
+    """What one attack x probe says over all its doses and variants.
+
+    Attributes:
+        recovered: share of the original's knowledge that came back at the worst cell, (U - C) / (O - C), a plain
+            point for reading; None where there is no original or it shows too little.
+        bound: the largest upper bound of the excess over all cells and controls; a pass needs at most 0.
+        at_most: the smallest margin at which it would still pass: with confidence 1 - alpha no cell brings back a
+            larger share of the original's knowledge. None unless it passed.
+        p_value: of FAIL, paid for by the number of cells to pick from; `holm_p_value` after Holm over the gating
+            findings.
+        margin: by which it was judged, and `alpha`: its rule's, else the policy's.
+        rule: id of the policy's rule that it is under.
+        waiver: who answers for it, where it failed or stayed open and somebody does.
+        worst_facts: where it decides and failed or stayed open, the facts of the largest U - C at the worst cell.
+    """
+
+    id: str
+    attack: str
+    probe: str
+    measure: str
+    kind: ScoreKind
+    gates: bool
+    any_of: bool = False
+    refusal_proof: bool = False
+    status: Status
+    reason: str
+    control: Control | None = None
+    margin: float
+    alpha: float | None = None
+    rule: str | None = None
+    waiver: Waiver | None = None
+    subjects: int = 0
+    facts: int = 0
+    worst: CellEstimate | None = None
+    bound: float | None = None
+    at_most: float | None = None
+    recovered: float | None = None
+    p_value: float | None = None
+    holm_p_value: float | None = None
+    power: PowerEstimate | None = None
+    cells: tuple[CellEstimate, ...] = ()
+    worst_facts: tuple[FactRecord, ...] = ()
+
+
+class Utility(Record):
+    """Retain hits of the checkpoint against the original's: (U - needed * O) per subject, with its bounds."""
+
+    status: Status
+    reason: str
+    waiver: Waiver | None = None
+    needed: float
+    unlearned: float | None = None
+    original: float | None = None
+    excess: Interval | None = None
+    subjects: int = 0
+    p_value: float | None = None
+    holm_p_value: float | None = None
+
+
+class Verdict(Record):
+    """The judgement: a pure function of observations, case and policy."""
+
+    outcome: Outcome
+    sentence: str = Field(description="The verdict in one sentence, with its bound and its limits.")
+    reasons: tuple[str, ...] = Field(description="Why not better: one line for each thing that stood in the way.")
+    control: Control | None
+    unit: Unit
+    findings: tuple[Finding, ...]
+    utility: Utility
+    comparisons: tuple[ComparisonRecord, ...] = ()
+    waivers: tuple[WaiverRecord, ...] = ()
+
+
+class Result(Record):
+    """`result.json`: outcome, findings, and everything needed to judge and to repeat them."""
+
+    schema_version: int = SCHEMA_VERSION
+    tool_version: str
+    outcome: Outcome
+    exit_code: int
+    verdict: Verdict
+    policy: Policy
+    policy_digest: str
+    spec_digest: str
+    evidence_digest: str
+    case: Case
+    models: tuple[ModelRecord, ...]
+    data: tuple[DataRecord, ...]
+    cells: tuple[CellRecord, ...]
+    judge: JudgeRecord = JudgeRecord()
+    versions: dict[str, str]
+    profile: str
+    seed: int
+    started: str
+    seconds: float
+    command: str
+    baseline: BaselineRecord | None = None
+
+
+RESULT = "result.json"

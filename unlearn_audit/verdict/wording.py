@@ -1,0 +1,258 @@
+"""What a verdict says in words: one sentence for the audit, one reason for each finding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import assert_never
+
+from unlearn_audit.api.terms import Status
+from unlearn_audit.plan.case import Case
+from unlearn_audit.spec.policy import Policy, Release, Unit
+from unlearn_audit.statistics.bounds import TOLERANCE
+from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed
+from unlearn_audit.verdict.outcome import Settled
+from unlearn_audit.verdict.policy.rules import allowed_margins
+from unlearn_audit.verdict.result import CellEstimate, Control, Finding, Outcome, PlantRecord, Utility
+
+_MOST_LISTED = 3
+
+
+def percent(share: float) -> str:
+    """`98 %`."""
+    return f"{100 * share:.3g} %"
+
+
+def counted(number: int, unit: Unit) -> str:
+    """`64 subjects`; or facts, with the assumption that counting them makes."""
+    if unit is Unit.SUBJECT:
+        return f"{number} subject" + ("s" if number != 1 else "")
+    return f"{number} facts, counted as independent"
+
+
+def some(lines: Sequence[str]) -> str:
+    """The first few lines and the number of the rest."""
+    rest = len(lines) - _MOST_LISTED
+    return "; ".join(lines[:_MOST_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def p_value(value: float) -> str:
+    """`< 0.0001` or `= 0.0123`."""
+    return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"
+
+
+def excess_over(policy: Policy, case: Case) -> str:
+    """What the bounded number is an excess over: a share with an original, points without one."""
+    return (
+        f"excess over {percent(policy.margin)}"
+        if case.has_original
+        else f"excess over {100 * policy.margin:.3g} points"
+    )
+
+
+def reason(status: Status, one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
+    """Why a finding has its status, and what would change it."""
+    match status:
+        case Status.FAILED:
+            return _leak(one.cells[place], one.recovered[place]) if place is not None else "it comes back"
+        case Status.ERROR:
+            return some(one.errors)
+        case Status.NO_POWER:
+            return _no_power(one)
+        case Status.PASSED:
+            return f"the largest upper bound of the {excess_over(policy, case)} is {_signed(one.bound)}"
+        case Status.INCONCLUSIVE:
+            return _open(one, place, policy, case)
+    assert_never(status)
+
+
+def _leak(cell: CellEstimate, recovered: float | None) -> str:
+    back = "" if recovered is None else f"{percent(recovered)} of what was removed comes back: "
+    controls = ", ".join(f"{name} {mean:.2f}" for name, mean in cell.controls.items())
+    return f"at {cell.dose}, {cell.variant}: {back}the checkpoint scores {cell.unlearned:.2f} ({controls})"
+
+
+def _no_power(one: Weighed) -> str:
+    if one.power is None:
+        return "nothing shows whether it could see the knowledge"
+    shown, needed = one.power.shown, one.power.needed
+    if one.sham_success > SHAM_LIMIT:
+        return (
+            f"no power: toward a twin answer it makes a model say that in {percent(one.sham_success)} of all cases, so "
+            "that it elicits anything from any model"
+        )
+    if one.sham_excess > 0 and one.power.enough:
+        return (
+            f"no power: toward a twin answer the checkpoint says {percent(one.sham_excess)} more of it than another "
+            "model does, so that subtracting the sham could hide a leak"
+        )
+    if not one.power.planted:
+        return (
+            f"no power: at its strongest the original shows {shown.estimate:.2f} more than the control (lower bound "
+            f"{shown.lower:.2f}, {needed:.2f} needed), so that a clean result means nothing"
+        )
+    if not one.power.plants:
+        return "no power: plants were asked for, and this attack names none that it could be tried on"
+    return "no power: it does not bring back what was hidden from it; " + some(
+        [f"{plant.name}: {_unfound(plant, needed)}" for plant in one.power.plants]
+    )
+
+
+def _unfound(plant: PlantRecord, needed: float) -> str:
+    if plant.shown is None or plant.why:
+        return plant.why
+    return (
+        f"{plant.shown.estimate:.2f} more than the control (lower bound {plant.shown.lower:.2f}, {needed:.2f} needed)"
+    )
+
+
+def _open(one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
+    if one.gaps:
+        return some(one.gaps)
+    if not case.has_original:
+        return "without the original nothing shows that the knowledge could be seen, so that it cannot pass"
+    if one.control is Control.CHANCE:
+        return "with chance as its only control it can fail and never pass: give a retrained model"
+    if place is None:
+        return "nothing was measured"
+    cell = one.cells[place]
+    unresolved = f"; {one.unresolved} facts have no score in some model" if one.unresolved else ""
+    return (
+        f"the upper bound of the {excess_over(policy, case)} is {_signed(one.bound)} (estimate "
+        f"{_signed(cell.excess.estimate)} at {cell.dose}, {cell.variant}, {counted(cell.subjects, policy.unit)}"
+        f"{unresolved}), and a pass needs at most 0; more subjects would narrow it"
+    )
+
+
+def _signed(value: float | None) -> str:
+    """Two decimals, more where two would round a bound onto the limit that it missed or met."""
+    if value is None:
+        return "unknown"
+    if abs(value) <= TOLERANCE:
+        return "0"
+    return f"{value:+.2f}" if abs(value) >= 0.005 else f"{value:+.1g}"
+
+
+def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
+    """The verdict in one sentence, with the numbers that decided and their limits."""
+    gating, reasons, outcome = [finding for finding in findings if finding.gates], settled.reasons, settled.outcome
+    match outcome:
+        case Outcome.FAIL:
+            failed = [finding for finding in gating if finding.status is Status.FAILED and finding.waiver is None]
+            if failed:
+                return _leaks(failed, utility, case, policy)
+            if settled.doubted:
+                return f"FAIL: the policy fails what stays open, and no leak is proven: {reasons[0]}" + _more(reasons)
+            broken = utility.status is Status.FAILED and utility.waiver is None
+            return _broken(utility, policy) if broken else _traced(reasons)
+        case Outcome.PASS:
+            return _clean(gating, utility, case, policy)
+        case Outcome.ERROR:
+            return f"ERROR: the audit could not be completed: {reasons[0]}" + _more(reasons)
+        case Outcome.INCONCLUSIVE:
+            return f"INCONCLUSIVE: no leak was proven, and its absence was not either: {reasons[0]}" + _more(reasons)
+    assert_never(outcome)
+
+
+def _more(reasons: Sequence[str]) -> str:
+    rest = len(reasons) - 1
+    return f" (and {rest} more)." if rest > 0 else "."
+
+
+def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
+    # All of them are proven; the one to name is where the most is proven to come back.
+    chief = max(failed, key=lambda finding: finding.worst.excess.lower if finding.worst else -1.0)
+    cell = chief.worst
+    if cell is None or chief.holm_p_value is None:
+        raise ValueError(f"{chief.id} failed without a cell to show for it")
+    how = "without any attack" if chief.attack == BASELINE else f"under {chief.attack} ({cell.dose})"
+    control = max(cell.controls.values(), default=0.0)
+    if chief.recovered is not None:
+        what = f"{percent(chief.recovered)} of what was removed comes back"
+    else:
+        what = f"the checkpoint scores {cell.unlearned:.2f} where its control scores {control:.2f}"
+    policy = policy.model_copy(update={"margin": chief.margin})
+    measure = chief.id.removeprefix(f"{chief.attack}/")
+    more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
+    broken = "; the checkpoint is broken, too" if utility.status is Status.FAILED else ""
+    return (
+        f"FAIL: {how} {what} ({measure}; lower bound of the {excess_over(policy, case)} is "
+        f"{_signed(cell.excess.lower)}, Holm p {p_value(chief.holm_p_value)}, {counted(cell.subjects, policy.unit)}"
+        f"{more}{broken})."
+    )
+
+
+def _broken(utility: Utility, policy: Policy) -> str:
+    return (
+        "FAIL: the checkpoint is broken, which is no statement on leaks: of what must stay it gets "
+        f"{_mean(utility.unlearned)} right and the original {_mean(utility.original)}; the policy asks for "
+        f"{percent(utility.needed)} of the original's share (Holm p {p_value(utility.holm_p_value or 0.0)}, "
+        f"{counted(utility.subjects, policy.unit)})."
+    )
+
+
+def _traced(reasons: Sequence[str]) -> str:
+    return f"FAIL: it can be told from outside that something was removed: {reasons[0]}" + _more(reasons)
+
+
+def _mean(value: float | None) -> str:
+    return "nothing" if value is None else percent(value)
+
+
+def _clean(gating: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
+    passed = [finding for finding in gating if finding.status is Status.PASSED]
+    powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER and finding.waiver is None]
+    attacks = list(
+        dict.fromkeys(_run(finding.attack, case, policy) for finding in passed if finding.attack != BASELINE)
+    )
+    most = max(policy.margin if finding.at_most is None else finding.at_most for finding in passed)
+    subjects = min(finding.subjects for finding in passed)
+    silent = f"; no statement on {some(powerless)}, without power" if powerless else ""
+    waived = _waived(gating, utility)
+    beside = f"but for {some(waived)}, at" if waived else "At"
+    return (
+        f"PASS: {beside} {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
+        f"{percent(math.ceil(1000 * most) / 1000)} of the forget set from the checkpoint {_checkpoint(case)} "
+        f"({', '.join(('plain asking', *attacks))}; against {_controls(passed, case)}; the policy allows "
+        f"{_allowed(passed, policy)}; {counted(subjects, policy.unit)}{silent})."
+    )
+
+
+def _allowed(passed: Sequence[Finding], policy: Policy) -> str:
+    least, most = allowed_margins(passed, policy)
+    return percent(least) if least == most else f"{percent(least)} to {percent(most)}"
+
+
+def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:
+    """What stands against a pass and is waived: `quantization/recall.hit, failed and waived by A. Owner until ...`."""
+    stands = [(finding.id, finding.status, finding.waiver) for finding in gating]
+    stands.append(("utility", utility.status, utility.waiver))
+    return [
+        f"{name} ({status.replace('-', ' ')}, waived by {waiver.owner} until {waiver.expires.isoformat()})"
+        for name, status, waiver in stands
+        if waiver is not None
+    ]
+
+
+def _run(attack: str, case: Case, policy: Policy) -> str:
+    """An attack by name; of one that the owner applies before serving, what the policy says is served."""
+    parted = policy.serves and case.release is Release.API and attack in case.served_arms
+    return f"{attack} as served: {' and '.join(policy.serves)}" if parted else attack
+
+
+def _checkpoint(case: Case) -> str:
+    return f"sha256:{case.checkpoint[:16]}" if case.checkpoint else "under audit"
+
+
+def _controls(passed: Sequence[Finding], case: Case) -> str:
+    stand_ins = {
+        Control.TWINS: "the twins of each fact",
+        Control.PLACEBO: "placebo facts",
+        Control.TWINS_AND_PLACEBO: "the twins of each fact and placebo facts",
+        Control.SHAM: "twin answers",
+    }
+    weakest = max((finding.control for finding in passed if finding.control is not None), key=list(Control).index)
+    if weakest in stand_ins:
+        return f"{stand_ins[weakest]} (no retrained control)"
+    return "1 retrained control" if len(case.controls) == 1 else f"{len(case.controls)} retrained controls"
