@@ -16,7 +16,7 @@ from unlearn_audit.evidence.manifest import SHARD, write_manifest
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.report import write as write_reports
-from unlearn_audit.run.records import cell_records, judge_record
+from unlearn_audit.run.records import job_records, judge_record
 from unlearn_audit.run.runner import Progress, run
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.run.text_policy import KeptText
@@ -34,7 +34,7 @@ def audit(
     out: Path,
     progress: Progress,
     *,
-    cells: Path | None = None,
+    shared: Path | None = None,
     command: str = "",
     formats: Sequence[str] = REPORTS,
     text: KeptText = KeptText.NONE,
@@ -47,7 +47,7 @@ def audit(
     Raises:
         SpecError: `out` holds another audit.
     """
-    store = _opened(plan, out, cells)
+    store = _opened(plan, out, shared)
     record = _ran(plan, store, progress, command, text)
     result = concluded(record, store, waivers)
     write_reports(result, out, formats)
@@ -56,25 +56,25 @@ def audit(
 
 
 def audit_shard(
-    plan: Plan, out: Path, progress: Progress, shard: Shard, *, cells: Path | None = None, command: str = ""
+    plan: Plan, out: Path, progress: Progress, shard: Shard, *, shared: Path | None = None, command: str = ""
 ) -> ShardRecord:
-    """Runs one part of the cells and judges nothing: `merge` does, once it has all parts.
+    """Runs one part of the jobs and judges nothing: `merge` does, once it has all parts.
 
     Comparisons of models as wholes belong to the first part.
 
     Raises:
         SpecError: `out` holds another audit.
     """
-    store = _opened(plan, out, cells)
-    own = replace(plan, cells=shard.of(plan.cells), extractions=plan.extractions if shard.number == 1 else ())
+    store = _opened(plan, out, shared)
+    own = replace(plan, jobs=shard.of(plan.jobs), extractions=plan.extractions if shard.number == 1 else ())
     record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
     write_json(out / SHARD, record.model_dump(mode="json"))
     return record
 
 
-def _opened(plan: Plan, out: Path, cells: Path | None) -> EvidenceStore:
+def _opened(plan: Plan, out: Path, shared: Path | None) -> EvidenceStore:
     _claim(out, plan.spec)
-    store = EvidenceStore(out, cells)
+    store = EvidenceStore(out, shared)
     write_text(out / "spec.yaml", plan.spec.as_yaml())
     write_json(out / "plan.json", plan.as_json())
     return store
@@ -83,7 +83,7 @@ def _opened(plan: Plan, out: Path, cells: Path | None) -> EvidenceStore:
 def _ran(
     plan: Plan, store: EvidenceStore, progress: Progress, command: str, text: KeptText = KeptText.NONE
 ) -> ShardRecord:
-    """Runs the cells of a plan, and says all of them that a result needs beside the evidence."""
+    """Runs the jobs of a plan, and says all of them that a result needs beside the evidence."""
     begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     gathered = run(plan, store, progress, Outputs(store.run, text, plan.facts[FactSet.FORGET].facts))
     return ShardRecord(
@@ -94,7 +94,7 @@ def _ran(
         comparisons=gathered.comparisons,
         models=tuple(gathered.models),
         data=tuple(facts.record() for facts in plan.facts.values()),
-        cells=tuple(cell_records(plan, store, gathered.faults)),
+        jobs=tuple(job_records(plan, store, gathered.faults)),
         prepared=tuple(sorted(plan.all_prepared)),
         judge=judge_record(plan.judge),
         versions=dict(plan.versions),

@@ -1,6 +1,6 @@
 """`python -m benchmarks.battery audit | table`: the whole battery on models whose truth is known, then docs/battery.md.
 
-`audit` goes on where it was stopped; cells are shared, so that the original and the controls are paid once.
+`audit` goes on where it was stopped; jobs are shared, so that the original and the controls are paid once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     ]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.battery", description=__doc__)
     parser.add_argument("step", choices=("audit", "table"))
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "battery", help="where audits and cells lie")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "battery", help="where audits and jobs lie")
     parser.add_argument("--profile", type=Profile, default=Profile.QUICK)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these organisms alone")

@@ -39,7 +39,7 @@ def spec_of(name: str, profile: Profile, attacks: Sequence[str]) -> AuditSpec:
 
 
 def run_attack(home: Home, attack: str, names: Sequence[str]) -> str:
-    """One attack on every organism, for its cells; the audits of all attacks find them done."""
+    """One attack on every organism, for its jobs; the audits of all attacks find them done."""
     import torch
 
     torch.set_num_threads(1)
@@ -49,8 +49,8 @@ def run_attack(home: Home, attack: str, names: Sequence[str]) -> str:
 
 
 def run_audit(home: Home, name: str, attacks: Sequence[str], out: Path) -> Result:
-    """These attacks on one organism; what is in the shared cells is not run again."""
+    """These attacks on one organism; what is in the shared store is not run again."""
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out, ignore_errors=True)
     progress = Lines(Console(stderr=True, width=140))
-    return audit(make_plan(spec_of(name, home.profile, attacks)), out, progress, cells=home.cells, formats=("json",))
+    return audit(make_plan(spec_of(name, home.profile, attacks)), out, progress, shared=home.store, formats=("json",))

@@ -26,9 +26,9 @@ class Home:
     profile: Profile
 
     @property
-    def cells(self) -> Path:
-        """The cells that all audits share."""
-        return self.folder / "cells"
+    def store(self) -> Path:
+        """The finished jobs that all audits share."""
+        return self.folder / "store"
 
     @property
     def parts(self) -> Path:
@@ -113,9 +113,9 @@ def _seconds(results: dict[str, Result]) -> dict[str, float]:
     masked = [result for name, result in results.items() if name in MASKED]
     spent: dict[str, float] = {}
     for result in masked:
-        for cell in result.cells:
-            if cell.role == "unlearned":
-                spent[cell.attack] = spent.get(cell.attack, 0.0) + cell.seconds / len(masked)
+        for job in result.jobs:
+            if job.role == "unlearned":
+                spent[job.attack] = spent.get(job.attack, 0.0) + job.seconds / len(masked)
     return spent
 
 

@@ -79,7 +79,7 @@ def audit_one(home: Home, world: World, name: str, battery: Battery) -> str:
             make_plan(spec_of(home, world, name, battery)),
             out,
             Quiet(Console(stderr=True)),
-            cells=home.cells(world.name),
+            shared=home.store(world.name),
             formats=("json",),
         )
         times = {
@@ -136,7 +136,7 @@ def read_times(out: Path) -> dict[str, Any]:
 
 
 def _audit(home: Home, names: Mapping[World, Sequence[str]], battery: Battery, workers: int) -> None:
-    """The first audit of a world pays for its original and its controls; the rest wait for it and find their cells."""
+    """The first audit of a world pays for its original and its controls; the rest wait for it and find their jobs."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quieten) as pool:
         first = {pool.submit(audit_one, home, world, own[0], battery): world for world, own in names.items() if own}
         rest = []

@@ -42,9 +42,9 @@ class Home:
         """The run directory of an organism's audit."""
         return self.folder / battery / world / name
 
-    def cells(self, world: str) -> Path:
-        """The cells that the audits of a world share."""
-        return self.folder / "cells" / world
+    def store(self, world: str) -> Path:
+        """The finished jobs that the audits of a world share."""
+        return self.folder / "store" / world
 
     def oracle(self, world: str, name: str) -> Path:
         """What the oracle reads out of an organism."""

@@ -78,7 +78,7 @@ class Judged:
         failed: ids of the gating findings that failed, and `utility`.
         deciding: the finding that decided, with what it showed; or what stood in the way of a verdict.
         without: the outcome had an attack not been in the battery, by attack.
-        seconds: processor time of its audit, on cells that others may have paid for.
+        seconds: processor time of its audit, on jobs that others may have paid for.
     """
 
     organism: Organism
@@ -215,7 +215,7 @@ def judge_run(run: Path, organism: Organism, policy: Policy, *, seconds: float |
         AuditError: there is no finished run, or its evidence is not what its result was made from.
     """
     result = judge_again(run, policy, sealed=False)  # runs from before there were manifests, too
-    observations = EvidenceStore(run).gather(result.cells)
+    observations = EvidenceStore(run).gather(result.jobs)
     return judged(result, observations, organism, leave_out=attacks_of(result.case), seconds=seconds)
 
 

@@ -19,9 +19,9 @@ def percent(share: float | None) -> str:
 def seconds_of(result: dict[str, Any]) -> dict[str, float]:
     """Attack -> seconds on the unlearned model, sham included."""
     spent: dict[str, float] = defaultdict(float)
-    for cell in result["cells"]:
-        if cell["role"] == "unlearned":
-            spent[cell["attack"]] += cell["seconds"]
+    for job in result["jobs"]:
+        if job["role"] == "unlearned":
+            spent[job["attack"]] += job["seconds"]
     return spent
 
 

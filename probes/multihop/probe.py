@@ -51,8 +51,8 @@ class Multihop(Probe[MultihopParameters]):
     answers and what these lead to (`probes/multihop/multihop.yaml`). What it says alike in every way of asking is kept,
     unless more than half of all names get it, or one name to several relations. Of up to three chains of a kind, the
     first that the original answers rightly is asked of every role. Where it can do none, the fact is missing in that
-    kind; how many were dropped stands in the report. Without an original, chains come from facts and hops alone and none is
-    dropped.
+    kind; how many were dropped stands in the report. Without an original, chains come from facts and hops
+    alone and none is dropped.
 
     **Departures** from the Mirage: it generates probes with a large model and judges with one; here rules compose and
     the answer key decides. FaithUn and GONE (2603.12275) start from Wikidata; no graph but the user's is used here.

@@ -174,7 +174,7 @@ def test_without_a_retrained_model_placebo_facts_may_stand_in(world, invoke, nam
 def test_plants_are_planned_where_there_is_an_original(world, invoke):
     code, out, _ = invoke("plan", *request(world), "--plant", "--json")
     assert code == 0
-    planted = {cell["model"] for cell in json.loads(out)["cells"] if cell["model"].endswith(" plant")}
+    planted = {job["model"] for job in json.loads(out)["jobs"] if job["model"].endswith(" plant")}
     assert planted == {
         f"{name} plant" for name in ("refusal", *(f"{bits} rounding" for bits in ("nf4", "fp4", "int8", "q4_0")))
     }

@@ -13,9 +13,9 @@ import yaml
 from tests.finished.finished_run import checkpoint, finished_run, small
 from tests.verdict.test_verdict import LEAK, RECALL, subjects
 from unlearn_audit.cli import app as cli
-from unlearn_audit.plan.case import FaultyCell
+from unlearn_audit.plan.case import FaultyJob
 
-FAULT = FaultyCell(attack="quantization", arm="nf4", model="unlearned", message="no memory")
+FAULT = FaultyJob(attack="quantization", arm="nf4", model="unlearned", message="no memory")
 OUTCOMES = {
     "PASS": (0, lambda: small()),
     "FAIL": (1, lambda: small().score(1.0, **LEAK)),
@@ -127,7 +127,7 @@ def change_outcome(run: Path) -> None:
 
 
 def change_score(run: Path) -> None:
-    victim = next(run.glob("cells/*/observations.parquet"))
+    victim = next(run.glob("jobs/*/observations.parquet"))
     victim.write_bytes(victim.read_bytes()[:-10])
 
 

@@ -96,7 +96,7 @@ def test_quiet_says_faults_alone():
     assert said(console) == ["error noise on unlearned: no [memory]"]
 
 
-def test_lines_say_each_cell_and_more_says_each_dose():
+def test_lines_say_each_job_and_more_says_each_dose():
     console = plain()
     run_through(make_progress(console, quiet=False))
     assert said(console)[-2] == "[1/2] quantization (nf4) on unlearned: nf4: recall.hit 98 % (2.5 s)"
@@ -113,9 +113,9 @@ def test_both_hear_everything(tmp_path):
     assert len(said(console)) == 5 and len((tmp_path / "log").read_text().splitlines()) == 8
 
 
-def test_what_proves_a_cell_is_said_of_the_checkpoint_and_events_of_every_model():
+def test_what_proves_a_job_is_said_of_the_checkpoint_and_events_of_every_model():
     console = plain()
-    show_proofs(sample.failed().cells, console)
+    show_proofs(sample.failed().jobs, console)
     lines = said(console)
     assert any("quantization (bitsandbytes) on checkpoint-npo, proof of nf4" in line for line in lines)
     assert not any("on retrained-1, proof" in line for line in lines)

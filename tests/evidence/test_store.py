@@ -11,8 +11,8 @@ import textwrap
 import pytest
 
 from unlearn_audit.errors import AuditError
-from unlearn_audit.evidence.records import CellRecord
-from unlearn_audit.evidence.store import CellEvidence, EvidenceStore, evidence_digest, observation_frame
+from unlearn_audit.evidence.records import JobRecord
+from unlearn_audit.evidence.store import EvidenceStore, JobEvidence, evidence_digest, observation_frame
 
 
 def row(fact="f1", score=0.5, **other):
@@ -31,11 +31,11 @@ def row(fact="f1", score=0.5, **other):
 
 
 def evidence(*rows):
-    return CellEvidence(rows=rows, proof={"nf4": {"layers": 3}}, seconds=1.5, about={"attack": "quantization"})
+    return JobEvidence(rows=rows, proof={"nf4": {"layers": 3}}, seconds=1.5, about={"attack": "quantization"})
 
 
 def record(store, key, model="unlearned"):
-    return CellRecord(
+    return JobRecord(
         key=key,
         attack="quantization",
         arm="nf4",
@@ -75,15 +75,15 @@ def test_the_digest_sees_scores_and_not_order(tmp_path):
 def test_changed_evidence_is_refused(tmp_path):
     store = EvidenceStore(tmp_path / "run")
     store.put("k", evidence(row()))
-    observation_frame([row(score=0.9)]).to_parquet(tmp_path / "run" / "cells" / "k" / "observations.parquet")
+    observation_frame([row(score=0.9)]).to_parquet(tmp_path / "run" / "jobs" / "k" / "observations.parquet")
     with pytest.raises(AuditError, match="does not match its digest"):
         store.observations("k")
-    (tmp_path / "run" / "cells" / "k" / "observations.parquet").write_bytes(b"cut")
+    (tmp_path / "run" / "jobs" / "k" / "observations.parquet").write_bytes(b"cut")
     with pytest.raises(AuditError, match="cannot be read"):
         store.observations("k")
 
 
-def test_runs_share_cells(tmp_path):
+def test_runs_share_jobs(tmp_path):
     first = EvidenceStore(tmp_path / "one", tmp_path / "shared")
     first.put("k", evidence(row()))
     second = EvidenceStore(tmp_path / "two", tmp_path / "shared")
@@ -92,7 +92,7 @@ def test_runs_share_cells(tmp_path):
     assert not second.has("other")
 
 
-def test_a_cell_that_another_process_wrote_meanwhile_is_no_error(tmp_path, monkeypatch):
+def test_a_job_that_another_process_wrote_meanwhile_is_no_error(tmp_path, monkeypatch):
     store = EvidenceStore(tmp_path / "run")
     store.put("k", evidence(row()))
     # The other process is done just after the old one was cleared away.
@@ -107,13 +107,13 @@ def test_directories_are_their_owners_alone(tmp_path):
 
 
 def test_a_write_that_is_killed_leaves_nothing_that_looks_done(tmp_path):
-    """Kill -9 in the middle of writing a cell: the cell is not there, and the next run can write it."""
+    """Kill -9 in the middle of writing a job: the job is not there, and the next run can write it."""
     program = f"""
         import os, signal
         import pandas as pd
-        from unlearn_audit.evidence.store import CellEvidence, EvidenceStore
+        from unlearn_audit.evidence.store import JobEvidence, EvidenceStore
         pd.DataFrame.to_parquet = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
-        EvidenceStore(__import__('pathlib').Path({str(tmp_path / "run")!r})).put('k', CellEvidence(rows=[], proof={{}}))
+        EvidenceStore(__import__('pathlib').Path({str(tmp_path / "run")!r})).put('k', JobEvidence(rows=[], proof={{}}))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env={**os.environ}, check=False)
     assert done.returncode == -signal.SIGKILL

@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from tests.verdict.test_verdict import POLICY, Audit
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import write_manifest
-from unlearn_audit.evidence.records import CellRecord, DataRecord, ModelRecord
-from unlearn_audit.evidence.store import COLUMNS, CellEvidence, EvidenceStore
+from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
+from unlearn_audit.evidence.store import COLUMNS, EvidenceStore, JobEvidence
 from unlearn_audit.models.references import resolve
 from unlearn_audit.report import write
 from unlearn_audit.spec.policy import Policy
@@ -44,7 +44,7 @@ def finished_run(
     store = EvidenceStore(run)
     spec = AuditSpec(checkpoint=str(model), forget="forget.jsonl", policy=policy)
     write_text(run / "spec.yaml", spec.as_yaml())
-    write_json(run / "plan.json", {"cells": []})
+    write_json(run / "plan.json", {"jobs": []})
     record = ShardRecord(
         tool_version="0.1.0",
         policy=policy,
@@ -53,7 +53,7 @@ def finished_run(
         comparisons=(),
         models=(_model(str(model), digest),),
         data=(DataRecord(set="forget", digest="f" * 64, facts=120, subjects=60),),
-        cells=tuple(_cells(audit, store)),
+        jobs=tuple(_jobs(audit, store)),
         prepared=(),
         versions={},
         profile="quick",
@@ -82,15 +82,15 @@ def _model(reference: str, digest: str) -> ModelRecord:
     )
 
 
-def _cells(audit: Audit, store: EvidenceStore) -> list[CellRecord]:
+def _jobs(audit: Audit, store: EvidenceStore) -> list[JobRecord]:
     records = []
     frame = audit.frame.assign(role=audit.frame["role"].astype(str))
     for (role, model, attack), rows in frame.groupby(["role", "model", "attack"], sort=True):
         key = f"{attack}-{model}"
-        store.put(key, CellEvidence(rows=rows[[*COLUMNS]].to_dict("records"), proof={}))
+        store.put(key, JobEvidence(rows=rows[[*COLUMNS]].to_dict("records"), proof={}))
         about = store.about(key)
         records.append(
-            CellRecord(
+            JobRecord(
                 key=key,
                 attack=attack,
                 arm=attack,

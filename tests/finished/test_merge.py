@@ -14,7 +14,7 @@ from tests.finished.finished_run import finished_run, small
 from tests.verdict.test_verdict import Audit
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.files import write_json
-from unlearn_audit.plan.case import FaultyCell
+from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.verdict.conclude import ShardRecord
 from unlearn_audit.verdict.result import Result
@@ -26,27 +26,27 @@ def parted(tmp_path: Path, audit: Audit, count: int = 2) -> tuple[Result, list[P
     result = finished_run(whole, audit)
     kept = {name: getattr(result, name) for name in Result.model_fields.keys() & ShardRecord.model_fields.keys()}
     record = ShardRecord(**kept, comparisons=(), prepared=("note",))
-    plan = {"cells": [{"key": cell.key} for cell in result.cells]}
+    plan = {"jobs": [{"key": job.key} for job in result.jobs]}
     parts = []
     for number in range(1, count + 1):
         shard, part = Shard(number=number, count=count), tmp_path / f"part-{number}"
-        own = shard.of(result.cells)
-        (part / "cells" / "note").mkdir(parents=True)
-        write_json(part / "cells" / "note" / "cell.json", {"rate": 1.0})
-        for cell in own:
-            shutil.copytree(whole / "cells" / cell.key, part / "cells" / cell.key)
+        own = shard.of(result.jobs)
+        (part / "jobs" / "note").mkdir(parents=True)
+        write_json(part / "jobs" / "note" / "job.json", {"rate": 1.0})
+        for job in own:
+            shutil.copytree(whole / "jobs" / job.key, part / "jobs" / job.key)
         shutil.copy(whole / "spec.yaml", part)
         write_json(part / "plan.json", plan)
         faults = audit.case.faults if number == 1 else ()
         case = record.case.model_copy(update={"faults": faults})
-        update = {"shard": str(shard), "cells": own, "case": case}
+        update = {"shard": str(shard), "jobs": own, "case": case}
         write_json(part / "shard.json", record.model_copy(update=update).model_dump(mode="json"))
         parts.append(part)
     return result, parts
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_all_parts_together_have_every_cell_once(count: int) -> None:
+def test_all_parts_together_have_every_job_once(count: int) -> None:
     items = list(range(11))
     parts = [Shard.parse(f"{number}/{count}").of(items) for number in range(1, count + 1)]
     assert [one for part in parts for one in part] == items
@@ -74,13 +74,13 @@ def test_a_part_that_lacks_is_exit_3_and_nothing_is_judged(tmp_path: Path, invok
     _, parts = parted(tmp_path, small())
     code, _, err = invoke("merge", tmp_path / "out", parts[1])
     assert code == 3
-    assert "4 of 9 cells did not run in these parts (2/2); nothing is judged" in err
+    assert "4 of 9 jobs did not run in these parts (2/2); nothing is judged" in err
     assert not (tmp_path / "out").exists()
 
 
 def test_parts_that_contradict_each_other_are_refused(tmp_path: Path, invoke) -> None:
     _, parts = parted(tmp_path, small())
-    write_json(parts[0] / "cells" / "note" / "cell.json", {"rate": 2.0})
+    write_json(parts[0] / "jobs" / "note" / "job.json", {"rate": 2.0})
     code, _, err = invoke("merge", tmp_path / "a", *parts)
     assert code == 5
     assert "prepared differently" in err
@@ -91,14 +91,14 @@ def test_parts_that_contradict_each_other_are_refused(tmp_path: Path, invoke) ->
 
 
 def test_a_fault_in_a_part_is_a_fault_of_the_whole(tmp_path: Path, invoke) -> None:
-    fault = FaultyCell(attack="quantization", arm="quantization", model="unlearned", message="no memory")
+    fault = FaultyJob(attack="quantization", arm="quantization", model="unlearned", message="no memory")
     _, parts = parted(tmp_path, small().but(faults=(fault,)))
     first = next(part for part in parts if "quantization-unlearned" in (part / "shard.json").read_text())
 
-    def break_cell(data):
-        for cell in data["cells"]:
-            if cell["key"] == "quantization-unlearned":
-                cell.update(status="error", digest="", observations=0)
+    def break_job(data):
+        for job in data["jobs"]:
+            if job["key"] == "quantization-unlearned":
+                job.update(status="error", digest="", observations=0)
 
-    edit(first / "shard.json", break_cell)
+    edit(first / "shard.json", break_job)
     assert invoke("merge", tmp_path / "out", *parts)[0] == 4

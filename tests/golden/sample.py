@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.api.terms import Status
-from unlearn_audit.evidence.records import CellRecord, DataRecord, ModelRecord
-from unlearn_audit.plan.case import Case, FaultyCell, LeftOut, PlannedFinding
+from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
+from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
 from unlearn_audit.verdict.result import (
     CellEstimate,
@@ -238,7 +238,7 @@ def _models() -> tuple[ModelRecord, ...]:
     )
 
 
-def _cells(*, crashed: bool) -> tuple[CellRecord, ...]:
+def _jobs(*, crashed: bool) -> tuple[JobRecord, ...]:
     arms = (("none", "none", 3.1), ("quantization", "bitsandbytes", 41.7), ("relearning", "full, fold 1", 118.2))
     records = []
     for attack, arm, seconds in arms:
@@ -252,7 +252,7 @@ def _cells(*, crashed: bool) -> tuple[CellRecord, ...]:
             key = digest(f"{attack} {arm} {name}")
             nf4 = {"nf4": {"module": "Linear4bit", "quant_type": "nf4", "layers": 28, "bytes": 327_680}}
             records.append(
-                CellRecord(
+                JobRecord(
                     key=key,
                     attack=attack,
                     arm=arm,
@@ -288,7 +288,7 @@ def _assemble(
     reasons: tuple[str, ...],
     findings: Sequence[Finding],
     *,
-    faults: tuple[FaultyCell, ...] = (),
+    faults: tuple[FaultyJob, ...] = (),
 ) -> Result:
     subjects = {f"f{place:03}": f"subject-{place // 3:02}" for place in range(3 * SUBJECTS)}
     planned = tuple(
@@ -338,7 +338,7 @@ def _assemble(
             DataRecord(set="forget", digest=digest("forget"), facts=3 * SUBJECTS, subjects=SUBJECTS),
             DataRecord(set="retain", digest=digest("retain"), facts=240, subjects=80),
         ),
-        cells=_cells(crashed=bool(faults)),
+        jobs=_jobs(crashed=bool(faults)),
         versions={"bitsandbytes": "0.50.2", "python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0"},
         profile="standard",
         seed=17,
@@ -383,13 +383,13 @@ def passed() -> Result:
         [_planted(each) for each in findings],
     )
     plants = {"none": (), **{attack: tuple(plant.name for plant in found) for attack, found in _PLANTS.items()}}
-    unmade = FaultyCell(attack="quantization", arm="int8", model="int8 rounding plant", message=_UNMADE)
+    unmade = FaultyJob(attack="quantization", arm="int8", model="int8 rounding plant", message=_UNMADE)
     made = tuple(
-        result.cells[0].model_copy(update={"role": "plant", "model": name, "key": digest(name), "proof": {}})
+        result.jobs[0].model_copy(update={"role": "plant", "model": name, "key": digest(name), "proof": {}})
         for name in ("nf4 rounding plant", "refusal plant")
     )
     case = result.case.model_copy(update={"plants": plants, "faults": (unmade,)})
-    return result.model_copy(update={"case": case, "cells": (*result.cells, *made)})
+    return result.model_copy(update={"case": case, "jobs": (*result.jobs, *made)})
 
 
 _UNMADE = "no plant: the original could not be made to refuse"
@@ -457,7 +457,7 @@ def error() -> Result:
         "relearning did not run on the checkpoint, so nothing can be said about it.",
         ("relearning, full, fold 1, on checkpoint-npo: " + message,),
         [*_baseline(), *_quantization(0.06), lost],
-        faults=(FaultyCell(attack="relearning", arm="full, fold 1", model="checkpoint-npo", message=message),),
+        faults=(FaultyJob(attack="relearning", arm="full, fold 1", model="checkpoint-npo", message=message),),
     )
 
 

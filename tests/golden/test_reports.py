@@ -229,7 +229,7 @@ def _huge() -> Result:
     verdict = result.verdict.model_copy(
         update={"findings": tuple(many), "reasons": tuple(f"reason {n} " + "x" * 900 for n in range(500))}
     )
-    return result.model_copy(update={"verdict": verdict, "models": result.models * 60, "cells": result.cells * 5})
+    return result.model_copy(update={"verdict": verdict, "models": result.models * 60, "jobs": result.jobs * 5})
 
 
 def test_a_report_of_any_size_stays_below_its_limit_and_says_what_it_leaves_out() -> None:

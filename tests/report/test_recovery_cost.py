@@ -28,10 +28,10 @@ def result_of(*cells: CellEstimate, proofs: list[dict[str, object]], baseline: C
     found: list[Finding] = [sample.finding(*PLACE, cells, Status.INCONCLUSIVE, "")]
     if baseline is not None:
         found.append(sample.finding("none", *PLACE[1:], [baseline], Status.PASSED, ""))
-    taught = [record for record in base.cells if record.attack == "relearning" and record.role == "unlearned"]
+    taught = [record for record in base.jobs if record.attack == "relearning" and record.role == "unlearned"]
     records = tuple(taught[0].model_copy(update={"proof": proof}) for proof in proofs)
     verdict = base.verdict.model_copy(update={"findings": tuple(found)})
-    return base.model_copy(update={"verdict": verdict, "cells": records})
+    return base.model_copy(update={"verdict": verdict, "jobs": records})
 
 
 def proof(run: str, steps: tuple[int, ...] = STEPS, *, tokens: int = 10) -> dict[str, object]:

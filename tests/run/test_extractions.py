@@ -79,7 +79,7 @@ from tests.run.test_runner import spec as spec  # noqa: E402 - the fixture
 
 
 def with_comparison(spec, comparison):
-    draft = replace(planned(spec), comparisons={comparison.name: comparison}, extractions=(), cells=())
+    draft = replace(planned(spec), comparisons={comparison.name: comparison}, extractions=(), jobs=())
     return Layout(draft).finished()
 
 
@@ -123,7 +123,7 @@ def test_what_is_gone_before_all_have_seen_it_is_taken_again(tmp_path, spec):
     ran(plan, tmp_path / "run")
     ran(plan, tmp_path / "run")
     assert Hands.taken == ["own", "own", "Zanzibar", "Zanzibar"]
-    shutil.rmtree(tmp_path / "run" / "cells" / f"{plan.extractions[1].key}-crossed")
+    shutil.rmtree(tmp_path / "run" / "jobs" / f"{plan.extractions[1].key}-crossed")
     again, _ = ran(plan, tmp_path / "run")
     assert Hands.taken[4:] == ["own", "own", "Zanzibar"]
     assert again.comparisons[0].error is None

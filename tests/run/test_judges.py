@@ -143,7 +143,7 @@ def test_an_audit_says_who_judged_and_how_far_match_agrees(
 ) -> None:
     judged = judged_spec(spec, classifier(tmp_path / "judge", tokenizer))
     plan = make_plan(judged)
-    assert {cell.key for cell in plan.cells}.isdisjoint(cell.key for cell in make_plan(spec).cells)
+    assert {job.key for job in plan.jobs}.isdisjoint(job.key for job in make_plan(spec).jobs)
     assert "judged by entailment" in judge_lines(plan)[0]
     result = audit(plan, tmp_path / "run", console)
     assert result.case.faults == ()
@@ -153,7 +153,7 @@ def test_an_audit_says_who_judged_and_how_far_match_agrees(
     outputs = agreed.both + agreed.judge_alone + agreed.match_alone + agreed.neither
     assert (agreed.probe, outputs) == ("recall", 2 * (4 + 4))  # two models, facts and placebo facts
     assert agreed.equal == pytest.approx((agreed.both + agreed.neither) / outputs)
-    assert all(AGREEMENT in cell.proof["none"] for cell in result.cells)
+    assert all(AGREEMENT in job.proof["none"] for job in result.jobs)
     assert "Agreement of the judge with match" in render(result, "html")
     assert "## Judge" in render(result, "md")
     again = audit(make_plan(judged), tmp_path / "run", console)

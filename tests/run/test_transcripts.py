@@ -56,7 +56,7 @@ def test_on_request_every_answer_is_in_one_file_and_the_evidence_is_the_same(spe
     digests = {}
     for text in KeptText:
         lines, store = audited(spec, tmp_path / text, text)
-        digests[text] = {line["cell"]: store.about(line["cell"])["digest"] for line in lines}
+        digests[text] = {line["job"]: store.about(line["job"])["digest"] for line in lines}
     assert digests["none"] == digests["redacted"] == digests["full"]
     assert len(lines) == 8 * len(digests["full"])
     assert "Be brief.\nWho is Ada Mann?" in {line["question"] for line in lines}
@@ -67,7 +67,7 @@ def test_on_request_every_answer_is_in_one_file_and_the_evidence_is_the_same(spe
         assert line["answer_digest"] == hmac.new(salt, line["answer"].encode(), "sha256").hexdigest()
 
 
-class FakeCell:
+class FakeJob:
     key, seed, sham, attack = "key", 0, False, "none"
     model = arm = type("Named", (), {"name": "x"})
 
@@ -75,7 +75,7 @@ class FakeCell:
 def heard(run: Path, text: KeptText, *answers: str) -> list[dict]:
     outputs = Outputs(run, text, [Fact(id="f", subject="s", question="?", answer="N2", aliases=("Ada",))])
     told = [Generation(text=answer, finished=True, new_tokens=1) for answer in answers]
-    outputs.hear(FakeCell, "d", "recall", [Prompt(text="Who?")] * len(told), told)
+    outputs.hear(FakeJob, "d", "recall", [Prompt(text="Who?")] * len(told), told)
     outputs.keep()
     return [json.loads(line) for line in (run / OUTPUTS).read_text().splitlines()]
 
@@ -100,9 +100,9 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path):
     assert (tmp_path / OUTPUTS).stat().st_mode & 0o777 == 0o600
 
 
-def test_what_was_heard_of_a_cell_that_failed_is_forgotten(tmp_path: Path):
+def test_what_was_heard_of_a_job_that_failed_is_forgotten(tmp_path: Path):
     outputs = Outputs(tmp_path, KeptText.FULL, ())
-    outputs.hear(FakeCell, "d", "recall", [Prompt(text="?")], [Generation(text=SAID, finished=True, new_tokens=1)])
+    outputs.hear(FakeJob, "d", "recall", [Prompt(text="?")], [Generation(text=SAID, finished=True, new_tokens=1)])
     outputs.begin()
     outputs.keep()
     assert not (tmp_path / OUTPUTS).exists()

@@ -1,4 +1,4 @@
-"""Audits of the bundled organisms, each run once for the whole session on cells that they share."""
+"""Audits of the bundled organisms, each run once for the whole session on store that they share."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ ATTACKS = {
 }
 
 
-def run_audit(spec: AuditSpec, out: Path, cells: Path | None = None) -> Result:
+def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
     """One audit, without a display."""
-    return audit(make_plan(spec), out, Quiet(Console(stderr=True)), cells=cells)
+    return audit(make_plan(spec), out, Quiet(Console(stderr=True)), shared=store)
 
 
 @pytest.fixture(scope="session")
-def shared_cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all audits of a session keep their cells, those of its other processes too."""
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all audits of a session keep their store, those of its other processes too."""
     own = tmp_path_factory.getbasetemp()
-    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-cells"
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-store"
 
 
 @pytest.fixture(scope="session")
-def run_of(tmp_path_factory: pytest.TempPathFactory, shared_cells: Path) -> Callable[[str], Path]:
+def run_of(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> Callable[[str], Path]:
     """The run directory of an organism's audit, by its name."""
 
     @cache
     def run(name: str) -> Path:
         out = tmp_path_factory.mktemp(name) / "run"
-        run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, shared_cells)
+        run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, shared_store)
         return out
 
     return run

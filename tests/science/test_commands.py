@@ -73,7 +73,7 @@ def test_every_format_is_written_at_once_without_torch(run_of, tmp_path: Path):
     done = without_torch("report", run, *formats)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {each["file_name"] for each in listed}
-    observations = sum(cell["observations"] for cell in json.loads((run / "result.json").read_text())["cells"])
+    observations = sum(job["observations"] for job in json.loads((run / "result.json").read_text())["jobs"])
     assert len(pd.read_parquet(tmp_path / "observations.parquet")) == observations
     assert len(pd.read_csv(tmp_path / "observations.csv")) == observations
 
@@ -92,7 +92,7 @@ def test_gate_refuses_evidence_that_was_changed(run_of, tmp_path: Path):
     import shutil
 
     run = shutil.copytree(run_of("retrained"), tmp_path / "run")
-    victim = sorted((run / "cells").glob("*/observations.parquet"))[0]
+    victim = sorted((run / "jobs").glob("*/observations.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:-10])
     done = without_torch("gate", run)
     assert done.returncode == 5
@@ -110,12 +110,12 @@ def test_what_a_pipeline_runs_needs_no_torch(run_of):
     assert "Worse than the baseline" in " ".join(done.stdout.split())
 
 
-def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_cells: Path, tmp_path: Path):
+def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_store: Path, tmp_path: Path):
     written = json.loads((run_of("retrained") / "result.json").read_text())
     plan = make_plan(demo_spec("retrained").model_copy(update={"attacks": ATTACKS}))
     parts = [tmp_path / "1", tmp_path / "2"]
     for number, part in enumerate(parts, 1):
-        audit_shard(plan, part, Quiet(Console(stderr=True)), Shard(number=number, count=2), cells=shared_cells)
+        audit_shard(plan, part, Quiet(Console(stderr=True)), Shard(number=number, count=2), shared=shared_store)
         assert not (part / "result.json").exists()
     done = without_torch("merge", tmp_path / "out", *parts, "--json")
     merged = json.loads(done.stdout)
@@ -143,5 +143,5 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):
     assert running.returncode == 130
     assert "run again" in err
     assert "Traceback" not in err
-    assert len(list((out / "cells").glob("*/observations.parquet"))) >= 1
+    assert len(list((out / "jobs").glob("*/observations.parquet"))) >= 1
     assert not (out / "result.json").exists()

@@ -98,12 +98,12 @@ def test_a_run_that_is_resumed_gives_the_evidence_of_one_that_was_not(tmp_path: 
         update={"attacks": {"none": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE}
     )
     first = run_audit(whole, tmp_path / "run")
-    cells = sorted((tmp_path / "run" / "cells").glob("*/observations.parquet"))
-    assert len(cells) == 2
-    untouched = cells[0].stat().st_mtime_ns
-    for file in cells[1].parent.iterdir():
+    jobs = sorted((tmp_path / "run" / "jobs").glob("*/observations.parquet"))
+    assert len(jobs) == 2
+    untouched = jobs[0].stat().st_mtime_ns
+    for file in jobs[1].parent.iterdir():
         file.unlink()
-    cells[1].parent.rmdir()
+    jobs[1].parent.rmdir()
     again = run_audit(whole, tmp_path / "run")
     assert again.evidence_digest == first.evidence_digest
-    assert cells[0].stat().st_mtime_ns == untouched
+    assert jobs[0].stat().st_mtime_ns == untouched

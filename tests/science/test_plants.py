@@ -21,12 +21,12 @@ RELEARNING = "relearning/recall.hit"
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory, shared_cells: Path) -> tuple[Path, Result]:
-    """An honest model's audit under relearning, with a plant; the cells of other audits serve again."""
+def planted(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[Path, Result]:
+    """An honest model's audit under relearning, with a plant; the jobs of other audits serve again."""
     attacks = {name: settings for name, settings in ATTACKS.items() if name != "quantization"}
     spec = demo_spec("retrained").model_copy(update={"attacks": attacks, "plant": True, "policy": POLICY})
     out = tmp_path_factory.mktemp("planted") / "run"
-    return out, run_audit(spec, out, shared_cells)
+    return out, run_audit(spec, out, shared_store)
 
 
 def test_relearning_brings_back_what_a_refusal_hid_and_an_honest_model_passes(planted):
@@ -43,7 +43,7 @@ def test_relearning_brings_back_what_a_refusal_hid_and_an_honest_model_passes(pl
 
 def test_an_attack_too_weak_to_find_its_plant_passes_nothing(planted):
     out, result = planted
-    seen = EvidenceStore(out).gather(result.cells)
+    seen = EvidenceStore(out).gather(result.jobs)
     # Relearning of no step at all: the original shows everything, and its plant nothing.
     verdict = judge(seen[(seen["attack"] == "none") | (seen["dose_value"] == 0)], result.case, result.policy)
     finding = next(one for one in verdict.findings if one.id == RELEARNING)
@@ -52,12 +52,12 @@ def test_an_attack_too_weak_to_find_its_plant_passes_nothing(planted):
     assert finding.power.plants[0].found == pytest.approx(0.0, abs=0.05)
 
 
-def test_hygiene_stands_in_the_evidence_of_every_cell_that_trained(planted):
+def test_hygiene_stands_in_the_evidence_of_every_job_that_trained(planted):
     _, result = planted
-    taught = [cell for cell in result.cells if cell.attack == "relearning"]
+    taught = [job for job in result.jobs if job.attack == "relearning"]
     assert taught
-    for cell in taught:
-        shown = [proof["hygiene"] for dose, proof in cell.proof.items() if dose.endswith(("step 10", "step 40"))]
+    for job in taught:
+        shown = [proof["hygiene"] for dose, proof in job.proof.items() if dose.endswith(("step 10", "step 40"))]
         assert shown
         assert all(found["texts"] > 0 for found in shown)
         assert {found["dropped"] for found in shown} == {0}

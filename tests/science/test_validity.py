@@ -28,7 +28,7 @@ def bundled(run_of, audited) -> tuple[Judged, ...]:
     found = []
     for name, truth in TRUTHS.items():
         result = audited(name)
-        observations = EvidenceStore(run_of(name)).gather(result.cells)
+        observations = EvidenceStore(run_of(name)).gather(result.jobs)
         organism = Organism(world="bundled", name=name, family=name, truth=truth)
         leave_out = ("quantization", "relearning") if truth is Truth.KNOWS else ()
         found.append(judged(result, observations, organism, leave_out=leave_out))

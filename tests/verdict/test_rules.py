@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tests.verdict.test_verdict import LEAK, RECALL, Audit, finding, planned, subjects
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import FaultyCell, LeftOut
+from unlearn_audit.plan.case import FaultyJob, LeftOut
 from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule
 from unlearn_audit.spec.selectors import check_selector, covers
 from unlearn_audit.verdict.result import Outcome
@@ -171,6 +171,6 @@ def test_what_stays_open_may_be_made_to_fail_and_says_that_nothing_is_proven() -
 
 
 def test_an_error_stays_an_error_where_doubt_fails() -> None:
-    fault = FaultyCell(attack="quantization", arm="nf4", model="unlearned", message="no memory")
+    fault = FaultyJob(attack="quantization", arm="nf4", model="unlearned", message="no memory")
     audit = Audit().score(1.0, **OPEN).but(faults=(fault,))
     assert audit.judged(policy(inconclusive=Doubt.FAIL)).outcome is Outcome.ERROR

@@ -9,7 +9,7 @@ import pytest
 import unlearn_audit
 from tests.verdict.test_verdict import PLANNED, POLICY, Audit, finding, planned, subjects
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import FaultyCell, PlannedFinding, is_named
+from unlearn_audit.plan.case import FaultyJob, PlannedFinding, is_named
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.spec import AuditSpec
@@ -31,8 +31,8 @@ def serves(*names: str) -> Policy:
     return POLICY.model_copy(update={"serves": names})
 
 
-def fault(arm: str) -> FaultyCell:
-    return FaultyCell(attack="quantization", arm=arm, model="unlearned", message="no memory")
+def fault(arm: str) -> FaultyJob:
+    return FaultyJob(attack="quantization", arm=arm, model="unlearned", message="no memory")
 
 
 def test_nothing_is_parted_where_the_policy_names_nothing() -> None:
@@ -110,7 +110,7 @@ def test_a_crash_counts_where_it_hit() -> None:
 
 
 def test_a_crash_of_an_attack_that_is_not_served_is_an_error_as_ever() -> None:
-    crashed = FaultyCell(attack="relearning", arm="lora", model="unlearned", message="no memory")
+    crashed = FaultyJob(attack="relearning", arm="lora", model="unlearned", message="no memory")
     assert audit().but(faults=(crashed,)).judged(serves("int8")).outcome is Outcome.ERROR
 
 

@@ -12,7 +12,7 @@ import pytest
 from unlearn_audit.api import Access, Observation, Role, ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.errors import AuditError
-from unlearn_audit.plan.case import Case, FaultyCell, LeftOut, PlannedFinding
+from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
 from unlearn_audit.verdict.decide import judge
 from unlearn_audit.verdict.result import Control, Finding, Outcome, Verdict
@@ -438,7 +438,7 @@ def test_a_planned_finding_without_evidence_is_an_error() -> None:
     assert finding(verdict, "relearning/recall.hit").status is Status.ERROR
 
 
-FAULT = FaultyCell(attack="relearning", arm="lora", model="unlearned", message="out of memory")
+FAULT = FaultyJob(attack="relearning", arm="lora", model="unlearned", message="out of memory")
 
 
 def test_a_crashed_cell_is_an_error_of_its_attack_alone() -> None:
@@ -461,7 +461,7 @@ def test_a_proven_leak_is_a_fail_even_if_another_cell_crashed() -> None:
 
 
 def test_a_proven_leak_is_a_fail_even_if_its_own_attack_crashed_in_part() -> None:
-    fault = FaultyCell(attack="quantization", arm="int8", model="original", message="no such backend")
+    fault = FaultyJob(attack="quantization", arm="int8", model="original", message="no such backend")
     audit = (
         Audit().but(faults=(fault,)).score(1.0, **LEAK).without(attack="quantization", dose="int8", model="original")
     )
@@ -476,7 +476,7 @@ def test_a_crash_of_an_attack_that_gates_nothing_changes_nothing() -> None:
 
 
 def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() -> None:
-    fault = FaultyCell(attack="none", arm="none", model="retrained-1", message="out of memory")
+    fault = FaultyJob(attack="none", arm="none", model="retrained-1", message="out of memory")
     audit = Audit().but(faults=(fault,), planned=tuple(one for one in PLANNED if one.attack != "none"))
     assert audit.judged().outcome is Outcome.ERROR
 
@@ -486,7 +486,7 @@ def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() ->
     [("multihop", Outcome.PASS), ("utility", Outcome.ERROR), ("forced-choice", Outcome.ERROR), (None, Outcome.ERROR)],
 )
 def test_a_crash_in_the_cell_of_one_probe_is_an_error_where_that_decides(probe, outcome) -> None:
-    fault = FaultyCell(attack="none", arm="none", model="unlearned", message="cannot prepare", probe=probe)
+    fault = FaultyJob(attack="none", arm="none", model="unlearned", message="cannot prepare", probe=probe)
     verdict = Audit().but(faults=(fault,)).judged()
     assert verdict.outcome is outcome
     assert finding(verdict, "none/forced-choice.probability").status is (

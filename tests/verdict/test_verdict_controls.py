@@ -11,7 +11,7 @@ import pytest
 from tests.verdict.test_verdict import DOSES, LEAK, PLANNED, POLICY, RECALL, Audit, finding, subjects
 from unlearn_audit.api import Role
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import FaultyCell
+from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.verdict.result import Control, Outcome
 
 PLANTS = {"none": (), "quantization": ("nf4 rounding plant", "int8 rounding plant"), "relearning": ("refusal plant",)}
@@ -121,9 +121,7 @@ def test_a_plant_that_was_not_asked_un_attacked_hides_nothing_that_is_known():
 
 def test_a_plant_that_could_not_be_made_is_no_error_and_no_power():
     audit = planted(ALL_FOUND).without(role="plant", model="refusal plant")
-    faults = (
-        FaultyCell(attack="relearning", arm="lora", model="refusal plant", message="no plant: it would not hide"),
-    )
+    faults = (FaultyJob(attack="relearning", arm="lora", model="refusal plant", message="no plant: it would not hide"),)
     verdict = audit.but(faults=faults).judged()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     one = finding(verdict, "relearning/recall.hit")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.verdict.test_verdict import LEAK, RECALL, Audit, finding, subjects
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import FaultyCell
+from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.spec.policy import Policy, Rule
 from unlearn_audit.spec.waivers import State, Waiver, Waiving
 from unlearn_audit.verdict.decide import judge
@@ -77,7 +77,7 @@ def test_what_is_open_can_be_waived_and_what_did_not_run_cannot() -> None:
     audit = Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9))
     assert judged(audit).outcome is Outcome.INCONCLUSIVE
     assert judged(audit, waiver()).outcome is Outcome.PASS
-    fault = FaultyCell(attack="quantization", arm="nf4", model="unlearned", message="no memory")
+    fault = FaultyJob(attack="quantization", arm="nf4", model="unlearned", message="no memory")
     verdict = judged(audit.but(faults=(fault,)), waiver())
     assert verdict.outcome is Outcome.ERROR
     assert verdict.waivers[0].why == "what it names is an error, which cannot be waived"

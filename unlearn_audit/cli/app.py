@@ -75,8 +75,8 @@ class Document(StrEnum):
 Out = Annotated[
     Path | None, typer.Option("--out", help="Run directory; run again on it to resume.", show_default=False)
 ]
-Cells = Annotated[
-    Path | None, typer.Option("--cells", help="Store of finished cells, shared between runs.", show_default=False)
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Store of finished jobs, shared between runs.", show_default=False)
 ]
 
 
@@ -95,14 +95,14 @@ def _root(
 def run(
     spec: Any,
     out: Out = None,
-    cells: Cells = None,
+    store: Store = None,
     text: Annotated[
         KeptText,
         typer.Option("--text", help="What outputs.jsonl keeps of models' answers; none: salted digests."),
     ] = KeptText.NONE,
     waivers: WaiverFile = None,
     shard: Annotated[
-        str | None, typer.Option("--shard", help="Run a part of the cells, 1/3 say, for `merge`.", show_default=False)
+        str | None, typer.Option("--shard", help="Run a part of the jobs, 1/3 say, for `merge`.", show_default=False)
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -117,14 +117,14 @@ def run(
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
     if shard is not None:
-        run_shard(make_plan(spec), target, cells, shard, telling)
-    _finish(run_audit(make_plan(spec), target, cells, telling, waivers=answered_for, text=text), target, json=json)
+        run_shard(make_plan(spec), target, store, shard, telling)
+    _finish(run_audit(make_plan(spec), target, store, telling, waivers=answered_for, text=text), target, json=json)
 
 
 @app.command()
 @takes_spec
 def plan(spec: Any, json: Json = False) -> None:
-    """Say what `run` would do: cells, power, time, and what the verdict can reach. Loads no model."""
+    """Say what `run` would do: jobs, power, time, and what the verdict can reach. Loads no model."""
     from unlearn_audit.cli.commands.plan import show_forecast
     from unlearn_audit.plan.make import make_plan
 

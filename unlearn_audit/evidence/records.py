@@ -113,8 +113,8 @@ class DataRecord(Record):
     subjects: int
 
 
-class CellRecord(Record):
-    """One cell that ran: its time, its evidence, and the proof that the attack happened."""
+class JobRecord(Record):
+    """One job that ran: its time, its evidence, and the proof that the attack happened."""
 
     key: str
     attack: str

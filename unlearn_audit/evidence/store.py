@@ -1,7 +1,7 @@
-"""Evidence on disk: one directory a cell, each appearing whole by an atomic rename. Pure data; loads no model.
+"""Evidence on disk: one directory a job, each appearing whole by an atomic rename. Pure data; loads no model.
 
-A cell's observations carry no role: the same weights under the same attack give the same evidence, whatever they are
-called, so that cells can be shared between audits. The role is added when they are read back through the plan.
+A job's observations carry no role: the same weights under the same attack give the same evidence, whatever they are
+called, so that jobs can be shared between audits. The role is added when they are read back through the plan.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from unlearn_audit.api import Json
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.files import read_json, write_json
-from unlearn_audit.evidence.records import CellRecord
+from unlearn_audit.evidence.records import JobRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,8 @@ SCORE_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellEvidence:
-    """What one cell gave: rows with the keys of COLUMNS, proof by dose, and events."""
+class JobEvidence:
+    """What one job gave: rows with the keys of COLUMNS, proof by dose, and events."""
 
     rows: Sequence[Mapping[str, Any]]
     proof: Mapping[str, Mapping[str, Json]]
@@ -53,30 +53,30 @@ class CellEvidence:
 
 
 class EvidenceStore:
-    """The cells of a run directory, with an optional store shared between runs behind it.
+    """The jobs of a run directory, with an optional store shared between runs behind it.
 
     Model answers are never stored, but scores are about the very data that should be gone: directories are 0700.
     """
 
     def __init__(self, run: Path, shared: Path | None = None) -> None:
         self.run = run
-        self._cells = run / "cells"
+        self._jobs = run / "jobs"
         self._shared = shared
-        for directory in filter(None, (run, self._cells, shared)):
+        for directory in filter(None, (run, self._jobs, shared)):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def has(self, key: str) -> bool:
-        """Whether the cell is done, here or in the shared store (from where it is then copied)."""
-        if (self._cells / key / "cell.json").is_file():
+        """Whether the job is done, here or in the shared store (from where it is then copied)."""
+        if (self._jobs / key / "job.json").is_file():
             return True
-        if self._shared is None or not (self._shared / key / "cell.json").is_file():
+        if self._shared is None or not (self._shared / key / "job.json").is_file():
             return False
-        with self._appearing(self._cells / key) as directory:
+        with self._appearing(self._jobs / key) as directory:
             shutil.copytree(self._shared / key, directory, dirs_exist_ok=True)
         return True
 
-    def put(self, key: str, evidence: CellEvidence) -> None:
-        """Stores a finished cell, whole or not at all."""
+    def put(self, key: str, evidence: JobEvidence) -> None:
+        """Stores a finished job, whole or not at all."""
         frame = observation_frame(evidence.rows)
         about = {
             **evidence.about,
@@ -86,15 +86,15 @@ class EvidenceStore:
             "observations": len(frame),
             "digest": frame_digest(frame),
         }
-        with self._appearing(self._cells / key) as directory:
+        with self._appearing(self._jobs / key) as directory:
             frame.to_parquet(directory / "observations.parquet", index=False)
-            write_json(directory / "cell.json", about)
+            write_json(directory / "job.json", about)
         self._share(key)
 
     def put_note(self, key: str, note: Mapping[str, Json]) -> None:
         """Stores something that is no observation: what an attack prepared, how a model was loaded."""
-        with self._appearing(self._cells / key) as directory:
-            write_json(directory / "cell.json", note)
+        with self._appearing(self._jobs / key) as directory:
+            write_json(directory / "job.json", note)
         self._share(key)
 
     def note(self, key: str) -> dict[str, Any] | None:
@@ -103,9 +103,9 @@ class EvidenceStore:
 
     def put_arrays(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]], about: Mapping[str, Json]) -> None:
         """Stores what a comparison took from a model, whole or not at all; numbers only."""
-        with self._appearing(self._cells / key) as directory:
+        with self._appearing(self._jobs / key) as directory:
             np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
-            write_json(directory / "cell.json", {**about, "digest": arrays_digest(arrays)})
+            write_json(directory / "job.json", {**about, "digest": arrays_digest(arrays)})
         self._share(key)
 
     def arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -114,10 +114,10 @@ class EvidenceStore:
         Raises:
             IntegrityError: the file is not what was written.
         """
-        path = self._cells / key / "features.npz"
+        path = self._jobs / key / "features.npz"
         found = _load_arrays(path)
         if arrays_digest(found) != self.about(key)["digest"]:
-            raise IntegrityError(f"{path}: does not match its digest; delete the cell and run again")
+            raise IntegrityError(f"{path}: does not match its digest; delete the job and run again")
         return found
 
     def hand_on(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -145,44 +145,44 @@ class EvidenceStore:
     def _share(self, key: str) -> None:
         if self._shared is not None and not (self._shared / key).exists():
             with self._appearing(self._shared / key) as directory:
-                shutil.copytree(self._cells / key, directory, dirs_exist_ok=True)
+                shutil.copytree(self._jobs / key, directory, dirs_exist_ok=True)
 
     def about(self, key: str) -> dict[str, Any]:
-        """A finished cell's cell.json."""
-        content = read_json(self._cells / key / "cell.json")
+        """A finished job's job.json."""
+        content = read_json(self._jobs / key / "job.json")
         if not isinstance(content, dict):
-            raise AuditError(f"{self._cells / key}: damaged cell; delete it and run again")
+            raise AuditError(f"{self._jobs / key}: damaged job; delete it and run again")
         return content
 
     def observations(self, key: str) -> pd.DataFrame:
-        """A finished cell's observations, checked against their digest.
+        """A finished job's observations, checked against their digest.
 
         Raises:
             IntegrityError: the file is not what was written.
         """
         import pandas as pd
 
-        path = self._cells / key / "observations.parquet"
+        path = self._jobs / key / "observations.parquet"
         try:
             frame = pd.read_parquet(path)
         except Exception as error:  # pyarrow raises many kinds for a damaged file
-            raise IntegrityError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
+            raise IntegrityError(f"{path}: cannot be read ({error}); delete the job and run again") from error
         if frame_digest(frame) != self.about(key)["digest"]:
-            raise IntegrityError(f"{path}: does not match its digest; delete the cell and run again")
+            raise IntegrityError(f"{path}: does not match its digest; delete the job and run again")
         return frame
 
-    def gather(self, cells: Sequence[CellRecord]) -> pd.DataFrame:
-        """All observations of a run, with role, model, attack and seed from the cells' records."""
+    def gather(self, jobs: Sequence[JobRecord]) -> pd.DataFrame:
+        """All observations of a run, with role, model, attack and seed from the jobs' records."""
         import pandas as pd
 
         frames = []
-        for cell in cells:
-            if cell.status != "done":
+        for job in jobs:
+            if job.status != "done":
                 continue
-            frame = self.observations(cell.key)
-            if cell.digest != self.about(cell.key)["digest"]:
-                raise IntegrityError(f"{self._cells / cell.key}: is not the cell that the result was made from")
-            placed = frame.assign(role=cell.role, model=cell.model, attack=cell.attack, seed=cell.seed, sham=cell.sham)
+            frame = self.observations(job.key)
+            if job.digest != self.about(job.key)["digest"]:
+                raise IntegrityError(f"{self._jobs / job.key}: is not the job that the result was made from")
+            placed = frame.assign(role=job.role, model=job.model, attack=job.attack, seed=job.seed, sham=job.sham)
             frames.append(placed)
         if not frames:
             empty = observation_frame([])
@@ -199,7 +199,7 @@ class EvidenceStore:
             try:
                 scratch.rename(target)
             except OSError:
-                if not target.is_dir():  # else another process wrote the same cell in between
+                if not target.is_dir():  # else another process wrote the same job in between
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -210,7 +210,7 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise AuditError(f"{path}: cannot be read ({error}); delete the cell and run again") from error
+        raise AuditError(f"{path}: cannot be read ({error}); delete the job and run again") from error
 
 
 def observation_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Parts of one plan, run in several places and joined: `run --shard 1/3`, then `merge`. Loads no model.
 
-A part is a run of cells that follow each other in the plan, which is sorted by model: a place loads few models. A
+A part is a run of jobs that follow each other in the plan, which is sorted by model: a place loads few models. A
 part judges nothing. Parts of other specifications, versions or data do not fit together, and are refused; so are two
-parts that hold the same cell with other evidence, or that prepared an attack differently.
+parts that hold the same job with other evidence, or that prepared an attack differently.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.manifest import SHARD
 from unlearn_audit.evidence.records import (
-    CellRecord,
+    JobRecord,
     ModelRecord,
 )
 from unlearn_audit.evidence.store import EvidenceStore
@@ -32,8 +32,8 @@ def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore
     """Joins parts into a new run directory.
 
     Raises:
-        AuditError: they are no parts of one plan, cells are lacking, or `out` is not empty.
-        IntegrityError: two parts contradict each other, or a cell is not what was written.
+        AuditError: they are no parts of one plan, jobs are lacking, or `out` is not empty.
+        IntegrityError: two parts contradict each other, or a job is not what was written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AuditError(f"{out}: is there already; merge into a new directory")
@@ -43,19 +43,19 @@ def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore
         differing = [name for name in _SAME if getattr(record, name) != getattr(first, name)]
         if differing or read_json(part / "plan.json") != plan:
             raise AuditError(f"{part} and {parts[0]}: are no parts of one plan ({', '.join(differing) or 'plan.json'})")
-    keys = [cell["key"] for cell in plan["cells"]]
-    cells = _joined(parts, records)
-    lacking = sum((Counter(keys) - Counter({key: len(several) for key, several in cells.items()})).values())
+    keys = [job["key"] for job in plan["jobs"]]
+    jobs = _joined(parts, records)
+    lacking = sum((Counter(keys) - Counter({key: len(several) for key, several in jobs.items()})).values())
     if lacking:
         ran = ", ".join(sorted(record.shard for record in records))
-        raise IncompleteError(f"{lacking} of {len(keys)} cells did not run in these parts ({ran}); nothing is judged")
+        raise IncompleteError(f"{lacking} of {len(keys)} jobs did not run in these parts ({ran}); nothing is judged")
     store = EvidenceStore(out)
     _copy(parts, out, first.prepared)
-    return _whole(records, keys, cells), store
+    return _whole(records, keys, jobs), store
 
 
 class IncompleteError(AuditError):
-    """Not all cells ran: exit code 3."""
+    """Not all jobs ran: exit code 3."""
 
 
 def _read(part: Path) -> ShardRecord:
@@ -67,41 +67,41 @@ def _read(part: Path) -> ShardRecord:
         raise IntegrityError(f"{part / SHARD}: is not what a part of a run leaves behind") from error
 
 
-def _joined(parts: Sequence[Path], records: Sequence[ShardRecord]) -> dict[str, list[CellRecord]]:
-    """Key -> records of the cell (two roles with the same weights share one), a done one before one that faulted."""
-    found: dict[str, list[CellRecord]] = {}
+def _joined(parts: Sequence[Path], records: Sequence[ShardRecord]) -> dict[str, list[JobRecord]]:
+    """Key -> records of the job (two roles with the same weights share one), a done one before one that faulted."""
+    found: dict[str, list[JobRecord]] = {}
     for part, record in zip(parts, records, strict=True):
-        for cell in record.cells:
-            others = [one for one in found.setdefault(cell.key, []) if _place(one) == _place(cell)]
-            if any(one.status == cell.status == "done" and one.digest != cell.digest for one in others):
-                raise IntegrityError(f"{part}: holds other evidence of {cell.attack} on {cell.model} than another part")
+        for job in record.jobs:
+            others = [one for one in found.setdefault(job.key, []) if _place(one) == _place(job)]
+            if any(one.status == job.status == "done" and one.digest != job.digest for one in others):
+                raise IntegrityError(f"{part}: holds other evidence of {job.attack} on {job.model} than another part")
             if not others:
-                found[cell.key].append(cell)
-            elif cell.status == "done":
-                found[cell.key] = [cell if _place(one) == _place(cell) else one for one in found[cell.key]]
+                found[job.key].append(job)
+            elif job.status == "done":
+                found[job.key] = [job if _place(one) == _place(job) else one for one in found[job.key]]
     return found
 
 
-def _place(cell: CellRecord) -> tuple[str, str, str, int, bool]:
-    return cell.attack, cell.arm, cell.model, cell.seed, cell.sham
+def _place(job: JobRecord) -> tuple[str, str, str, int, bool]:
+    return job.attack, job.arm, job.model, job.seed, job.sham
 
 
 def _copy(parts: Sequence[Path], out: Path, prepared: Sequence[str]) -> None:
-    """The cells of all parts, and notes; equal ones once."""
+    """The jobs of all parts, and notes; equal ones once."""
     for part in parts:
-        for cell in sorted((part / "cells").iterdir()):
-            target = out / "cells" / cell.name
+        for job in sorted((part / "jobs").iterdir()):
+            target = out / "jobs" / job.name
             if not target.exists():
-                shutil.copytree(cell, target)
-            elif cell.name in prepared and read_json(cell / "cell.json") != read_json(target / "cell.json"):
-                raise IntegrityError(f"{cell}: an attack was prepared differently there than in another part")
+                shutil.copytree(job, target)
+            elif job.name in prepared and read_json(job / "job.json") != read_json(target / "job.json"):
+                raise IntegrityError(f"{job}: an attack was prepared differently there than in another part")
     for name in ("spec.yaml", "plan.json"):
         shutil.copy(parts[0] / name, out / name)
 
 
-def _whole(records: Sequence[ShardRecord], keys: Sequence[str], cells: dict[str, list[CellRecord]]) -> ShardRecord:
-    ordered = tuple(cell for key in dict.fromkeys(keys) for cell in cells[key])
-    faulty = {(cell.attack, cell.arm, cell.model) for cell in ordered if cell.status != "done"}
+def _whole(records: Sequence[ShardRecord], keys: Sequence[str], jobs: dict[str, list[JobRecord]]) -> ShardRecord:
+    ordered = tuple(job for key in dict.fromkeys(keys) for job in jobs[key])
+    faulty = {(job.attack, job.arm, job.model) for job in ordered if job.status != "done"}
     faults = [fault for record in records for fault in record.case.faults]
     kept = tuple(dict.fromkeys(fault for fault in faults if (fault.attack, fault.arm, fault.model) in faulty))
     return records[0].model_copy(
@@ -110,7 +110,7 @@ def _whole(records: Sequence[ShardRecord], keys: Sequence[str], cells: dict[str,
             "case": records[0].case.model_copy(update={"faults": kept}),
             "comparisons": next((record.comparisons for record in records if record.comparisons), ()),
             "models": tuple(_loaded(records)),
-            "cells": ordered,
+            "jobs": ordered,
             "started": min(record.started for record in records),
             "seconds": round(sum(record.seconds for record in records), 3),
             "command": "; ".join(record.command for record in records),

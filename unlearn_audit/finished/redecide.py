@@ -118,7 +118,7 @@ def observations_of(run: Path, result: Result) -> pd.DataFrame:
         IntegrityError: it is not what the result was made from.
     """
     try:
-        observations = EvidenceStore(run).gather(result.cells)
+        observations = EvidenceStore(run).gather(result.jobs)
     except OSError as error:
         raise IntegrityError(f"{run}: the evidence cannot be read ({error})") from error
     if evidence_digest(observations) != result.evidence_digest:

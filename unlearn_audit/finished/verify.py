@@ -93,8 +93,8 @@ def _evidence(run: Path, result: Result) -> str:
     observations = observations_of(run, result)
     if not agrees(result.verdict, verdict_of(observations, result)):
         raise IntegrityError(f"{run / RESULT}: does not say what its evidence says")
-    done = sum(cell.status == "done" for cell in result.cells)
-    return f"evidence: {done} cells, sha256:{result.evidence_digest[:_SHOWN]}; judged again, the verdict is the same"
+    done = sum(job.status == "done" for job in result.jobs)
+    return f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; judged again, the verdict is the same"
 
 
 def _models(request: Request, result: Result) -> Iterator[Check]:

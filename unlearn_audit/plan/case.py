@@ -50,16 +50,16 @@ class PlannedFinding(Record):
         """Whether the finding is over this dose (or arm) of its attack."""
         return self.doses is None or is_named(dose, self.doses) is not self.unserved
 
-    def hit_by(self, fault: FaultyCell) -> bool:
-        """Whether a cell that gave no evidence leaves a hole in this finding."""
+    def hit_by(self, fault: FaultyJob) -> bool:
+        """Whether a job that gave no evidence leaves a hole in this finding."""
         return fault.attack == self.attack and self.covers(fault.arm) and fault.probe in (None, self.probe)
 
 
-class FaultyCell(Record):
-    """A planned cell that gave no evidence, with the error that it met.
+class FaultyJob(Record):
+    """A planned job that gave no evidence, with the error that it met.
 
     Attributes:
-        probe: the one probe that the cell was for, where it was for one alone.
+        probe: the one probe that the job was for, where it was for one alone.
     """
 
     attack: str
@@ -99,7 +99,7 @@ class Case(Record):
     controls: tuple[str, ...] = ()
     planned: tuple[PlannedFinding, ...]
     served_arms: dict[str, tuple[str, ...]] = Field({})
-    faults: tuple[FaultyCell, ...] = ()
+    faults: tuple[FaultyJob, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
     @property
@@ -108,7 +108,7 @@ class Case(Record):
         return frozenset(name for names in (self.plants or {}).values() for name in names)
 
     @property
-    def model_faults(self) -> tuple[FaultyCell, ...]:
+    def model_faults(self) -> tuple[FaultyJob, ...]:
         """Faults on the audited models; a plant without evidence is lack of power and no error."""
         return tuple(fault for fault in self.faults if fault.model not in self.plant_names)
 

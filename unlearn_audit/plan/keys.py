@@ -1,4 +1,4 @@
-"""Keys of the evidence: a digest of all that it depends on, so that equal cells are shared and stale ones never met."""
+"""Keys of the evidence: a digest of all that it depends on, so that equal jobs are shared and stale ones never met."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearn_audit.evidence.digests import sha256_file, sha256_json
 from unlearn_audit.plan.plan import Plan, PlannedModel
 
 
-class CellKeys:
+class JobKeys:
     """The keys of a draft plan.
 
     Attributes:
@@ -33,7 +33,7 @@ class CellKeys:
         """Whether something is made for a probe once, for all roles."""
         return probe in self.written or probe in self.made_by_probes
 
-    def of_cell(
+    def of_job(
         self,
         title: str,
         name: str,
@@ -44,7 +44,7 @@ class CellKeys:
         seed: int = 0,
         made: Mapping[str, Json] | None = None,
     ) -> str:
-        """Digest of all that the cell's evidence depends on."""
+        """Digest of all that the job's evidence depends on."""
         draft = self._draft
         content = {
             "model": model.checkpoint.digest,

@@ -12,8 +12,8 @@ from unlearn_audit.facts.load import chance_levels
 from unlearn_audit.models.references import Storage
 from unlearn_audit.plan.case import Case, LeftOut
 from unlearn_audit.plan.findings import has_passages, meets_attacks, planned_findings
-from unlearn_audit.plan.keys import CellKeys
-from unlearn_audit.plan.plan import Cell, Extraction, Plan, PlannedModel
+from unlearn_audit.plan.keys import JobKeys
+from unlearn_audit.plan.plan import Extraction, Job, Plan, PlannedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +25,15 @@ class _Plant:
 
 
 class Layout:
-    """Lays out the cells of a draft plan, noting what it leaves out."""
+    """Lays out the jobs of a draft plan, noting what it leaves out."""
 
     def __init__(self, draft: Plan) -> None:
         self._draft = draft
         self._left_out: list[LeftOut] = []
-        self._keys = CellKeys(draft)
+        self._keys = JobKeys(draft)
 
     def finished(self) -> Plan:
-        """The plan with its cells and its case.
+        """The plan with its jobs and its case.
 
         Raises:
             SpecError: a plant is wanted, and there is no original to make it from.
@@ -48,15 +48,15 @@ class Layout:
         self._keys.add_preparations(probes)
         if draft.generator is not None and not self._keys.written:
             self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
-        cells = [cell for name, attack in attacks.items() for cell in self._cells(name, attack, probes)]
+        jobs = [job for name, attack in attacks.items() for job in self._jobs(name, attack, probes)]
         order = {model.name: place for place, model in enumerate(draft.models)}
-        cells.sort(key=lambda cell: order[cell.model.name])
-        plants = self._plant_cells(attacks, probes) if draft.spec.plant else None
+        jobs.sort(key=lambda job: order[job.model.name])
+        plants = self._plant_jobs(attacks, probes) if draft.spec.plant else None
         return replace(
             draft,
             attacks=attacks,
             probes=probes,
-            cells=(*cells, *(plants or ())),
+            jobs=(*jobs, *(plants or ())),
             extractions=tuple(self._extractions()),
             case=self._case(attacks, probes, plants),
             prepared_keys=self._keys.prepared,
@@ -93,7 +93,7 @@ class Layout:
         return False
 
     def _parted(self, probes: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Probes for one cell, and a cell of its own for each probe for which something is made."""
+        """Probes for one job, and a job of its own for each probe for which something is made."""
         own = [name for name in probes if self._keys.has_made(name)]
         shared = tuple(name for name in probes if name not in own)
         return [*([shared] if shared or not own else []), *((name,) for name in own)]
@@ -116,14 +116,14 @@ class Layout:
             for model in draft.models:
                 yield Extraction(key=self._keys.of_features(name, comparison, model), comparison=name, model=model)
 
-    def _cells(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
+    def _jobs(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Job]:
         draft = self._draft
         arms = self._arms(name, attack)
         original = draft.model(Role.ORIGINAL)
         if type(attack).prepare is not Attack.prepare and original is not None:
-            self._keys.prepared[name] = self._keys.of_cell("prepare", name, original, ())
+            self._keys.prepared[name] = self._keys.of_job("prepare", name, original, ())
         return [
-            self._cell(name, arm, model, seed, part, sham=sham)
+            self._job(name, arm, model, seed, part, sham=sham)
             for model in draft.models
             for place, arm in enumerate(arms)
             for part in self._parted(self._battery(attack, place, model.role, probes))
@@ -131,7 +131,7 @@ class Layout:
             for sham in _shams(attack)
         ]
 
-    def _cell(
+    def _job(
         self,
         attack: str,
         arm: Arm,
@@ -142,13 +142,13 @@ class Layout:
         sham: bool = False,
         planting: Planting | None = None,
         maker: Json = None,
-    ) -> Cell:
+    ) -> Job:
         if sham:  # what must stay has no twin answers
             probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
         made = {"sham": sham, "plant": maker}
-        key = self._keys.of_cell(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
+        key = self._keys.of_job(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
         own = next(filter(self._keys.has_made, probes), None)
-        return Cell(
+        return Job(
             key=key,
             attack=attack,
             arm=arm,
@@ -160,14 +160,14 @@ class Layout:
             own_probe=own,
         )
 
-    def _plant_cells(self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]) -> list[Cell]:
+    def _plant_jobs(self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]) -> list[Job]:
         """Each plant under the arms that are to undo it and under the baseline, plant by plant (design 6.2)."""
         draft = self._draft
         original = draft.model(Role.ORIGINAL)
         if original is None:
             raise SpecError("--plant makes positive controls from the original; give --original")
         plants: dict[str, _Plant] = {}
-        cells: list[Cell] = []
+        jobs: list[Job] = []
         for name, attack in attacks.items():
             context = draft.context(name, 0)
             for place, arm in enumerate(self._runnable(attack, context)):
@@ -178,18 +178,18 @@ class Layout:
                 maker: Json = [planting.name, name, attack.parameters.model_dump(mode="json")]
                 plant = plants.setdefault(planting.name, _Plant(planting=planting, maker=maker))
                 probed = self._battery(attack, place, Role.PLANT, probes)
-                cells += self._planted(name, attack, arm, plant, original, probed)
+                jobs += self._planted(name, attack, arm, plant, original, probed)
         baseline = next(name for name, attack in attacks.items() if attack.baseline)
         asked = self._battery(attacks[baseline], 0, Role.PLANT, probes)
         (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
         for plant in plants.values():
-            cells += self._planted(baseline, attacks[baseline], arm, plant, original, asked)
-        return sorted(cells, key=lambda cell: cell.model.name)
+            jobs += self._planted(baseline, attacks[baseline], arm, plant, original, asked)
+        return sorted(jobs, key=lambda job: job.model.name)
 
     def _battery(
         self, attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]
     ) -> tuple[str, ...]:
-        """The probes of a cell: all under the baseline and the first served arm, else those meant for attacks."""
+        """The probes of a job: all under the baseline and the first served arm, else those meant for attacks."""
         whole = attack.baseline or (attack.served and place == 0)
         passages = has_passages(self._draft.facts[FactSet.FORGET].facts)
         chosen = []
@@ -210,10 +210,10 @@ class Layout:
         plant: _Plant,
         original: PlannedModel,
         probes: tuple[str, ...],
-    ) -> list[Cell]:
+    ) -> list[Job]:
         model = PlannedModel(role=Role.PLANT, name=f"{plant.planting.name} plant", checkpoint=original.checkpoint)
         return [
-            self._cell(name, arm, model, seed, part, sham=sham, planting=plant.planting, maker=plant.maker)
+            self._job(name, arm, model, seed, part, sham=sham, planting=plant.planting, maker=plant.maker)
             for part in self._parted(probes)
             for seed in range(self._draft.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
@@ -235,7 +235,7 @@ class Layout:
         return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
 
     def _case(
-        self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Cell] | None
+        self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Job] | None
     ) -> Case:
         draft = self._draft
         forget, retain = draft.facts[FactSet.FORGET], draft.facts.get(FactSet.RETAIN)
@@ -267,5 +267,5 @@ def _names(item: OutOfReach, arm: Arm) -> bool:
     return arm.name == item.what or arm.name.startswith(f"{item.what} ")
 
 
-def _plants_of(attack: str, cells: Sequence[Cell]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(cell.model.name for cell in cells if cell.attack == attack))
+def _plants_of(attack: str, jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(job.model.name for job in jobs if job.attack == attack))

@@ -1,4 +1,4 @@
-"""Spec -> plan: the cells, the findings that they will support, and what is left out, before any model is loaded."""
+"""Spec -> plan: the jobs, the findings that they will support, and what is left out, before any model is loaded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VERSIONED = (
 
 
 def make_plan(spec: AuditSpec) -> Plan:
-    """Finds every file, refuses what cannot be audited, and lays out the cells.
+    """Finds every file, refuses what cannot be audited, and lays out the jobs.
 
     Raises:
         SpecError: the request cannot be carried out as it stands.
@@ -60,7 +60,7 @@ def make_plan(spec: AuditSpec) -> Plan:
         probes=probes,
         comparisons=comparisons,
         judge=planned_judge(spec, models),
-        cells=(),
+        jobs=(),
         placebo={} if spec.retrained else placebo_facts(forget, others, seed=spec.seed),
         sham=sham_facts(forget, seed=spec.seed) if any(one.toward_answers for one in attacks.values()) else (),
         case=Case(release=spec.release, subjects={}, has_original=False, planned=()),

@@ -1,4 +1,4 @@
-"""What a plan holds: the models, the cells, and what each of them may use. Fixed before any model is loaded."""
+"""What a plan holds: the models, the jobs, and what each of them may use. Fixed before any model is loaded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PlannedJudge:
 
     @property
     def key(self) -> dict[str, Json]:
-        """What evidence depends on; nothing for `match`, so that cells from before there was a choice stay good."""
+        """What evidence depends on; nothing for `match`, so that jobs from before there was a choice stay good."""
         if self.kind is JudgeKind.MATCH:
             return {}
         made: tuple[Json, ...] = () if self.checkpoint is None else (self.checkpoint.digest, self.twins)
@@ -42,12 +42,12 @@ class PlannedJudge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Job:
     """The unit of caching, retry and resume: one arm of one attack on one model, with one seed.
 
     Attributes:
         sham: the arm runs toward twin answers, and is scored on them (design 6.6).
-        planting: how the model is made from the original, for a cell of a plant (design 6.2).
+        planting: how the model is made from the original, for a job of a plant (design 6.2).
         own_probe: the one probe that it runs, where something is prepared for that and a failure is that probe's own.
     """
 
@@ -76,7 +76,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """What one comparison takes from one model: kept, retried and resumed like a cell."""
+    """What one comparison takes from one model: kept, retried and resumed like a job."""
 
     key: str
     comparison: str
@@ -107,7 +107,7 @@ class Plan:
     probes: Mapping[str, Probe[Any]]
     comparisons: Mapping[str, Comparison[Any]] = field(default_factory=dict)
     judge: PlannedJudge = PlannedJudge()
-    cells: tuple[Cell, ...]
+    jobs: tuple[Job, ...]
     extractions: tuple[Extraction, ...] = ()
     case: Case
     prepared_keys: Mapping[str, str] = field(default_factory=dict)
@@ -155,19 +155,19 @@ class Plan:
         )
 
     def as_json(self) -> dict[str, Json]:
-        """The plan for `plan.json`: cells and findings as they were fixed before any evidence."""
+        """The plan for `plan.json`: jobs and findings as they were fixed before any evidence."""
         return {
-            "cells": [
+            "jobs": [
                 {
-                    "key": cell.key,
-                    "attack": cell.attack,
-                    "arm": cell.arm.name,
-                    "model": cell.model.name,
-                    "seed": cell.seed,
-                    "sham": cell.sham,
-                    "probes": list(cell.probes),
+                    "key": job.key,
+                    "attack": job.attack,
+                    "arm": job.arm.name,
+                    "model": job.model.name,
+                    "seed": job.seed,
+                    "sham": job.sham,
+                    "probes": list(job.probes),
                 }
-                for cell in self.cells
+                for job in self.jobs
             ],
             "extractions": [
                 {"key": one.key, "comparison": one.comparison, "model": one.model.name} for one in self.extractions

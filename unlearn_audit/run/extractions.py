@@ -1,6 +1,6 @@
 """Comparisons of models: features from each, taken while it is loaded, and then the estimates, without any model.
 
-A model is loaded once for its cells and its features. Only a comparison that looks at a model in view of the others
+A model is loaded once for its jobs and its features. Only a comparison that looks at a model in view of the others
 (`Comparison.crosses`) has every model loaded a second time. A comparison that fails says so and spoils nothing else.
 """
 

@@ -1,7 +1,7 @@
 """What probes make once for all roles: texts of a generator before any model is loaded, and choices on the original.
 
-What was made is kept with the evidence, under a key that the cells of the probe depend on. A probe that makes something
-has cells of its own, so that a failure costs its own findings and no others.
+What was made is kept with the evidence, under a key that the jobs of the probe depend on. A probe that makes something
+has jobs of its own, so that a failure costs its own findings and no others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from unlearn_audit.api import Json, Probe, derive_seed
 from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.plan.plan import Cell, Plan
+from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.run.isolation import log_traceback, message_of, own_randomness, untouched
 
 SUMMARY = "summary"
@@ -35,7 +35,7 @@ class ProbePreparing:
     faults: dict[str, str] = field(default_factory=dict)
 
     def unwritten(self) -> list[str]:
-        """Probes with cells to run, for which the generator is still to write."""
+        """Probes with jobs to run, for which the generator is still to write."""
         return self._waiting(self.plan.written_keys)
 
     def write(self, generator: Engine) -> None:
@@ -45,7 +45,7 @@ class ProbePreparing:
             self._make(name, generator, probe, probe.write, self.plan.written_keys[name], "write with the generator")
 
     def unprepared(self) -> list[str]:
-        """Probes with cells to run that are still to prepare on the original."""
+        """Probes with jobs to run that are still to prepare on the original."""
         return self._waiting(self.plan.probe_keys)
 
     def prepare(self, original: Engine) -> None:
@@ -59,13 +59,13 @@ class ProbePreparing:
         """Notes that something could not be made for some probes."""
         self.faults.update(dict.fromkeys(names, message))
 
-    def bound(self, cell: Cell) -> tuple[Plan, dict[str, dict[str, Json]]]:
-        """The plan with the cell's probe bound to what was made for it, and counts for the proof.
+    def bound(self, job: Job) -> tuple[Plan, dict[str, dict[str, Json]]]:
+        """The plan with the job's probe bound to what was made for it, and counts for the proof.
 
         Raises:
             AttackError: it could not be made, or is gone: no default stands in for it.
         """
-        name = cell.own_probe
+        name = job.own_probe
         if name is None:
             return self.plan, {}
         wanted = [keys[name] for keys in (self.plan.written_keys, self.plan.probe_keys) if name in keys]
@@ -87,7 +87,7 @@ class ProbePreparing:
         return {**found, SUMMARY: summary} if summary else found
 
     def _waiting(self, keys: Mapping[str, str]) -> list[str]:
-        waiting = {cell.own_probe for cell in self.plan.cells if not self.store.has(cell.key)}
+        waiting = {job.own_probe for job in self.plan.jobs if not self.store.has(job.key)}
         return [name for name, key in keys.items() if name in waiting and not self.store.has(key)]
 
     def _make(

@@ -1,12 +1,12 @@
-"""What the result says of models and cells: read from the store, so that a resumed run says what the first one saw."""
+"""What the result says of models and jobs: read from the store, so that a resumed run says what the first one saw."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unlearn_audit.evidence.records import CellRecord, JudgeRecord, ModelRecord
+from unlearn_audit.evidence.records import JobRecord, JudgeRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore
-from unlearn_audit.plan.case import FaultyCell
+from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.plan import Plan, PlannedJudge, PlannedModel
 
 
@@ -16,33 +16,33 @@ def record_key(model: PlannedModel) -> str:
 
 
 def model_record(store: EvidenceStore, model: PlannedModel) -> ModelRecord:
-    """How the model was loaded, now or in the run that gave its cells."""
+    """How the model was loaded, now or in the run that gave its jobs."""
     unloaded = dict.fromkeys(("dtype", "device", "chat_template", "architecture"), "not loaded")
     about = store.note(record_key(model)) or {**unloaded, "parameters": model.checkpoint.parameters}
     named = {"role": model.role, "name": model.name, "reference": model.checkpoint.reference}
     return ModelRecord.model_validate({**about, **named, "digest": model.checkpoint.digest})
 
 
-def cell_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyCell]) -> list[CellRecord]:
-    """One record a cell, done or faulty, for the result."""
+def job_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyJob]) -> list[JobRecord]:
+    """One record a job, done or faulty, for the result."""
     faulty = {(fault.attack, fault.arm, fault.model, fault.probe) for fault in faults}
     records = []
-    for cell in plan.cells:
+    for job in plan.jobs:
         shared = {
-            "key": cell.key,
-            "attack": cell.attack,
-            "arm": cell.label,
-            "role": cell.model.role,
-            "model": cell.model.name,
-            "seed": cell.seed,
-            "sham": cell.sham,
+            "key": job.key,
+            "attack": job.attack,
+            "arm": job.label,
+            "role": job.model.role,
+            "model": job.model.name,
+            "seed": job.seed,
+            "sham": job.sham,
         }
-        if (cell.attack, cell.label, cell.model.name, cell.own_probe) in faulty or not store.has(cell.key):
-            records.append(CellRecord(**shared, status="error", seconds=0, observations=0, digest=""))
+        if (job.attack, job.label, job.model.name, job.own_probe) in faulty or not store.has(job.key):
+            records.append(JobRecord(**shared, status="error", seconds=0, observations=0, digest=""))
             continue
-        about = store.about(cell.key)
+        about = store.about(job.key)
         records.append(
-            CellRecord(
+            JobRecord(
                 **shared,
                 status="done",
                 seconds=about["seconds"],

@@ -1,4 +1,4 @@
-"""Plan -> evidence: each model is loaded once, its cells run one after the other, each stored when it is whole."""
+"""Plan -> evidence: each model is loaded once, its jobs run one after the other, each stored when it is whole."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import torch
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
 from unlearn_audit.errors import AttackError, AuditError
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
-from unlearn_audit.evidence.store import CellEvidence, EvidenceStore
+from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import load_weights, loaded, record
-from unlearn_audit.plan.case import FaultyCell
-from unlearn_audit.plan.plan import Cell, Plan, PlannedModel
-from unlearn_audit.run.cell import Screens, observe
+from unlearn_audit.plan.case import FaultyJob
+from unlearn_audit.plan.plan import Job, Plan, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.interrupts import remembered_interrupts
 from unlearn_audit.run.isolation import as_engine, log_traceback, message_of, own_randomness, untouched
+from unlearn_audit.run.job import Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
 from unlearn_audit.run.records import model_record, record_key
@@ -36,8 +36,8 @@ from unlearn_audit.run.transcripts import Outputs
 class Progress(Protocol):
     """Who is told how far the run is."""
 
-    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
-        """All cells of the plan, and those that earlier runs finished."""
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
+        """All jobs of the plan, and those that earlier runs finished."""
 
     def loading(self, model: PlannedModel) -> None:
         """A model is being loaded."""
@@ -45,14 +45,14 @@ class Progress(Protocol):
     def preparing(self, attack: str) -> None:
         """An attack makes its choices on the original."""
 
-    def started(self, cell: Cell) -> None:
-        """A cell has begun."""
+    def started(self, job: Job) -> None:
+        """A job has begun."""
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """A dose was measured; mean score by `probe.measure`."""
 
-    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
-        """A cell has ended, well or not."""
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
+        """A job has ended, well or not."""
 
 
 @dataclass(kw_only=True)
@@ -64,13 +64,13 @@ class Gathered:
     """
 
     models: list[ModelRecord] = field(default_factory=list)
-    faults: list[FaultyCell] = field(default_factory=list)
+    faults: list[FaultyJob] = field(default_factory=list)
     unprepared: dict[str, str] = field(default_factory=dict)
     comparisons: tuple[ComparisonRecord, ...] = ()
 
 
 def run(plan: Plan, store: EvidenceStore, progress: Progress, outputs: Outputs | None = None) -> Gathered:
-    """Runs every cell that is not done yet. A cell that fails becomes a fault; an interrupt loses the running one.
+    """Runs every job that is not done yet. A job that fails becomes a fault; an interrupt loses the running one.
 
     Args:
         plan: the audit.
@@ -80,9 +80,9 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress, outputs: Outputs |
     """
     outputs = outputs or Outputs(store.run, KeptText.NONE, plan.facts[FactSet.FORGET].facts)
     gathered = Gathered()
-    done = [cell for cell in plan.cells if store.has(cell.key)]
-    progress.begin(plan.cells, done)
-    with remembered_interrupts() as check, _judging(plan, waiting=len(done) < len(plan.cells)) as plan:
+    done = [job for job in plan.jobs if store.has(job.key)]
+    progress.begin(plan.jobs, done)
+    with remembered_interrupts() as check, _judging(plan, waiting=len(done) < len(plan.jobs)) as plan:
         comparing = Comparing(plan=plan, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(plan=plan, store=store, tell=progress.preparing)
         work = _Work(plan, store, progress, gathered, comparing, preparing, _original_weights(plan), check, outputs)
@@ -95,7 +95,7 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress, outputs: Outputs |
 
 @contextmanager
 def _judging(plan: Plan, *, waiting: bool) -> Iterator[Plan]:
-    """The plan with its judge in every probe; a judge that cannot be loaded stops the run before its first cell."""
+    """The plan with its judge in every probe; a judge that cannot be loaded stops the run before its first job."""
     if not waiting or plan.judge.kind is JudgeKind.MATCH:
         yield plan
         return
@@ -106,10 +106,10 @@ def _judging(plan: Plan, *, waiting: bool) -> Iterator[Plan]:
 def _run_models(work: _Work) -> None:
     plan, store = work.plan, work.store
     for model in plan.models:
-        # Two roles with the same weights share their cells: the second finds them done.
+        # Two roles with the same weights share their jobs: the second finds them done.
         own, planted = _pending(work, model.name), []
         if model.role is Role.ORIGINAL:
-            planted = [cell for cell in plan.cells if cell.planting is not None and not store.has(cell.key)]
+            planted = [job for job in plan.jobs if job.planting is not None and not store.has(job.key)]
         taken = work.comparing.pending(model)
         unready = model.role is Role.ORIGINAL and (_unprepared(work) or work.preparing.unprepared())
         if own or planted or taken or unready:
@@ -161,17 +161,17 @@ class _Work:
     screens: Screens = field(default_factory=Screens)
 
 
-def _pending(work: _Work, model: str) -> list[Cell]:
-    return [cell for cell in work.plan.cells if cell.model.name == model and not work.store.has(cell.key)]
+def _pending(work: _Work, model: str) -> list[Job]:
+    return [job for job in work.plan.jobs if job.model.name == model and not work.store.has(job.key)]
 
 
 def _unprepared(work: _Work) -> list[str]:
-    """Attacks with cells to run, whose choices no earlier run made."""
-    waiting = {cell.attack for cell in work.plan.cells if not work.store.has(cell.key)}
+    """Attacks with jobs to run, whose choices no earlier run made."""
+    waiting = {job.attack for job in work.plan.jobs if not work.store.has(job.key)}
     return [name for name, key in work.plan.prepared_keys.items() if name in waiting and work.store.note(key) is None]
 
 
-def _run_model(work: _Work, model: PlannedModel, own: list[Cell], planted: list[Cell]) -> None:
+def _run_model(work: _Work, model: PlannedModel, own: list[Job], planted: list[Job]) -> None:
     work.progress.loading(model)
     left = [*own, *planted]
     try:
@@ -181,31 +181,31 @@ def _run_model(work: _Work, model: PlannedModel, own: list[Cell], planted: list[
             if model.role is Role.ORIGINAL:
                 _prepare(work, engine)
                 work.preparing.prepare(engine)
-            _run_cells(work, engine, own, left)
+            _run_jobs(work, engine, own, left)
             work.comparing.extract(model, engine)
             _run_plants(work, engine, planted, left)
     except AuditError as error:
-        for cell in left:
-            _fault(work, cell, str(error), 0.0)
+        for job in left:
+            _fault(work, job, str(error), 0.0)
 
 
-def _run_cells(
+def _run_jobs(
     work: _Work,
     engine: Engine,
-    cells: Sequence[Cell],
-    left: list[Cell],
+    jobs: Sequence[Job],
+    left: list[Job],
     *,
     made: Mapping[str, dict[str, Json]] | None = None,
 ) -> None:
-    """Runs the cells of one model, striking each off `left`; `made` is proof of how the model was made."""
+    """Runs the jobs of one model, striking each off `left`; `made` is proof of how the model was made."""
     remembering = engine.remembering()
-    for cell in cells:
-        _run_cell(work, engine, remembering, cell, made)
-        left.remove(cell)
+    for job in jobs:
+        _run_job(work, engine, remembering, job, made)
+        left.remove(job)
 
 
 def _prepare(work: _Work, engine: Engine) -> None:
-    """Lets attacks make their choices on the original. One that cannot loses its own cells and no others."""
+    """Lets attacks make their choices on the original. One that cannot loses its own jobs and no others."""
     for name in _unprepared(work):
         work.progress.preparing(name)
         title, prepared = f"{name}, preparing", None
@@ -213,115 +213,115 @@ def _prepare(work: _Work, engine: Engine) -> None:
             try:
                 with _context(work, name) as context, own_randomness(context.seed):
                     prepared = dict(work.plan.attacks[name].prepare(engine, context))
-            except Exception as error:  # a plug-in's failure is evidence: an ERROR of its cells, never a silent default
+            except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
                 log_traceback(work.store.run, title)
                 work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
         if prepared is not None:
             work.store.put_note(work.plan.prepared_keys[name], prepared)
 
 
-def _run_plants(work: _Work, engine: Engine, planted: Sequence[Cell], left: list[Cell]) -> None:
-    """Runs the cells of each plant on it, made once; one that cannot be made leaves them without evidence."""
-    for name, group in groupby(planted, key=lambda cell: cell.model.name):
-        cells = list(group)
+def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[Job]) -> None:
+    """Runs the jobs of each plant on it, made once; one that cannot be made leaves them without evidence."""
+    for name, group in groupby(planted, key=lambda job: job.model.name):
+        jobs = list(group)
         work.progress.preparing(name)
         with untouched(engine, name):
             try:
-                with _plant(work, engine, cells) as (model, proof):
-                    _run_cells(work, model, cells, left, made={"plant": proof})
+                with _plant(work, engine, jobs) as (model, proof):
+                    _run_jobs(work, model, jobs, left, made={"plant": proof})
             except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
                 log_traceback(work.store.run, name)
-                for cell in [cell for cell in cells if cell in left]:
-                    left.remove(cell)
-                    _fault(work, cell, message_of(error), 0.0)
+                for job in [job for job in jobs if job in left]:
+                    left.remove(job)
+                    _fault(work, job, message_of(error), 0.0)
 
 
 @contextmanager
-def _plant(work: _Work, engine: Engine, cells: Sequence[Cell]) -> Iterator[tuple[Engine, dict[str, Json]]]:
-    """The plant that some cells share, with the proof that it is one."""
-    planting, attack = cells[0].planting, cells[0].attack
+def _plant(work: _Work, engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[Engine, dict[str, Json]]]:
+    """The plant that some jobs share, with the proof that it is one."""
+    planting, attack = jobs[0].planting, jobs[0].attack
     if planting is None:
-        raise AuditError(f"{cells[0].title}: is no plant's cell")
+        raise AuditError(f"{jobs[0].title}: is no plant's job")
     with (
         _context(work, attack, seed_of=planting.name) as context,
         own_randomness(context.seed),
         ExitStack() as stack,
     ):
-        with untouched(engine, planting.name):  # before any cell of the plant is kept
+        with untouched(engine, planting.name):  # before any job of the plant is kept
             plant = stack.enter_context(planting.make(engine, context))
         yield as_engine(plant.model, planting.name), dict(plant.proof)
 
 
-def _run_cell(
+def _run_job(
     work: _Work,
     engine: Engine,
     remembering: Engine,
-    cell: Cell,
+    job: Job,
     made: Mapping[str, dict[str, Json]] | None,
 ) -> None:
-    """Runs one cell and keeps what it gave."""
+    """Runs one job and keeps what it gave."""
     work.stop_if_interrupted()
-    work.progress.started(cell)
+    work.progress.started(job)
     begun, events = time.monotonic(), len(engine.budget.events)
     fault = None
-    with untouched(engine, cell.title):
+    with untouched(engine, job.title):
         try:
-            with _context(work, cell.attack, cell=cell) as context, own_randomness(context.seed):
-                tell, hear = partial(_tell, work, cell), partial(work.outputs.hear, cell)
+            with _context(work, job.attack, job=job) as context, own_randomness(context.seed):
+                tell, hear = partial(_tell, work, job), partial(work.outputs.hear, job)
                 work.outputs.begin()
-                plan, counts = work.preparing.bound(cell)
+                plan, counts = work.preparing.bound(job)
                 rows, proof = observe(
-                    plan, cell, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
+                    plan, job, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
                 )
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
-            log_traceback(work.store.run, cell.title)
+            log_traceback(work.store.run, job.title)
             fault = message_of(error)
     seconds = time.monotonic() - begun
     if fault is not None:
-        _fault(work, cell, fault, seconds)
+        _fault(work, job, fault, seconds)
         return
-    evidence = CellEvidence(
+    evidence = JobEvidence(
         rows=rows,
         proof={**(made or {}), **counts, **proof},
         events=engine.budget.events[events:],
         seconds=seconds,
-        about={"attack": cell.attack, "arm": cell.arm.name},
+        about={"attack": job.attack, "arm": job.arm.name},
     )
     work.outputs.keep()
-    work.store.put(cell.key, evidence)
-    work.progress.finished(cell, seconds, None)
+    work.store.put(job.key, evidence)
+    work.progress.finished(job, seconds, None)
 
 
-def _tell(work: _Work, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+def _tell(work: _Work, job: Job, label: str, hits: Mapping[str, float]) -> None:
     work.stop_if_interrupted()
-    work.progress.dose(cell, label, hits)
+    work.progress.dose(job, label, hits)
 
 
 @contextmanager
 def _context(
-    work: _Work, attack: str, *, cell: Cell | None = None, seed_of: str | None = None
+    work: _Work, attack: str, *, job: Job | None = None, seed_of: str | None = None
 ) -> Iterator[AttackContext]:
     """The attack's context with scratch space that is removed, and the original for diagnostics of other roles.
 
     Args:
         work: the audit.
         attack: whose context.
-        cell: what it will run; None while it prepares or plants.
+        job: what it will run; None while it prepares or plants.
         seed_of: the plant that is made, which has one seed whoever makes it.
 
     Raises:
-        AttackError: the attack has cells to run and its preparation failed: no default stands in for it.
+        AttackError: the attack has jobs to run and its preparation failed: no default stands in for it.
     """
     prepared = None
-    if cell is not None and (key := work.plan.prepared_keys.get(attack)) is not None:
+    if job is not None and (key := work.plan.prepared_keys.get(attack)) is not None:
         prepared = work.store.note(key)
         if prepared is None:
             raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is gone"))
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-") as scratch:
         context = work.plan.context(
-            attack, cell.seed if cell else 0, prepared, sham=cell is not None and cell.sham, seed_of=seed_of
+            attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
         )
-        compares = cell is not None and cell.model.role in (Role.UNLEARNED, Role.RETRAINED)
+        compares = job is not None and job.model.role in (Role.UNLEARNED, Role.RETRAINED)
         yield replace(context, scratch=Path(scratch), original=work.original if compares else lambda: None)
 
 
@@ -336,8 +336,8 @@ def _original_weights(plan: Plan) -> Any:
     return weights
 
 
-def _fault(work: _Work, cell: Cell, message: str, seconds: float) -> None:
+def _fault(work: _Work, job: Job, message: str, seconds: float) -> None:
     work.gathered.faults.append(
-        FaultyCell(attack=cell.attack, arm=cell.label, model=cell.model.name, message=message, probe=cell.own_probe)
+        FaultyJob(attack=job.attack, arm=job.label, model=job.model.name, message=message, probe=job.own_probe)
     )
-    work.progress.finished(cell, seconds, message)
+    work.progress.finished(job, seconds, message)

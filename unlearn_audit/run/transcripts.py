@@ -24,7 +24,7 @@ from unlearn_audit.api import Fact, Generation, Prompt, words_of
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
-    from unlearn_audit.plan.plan import Cell
+    from unlearn_audit.plan.plan import Job
 
 OUTPUTS, SALT = "outputs.jsonl", "outputs.salt"
 MASK = "█"
@@ -33,9 +33,9 @@ _UNBROKEN = re.compile(r"\S+")
 
 
 class Outputs:
-    """The answers of a run's models; those of a cell are written when the cell is done, and never before.
+    """The answers of a run's models; those of a job are written when the job is done, and never before.
 
-    Cells that an earlier run or another audit finished are not run again, and so leave no answers here.
+    Jobs that an earlier run or another audit finished are not run again, and so leave no answers here.
     """
 
     def __init__(self, run: Path, text: KeptText, facts: Iterable[Fact]) -> None:
@@ -45,15 +45,15 @@ class Outputs:
         self._waiting: list[dict[str, Any]] = []
         self._salt: bytes | None = None
 
-    def hear(self, cell: Cell, dose: str, probe: str, asked: Sequence[Prompt], answers: Sequence[Generation]) -> None:
+    def hear(self, job: Job, dose: str, probe: str, asked: Sequence[Prompt], answers: Sequence[Generation]) -> None:
         """Takes down what a model answered to a probe."""
         place = {
-            "cell": cell.key,
-            "model": cell.model.name,
-            "attack": cell.attack,
-            "arm": cell.arm.name,
-            "seed": cell.seed,
-            "sham": cell.sham,
+            "job": job.key,
+            "model": job.model.name,
+            "attack": job.attack,
+            "arm": job.arm.name,
+            "seed": job.seed,
+            "sham": job.sham,
             "dose": dose,
             "probe": probe,
         }
@@ -75,7 +75,7 @@ class Outputs:
             )
 
     def begin(self) -> None:
-        """Forgets what was heard of a cell that did not end."""
+        """Forgets what was heard of a job that did not end."""
         self._waiting.clear()
 
     def keep(self) -> None:

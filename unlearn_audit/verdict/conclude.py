@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from unlearn_audit.evidence.agreement import agreed
 from unlearn_audit.evidence.records import (
-    CellRecord,
     ComparisonRecord,
     DataRecord,
+    JobRecord,
     JudgeRecord,
     ModelRecord,
     Record,
@@ -31,7 +31,7 @@ class ShardRecord(Record):
     comparisons: tuple[ComparisonRecord, ...]
     models: tuple[ModelRecord, ...]
     data: tuple[DataRecord, ...]
-    cells: tuple[CellRecord, ...]
+    jobs: tuple[JobRecord, ...]
     prepared: tuple[str, ...]
     judge: JudgeRecord = JudgeRecord()
     versions: dict[str, str]
@@ -44,7 +44,7 @@ class ShardRecord(Record):
 
 def concluded(record: ShardRecord, store: EvidenceStore, waivers: Waiving | None = None) -> Result:
     """The verdict on evidence that is all there."""
-    policy, observations = record.policy, store.gather(record.cells)
+    policy, observations = record.policy, store.gather(record.jobs)
     verdict = judge(observations, under(record.case, policy), policy, record.comparisons, waivers)
     kept = {name: getattr(record, name) for name in Result.model_fields.keys() & ShardRecord.model_fields.keys()}
     return Result(
@@ -53,5 +53,5 @@ def concluded(record: ShardRecord, store: EvidenceStore, waivers: Waiving | None
         verdict=verdict,
         policy_digest=policy.digest(),
         evidence_digest=evidence_digest(observations),
-        **{**kept, "judge": agreed(record.judge, record.cells)},
+        **{**kept, "judge": agreed(record.judge, record.jobs)},
     )

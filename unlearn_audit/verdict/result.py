@@ -19,9 +19,9 @@ from pydantic import Field
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import (
-    CellRecord,
     ComparisonRecord,
     DataRecord,
+    JobRecord,
     JudgeRecord,
     ModelRecord,
     Record,
@@ -226,7 +226,7 @@ class Result(Record):
     case: Case
     models: tuple[ModelRecord, ...]
     data: tuple[DataRecord, ...]
-    cells: tuple[CellRecord, ...]
+    jobs: tuple[JobRecord, ...]
     judge: JudgeRecord = JudgeRecord()
     versions: dict[str, str]
     profile: str

@@ -1,4 +1,4 @@
-"""What `plan` says before anything runs: cells, power, time, and what the verdict can reach."""
+"""What `plan` says before anything runs: jobs, power, time, and what the verdict can reach."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unlearn_audit.api import FactSet, Role
-from unlearn_audit.plan.plan import Cell, Plan
+from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
@@ -92,20 +92,20 @@ def thin_wording(plan: Plan) -> str | None:
 def estimated_seconds(plan: Plan) -> float:
     """A rough time: tokens through each model, two operations a weight and token, at the speed of this machine."""
     speed = measured_flops(plan.spec.models.device, plan.spec.models.dtype)
-    return sum(_operations(plan, cell) for cell in plan.cells) / speed
+    return sum(_operations(plan, job) for job in plan.jobs) / speed
 
 
-def _operations(plan: Plan, cell: Cell) -> float:
+def _operations(plan: Plan, job: Job) -> float:
     facts = len(plan.facts[FactSet.FORGET].facts)
     forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
     # Each form is read and answered, and the answer scored; the options of forced choice share a reading of the prompt.
-    asked = forms * len(set(cell.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
-    if CHOICES in cell.probes:
+    asked = forms * len(set(job.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
+    if CHOICES in job.probes:
         asked += PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
     asked *= 2 if plan.placebo else 1
-    read = cell.arm.doses * cell.arm.share * facts * asked
-    trained = 3 * cell.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
-    return 2.0 * max(1, cell.model.checkpoint.parameters) * (read + trained)
+    read = job.arm.doses * job.arm.share * facts * asked
+    trained = 3 * job.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
+    return 2.0 * max(1, job.model.checkpoint.parameters) * (read + trained)
 
 
 def measured_flops(device: str, dtype: str = "auto") -> float:
@@ -134,19 +134,19 @@ def _show(plan: Plan, console: Console, lines: list[str], seconds: float) -> Non
     sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in plan.facts.items())
     console.print(f"Models: {models}. Facts: {sets}. Release: {plan.spec.release}.", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("attack", "arms", "cells", "probes"):
+    for column in ("attack", "arms", "jobs", "probes"):
         table.add_column(column, overflow="fold")
     for name in plan.attacks:
-        cells = [cell for cell in plan.cells if cell.attack == name]
-        arms = dict.fromkeys(cell.arm.name for cell in cells)
-        probes = dict.fromkeys(probe for cell in cells for probe in cell.probes)
-        table.add_row(name, escape(", ".join(arms)), str(len(cells)), ", ".join(probes))
+        jobs = [job for job in plan.jobs if job.attack == name]
+        arms = dict.fromkeys(job.arm.name for job in jobs)
+        probes = dict.fromkeys(probe for job in jobs for probe in job.probes)
+        table.add_row(name, escape(", ".join(arms)), str(len(jobs)), ", ".join(probes))
     console.print(table)
     for item in plan.case.left_out:
         console.print(f"left out: {item.what}: {item.why}", markup=False, highlight=False)
     for line in lines:
         console.print(line, markup=False, highlight=False)
-    console.print(f"Time: about {_duration(seconds)} here (rough; no cell of an earlier run counted).", highlight=False)
+    console.print(f"Time: about {_duration(seconds)} here (rough; no job of an earlier run counted).", highlight=False)
 
 
 def _duration(seconds: float) -> str:

@@ -27,7 +27,7 @@ SMALL_MODEL = 10_000_000  # parameters
 def run_audit(
     plan: Plan,
     out: Path,
-    cells: Path | None,
+    shared: Path | None,
     telling: Telling,
     *,
     waivers: Waiving | None = None,
@@ -44,16 +44,16 @@ def run_audit(
     if obstacle and not telling.quiet:
         stderr().print(f"note: {obstacle}", markup=False, highlight=False)
     with _interruptible(out), _told(telling) as (progress, log):
-        result = audit(plan, out, progress, cells=cells, command=_command(), waivers=waivers, text=text)
+        result = audit(plan, out, progress, shared=shared, command=_command(), waivers=waivers, text=text)
         if log is not None:
             log.verdict(result)
     if telling.verbose:
-        show_proofs(result.cells, stderr())
+        show_proofs(result.jobs, stderr())
     return result
 
 
-def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, telling: Telling) -> NoReturn:
-    """Runs a part of the cells. It judges nothing: exit code 3, or 4 where one faulted."""
+def run_shard(plan: Plan, out: Path, shared: Path | None, shard: str, telling: Telling) -> NoReturn:
+    """Runs a part of the jobs. It judges nothing: exit code 3, or 4 where one faulted."""
     from unlearn_audit.run.shard import Shard
 
     part = Shard.parse(shard)
@@ -62,11 +62,11 @@ def run_shard(plan: Plan, out: Path, cells: Path | None, shard: str, telling: Te
     from unlearn_audit.audit import audit_shard
 
     with _interruptible(out), _told(telling) as (progress, _):
-        record = audit_shard(plan, out, progress, part, cells=cells, command=_command())
-    done = sum(cell.status == "done" for cell in record.cells)
-    faulted = len(record.cells) - done
+        record = audit_shard(plan, out, progress, part, shared=shared, command=_command())
+    done = sum(job.status == "done" for job in record.jobs)
+    faulted = len(record.jobs) - done
     stderr().print(
-        f"part {part}: {done} cells done, {faulted} without evidence; nothing is judged before `unlearn-audit merge`",
+        f"part {part}: {done} jobs done, {faulted} without evidence; nothing is judged before `unlearn-audit merge`",
         markup=False,
         highlight=False,
     )

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TextIO
 
 from unlearn_audit.errors import AuditError, SpecError
-from unlearn_audit.plan.plan import Cell, PlannedModel
+from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.verdict.result import Result
 
 
 class EventLog:
     """A `runner.Progress` that writes lines. Holds scores, names and messages of faults; no answer of a model.
 
-    Events: `begin`, `loading`, `preparing`, `started`, `dose`, `done` or `fault` for each cell, and at the end
+    Events: `begin`, `loading`, `preparing`, `started`, `dose`, `done` or `fault` for each job, and at the end
     `verdict`, `stopped` (interrupted) or `error`.
     """
 
@@ -26,9 +26,9 @@ class EventLog:
         self._stream = stream
         self._scores: dict[str, float] = {}
 
-    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
-        """How many cells there are, and how many an earlier run did."""
-        self._write("begin", cells=len(cells), kept=len(done))
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
+        """How many jobs there are, and how many an earlier run did."""
+        self._write("begin", jobs=len(jobs), kept=len(done))
 
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
@@ -38,23 +38,23 @@ class EventLog:
         """Which attack, probe or plant is made ready on the original."""
         self._write("preparing", name=attack)
 
-    def started(self, cell: Cell) -> None:
-        """A cell has begun."""
+    def started(self, job: Job) -> None:
+        """A job has begun."""
         self._scores = {}
-        self._write("started", **_about(cell))
+        self._write("started", **_about(job))
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """A dose was measured."""
         self._scores = dict(hits)
-        self._write("dose", **_about(cell), dose=label, scores=dict(hits))
+        self._write("dose", **_about(job), dose=label, scores=dict(hits))
 
-    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
-        """A cell has ended: `done` with the scores of its last dose, or `fault` with what it met."""
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
+        """A job has ended: `done` with the scores of its last dose, or `fault` with what it met."""
         taken = round(seconds, 3)
         if fault is None:
-            self._write("done", **_about(cell), seconds=taken, scores=self._scores)
+            self._write("done", **_about(job), seconds=taken, scores=self._scores)
         else:
-            self._write("fault", **_about(cell), seconds=taken, message=fault)
+            self._write("fault", **_about(job), seconds=taken, message=fault)
 
     def verdict(self, result: Result) -> None:
         """What came out."""
@@ -106,11 +106,11 @@ def event_log(path: Path) -> Iterator[EventLog]:
             raise
 
 
-def _about(cell: Cell) -> dict[str, object]:
+def _about(job: Job) -> dict[str, object]:
     return {
-        "attack": cell.attack,
-        "arm": cell.label,
-        "model": cell.model.name,
-        "role": cell.model.role.value,
-        "seed": cell.seed,
+        "attack": job.attack,
+        "arm": job.label,
+        "model": job.model.name,
+        "role": job.model.role.value,
+        "seed": job.seed,
     }

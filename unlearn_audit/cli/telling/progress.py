@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from unlearn_audit.api import Role
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.evidence.records import CellRecord
-from unlearn_audit.plan.plan import Cell, PlannedModel
+from unlearn_audit.evidence.records import JobRecord
+from unlearn_audit.plan.plan import Job, PlannedModel
 
 if TYPE_CHECKING:
     from unlearn_audit.run.runner import Progress as Progress_
@@ -34,7 +34,7 @@ class Quiet:
     def __exit__(self, *_: object) -> None:
         """Nothing to close."""
 
-    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Nothing."""
 
     def loading(self, model: PlannedModel) -> None:
@@ -43,16 +43,16 @@ class Quiet:
     def preparing(self, attack: str) -> None:
         """Nothing."""
 
-    def started(self, cell: Cell) -> None:
+    def started(self, job: Job) -> None:
         """Nothing."""
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """Nothing."""
 
-    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """A fault is always said. That a plant could not be made is none: it is said in the report."""
-        if fault and cell.planting is None:
-            self._console.print(f"[red]error[/red] {escape(cell.title)}: {escape(fault)}", highlight=False)
+        if fault and job.planting is None:
+            self._console.print(f"[red]error[/red] {escape(job.title)}: {escape(fault)}", highlight=False)
 
 
 class Lines(Quiet):
@@ -63,11 +63,11 @@ class Lines(Quiet):
         self._left = self._all = 0
         self._latest = ""
 
-    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
-        """How many cells there are, and how many an earlier run did."""
-        self._all, self._left = len(cells), len(cells) - len(done)
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
+        """How many jobs there are, and how many an earlier run did."""
+        self._all, self._left = len(jobs), len(jobs) - len(done)
         kept = f", {len(done)} kept from before" if done else ""
-        self._say(f"{len(cells)} cells{kept}")
+        self._say(f"{len(jobs)} jobs{kept}")
 
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
@@ -77,17 +77,17 @@ class Lines(Quiet):
         """Which attack prepares."""
         self._say(f"{attack}: getting ready on the original")
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
-        """Remembered, for the line that ends the cell."""
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
+        """Remembered, for the line that ends the job."""
         self._latest = reading(label, hits)
 
-    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
-        """The cell, its time and its last dose."""
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
+        """The job, its time and its last dose."""
         self._left -= 1
         if fault:
-            super().finished(cell, seconds, fault)
+            super().finished(job, seconds, fault)
         else:
-            self._say(f"[{self._all - self._left}/{self._all}] {cell.title}: {self._latest} ({seconds:.1f} s)")
+            self._say(f"[{self._all - self._left}/{self._all}] {job.title}: {self._latest} ({seconds:.1f} s)")
 
     def _say(self, text: str) -> None:
         self._console.print(escape(text), highlight=False, soft_wrap=True)
@@ -96,19 +96,19 @@ class Lines(Quiet):
 class Detailed(Lines):
     """Plain lines with every dose and all its scores."""
 
-    def started(self, cell: Cell) -> None:
-        """The running cell."""
-        self._say(f"{cell.title}: begun")
+    def started(self, job: Job) -> None:
+        """The running job."""
+        self._say(f"{job.title}: begun")
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """All scores of a dose."""
-        super().dose(cell, label, hits)
+        super().dose(job, label, hits)
         scores = ", ".join(f"{name} {100 * value:.0f} %" for name, value in hits.items())
         self._say(f"  {label}: {scores}" if scores else f"  {label}")
 
 
 class Live(Quiet):
-    """A live display: cells done, the running one, time left, and what was just found."""
+    """A live display: jobs done, the running one, time left, and what was just found."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -133,10 +133,10 @@ class Live(Quiet):
         """Clears the display."""
         self._bar.stop()
 
-    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Starts the bar where an earlier run left off."""
         self._begun = time.monotonic()
-        self._task = self._bar.add_task("", total=len(cells), completed=len(done), left="")
+        self._task = self._bar.add_task("", total=len(jobs), completed=len(done), left="")
 
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
@@ -146,22 +146,22 @@ class Live(Quiet):
         """Which attack prepares."""
         self._update(description=f"{attack}: getting ready on the original")
 
-    def started(self, cell: Cell) -> None:
-        """The running cell."""
-        self._update(description=cell.title)
+    def started(self, job: Job) -> None:
+        """The running job."""
+        self._update(description=job.title)
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
-        """The running cell with its newest reading."""
-        self._update(description=f"{cell.model.name} · {reading(label, hits)}")
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
+        """The running job with its newest reading."""
+        self._update(description=f"{job.model.name} · {reading(label, hits)}")
 
-    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """One more done."""
-        super().finished(cell, seconds, fault)
+        super().finished(job, seconds, fault)
         self._ran += 1
         self._update(advance=1, left=self._time_left())
 
     def _time_left(self) -> str:
-        """From the mean time of the cells that this run did (the bar also counts those that it found done)."""
+        """From the mean time of the jobs that this run did (the bar also counts those that it found done)."""
         if self._task is None:
             return ""
         task = next(task for task in self._bar.tasks if task.id == self._task)
@@ -180,10 +180,10 @@ class Both:
     def __init__(self, one: Progress_, other: Progress_) -> None:
         self._told = (one, other)
 
-    def begin(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Told to both."""
         for each in self._told:
-            each.begin(cells, done)
+            each.begin(jobs, done)
 
     def loading(self, model: PlannedModel) -> None:
         """Told to both."""
@@ -195,29 +195,29 @@ class Both:
         for each in self._told:
             each.preparing(attack)
 
-    def started(self, cell: Cell) -> None:
+    def started(self, job: Job) -> None:
         """Told to both."""
         for each in self._told:
-            each.started(cell)
+            each.started(job)
 
-    def dose(self, cell: Cell, label: str, hits: Mapping[str, float]) -> None:
+    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """Told to both."""
         for each in self._told:
-            each.dose(cell, label, hits)
+            each.dose(job, label, hits)
 
-    def finished(self, cell: Cell, seconds: float, fault: str | None) -> None:
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """Told to both."""
         for each in self._told:
-            each.finished(cell, seconds, fault)
+            each.finished(job, seconds, fault)
 
 
-def show_proofs(cells: Sequence[CellRecord], console: Console) -> None:
-    """What proves each cell of the checkpoint, and what happened on the way in any: one line each."""
-    for cell in cells:
-        place = f"{cell.attack} ({cell.arm}) on {cell.model}"
-        told = [(dose, proof) for dose, proof in cell.proof.items() if proof] if cell.role == Role.UNLEARNED else []
+def show_proofs(jobs: Sequence[JobRecord], console: Console) -> None:
+    """What proves each job of the checkpoint, and what happened on the way in any: one line each."""
+    for job in jobs:
+        place = f"{job.attack} ({job.arm}) on {job.model}"
+        told = [(dose, proof) for dose, proof in job.proof.items() if proof] if job.role == Role.UNLEARNED else []
         lines = [f"{place}, proof of {dose}: {json.dumps(proof, default=str)}" for dose, proof in told]
-        for line in (*lines, *(f"{place}: {event}" for event in cell.events)):
+        for line in (*lines, *(f"{place}: {event}" for event in job.events)):
             console.print(clean(line, _LONGEST_LINE), markup=False, highlight=False, soft_wrap=True)
 
 

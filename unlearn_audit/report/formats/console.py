@@ -54,7 +54,7 @@ _NEXT_STEP = {
     Outcome.PASS: "Read what was left out in the report, then sign it.",
     Outcome.FAIL: "Do not release; the report names attack and dose.",
     Outcome.INCONCLUSIVE: "Nothing is shown; the reasons say what is missing.",
-    Outcome.ERROR: "Mend what faulted and run it again; done cells stay.",
+    Outcome.ERROR: "Mend what faulted and run it again; finished jobs stay.",
 }
 # Name, width and side of each column; with a space between them they fill the terminal.
 _COLUMNS = (
@@ -237,9 +237,9 @@ def _written(reports: Path | None) -> list[str]:
 def _coverage(result: Result) -> str:
     advisory = sum(not finding.gates for finding in result.verdict.findings)
     case = result.case
-    unmade = case.plant_names - {cell.model for cell in result.cells if cell.status == "done"}
+    unmade = case.plant_names - {job.model for job in result.jobs if job.status == "done"}
     return (
-        f"{findings_passed(result)} findings passed, {advisory} advisory; {count(len(result.cells), 'cell')} on "
+        f"{findings_passed(result)} findings passed, {advisory} advisory; {count(len(result.jobs), 'job')} on "
         f"record, {len(case.model_faults)} faulted, {len(case.left_out)} left out"
         + (f"; {count(len(unmade), 'plant')} could not be made" if unmade else "")
     )

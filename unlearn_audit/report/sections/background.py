@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from unlearn_audit.api import Access
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.evidence.records import CellRecord
+from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.report.parts.numbers import count, duration, magnitude, percent
 from unlearn_audit.report.parts.view import (
     Block,
@@ -84,14 +84,14 @@ def coverage(result: Result, limits: Limits) -> Section:
     """What ran, what faulted, and what was left out and why."""
     faults, left_out = result.case.model_faults, result.case.left_out
     unmade = {fault.model: fault.message for fault in result.case.faults if fault not in faults}
-    events = [(cell, event) for cell in result.cells for event in cell.events]
+    events = [(job, event) for job in result.jobs for event in job.events]
     return Section(
         id="coverage",
         title="Coverage",
         blocks=(
             paragraph(
-                f"{count(len(result.cells), 'cell')} on record, {len(faults)} faulted, {len(left_out)} left out. "
-                "A cell is one arm of an attack on one model."
+                f"{count(len(result.jobs), 'job')} on record, {len(faults)} faulted, {len(left_out)} left out. "
+                "A job is one arm of an attack on one model."
             ),
             heading("What ran"),
             *_ran(result, limits),
@@ -100,7 +100,7 @@ def coverage(result: Result, limits: Limits) -> Section:
             *_listing(
                 ((f"{fault.attack}, {fault.arm}, on {fault.model}", fault.message) for fault in faults),
                 len(faults),
-                "No cell faulted.",
+                "No job faulted.",
                 limits,
             ),
             *((heading("What could not be planted"),) if unmade else ()),
@@ -109,7 +109,7 @@ def coverage(result: Result, limits: Limits) -> Section:
             *_listing(((each.what, each.why) for each in left_out), len(left_out), "Nothing was left out.", limits),
             *((heading("What happened on the way"),) if events else ()),
             *_listing(
-                ((f"{cell.attack}, {cell.arm}, on {cell.model}", event) for cell, event in events),
+                ((f"{job.attack}, {job.arm}, on {job.model}", event) for job, event in events),
                 len(events),
                 "",
                 limits,
@@ -235,12 +235,12 @@ def _policy(policy: Policy, release: Release, limits: Limits) -> Table:
 
 
 def _ran(result: Result, limits: Limits) -> tuple[Block, ...]:
-    groups: dict[tuple[str, str], list[CellRecord]] = {}
-    for cell in result.cells:
-        groups.setdefault((cell.attack, cell.arm), []).append(cell)
+    groups: dict[tuple[str, str], list[JobRecord]] = {}
+    for job in result.jobs:
+        groups.setdefault((job.attack, job.arm), []).append(job)
     if not groups:
-        return (paragraph("No cell is on record."),)
-    rows = tuple(_ran_row(cells, limits) for cells in list(groups.values())[: limits.entries])
+        return (paragraph("No job is on record."),)
+    rows = tuple(_ran_row(jobs, limits) for jobs in list(groups.values())[: limits.entries])
     columns = (
         *text_columns("Attack", "Arm", "On"),
         *number_columns("Cells", "Observations", "Time"),
@@ -251,26 +251,26 @@ def _ran(result: Result, limits: Limits) -> tuple[Block, ...]:
     return table, *left_over(len(groups) - len(rows), "row")
 
 
-def _ran_row(cells: list[CellRecord], limits: Limits) -> tuple[Inline, ...]:
+def _ran_row(jobs: list[JobRecord], limits: Limits) -> tuple[Inline, ...]:
     return (
-        clean(cells[0].attack, limits.text),
-        clean(cells[0].arm, limits.text),
-        clean(", ".join(dict.fromkeys(cell.role for cell in cells)), limits.text),
-        Number(str(len(cells))),
-        Number(f"{sum(cell.observations for cell in cells):,}"),
-        Number(duration(sum(cell.seconds for cell in cells))),
-        clean(", ".join(dict.fromkeys(cell.status for cell in cells)), limits.text),
-        clean("; ".join(_proofs(cells)), limits.text) or "–",
+        clean(jobs[0].attack, limits.text),
+        clean(jobs[0].arm, limits.text),
+        clean(", ".join(dict.fromkeys(job.role for job in jobs)), limits.text),
+        Number(str(len(jobs))),
+        Number(f"{sum(job.observations for job in jobs):,}"),
+        Number(duration(sum(job.seconds for job in jobs))),
+        clean(", ".join(dict.fromkeys(job.status for job in jobs)), limits.text),
+        clean("; ".join(_proofs(jobs)), limits.text) or "–",
     )
 
 
 def _hygiene(result: Result, limits: Limits) -> tuple[Block, ...]:
     """What was shown to models by attacks, and what was left out because it gives away what is scored."""
     found: dict[tuple[str, str], Mapping[str, object]] = {}
-    for cell in result.cells:
-        for proof in cell.proof.values():
+    for job in result.jobs:
+        for proof in job.proof.values():
             if isinstance(hygiene := proof.get("hygiene"), Mapping):
-                found.setdefault((cell.attack, cell.arm), hygiene)
+                found.setdefault((job.attack, job.arm), hygiene)
     if not found:
         return ()
     rows: list[tuple[Inline, ...]] = [
@@ -290,12 +290,10 @@ def _hygiene(result: Result, limits: Limits) -> tuple[Block, ...]:
     )
 
 
-def _proofs(cells: Iterable[CellRecord]) -> Iterable[str]:
-    for cell in cells:
-        if cell.role == "unlearned":
-            yield from (
-                f"{dose}: {_compact(proof)}" for dose, proof in cell.proof.items() if proof.keys() - {"hygiene"}
-            )
+def _proofs(jobs: Iterable[JobRecord]) -> Iterable[str]:
+    for job in jobs:
+        if job.role == "unlearned":
+            yield from (f"{dose}: {_compact(proof)}" for dose, proof in job.proof.items() if proof.keys() - {"hygiene"})
 
 
 def _compact(proof: Mapping[str, object]) -> str:

@@ -82,7 +82,7 @@ def _determinism_notes(result: Result) -> Iterable[str]:
         f"versions and hardware: it was made on {', '.join(devices)}. Another device or version may round differently "
         "and turn single answers; that is no part of the error bound."
     )
-    seeds = sorted({cell.seed for cell in result.cells})
+    seeds = sorted({job.seed for job in result.jobs})
     if len(seeds) > 1:
         yield f"Attacks that draw at random were run with {len(seeds)} seeds; a fact's score is the mean over them."
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from unlearn_audit.api import Role, ScoreKind
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.evidence.records import CellRecord
+from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.report.figures.dose_curves import worst
 from unlearn_audit.report.parts.numbers import NONE, percent, percent_range
 from unlearn_audit.report.parts.view import (
@@ -159,7 +159,7 @@ _EXPLAINED = (
 
 
 def _curves(finding: Finding, result: Result) -> Iterator[Curve]:
-    costs = _costs(finding.attack, result.cells)
+    costs = _costs(finding.attack, result.jobs)
     runs: dict[str, list[Look]] = {}
     for dose in dict.fromkeys(cell.dose for cell in finding.cells):
         if dose in costs:
@@ -179,7 +179,7 @@ def run_of(label: str, steps: float) -> str:
     return re.sub(rf"\s*\b(steps? {steps:g}|{steps:g} steps?)$", "", label)
 
 
-def _costs(attack: str, records: Sequence[CellRecord]) -> dict[str, Cost]:
+def _costs(attack: str, records: Sequence[JobRecord]) -> dict[str, Cost]:
     """Label -> what its dose took, a mean over folds and seeds; of the checkpoint, where it has any."""
     own = [record for record in records if record.attack == attack and not record.sham]
     own = [record for record in own if record.role == Role.UNLEARNED] or own

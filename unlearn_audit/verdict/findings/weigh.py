@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unlearn_audit.api import Role
-from unlearn_audit.plan.case import Case, FaultyCell, PlannedFinding
+from unlearn_audit.plan.case import Case, FaultyJob, PlannedFinding
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.statistics.bounds import TOLERANCE, Sample, picked_p_value
 from unlearn_audit.verdict.findings.contrasts import SEED, Comparison, Contrast, both_bounds, comparison_for
@@ -55,7 +55,7 @@ class Weighed:
     sham_excess: float = 0.0
 
 
-def crash(fault: FaultyCell) -> str:
+def crash(fault: FaultyJob) -> str:
     """A cell that gave no evidence, for a reader."""
     arm = fault.arm if fault.probe is None else f"{fault.arm}, {fault.probe}"
     return f"{fault.attack} ({arm}) gave no evidence for {fault.model}: {fault.message}"

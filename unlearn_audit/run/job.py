@@ -1,4 +1,4 @@
-"""One cell: the doses of one arm on one model, each measured by the cell's probes, as rows of evidence."""
+"""One job: the doses of one arm on one model, each measured by the job's probes, as rows of evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unlearn_audit.api.kit.screen import Screen, Screening
 from unlearn_audit.errors import AttackError, AuditError
 from unlearn_audit.evidence.agreement import AGREEMENT, counted
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.plan.plan import Cell, Plan
+from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.plan.stand_ins import PLACEBO
 from unlearn_audit.run.isolation import as_engine
 
@@ -24,7 +24,7 @@ Hearing = Callable[[str, str, Sequence[Prompt], Sequence[Generation]], None]
 
 def observe(
     plan: Plan,
-    cell: Cell,
+    job: Job,
     engine: Engine,
     remembering: Engine,
     context: AttackContext,
@@ -33,34 +33,34 @@ def observe(
     tell: Telling,
     hear: Hearing,
 ) -> tuple[Rows, Proof]:
-    """The observations of a cell, and the proof that each dose gave.
+    """The observations of a job, and the proof that each dose gave.
 
     Args:
         plan: the audit.
-        cell: which arm, model and probes.
+        job: which arm, model and probes.
         engine: the model.
-        remembering: the same, with the answers of earlier cells.
+        remembering: the same, with the answers of earlier jobs.
         context: what the attack may use.
-        screens: what was found in texts of earlier cells.
+        screens: what was found in texts of earlier jobs.
         tell: is called after every dose with its label and the mean score by `probe.measure`.
         hear: is called with dose, probe, prompts and answers whenever a probe has the model write.
 
     Raises:
         AttackError: no dose, or one that was shown what it is scored on.
     """
-    attack = plan.attacks[cell.attack]
+    attack = plan.attacks[job.attack]
     rows: Rows = []
     proof: Proof = {}
-    with closing(_as_generator(attack.doses(engine, cell.arm, context))) as doses:
+    with closing(_as_generator(attack.doses(engine, job.arm, context))) as doses:
         for dose in doses:
             model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
             hygiene = screens.check(dose, context.forget)
             agreement: dict[str, Json] = {}
             found = [
                 row
-                for probe in cell.probes
+                for probe in job.probes
                 for row in _readings(
-                    plan, cell, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
+                    plan, job, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
                 )
             ]
             rows += found
@@ -69,7 +69,7 @@ def observe(
                 proof[dose.label][AGREEMENT] = agreement
             tell(dose.label, _means(found))
     if not rows:
-        raise AttackError(f"{cell.title}: gave no dose to measure")
+        raise AttackError(f"{job.title}: gave no dose to measure")
     return rows, proof
 
 
@@ -101,19 +101,19 @@ class Screens:
 
 
 def _readings(
-    plan: Plan, cell: Cell, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
+    plan: Plan, job: Job, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
 ) -> Iterator[dict[str, Any]]:
     """Rows of one probe at one dose; a placebo's score stands beside its fact's own.
 
     How often the judge and `match` agreed is noted in `agreement`, where another judge was chosen.
     """
     probe = plan.probes[name]
-    pool = plan.pool(probe.reads, sham=cell.sham)
+    pool = plan.pool(probe.reads, sham=job.sham)
     chosen: Sequence[Fact] = pool
     placebo: Mapping[str, Fact] = {}
     if probe.reads is FactSet.FORGET:
         chosen = [fact for fact in pool if dose.fact_ids is None or fact.id in dose.fact_ids]
-        placebo = {} if cell.sham else plan.placebo
+        placebo = {} if job.sham else plan.placebo
     if not chosen:
         raise AttackError(f"dose {dose.label!r} leaves no fact to score")
     asked = [*chosen, *(placebo[fact.id] for fact in chosen if fact.id in placebo)]
