@@ -12,10 +12,10 @@ class NoParameters(Parameters):
     """Nothing to choose."""
 
 
-class NoAttack(Attack[NoParameters]):
+class AsIs(Attack[NoParameters]):
     """The un-attacked model. An attack like any other, so that the baseline meets the same controls and bounds."""
 
-    name: ClassVar[str] = "none"
+    name: ClassVar[str] = "as-is"
     summary: ClassVar[str] = "The model as it is: what a user who simply asks gets."
     paper: ClassVar[str] = ""
     access: ClassVar[Access] = Access.PROMPTS
@@ -24,7 +24,7 @@ class NoAttack(Attack[NoParameters]):
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
         """One arm."""
-        return (Arm(name="none"),)
+        return (Arm(name="as-is"),)
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """One dose, 0: the model that was handed in, itself."""

@@ -1,3 +1,3 @@
 """unlearn-audit: how much of what a model was made to forget can still be got back?"""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -13,7 +13,9 @@ from unlearn_audit.api import FactSet
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import SHARD, write_manifest
+from unlearn_audit.evidence.old_names import asked_as
 from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.run.records import job_records, judge_record
@@ -30,7 +32,7 @@ REPORTS = ("json", "md", "html")
 
 
 def audit(
-    plan: Plan,
+    live: LivePlan,
     out: Path,
     progress: Progress,
     *,
@@ -47,8 +49,8 @@ def audit(
     Raises:
         SpecError: `out` holds another audit.
     """
-    store = _opened(plan, out, shared)
-    record = _ran(plan, store, progress, command, text)
+    store = _opened(live.plan, out, shared)
+    record = _ran(live, store, progress, command, text)
     result = concluded(record, store, waivers)
     write_reports(result, out, formats)
     write_manifest(out)
@@ -56,7 +58,7 @@ def audit(
 
 
 def audit_shard(
-    plan: Plan, out: Path, progress: Progress, shard: Shard, *, shared: Path | None = None, command: str = ""
+    live: LivePlan, out: Path, progress: Progress, shard: Shard, *, shared: Path | None = None, command: str = ""
 ) -> ShardRecord:
     """Runs one part of the jobs and judges nothing: `merge` does, once it has all parts.
 
@@ -65,8 +67,10 @@ def audit_shard(
     Raises:
         SpecError: `out` holds another audit.
     """
-    store = _opened(plan, out, shared)
-    own = replace(plan, jobs=shard.of(plan.jobs), extractions=plan.extractions if shard.number == 1 else ())
+    store = _opened(live.plan, out, shared)
+    extractions = live.plan.extractions if shard.number == 1 else ()
+    part = live.plan.model_copy(update={"jobs": shard.of(live.plan.jobs), "extractions": extractions})
+    own = replace(live, plan=part)
     record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
     write_json(out / SHARD, record.model_dump(mode="json"))
     return record
@@ -81,19 +85,19 @@ def _opened(plan: Plan, out: Path, shared: Path | None) -> EvidenceStore:
 
 
 def _ran(
-    plan: Plan, store: EvidenceStore, progress: Progress, command: str, text: KeptText = KeptText.NONE
+    live: LivePlan, store: EvidenceStore, progress: Progress, command: str, text: KeptText = KeptText.NONE
 ) -> ShardRecord:
     """Runs the jobs of a plan, and says all of them that a result needs beside the evidence."""
-    begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    gathered = run(plan, store, progress, Outputs(store.run, text, plan.facts[FactSet.FORGET].facts))
+    plan, begun, started = live.plan, time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    gathered = run(live, store, progress, Outputs(store.run, text, live.pool(FactSet.FORGET)))
     return ShardRecord(
         tool_version=unlearn_audit.__version__,
         policy=plan.spec.policy,
         spec_digest=plan.spec.digest(),
-        case=plan.case.model_copy(update={"faults": tuple(gathered.faults)}),
+        case=live.case.model_copy(update={"faults": tuple(gathered.faults)}),
         comparisons=gathered.comparisons,
         models=tuple(gathered.models),
-        data=tuple(facts.record() for facts in plan.facts.values()),
+        data=tuple(facts.record() for facts in live.facts.values()),
         jobs=tuple(job_records(plan, store, gathered.faults)),
         prepared=tuple(sorted(plan.all_prepared)),
         judge=judge_record(plan.judge),
@@ -103,6 +107,7 @@ def _ran(
         started=started,
         seconds=round(time.monotonic() - begun, 3),
         command=command,
+        asked_as=asked_as(plan.spec.attacks or {}),
     )
 
 

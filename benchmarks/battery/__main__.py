@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     ours = [
         name
         for name, one in available(ATTACKS, Attack).items()
-        if one.distribution == OWN_DISTRIBUTION and name != "none"
+        if one.distribution == OWN_DISTRIBUTION and name != "as-is"
     ]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.battery", description=__doc__)
     parser.add_argument("step", choices=("audit", "table"))

@@ -26,7 +26,7 @@ PROBES = ("recall", "forced-choice", "utility")
 
 def spec_of(name: str, profile: Profile, attacks: Sequence[str]) -> AuditSpec:
     """One organism against the original and the retrained models that it is not; with plants, found or not."""
-    wanted = {attack: SCALES.get(attack, {}) for attack in ("none", *attacks)}
+    wanted = {attack: SCALES.get(attack, {}) for attack in ("as-is", *attacks)}
     update = {
         "profile": profile,
         "attacks": wanted,

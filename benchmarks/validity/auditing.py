@@ -29,16 +29,16 @@ from unlearn_audit.verdict.result import Outcome
 ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
     # What docs/validity.md was measured with: bitsandbytes' quantisers, and the forget set itself as relearning's data.
     Battery.QUICK: {
-        "none": {},
+        "as-is": {},
         "quantization": {"quantizers": ["nf4", "fp4", "int8"]},
         "relearning": {"data": ["in-domain"]},
     },
-    Battery.HARDER: {"none": {}, "relearning": {"data": ["in-domain"], "methods": ["full"], "steps": [0, 40, 160]}},
+    Battery.HARDER: {"as-is": {}, "relearning": {"data": ["in-domain"], "methods": ["full"], "steps": [0, 40, 160]}},
 }
 POLICIES = {
     Battery.QUICK: Policy(),
     # Of an attack that it does not hold no power is asked; else not even an honest model could pass.
-    Battery.HARDER: Policy(must_have_power={Release.OPEN_WEIGHTS: ("none/recall", "relearning/recall")}),
+    Battery.HARDER: Policy(must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")}),
 }
 
 PROBES: dict[str, dict[str, Any]] = {

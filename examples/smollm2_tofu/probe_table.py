@@ -16,7 +16,7 @@ def cells_of(result: Result) -> dict[Place, dict[str, Any]]:
     return {
         (finding["probe"], finding["measure"], cell["variant"]): cell
         for finding in result["verdict"]["findings"]
-        if finding["attack"] == "none" and not finding["any_of"]
+        if finding["attack"] == "as-is" and not finding["any_of"]
         for cell in finding["cells"]
     }
 

@@ -39,19 +39,19 @@ def test_a_broken_plugin_is_listed_with_its_cause_and_refused_only_when_asked(in
     found = plugins.available(plugins.ATTACKS, Attack)
     assert found["shaky"].plugin is None
     assert "no_such_module" in found["shaky"].broken
-    assert "none" in plugins.build(plugins.ATTACKS, Attack, {"none": {}}, "attacks")
+    assert "as-is" in plugins.build(plugins.ATTACKS, Attack, {"as-is": {}}, "attacks")
     with pytest.raises(SpecError, match="'shaky' of third-party is broken"):
         plugins.build(plugins.ATTACKS, Attack, {"shaky": {}}, "attacks")
 
 
 def test_two_distributions_with_one_name_are_both_named(installed):
-    installed.append(entry("none", "somewhere:Else", "third-party"))
+    installed.append(entry("as-is", "somewhere:Else", "third-party"))
     with pytest.raises(SpecError, match="unlearn-audit and third-party"):
         plugins.available(plugins.ATTACKS, Attack)
 
 
 def test_a_third_party_plugin_runs_only_when_named(installed):
-    installed.append(entry("idle", "unlearn_audit.attacks.as_is:NoAttack", "third-party"))
+    installed.append(entry("idle", "unlearn_audit.attacks.as_is:AsIs", "third-party"))
     assert "idle" not in plugins.build(plugins.ATTACKS, Attack, None, "attacks")
     assert "idle" in plugins.build(plugins.ATTACKS, Attack, {"idle": {}}, "attacks")
 

@@ -20,7 +20,7 @@ SETTINGS = {
     "adapter-removal": {},
     "best-of-n": {"counts": [1, 2]},
     "noise": {"sigmas": [0.2]},
-    "none": {},
+    "as-is": {},
     "prompt-search": {"queries": [0, 32], "goals": 2, "population": 4},
     "pruning": {"questions": 4},
     "quantization": {"quantizers": ["nf4", "int8"]},

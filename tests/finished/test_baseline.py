@@ -64,7 +64,7 @@ def test_only_what_both_have_is_compared_and_the_rest_is_said(tmp_path: Path) ->
     old = small().but(planned=small().case.planned[:-2])
     new = small(40).without(dose="int8")
     record = changed(tmp_path, old, new)
-    assert of(record, "none/recall.hit").subjects == 40
+    assert of(record, "as-is/recall.hit").subjects == 40
     assert any(note.startswith("not in the baseline: ") for note in record.notes)
     assert of(record, RECALL).dose == "nf4"
 

@@ -30,8 +30,8 @@ def _lens() -> list[Finding]:
     linear = [sample.cell("none", None, f"resid-{layer}", 0.9, 0.97, (0.53, 0.49)) for layer in LAYERS]
     said = "read in the layers"
     return [
-        sample.finding("none", "lens", "logit", logit, Status.FAILED, said, kind=ScoreKind.SOFT, gates=False),
-        sample.finding("none", "lens", "linear", linear, Status.FAILED, said, kind=ScoreKind.SOFT, gates=False),
+        sample.finding("as-is", "lens", "logit", logit, Status.FAILED, said, kind=ScoreKind.SOFT, gates=False),
+        sample.finding("as-is", "lens", "linear", linear, Status.FAILED, said, kind=ScoreKind.SOFT, gates=False),
     ]
 
 

@@ -26,7 +26,7 @@ from unlearn_audit.verdict.result import (
 POLICY = Policy()
 SUBJECTS = 60
 CONTROLS = ("retrained-1", "retrained-2")
-ACCESS = {"none": Access.PROMPTS, "quantization": Access.WEIGHTS, "relearning": Access.WEIGHTS}
+ACCESS = {"as-is": Access.PROMPTS, "quantization": Access.WEIGHTS, "relearning": Access.WEIGHTS}
 
 
 def digest(name: str) -> str:
@@ -120,9 +120,9 @@ def _baseline() -> list[Finding]:
     choice = [cell("none", None, "question", 0.26, 0.96, (0.27, 0.25), 0.05)]
     strength = [cell("none", None, "question", 0.11, 0.93, (0.13, 0.12), 0.04)]
     return [
-        finding("none", "recall", "hit", recall, Status.PASSED, _PASSED.format("−4"), p_value=1.0, holm=1.0),
+        finding("as-is", "recall", "hit", recall, Status.PASSED, _PASSED.format("−4"), p_value=1.0, holm=1.0),
         finding(
-            "none",
+            "as-is",
             "recall",
             "hit",
             [cell("none", None, "any", 0.08, 1.0, (0.11, 0.09), 0.06)],
@@ -133,7 +133,7 @@ def _baseline() -> list[Finding]:
             any_of=True,
         ),
         finding(
-            "none",
+            "as-is",
             "forced-choice",
             "probability",
             choice,
@@ -145,7 +145,7 @@ def _baseline() -> list[Finding]:
             refusal_proof=True,
         ),
         finding(
-            "none",
+            "as-is",
             "extraction-strength",
             "strength",
             strength,
@@ -239,7 +239,7 @@ def _models() -> tuple[ModelRecord, ...]:
 
 
 def _jobs(*, crashed: bool) -> tuple[JobRecord, ...]:
-    arms = (("none", "none", 3.1), ("quantization", "bitsandbytes", 41.7), ("relearning", "full, fold 1", 118.2))
+    arms = (("as-is", "as-is", 3.1), ("quantization", "bitsandbytes", 41.7), ("relearning", "full, fold 1", 118.2))
     records = []
     for attack, arm, seconds in arms:
         for role, name in (
@@ -382,7 +382,7 @@ def passed() -> Result:
         (),
         [_planted(each) for each in findings],
     )
-    plants = {"none": (), **{attack: tuple(plant.name for plant in found) for attack, found in _PLANTS.items()}}
+    plants = {"as-is": (), **{attack: tuple(plant.name for plant in found) for attack, found in _PLANTS.items()}}
     unmade = FaultyJob(attack="quantization", arm="int8", model="int8 rounding plant", message=_UNMADE)
     made = tuple(
         result.jobs[0].model_copy(update={"role": "plant", "model": name, "key": digest(name), "proof": {}})

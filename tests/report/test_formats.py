@@ -88,7 +88,7 @@ def observations() -> pd.DataFrame:
         {**base, "fact_id": "f1", "score": 1.0, "twin_score": 0.25, "placebo_score": None, "missing": None},
         {**base, "fact_id": "f2", "score": None, "twin_score": None, "placebo_score": None, "missing": "cut off"},
     ]
-    return observation_frame(rows).assign(role="unlearned", model="m", attack="none", seed=0, sham=False)
+    return observation_frame(rows).assign(role="unlearned", model="m", attack="as-is", seed=0, sham=False)
 
 
 def junit(result: Result) -> JUnitXml:

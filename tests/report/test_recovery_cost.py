@@ -27,7 +27,7 @@ def result_of(*cells: CellEstimate, proofs: list[dict[str, object]], baseline: C
     base = sample.failed()
     found: list[Finding] = [sample.finding(*PLACE, cells, Status.INCONCLUSIVE, "")]
     if baseline is not None:
-        found.append(sample.finding("none", *PLACE[1:], [baseline], Status.PASSED, ""))
+        found.append(sample.finding("as-is", *PLACE[1:], [baseline], Status.PASSED, ""))
     taught = [record for record in base.jobs if record.attack == "relearning" and record.role == "unlearned"]
     records = tuple(taught[0].model_copy(update={"proof": proof}) for proof in proofs)
     verdict = base.verdict.model_copy(update={"findings": tuple(found)})

@@ -46,7 +46,7 @@ def test_a_third_partys_writer_comes_by_the_same_door(installed):
 
 def test_a_broken_writer_is_refused_when_asked_for_and_harms_no_other(installed):
     installed.append(entry("shaky", "no_such_module:Writer", "third-party", plugins.WRITERS))
-    installed.append(entry("no-writer", "unlearn_audit.attacks.as_is:NoAttack", "third-party", plugins.WRITERS))
+    installed.append(entry("no-writer", "unlearn_audit.attacks.as_is:AsIs", "third-party", plugins.WRITERS))
     with pytest.raises(SpecError, match=r"'shaky' of third-party is broken: .*no_such_module"):
         render(sample.failed(), "shaky")
     with pytest.raises(SpecError, match=r"'no-writer' of third-party is broken: .*is no Writer"):

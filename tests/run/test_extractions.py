@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.run.test_runner import Nothing, planned, ran
+from tests.run.test_runner import Nothing, laid_out, planned, ran
 from unlearn_audit.api import Access, FactSet, Role
 from unlearn_audit.api.comparison import Comparison, GroupReading
-from unlearn_audit.plan.layout import Layout
 
 
 class Marks(Comparison[Nothing]):
@@ -79,14 +78,13 @@ from tests.run.test_runner import spec as spec  # noqa: E402 - the fixture
 
 
 def with_comparison(spec, comparison):
-    draft = replace(planned(spec), comparisons={comparison.name: comparison}, extractions=(), jobs=())
-    return Layout(draft).finished()
+    return laid_out(replace(planned(spec), comparisons={comparison.name: comparison}))
 
 
 def test_each_model_gives_its_features_once(tmp_path, spec):
     Marks.taken = []
     plan = with_comparison(spec, Marks(Nothing()))
-    assert [one.model.role for one in plan.extractions] == [Role.ORIGINAL, Role.UNLEARNED]
+    assert [one.model.role for one in plan.plan.extractions] == [Role.ORIGINAL, Role.UNLEARNED]
     first, _ = ran(plan, tmp_path / "run")
     (record,) = first.comparisons
     assert record.error is None
@@ -114,7 +112,7 @@ def test_what_is_handed_on_is_seen_by_the_other_models_and_kept_nowhere(tmp_path
     assert Hands.taken == ["own", "own", "Zanzibar", "Zanzibar"]
     assert [reading.measure for reading in gathered.comparisons[0].readings] == ["['mark', 'seen']"] * 2
     assert not any(b"Zanzibar" in path.read_bytes() or "handed-on" in str(path) for path in files(tmp_path))
-    assert all("words" not in store.arrays(one.key) for one in plan.extractions)
+    assert all("words" not in store.arrays(one.key) for one in plan.plan.extractions)
 
 
 def test_what_is_gone_before_all_have_seen_it_is_taken_again(tmp_path, spec):
@@ -123,7 +121,7 @@ def test_what_is_gone_before_all_have_seen_it_is_taken_again(tmp_path, spec):
     ran(plan, tmp_path / "run")
     ran(plan, tmp_path / "run")
     assert Hands.taken == ["own", "own", "Zanzibar", "Zanzibar"]
-    shutil.rmtree(tmp_path / "run" / "jobs" / f"{plan.extractions[1].key}-crossed")
+    shutil.rmtree(tmp_path / "run" / "jobs" / f"{plan.plan.extractions[1].key}-crossed")
     again, _ = ran(plan, tmp_path / "run")
     assert Hands.taken[4:] == ["own", "own", "Zanzibar"]
     assert again.comparisons[0].error is None
@@ -144,7 +142,7 @@ def test_one_that_fails_says_so_and_nothing_of_it_is_kept(tmp_path, spec, how, m
     gathered, store = ran(plan, tmp_path / "run")
     assert message in (gathered.comparisons[0].error or "")
     assert gathered.comparisons[0].readings == ()
-    assert not any(store.has(one.key) for one in plan.extractions)
+    assert not any(store.has(one.key) for one in plan.plan.extractions)
     assert gathered.faults == []
 
 
@@ -154,6 +152,6 @@ def test_one_without_what_it_needs_is_left_out_and_said_to_be(spec):
         roles = (Role.UNLEARNED, Role.RETRAINED)
 
     plan = with_comparison(spec, Needs(Nothing()))
-    assert plan.extractions == ()
+    assert plan.plan.extractions == ()
     (left,) = [item for item in plan.case.left_out if item.what == "marks"]
     assert "holdout facts, retrained model" in left.why

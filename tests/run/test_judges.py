@@ -143,7 +143,7 @@ def test_an_audit_says_who_judged_and_how_far_match_agrees(
 ) -> None:
     judged = judged_spec(spec, classifier(tmp_path / "judge", tokenizer))
     plan = make_plan(judged)
-    assert {job.key for job in plan.jobs}.isdisjoint(job.key for job in make_plan(spec).jobs)
+    assert {job.key for job in plan.plan.jobs}.isdisjoint(job.key for job in make_plan(spec).plan.jobs)
     assert "judged by entailment" in judge_lines(plan)[0]
     result = audit(plan, tmp_path / "run", console)
     assert result.case.faults == ()
@@ -182,7 +182,7 @@ def test_no_model_judges_itself_and_a_judge_is_whole(
     other = tmp_path / "other"
     tiny_module("llama", len(tokenizer), seed=9).save_pretrained(other)
     tokenizer.save_pretrained(other)
-    assert make_plan(judged_spec(spec, other, "llm")).judge.checkpoint is not None
+    assert make_plan(judged_spec(spec, other, "llm")).plan.judge.checkpoint is not None
 
 
 def test_a_judge_in_a_spec(tmp_path: Path) -> None:

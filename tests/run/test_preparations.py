@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from tests.run.test_runner import Answers, Baseline, Nothing, spec  # noqa: F401 - a fixture
+from tests.run.test_runner import Answers, Baseline, Nothing, laid_out, spec  # noqa: F401 - a fixture
 from unlearn_audit.api import FactSet, Reading
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.case import FaultyJob, PlannedFinding
-from unlearn_audit.plan.layout import Layout
+from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
 from unlearn_audit.spec.spec import AuditSpec
@@ -46,28 +45,28 @@ class Writes(Makes):
         return {"text": "written", "summary": {"lines": len(pool)}}
 
 
-def planned(spec: AuditSpec, *probes: Answers) -> Plan:  # noqa: F811
+def planned(spec: AuditSpec, *probes: Answers) -> LivePlan:  # noqa: F811
     named = {probe.name: probe for probe in (Answers(Nothing()), *probes)}
-    draft = replace(make_plan(spec), attacks={"none": Baseline(Nothing())}, probes=named, jobs=())
-    return Layout(draft).finished()
+    draft = replace(make_plan(spec), attacks={"as-is": Baseline(Nothing())}, probes=named)
+    return laid_out(draft)
 
 
-def ran(plan: Plan, out):
+def ran(plan: LivePlan, out):
     store = EvidenceStore(out)
     gathered = run(plan, store, Quiet(Console(stderr=True)))
-    return gathered, store, store.gather(job_records(plan, store, gathered.faults))
+    return gathered, store, store.gather(job_records(plan.plan, store, gathered.faults))
 
 
 def test_what_was_prepared_reaches_every_role_and_stands_in_the_proof(tmp_path, spec):  # noqa: F811
     plan = planned(spec, Makes(Nothing()))
-    assert [(job.model.name, job.probes) for job in plan.jobs] == [
+    assert [(job.model.name, job.probes) for job in plan.plan.jobs] == [
         (name, probes) for name in ("original", "unlearned") for probes in (("recall",), ("makes",))
     ]
     gathered, store, frame = ran(plan, tmp_path / "run")
     assert not gathered.faults
     assert set(frame.loc[frame["probe"] == "makes", "score"]) == {0.5}
     assert set(frame.loc[frame["probe"] == "makes", "role"]) == {"original", "unlearned"}
-    proofs = [store.about(job.key)["proof"] for job in plan.jobs if job.own_probe]
+    proofs = [store.about(job.key)["proof"] for job in plan.plan.jobs if job.own_probe]
     assert [proof["makes"] for proof in proofs] == [{"kept": 3, "seen": None}] * 2
 
 
@@ -87,8 +86,8 @@ def test_a_probe_that_cannot_prepare_loses_its_own_jobs_and_no_others(tmp_path, 
 
 
 def test_a_fault_of_one_probe_hits_its_findings_alone():
-    finding = PlannedFinding(attack="none", probe="makes", measure="hit", kind="hit", access="prompts", gates=True)
-    fault = FaultyJob(attack="none", arm="none", model="unlearned", message="oh", probe="makes")
+    finding = PlannedFinding(attack="as-is", probe="makes", measure="hit", kind="hit", access="prompts", gates=True)
+    fault = FaultyJob(attack="as-is", arm="as-is", model="unlearned", message="oh", probe="makes")
     assert finding.hit_by(fault)
     assert not finding.model_copy(update={"probe": "recall"}).hit_by(fault)
     assert finding.hit_by(fault.model_copy(update={"probe": None}))
@@ -96,7 +95,7 @@ def test_a_fault_of_one_probe_hits_its_findings_alone():
 
 def test_without_an_original_nothing_is_prepared_and_no_job_is_parted(tmp_path, spec):  # noqa: F811
     plan = planned(spec.model_copy(update={"original": None}), Makes(Nothing()))
-    assert [job.probes for job in plan.jobs] == [("recall", "makes")]
+    assert [job.probes for job in plan.plan.jobs] == [("recall", "makes")]
     _, _, frame = ran(plan, tmp_path / "run")
     assert set(frame.loc[frame["probe"] == "makes", "score"]) == {0.0}
 
@@ -106,8 +105,8 @@ def test_a_generator_writes_first_is_recorded_and_writes_once(tmp_path, spec):  
     gathered, store, _ = ran(plan, tmp_path / "run")
     assert not gathered.faults
     assert [model.role for model in gathered.models] == ["generator", "original", "unlearned"]
-    assert gathered.models[0].digest == plan.generator.digest
-    proofs = [store.about(job.key)["proof"]["writes"] for job in plan.jobs if job.own_probe]
+    assert gathered.models[0].digest == plan.plan.generator.digest
+    proofs = [store.about(job.key)["proof"]["writes"] for job in plan.plan.jobs if job.own_probe]
     assert proofs == [{"kept": 3, "seen": "written", "lines": 4}] * 2
     again, _, _ = ran(plan, tmp_path / "run")
     assert again.models[0] == gathered.models[0]
@@ -118,16 +117,16 @@ def test_what_is_made_is_keyed_by_who_made_it(spec):  # noqa: F811
         planned(spec.model_copy(update=update), Writes(Nothing()))
         for update in ({}, {"generator": spec.checkpoint}, {"generator": spec.original})
     ]
-    keys = [{job.own_probe: job.key for job in plan.jobs if job.model.name == "unlearned"} for plan in plans]
+    keys = [{job.own_probe: job.key for job in plan.plan.jobs if job.model.name == "unlearned"} for plan in plans]
     assert len({key["writes"] for key in keys}) == 3
     assert len({key[None] for key in keys}) == 1
 
 
 def test_a_generator_that_cannot_be_loaded_is_an_error_of_what_it_was_to_write(tmp_path, spec):  # noqa: F811
     plan = planned(spec.model_copy(update={"generator": spec.checkpoint}), Writes(Nothing()))
-    weights = plan.generator.path / "model.safetensors"
-    broken = replace(plan.generator, path=tmp_path / "nowhere")
-    gathered, _, frame = ran(replace(plan, generator=broken), tmp_path / "run")
+    weights = plan.plan.generator.path / "model.safetensors"
+    broken = replace(plan.plan.generator, path=tmp_path / "nowhere")
+    gathered, _, frame = ran(replace(plan, plan=plan.plan.model_copy(update={"generator": broken})), tmp_path / "run")
     assert weights.is_file()
     assert {fault.probe for fault in gathered.faults} == {"writes"}
     assert set(frame["probe"]) == {"recall"}

@@ -33,9 +33,9 @@ from unlearn_audit.api import (
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.store import EvidenceStore
-from unlearn_audit.plan.layout import Layout
+from unlearn_audit.plan.layout import lay_out
+from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.plan.plan import Plan
 from unlearn_audit.plan.stand_ins import PLACEBO
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import Gathered, run
@@ -59,10 +59,10 @@ class Bare(Attack[Nothing]):
 
 
 class Baseline(Bare):
-    name, baseline = "none", True
+    name, baseline = "as-is", True
 
     def arms(self, context):
-        return (Arm(name="none"),)
+        return (Arm(name="as-is"),)
 
 
 class Answers(Probe[Nothing]):
@@ -91,17 +91,22 @@ def spec(tmp_path: Path, saved_model: Path, tokenizer) -> AuditSpec:
     original = tmp_path / "original"
     tiny_module("llama", len(tokenizer), seed=5).save_pretrained(original)
     tokenizer.save_pretrained(original)
-    return AuditSpec(checkpoint=str(saved_model), original=str(original), forget=str(facts), attacks={"none": {}})
+    return AuditSpec(checkpoint=str(saved_model), original=str(original), forget=str(facts), attacks={"as-is": {}})
 
 
-def planned(spec: AuditSpec, *attacks: Attack[Any], **changes: Any) -> Plan:
+def planned(spec: AuditSpec, *attacks: Attack[Any], **changes: Any) -> LivePlan:
     """The spec's plan with attacks and a probe of the test's own."""
     named: Mapping[str, Attack[Any]] = {attack.name: attack for attack in (Baseline(Nothing()), *attacks)}
     draft = replace(make_plan(spec), attacks=named, probes={"recall": Answers(Nothing())}, **changes)
-    return Layout(replace(draft, jobs=())).finished()
+    return laid_out(draft)
 
 
-def ran(plan: Plan, out: Path) -> tuple[Gathered, EvidenceStore]:
+def laid_out(draft: LivePlan) -> LivePlan:
+    """The draft with a plan of its own plug-ins."""
+    return replace(draft, plan=lay_out(draft))
+
+
+def ran(plan: LivePlan, out: Path) -> tuple[Gathered, EvidenceStore]:
     store = EvidenceStore(out)
     return run(plan, store, Quiet(Console(stderr=True))), store
 
@@ -123,11 +128,11 @@ class Spoiler(Baseline):
 def test_a_job_that_spoils_its_model_is_a_fault_and_is_not_kept(tmp_path, spec, fails):
     spoiler = Spoiler(Nothing())
     spoiler.fails = fails
-    plan = replace(planned(spec.model_copy(update={"seeds": 2})), attacks={"none": spoiler})
+    plan = replace(planned(spec.model_copy(update={"seeds": 2})), attacks={"as-is": spoiler})
     for _ in range(2):
         gathered, store = ran(plan, tmp_path / "run")
-        assert not any(store.has(job.key) for job in plan.jobs)
-        assert len(gathered.faults) == len(plan.jobs)
+        assert not any(store.has(job.key) for job in plan.plan.jobs)
+        assert len(gathered.faults) == len(plan.plan.jobs)
         assert all("left the model changed" in fault.message for fault in gathered.faults)
 
 
@@ -157,12 +162,12 @@ def test_an_attack_that_cannot_prepare_loses_its_own_jobs_and_no_others(tmp_path
         ("prepares", "unlearned"),
     }
     assert all(f"could not prepare on the original: {_said(error)}" in fault.message for fault in gathered.faults)
-    assert all(store.has(job.key) for job in plan.jobs if job.attack == "none")
+    assert all(store.has(job.key) for job in plan.plan.jobs if job.attack == "as-is")
     # Mended, the same run directory goes on where it stood, and the choices are made before the jobs need them.
     attack.error = None
     gathered, store = ran(plan, tmp_path / "run")
     assert not gathered.faults
-    assert {store.about(job.key)["proof"]["bare"]["chosen"] for job in plan.jobs if job.attack != "none"} == {7}
+    assert {store.about(job.key)["proof"]["bare"]["chosen"] for job in plan.plan.jobs if job.attack != "as-is"} == {7}
 
 
 def _said(error: Exception) -> str:
@@ -172,8 +177,8 @@ def _said(error: Exception) -> str:
 def test_choices_that_got_lost_are_made_again_and_never_replaced_by_defaults(tmp_path, spec):
     plan = planned(spec, Prepares(Nothing()))
     _, store = ran(plan, tmp_path / "run")
-    lost = [job.key for job in plan.jobs if job.attack == "prepares" and job.model.name == "unlearned"]
-    for key in (*lost, *plan.prepared_keys.values()):
+    lost = [job.key for job in plan.plan.jobs if job.attack == "prepares" and job.model.name == "unlearned"]
+    for key in (*lost, *plan.plan.prepared_keys.values()):
         for file in (tmp_path / "run" / "jobs" / key).iterdir():
             file.unlink()
         (tmp_path / "run" / "jobs" / key).rmdir()
@@ -203,16 +208,16 @@ class Hides(Bare):
 
 def test_a_plant_runs_under_its_attack_and_under_the_baseline(tmp_path, spec):
     plan = planned(spec.model_copy(update={"plant": True}), Hides(Nothing()))
-    assert plan.case.plants == {"none": ("marked plant",), "hides": ("marked plant",)}
+    assert plan.case.plants == {"as-is": ("marked plant",), "hides": ("marked plant",)}
     gathered, store = ran(plan, tmp_path / "run")
     assert not gathered.faults
-    frame = store.gather(job_records(plan, store, gathered.faults))
+    frame = store.gather(job_records(plan.plan, store, gathered.faults))
     plants = frame[frame["role"] == "plant"]
-    assert set(plants["attack"]) == {"none", "hides"}
+    assert set(plants["attack"]) == {"as-is", "hides"}
     assert set(plants["model"]) == {"marked plant"}
     assert (plants["score"] == 1.0).all()
     assert (frame.loc[frame["role"] == "original", "score"] < 1.0).all()
-    (about,) = {store.about(c.key)["proof"]["plant"]["seed"] for c in plan.jobs if c.planting is not None}
+    (about,) = {store.about(c.key)["proof"]["plant"]["seed"] for c in plan.plan.jobs if c.plant is not None}
     assert isinstance(about, int)
 
 
@@ -222,13 +227,13 @@ def test_a_plant_that_cannot_be_made_leaves_all_other_jobs_alone(tmp_path, spec)
     plan = planned(spec.model_copy(update={"plant": True}), attack)
     gathered, store = ran(plan, tmp_path / "run")
     assert {fault.model for fault in gathered.faults} == {"marked plant"}
-    assert all(store.has(job.key) for job in plan.jobs if job.planting is None)
+    assert all(store.has(job.key) for job in plan.plan.jobs if job.plant is None)
 
 
 def test_a_plant_is_made_again_where_only_its_baseline_job_is_missing(tmp_path, spec):
     plan = planned(spec.model_copy(update={"plant": True}), Hides(Nothing()))
     ran(plan, tmp_path / "run")
-    lost = next(job.key for job in plan.jobs if job.planting is not None and job.attack == "none")
+    lost = next(job.key for job in plan.plan.jobs if job.plant is not None and job.attack == "as-is")
     for file in (tmp_path / "run" / "jobs" / lost).iterdir():
         file.unlink()
     (tmp_path / "run" / "jobs" / lost).rmdir()
@@ -248,7 +253,7 @@ class SpoilsByPlanting(Hides):
 def test_a_plant_that_writes_into_the_original_gives_no_evidence(tmp_path, spec):
     plan = planned(spec.model_copy(update={"plant": True}), SpoilsByPlanting(Nothing()))
     gathered, store = ran(plan, tmp_path / "run")
-    assert not any(store.has(job.key) for job in plan.jobs if job.planting is not None)
+    assert not any(store.has(job.key) for job in plan.plan.jobs if job.plant is not None)
     assert all("left the model changed" in fault.message for fault in gathered.faults)
     assert {fault.model for fault in gathered.faults} == {"marked plant"}
 
@@ -259,7 +264,7 @@ def test_jobs_of_plants_that_were_made_otherwise_are_not_shared(spec):
 
     spec = spec.model_copy(update={"plant": True})
     one, other = (planned(spec, Hides(parameters)) for parameters in (Nothing(), Stronger()))
-    keys = [{job.key for job in plan.jobs if job.planting is not None} for plan in (one, other)]
+    keys = [{job.key for job in plan.plan.jobs if job.plant is not None} for plan in (one, other)]
     assert not keys[0] & keys[1]
 
 
@@ -279,13 +284,15 @@ def test_an_attack_toward_answers_runs_again_toward_twin_answers_and_is_scored_o
     shams = tuple(replace(fact, answer=f"N{(int(fact.answer[1:]) + 1) % 4}") for fact in forget)
     plan = planned(spec, Optimises(Nothing()), sham=shams)
     gathered, store = ran(plan, tmp_path / "run")
-    frame = store.gather(job_records(plan, store, gathered.faults))
+    frame = store.gather(job_records(plan.plan, store, gathered.faults))
     own = frame[(frame["attack"] == "optimises") & (frame["role"] == "unlearned")]
     true, sham = (own[own["sham"] == flag].set_index("fact_id")["score"].to_dict() for flag in (False, True))
     assert true == {str(i): i / 10 for i in range(4)}
     assert sham == {str(i): (i + 1) % 4 / 10 for i in range(4)}
-    assert not frame.loc[frame["attack"] == "none", "sham"].any()
-    targets = {job.sham: store.about(job.key)["proof"]["bare"]["targets"] for job in plan.jobs if "opt" in job.attack}
+    assert not frame.loc[frame["attack"] == "as-is", "sham"].any()
+    targets = {
+        job.sham: store.about(job.key)["proof"]["bare"]["targets"] for job in plan.plan.jobs if "opt" in job.attack
+    }
     assert targets[True]["0"] == "N1"
     assert targets[False]["0"] == "N0"
 
@@ -297,20 +304,20 @@ class HidesAndOptimises(Hides):
 def test_an_attack_toward_answers_runs_toward_twin_answers_on_its_plant_too(spec):
     spec = spec.model_copy(update={"plant": True})
     plan = planned(spec, HidesAndOptimises(Nothing()), sham=make_plan(spec).facts[FactSet.FORGET].facts)
-    found = {(job.attack, job.sham) for job in plan.jobs if job.planting is not None}
-    assert found == {("hides", False), ("hides", True), ("none", False)}
+    found = {(job.attack, job.sham) for job in plan.plan.jobs if job.plant is not None}
+    assert found == {("hides", False), ("hides", True), ("as-is", False)}
 
 
 def test_an_attack_toward_answers_is_left_out_where_no_fact_has_a_twin_answer(spec):
     plan = planned(spec, Optimises(Nothing()), sham=())
-    assert {job.attack for job in plan.jobs} == {"none"}
+    assert {job.attack for job in plan.plan.jobs} == {"as-is"}
     assert ("optimises", True) in {(one.what, "no fact has a twin answer" in one.why) for one in plan.case.left_out}
 
 
 def test_placebo_facts_are_scored_beside_their_facts_where_no_control_is_given(tmp_path, spec):
     plan = planned(spec)
     gathered, store = ran(plan, tmp_path / "run")
-    frame = store.gather(job_records(plan, store, gathered.faults))
+    frame = store.gather(job_records(plan.plan, store, gathered.faults))
     assert (frame["placebo_score"] == 0.25).all()
     assert set(frame["fact_id"]) == {"0", "1", "2", "3"}
     control = planned(spec.model_copy(update={"retrained": (spec.checkpoint,), "checkpoint": spec.original}))
@@ -335,7 +342,7 @@ def test_an_interrupt_that_was_swallowed_stops_the_run_all_the_same(tmp_path, sp
         ran(plan, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is before
     store = EvidenceStore(tmp_path / "run")
-    assert [store.has(job.key) for job in plan.jobs if job.attack == "swallows"] == [False, False]
+    assert [store.has(job.key) for job in plan.plan.jobs if job.attack == "swallows"] == [False, False]
 
 
 class Teaches(Bare):
@@ -358,7 +365,7 @@ def test_a_dose_that_was_shown_what_it_is_scored_on_is_an_error(tmp_path, spec, 
     gathered, store = ran(plan, tmp_path / "run")
     assert [("give away a fact" in found.message) for found in gathered.faults] == [True, True] * fault
     if not fault:
-        job = next(job for job in plan.jobs if job.attack == "teaches")
+        job = next(job for job in plan.plan.jobs if job.attack == "teaches")
         hygiene = store.about(job.key)["proof"]["bare"]["hygiene"]
         assert hygiene == {"texts": 1, "dropped": 3, "sharing_a_value": int("N1" in text)}
 
@@ -383,7 +390,7 @@ def test_one_that_cannot_run_here_stays_planned_so_that_nothing_passes_without_i
     attack.applies = True
     plan = planned(spec, attack)
     assert "on-adapters" in {finding.attack for finding in plan.case.planned}
-    assert not [job for job in plan.jobs if job.attack == "on-adapters"]
+    assert not [job for job in plan.plan.jobs if job.attack == "on-adapters"]
 
 
 class Passages(Answers):
@@ -399,9 +406,8 @@ def test_passages_are_scored_under_every_attack(spec, passages):
         path = Path(spec.forget)
         passage = {"id": "p", "subject": "A book", "text": "It was the best."}
         path.write_text(path.read_text() + json.dumps(passage) + "\n")
-    draft = replace(planned(spec, Bare(Nothing())), probes={"passages": Passages(Nothing())}, jobs=(), extractions=())
-    plan = Layout(draft).finished()
-    asked = {job.attack: job.probes for job in plan.jobs}
-    assert asked["none"] == ("passages",)
+    plan = laid_out(replace(planned(spec, Bare(Nothing())), probes={"passages": Passages(Nothing())}))
+    asked = {job.attack: job.probes for job in plan.plan.jobs}
+    assert asked["as-is"] == ("passages",)
     assert asked["bare"] == (("passages",) if passages else ())
     assert ("bare" in {finding.attack for finding in plan.case.planned}) is passages

@@ -45,7 +45,7 @@ def files_holding(run: Path, text: str) -> list[str]:
 
 def test_by_default_no_word_of_a_question_or_an_answer_is_kept(spec, tmp_path: Path):
     lines, _ = audited(spec, tmp_path / "run", KeptText.NONE)
-    assert {(line["attack"], line["dose"], line["probe"]) for line in lines} == {("none", "bare", "recall")}
+    assert {(line["attack"], line["dose"], line["probe"]) for line in lines} == {("as-is", "bare", "recall")}
     assert all(line["answers"] == 8 and len(line["digest"]) == 64 for line in lines)  # 4 facts and their placebos
     assert files_holding(tmp_path / "run", "Ada Mann") == files_holding(tmp_path / "run", "Be brief") == []
     for name in (OUTPUTS, SALT):
@@ -68,7 +68,7 @@ def test_on_request_every_answer_is_in_one_file_and_the_evidence_is_the_same(spe
 
 
 class FakeJob:
-    key, seed, sham, attack = "key", 0, False, "none"
+    key, seed, sham, attack = "key", 0, False, "as-is"
     model = arm = type("Named", (), {"name": "x"})
 
 

@@ -20,7 +20,7 @@ from unlearn_audit.verdict.result import Result
 
 # Two of the four quantisers and one kind of data, to keep the suite within minutes; the demo runs all.
 ATTACKS = {
-    "none": {},
+    "as-is": {},
     "quantization": {"quantizers": ["nf4", "fp4"]},
     "relearning": {"steps": [0, 10, 40], "data": ["in-domain"]},
 }

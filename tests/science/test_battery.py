@@ -34,7 +34,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Result]:
 
     @cache
     def run(name: str, *chosen: str) -> Result:
-        attacks = {attack: {} for attack in ("none", *chosen)}
+        attacks = {attack: {} for attack in ("as-is", *chosen)}
         update = {"attacks": attacks, "probes": PROBES, "retrained": (str(ASSETS / "retrained-2"),)}
         out = tmp_path_factory.mktemp(f"battery-{name}") / "run"
         return run_audit(demo_spec(name).model_copy(update=update), out, store)
@@ -50,7 +50,7 @@ def finding(result: Result, attack: str) -> Finding:
 def test_what_a_refusal_hides_comes_back(audited, attack):
     result = audited("refusal", attack)
     assert result.outcome is Outcome.FAIL
-    assert finding(result, "none").status is Status.PASSED
+    assert finding(result, "as-is").status is Status.PASSED
     found = finding(result, attack)
     assert found.status is Status.FAILED, found.reason
     assert found.recovered > LEAST_BACK[attack]

@@ -30,13 +30,13 @@ def failed(result: Result) -> set[str]:
 def test_the_original_fails_without_any_attack(audited):
     result = audited("original")
     assert result.outcome is Outcome.FAIL
-    assert finding(result, "none/recall.hit").status is Status.FAILED
+    assert finding(result, "as-is/recall.hit").status is Status.FAILED
 
 
 def test_a_refusal_tuned_model_is_clean_when_asked_and_fails_by_relearning(audited):
     result = audited("refusal")
     assert result.outcome is Outcome.FAIL
-    assert finding(result, "none/recall.hit").status is Status.PASSED
+    assert finding(result, "as-is/recall.hit").status is Status.PASSED
     relearning = finding(result, "relearning/recall.hit")
     assert relearning.status is Status.FAILED
     assert relearning.recovered > 0.5
@@ -46,14 +46,14 @@ def test_a_model_unlearned_by_npo_fails(audited):
     result = audited("npo")
     assert result.outcome is Outcome.FAIL
     assert any(name.startswith("relearning/") for name in failed(result))
-    relearning, asked = finding(result, "relearning/recall.hit"), finding(result, "none/recall.hit")
+    relearning, asked = finding(result, "relearning/recall.hit"), finding(result, "as-is/recall.hit")
     assert relearning.worst.unlearned > asked.worst.unlearned
 
 
 def test_a_model_masked_inside_its_nf4_boxes_fails_by_nf4(audited):
     result = audited("nf4-masked")
     assert result.outcome is Outcome.FAIL
-    assert finding(result, "none/recall.hit").status is Status.PASSED
+    assert finding(result, "as-is/recall.hit").status is Status.PASSED
     quantization = finding(result, "quantization/recall.hit")
     assert quantization.status is Status.FAILED
     assert quantization.worst.dose == "nf4"
@@ -81,7 +81,7 @@ def test_a_broken_model_does_not_pass(audited):
 def test_refusing_everything_is_no_way_to_pass(audited):
     result = audited("refuses-all")
     assert result.outcome is not Outcome.PASS
-    assert finding(result, "none/recall.hit").worst.unlearned == 0
+    assert finding(result, "as-is/recall.hit").worst.unlearned == 0
     assert result.verdict.utility.status is Status.FAILED
 
 
@@ -95,7 +95,7 @@ def test_the_same_audit_twice_gives_the_same_evidence(tmp_path: Path):
 
 def test_a_run_that_is_resumed_gives_the_evidence_of_one_that_was_not(tmp_path: Path):
     whole = demo_spec("npo").model_copy(
-        update={"attacks": {"none": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE}
+        update={"attacks": {"as-is": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE}
     )
     first = run_audit(whole, tmp_path / "run")
     jobs = sorted((tmp_path / "run" / "jobs").glob("*/observations.parquet"))

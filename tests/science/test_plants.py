@@ -16,7 +16,7 @@ from unlearn_audit.verdict.result import Outcome, Result
 
 pytestmark = pytest.mark.science
 
-POLICY = Policy(must_have_power={Release.OPEN_WEIGHTS: ("none/recall", "relearning/recall")})
+POLICY = Policy(must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")})
 RELEARNING = "relearning/recall.hit"
 
 
@@ -45,7 +45,7 @@ def test_an_attack_too_weak_to_find_its_plant_passes_nothing(planted):
     out, result = planted
     seen = EvidenceStore(out).gather(result.jobs)
     # Relearning of no step at all: the original shows everything, and its plant nothing.
-    verdict = judge(seen[(seen["attack"] == "none") | (seen["dose_value"] == 0)], result.case, result.policy)
+    verdict = judge(seen[(seen["attack"] == "as-is") | (seen["dose_value"] == 0)], result.case, result.policy)
     finding = next(one for one in verdict.findings if one.id == RELEARNING)
     assert finding.status is Status.NO_POWER
     assert verdict.outcome is Outcome.INCONCLUSIVE

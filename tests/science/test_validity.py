@@ -79,10 +79,10 @@ def test_the_truth_follows_construction_then_damage_then_the_oracle(by_construct
 
 def verdict_on(truth: Truth, outcome: Outcome, *failed: str, name: str = "model", **without: Outcome) -> Judged:
     organism = Organism(world="hand", name=name, family="made by hand", truth=truth, forget=0.5, kept=1.0, oracle=0.3)
-    return Judged(organism=organism, outcome=outcome, failed=failed, deciding="none", without=without, seconds=2.0)
+    return Judged(organism=organism, outcome=outcome, failed=failed, deciding="as-is", without=without, seconds=2.0)
 
 
-ASKED, ROUNDED = "none/recall.hit", "quantization/recall.hit"
+ASKED, ROUNDED = "as-is/recall.hit", "quantization/recall.hit"
 BY_HAND = (
     verdict_on(Truth.KNOWS, Outcome.FAIL, ASKED, ROUNDED, name="open", none=Outcome.FAIL, quantization=Outcome.FAIL),
     verdict_on(Truth.KNOWS, Outcome.FAIL, ROUNDED, name="boxed", none=Outcome.FAIL, quantization=Outcome.PASS),
@@ -110,16 +110,16 @@ def test_wrong_verdicts_are_counted_by_truth_and_the_undetermined_in_no_rate():
 
 def test_an_attack_is_credited_with_what_failed_under_it_and_alone_with_what_failed_nowhere_else():
     assert tabulation.found_by(BY_HAND, "quantization", Truth.KNOWS) == Rate(count=2, total=4)
-    assert tabulation.found_by(BY_HAND, "none", Truth.KNOWS) == Rate(count=1, total=4)
+    assert tabulation.found_by(BY_HAND, "as-is", Truth.KNOWS) == Rate(count=1, total=4)
     assert names(tabulation.found_alone(BY_HAND, "quantization")) == {"boxed"}
-    assert tabulation.found_alone(BY_HAND, "none") == ()
+    assert tabulation.found_alone(BY_HAND, "as-is") == ()
     wreck = BY_HAND[7]
     assert wreck.found_by == frozenset()  # damage is nobody's find
 
 
 def test_what_a_battery_without_an_attack_misses_is_what_no_longer_fails():
     assert names(tabulation.missed_without(BY_HAND, "quantization")) == {"boxed"}
-    assert tabulation.missed_without(BY_HAND, "none") == ()
+    assert tabulation.missed_without(BY_HAND, "as-is") == ()
     less = tabulation.had_been_left_out(BY_HAND, "quantization")
     assert tabulation.wrong_pass(less) == Rate(count=3, total=4)
     assert tabulation.wrong_fail(less) == Rate(count=0, total=2)
@@ -138,9 +138,9 @@ def test_bounds_are_those_of_clopper_and_pearson():
 def test_a_battery_without_an_attack_loses_its_findings_its_faults_and_the_wish_for_its_power(run_of, audited):
     case = audited("retrained").case
     less, policy = without_attack(case, Policy(), "relearning")
-    assert tabulation.attacks_of(case) == ("none", "quantization", "relearning")
-    assert tabulation.attacks_of(less) == ("none", "quantization")
-    assert policy.must_have_power[Release.OPEN_WEIGHTS] == ("none/recall", "quantization/recall")
+    assert tabulation.attacks_of(case) == ("as-is", "quantization", "relearning")
+    assert tabulation.attacks_of(less) == ("as-is", "quantization")
+    assert policy.must_have_power[Release.OPEN_WEIGHTS] == ("as-is/recall", "quantization/recall")
     assert Policy().must_have_power[Release.OPEN_WEIGHTS][-1] == "relearning/recall"
 
 

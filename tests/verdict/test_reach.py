@@ -47,7 +47,7 @@ def case(*, size: int = 60, facts: int = 2, **changes: object) -> Case:
         controls=("retrained",),
         planned=tuple(
             planned(attack, probe)
-            for attack in ("none", "quantization", "relearning")
+            for attack in ("as-is", "quantization", "relearning")
             for probe in ("recall", "forced-choice")
         ),
     )
@@ -148,7 +148,7 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
         (
             {
                 "planned": (
-                    planned("none", "recall"),
+                    planned("as-is", "recall"),
                     planned("quantization", "recall"),
                     planned("relearning", "recall"),
                 )
@@ -156,7 +156,7 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
             "no refusal-proof finding gates under none",
         ),
         (
-            {"planned": (planned("none", "recall"), planned("none", "forced-choice"))},
+            {"planned": (planned("as-is", "recall"), planned("as-is", "forced-choice"))},
             "the policy wants power of quantization/recall, which is not planned",
         ),
         ({"controls": (), "subjects": {f"f{n}": f"s{n}" for n in range(34)}}, "needs 35 subjects"),

@@ -20,7 +20,7 @@ from unlearn_audit.verdict.decide import judge
 from unlearn_audit.verdict.result import Outcome
 
 SUBJECTS, FACTS, CELLS, RETAIN = 45, 2, 3, 30
-POLICY = Policy(draws=10_000, must_have_power={Release.OPEN_WEIGHTS: ("none/recall",)})
+POLICY = Policy(draws=10_000, must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall",)})
 PROBES = (("recall", "hit", ScoreKind.HIT), ("forced-choice", "probability", ScoreKind.SOFT))
 CONTROLS = ("retrained-1", "retrained-2")
 
@@ -34,7 +34,7 @@ def case() -> Case:
         controls=CONTROLS,
         planned=tuple(
             PlannedFinding(
-                attack="none",
+                attack="as-is",
                 probe=probe,
                 measure=measure,
                 kind=kind,
@@ -73,7 +73,7 @@ def frame_of(found: dict[str, FloatArray], retain: FloatArray) -> tuple[pd.DataF
     for name, role in [("original", Role.ORIGINAL), ("unlearned", Role.UNLEARNED)] + [
         (one, Role.RETRAINED) for one in CONTROLS
     ]:
-        place = {"role": role, "model": name, "attack": "none", "dose": "plain", "dose_value": None, "seed": 0}
+        place = {"role": role, "model": name, "attack": "as-is", "dose": "plain", "dose_value": None, "seed": 0}
         for number, (probe, measure, _) in enumerate(PROBES):
             for s, f, v in np.ndindex(SUBJECTS, FACTS, CELLS):
                 rows.append(

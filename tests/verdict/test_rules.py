@@ -13,7 +13,9 @@ from unlearn_audit.spec.selectors import check_selector, covers
 from unlearn_audit.verdict.result import Outcome
 
 DRAWS = 10_000
-ALL = [planned(attack, probe) for attack in ("none", "quantization", "suffix") for probe in ("recall", "forced-choice")]
+ALL = [
+    planned(attack, probe) for attack in ("as-is", "quantization", "suffix") for probe in ("recall", "forced-choice")
+]
 
 
 def policy(*rules: Rule, **values: object) -> Policy:
@@ -29,9 +31,9 @@ def rule(findings: str = "quantization", **values: object) -> Rule:
     [
         ("quantization", {"quantization/recall.hit", "quantization/forced-choice.probability"}),
         ("quantization.*,-*/forced-choice", {"quantization/recall.hit"}),
-        ("none/recall,suffix/recall.hit", {"none/recall.hit", "suffix/recall.hit"}),
+        ("as-is/recall,suffix/recall.hit", {"as-is/recall.hit", "suffix/recall.hit"}),
         ("-suffix,-none", {"quantization/recall.hit", "quantization/forced-choice.probability"}),
-        ("access:prompts", {"none/recall.hit", "quantization/recall.hit", "suffix/recall.hit"}),
+        ("access:prompts", {"as-is/recall.hit", "quantization/recall.hit", "suffix/recall.hit"}),
         (
             "access:logits,-*/recall,-none",
             {"quantization/forced-choice.probability", "suffix/forced-choice.probability"},
@@ -66,7 +68,7 @@ def test_a_rule_may_not_err_more_often_than_the_policy() -> None:
     with pytest.raises(ValidationError, match=r"more than the policy's 0\.05"):
         policy(rule(alpha=0.1))
     with pytest.raises(ValidationError, match="two rules"):
-        policy(rule(), rule("none"))
+        policy(rule(), rule("as-is"))
 
 
 def test_the_margin_of_a_rule_is_that_of_its_findings_alone() -> None:
@@ -76,7 +78,7 @@ def test_the_margin_of_a_rule_is_that_of_its_findings_alone() -> None:
     verdict = audit.judged(policy(rule("quantization/recall", margin=0.4)))
     assert verdict.outcome is Outcome.PASS
     assert (finding(verdict, RECALL).margin, finding(verdict, RECALL).rule) == (0.4, "a-rule")
-    assert finding(verdict, "none/recall.hit").margin == 0.10
+    assert finding(verdict, "as-is/recall.hit").margin == 0.10
     assert "the policy allows 10 % to 40 %" in verdict.sentence
 
 
@@ -90,10 +92,10 @@ def test_a_smaller_alpha_makes_both_pass_and_fail_harder_and_leaves_holm_as_it_i
 
 
 def test_the_first_rule_that_covers_a_finding_has_it() -> None:
-    several = policy(Rule(id="one", findings="none/recall", required=False), Rule(id="two", findings="*", margin=0.2))
+    several = policy(Rule(id="one", findings="as-is/recall", required=False), Rule(id="two", findings="*", margin=0.2))
     verdict = Audit().judged(several)
     assert {one.rule for one in verdict.findings} == {"one", "two"}
-    assert not finding(verdict, "none/recall.hit").gates
+    assert not finding(verdict, "as-is/recall.hit").gates
     assert finding(verdict, RECALL).margin == 0.2
 
 
@@ -164,7 +166,7 @@ def test_what_stays_open_may_be_made_to_fail_and_says_that_nothing_is_proven() -
     assert (verdict.outcome, finding(verdict, RECALL).status) == (Outcome.FAIL, Status.INCONCLUSIVE)
     assert verdict.sentence.startswith("FAIL: the policy fails what stays open, and no leak is proven: ")
     assert audit.judged(policy(rule(inconclusive=Doubt.FAIL))).outcome is Outcome.FAIL
-    assert audit.judged(policy(rule("none", inconclusive=Doubt.FAIL))).outcome is Outcome.INCONCLUSIVE
+    assert audit.judged(policy(rule("as-is", inconclusive=Doubt.FAIL))).outcome is Outcome.INCONCLUSIVE
     own = policy(rule(inconclusive=Doubt.INCONCLUSIVE), inconclusive=Doubt.FAIL)
     assert audit.judged(own).outcome is Outcome.INCONCLUSIVE
     assert Audit().judged(policy(inconclusive=Doubt.FAIL)).outcome is Outcome.PASS

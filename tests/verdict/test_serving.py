@@ -180,7 +180,7 @@ def test_a_finding_covers_its_own_doses() -> None:
     covered = [[one.covers(dose) for dose in ("nf4", "nf4+adapter", "int8")] for one in (whole, own, rest)]
     assert covered == [[True, True, True], [True, True, False], [False, False, True]]
     assert [one.hit_by(fault("int8")) for one in (whole, own, rest)] == [True, False, True]
-    assert not PlannedFinding.hit_by(planned("none"), fault("int8"))
+    assert not PlannedFinding.hit_by(planned("as-is"), fault("int8"))
     assert len({whole.id, rest.id}) == 2
 
 
@@ -204,6 +204,6 @@ def test_the_plan_fixes_the_arms_of_what_is_served() -> None:
     assert case.served_arms == {"quantization": ("nf4", "q4_0")}
     every = {(one.attack, one.probe): one.at_every_dose for one in case.planned}
     assert every[("quantization", "recall")]
-    assert every[("none", "extraction-strength")]
+    assert every[("as-is", "extraction-strength")]
     # The whole battery meets the first arm, what is meant for attacks every one.
     assert not every[("quantization", "extraction-strength")]

@@ -17,7 +17,7 @@ from unlearn_audit.spec.policy import Policy, Release, Unit
 from unlearn_audit.verdict.decide import judge
 from unlearn_audit.verdict.result import Control, Finding, Outcome, Verdict
 
-DOSES = {"none": (("plain", None),), "quantization": (("nf4", 4.0), ("int8", 8.0)), "relearning": (("lora", 40.0),)}
+DOSES = {"as-is": (("plain", None),), "quantization": (("nf4", 4.0), ("int8", 8.0)), "relearning": (("lora", 40.0),)}
 WAYS = ("question", "paraphrase-1")
 POLICY = Policy(draws=10_000)
 TWIN_RATE = 0.05  # what a model that knows nothing scores, where twins are the control
@@ -41,7 +41,7 @@ def planned(attack: str, probe: str = "recall", *, any_of: bool = False, gates: 
 
 PLANNED = (
     *(planned(attack, probe) for attack in DOSES for probe in ("recall", "forced-choice")),
-    planned("none", any_of=True),
+    planned("as-is", any_of=True),
 )
 
 
@@ -119,7 +119,7 @@ def _observations(case: Case) -> list[Observation]:
                     soft = (0.95 if knows else 0.03) + 0.02 * rng.random()
                     rows.append(_seen(place, "forced-choice", "probability", "options", fact_id, soft))
         if role is not Role.RETRAINED:
-            place = {"role": role, "model": model, "attack": "none", "dose": "plain", "dose_value": None}
+            place = {"role": role, "model": model, "attack": "as-is", "dose": "plain", "dose_value": None}
             rows += [_seen(place, "utility", "hit", "question", one, 1.0) for one in case.retain_subjects]
     return rows
 
@@ -274,25 +274,25 @@ def test_a_control_that_knows_a_little_less_is_taken_singly() -> None:
 
 def test_ten_ways_that_each_leak_another_tenth_leak_everything() -> None:
     audit = Audit()
-    audit.but(planned=(planned("none"), planned("none", "forced-choice"), planned("none", any_of=True)))
-    plain = {"attack": "none", "probe": "recall", "role": "unlearned"}
+    audit.but(planned=(planned("as-is"), planned("as-is", "forced-choice"), planned("as-is", any_of=True)))
+    plain = {"attack": "as-is", "probe": "recall", "role": "unlearned"}
     audit.score(1.0, **plain, variant="question", fact_id=subjects(0, 30))
     audit.score(1.0, **plain, variant="paraphrase-1", fact_id=subjects(30, 60))
     verdict = audit.judged()
-    one = finding(verdict, "none/recall.hit.any")
+    one = finding(verdict, "as-is/recall.hit.any")
     assert one.status is Status.FAILED
     assert one.recovered == pytest.approx(1.0)
     assert [(cell.variant, cell.unlearned) for cell in one.cells] == [("any of 2", 1.0)]
     assert one.control is Control.RETRAINED
-    assert max(cell.unlearned for cell in finding(verdict, "none/recall.hit").cells) == 0.5
+    assert max(cell.unlearned for cell in finding(verdict, "as-is/recall.hit").cells) == 0.5
 
 
 def test_any_of_takes_the_maximum_in_every_role() -> None:
-    audit = Audit().but(planned=(planned("none", any_of=True),))
+    audit = Audit().but(planned=(planned("as-is", any_of=True),))
     for place, role in enumerate(("unlearned", "retrained")):
         for way, start in (("question", 10 * place), ("paraphrase-1", 5 + 10 * place)):
             ids = subjects(start, start + 5)
-            audit.score(1.0, attack="none", probe="recall", role=role, variant=way, fact_id=ids)
+            audit.score(1.0, attack="as-is", probe="recall", role=role, variant=way, fact_id=ids)
     cell = audit.judged().findings[0].cells[0]
     assert cell.unlearned == pytest.approx(10 / 60)
     assert cell.controls == {"retrained-1": pytest.approx(10 / 60), "retrained-2": pytest.approx(10 / 60)}
@@ -391,8 +391,8 @@ def test_a_row_that_never_came_is_missing_as_well() -> None:
 
 
 def test_any_of_keeps_a_missing_way_of_asking_open() -> None:
-    audit = Audit().but(planned=(planned("none", any_of=True),))
-    place = {"attack": "none", "probe": "recall", "variant": "question"}
+    audit = Audit().but(planned=(planned("as-is", any_of=True),))
+    place = {"attack": "as-is", "probe": "recall", "variant": "question"}
     audit.score(np.nan, **place, role="unlearned", fact_id=subjects(0, 30))  # open: the other way shows nothing
     audit.score(np.nan, **place, role="original", fact_id=subjects(0, 30))  # settled: the other way shows it
     cell = audit.judged().findings[0].cells[0]
@@ -401,16 +401,16 @@ def test_any_of_keeps_a_missing_way_of_asking_open() -> None:
 
 
 def test_any_of_counts_a_way_that_nobody_was_asked_out_of_every_budget() -> None:
-    audit = Audit().but(planned=(planned("none", any_of=True),))
-    audit.score(np.nan, attack="none", probe="recall", variant="paraphrase-1")
+    audit = Audit().but(planned=(planned("as-is", any_of=True),))
+    audit.score(np.nan, attack="as-is", probe="recall", variant="paraphrase-1")
     cell = audit.judged().findings[0].cells[0]
     assert (cell.variant, cell.unresolved, cell.missing) == ("any of 1", 0, 0)
 
 
 def test_any_of_is_not_fooled_by_gaps_in_every_model() -> None:
     # Each model has one way scored and the other missing: nothing is settled, nothing may be left out.
-    audit = Audit().but(planned=(planned("none", any_of=True),))
-    gone = {"attack": "none", "probe": "recall", "fact_id": subjects(0, 20)}
+    audit = Audit().but(planned=(planned("as-is", any_of=True),))
+    gone = {"attack": "as-is", "probe": "recall", "fact_id": subjects(0, 20)}
     audit.score(np.nan, **gone, variant="question", role="unlearned")
     audit.score(np.nan, **gone, variant="paraphrase-1", role=["retrained"])
     audit.score(0.0, **gone, variant="question", role="original").score(
@@ -476,8 +476,8 @@ def test_a_crash_of_an_attack_that_gates_nothing_changes_nothing() -> None:
 
 
 def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() -> None:
-    fault = FaultyJob(attack="none", arm="none", model="retrained-1", message="out of memory")
-    audit = Audit().but(faults=(fault,), planned=tuple(one for one in PLANNED if one.attack != "none"))
+    fault = FaultyJob(attack="as-is", arm="as-is", model="retrained-1", message="out of memory")
+    audit = Audit().but(faults=(fault,), planned=tuple(one for one in PLANNED if one.attack != "as-is"))
     assert audit.judged().outcome is Outcome.ERROR
 
 
@@ -486,17 +486,17 @@ def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() ->
     [("multihop", Outcome.PASS), ("utility", Outcome.ERROR), ("forced-choice", Outcome.ERROR), (None, Outcome.ERROR)],
 )
 def test_a_crash_in_the_cell_of_one_probe_is_an_error_where_that_decides(probe, outcome) -> None:
-    fault = FaultyJob(attack="none", arm="none", model="unlearned", message="cannot prepare", probe=probe)
+    fault = FaultyJob(attack="as-is", arm="as-is", model="unlearned", message="cannot prepare", probe=probe)
     verdict = Audit().but(faults=(fault,)).judged()
     assert verdict.outcome is outcome
-    assert finding(verdict, "none/forced-choice.probability").status is (
+    assert finding(verdict, "as-is/forced-choice.probability").status is (
         Status.PASSED if probe in ("multihop", "utility") else Status.ERROR
     )
 
 
 def test_a_control_that_is_the_checkpoint_saved_anew_is_an_error() -> None:
     audit = Audit()
-    soft = {"attack": "none", "probe": "forced-choice"}
+    soft = {"attack": "as-is", "probe": "forced-choice"}
     own = audit.frame.loc[audit.where(**soft, role="unlearned"), "score"].to_numpy()
     audit.frame.loc[audit.where(**soft, model="retrained-1"), "score"] = own
     verdict = audit.judged()
@@ -556,7 +556,7 @@ def test_twins_can_pass_and_fail(leaks: bool, outcome: Outcome) -> None:
 
 def test_twins_correct_a_top_1_rate_for_chance() -> None:
     # K = 20 twins, one in four facts at top 1: pi = (h - 1/21) / (1 - 1/21); the rest went to one of the 20.
-    audit = Audit(controls=0, subjects=40).but(planned=(planned("none"),))
+    audit = Audit(controls=0, subjects=40).but(planned=(planned("as-is"),))
     hits = audit.where(probe="recall", role="unlearned", fact_id=subjects(0, 10))
     misses = audit.where(probe="recall", role="unlearned", fact_id=subjects(10, 40))
     audit.frame["twin_score"] = 0.0
@@ -578,7 +578,7 @@ def test_twins_of_too_few_facts_are_no_control() -> None:
 
 
 def test_the_maximum_over_ways_of_asking_has_no_twins_to_pass_against() -> None:
-    audit = Audit(controls=0).twins(0.2).but(planned=(planned("none", any_of=True),))
+    audit = Audit(controls=0).twins(0.2).but(planned=(planned("as-is", any_of=True),))
     cell = audit.judged().findings[0].cells[0]
     # The twins' own maximum over two ways lies in [0.2, 0.4], for the checkpoint and for the original (which is at 1).
     assert cell.excess.estimate == pytest.approx(((-0.4 - 0.1 * 0.8) + (-0.2 - 0.1 * 0.6)) / 2)
@@ -594,7 +594,7 @@ def test_chance_can_fail_and_never_pass() -> None:
     bound = finding(verdict, RECALL).bound
     assert bound is not None
     assert bound <= 0  # which would pass against a better control
-    assert finding(verdict, "none/forced-choice.probability").control is None  # soft scores have no chance level
+    assert finding(verdict, "as-is/forced-choice.probability").control is None  # soft scores have no chance level
     assert audit.score(1.0, **LEAK).judged().outcome is Outcome.FAIL
 
 
@@ -622,7 +622,7 @@ def test_a_finding_that_could_not_see_the_knowledge_does_not_pass() -> None:
 
 
 def test_no_power_where_the_policy_can_do_without_it() -> None:
-    needed = {Release.OPEN_WEIGHTS: ("none/recall", "quantization/recall")}
+    needed = {Release.OPEN_WEIGHTS: ("as-is/recall", "quantization/recall")}
     verdict = weak(Audit(), "relearning").judged(Policy(draws=10_000, must_have_power=needed))
     assert verdict.outcome is Outcome.PASS
     assert "no statement on relearning/recall.hit" in verdict.sentence
@@ -682,7 +682,7 @@ def test_masking_needs_a_finding_that_refusing_does_not_pass() -> None:
 
 
 def test_masking_needs_it_un_attacked() -> None:
-    keep = [one for one in PLANNED if not (one.refusal_proof and one.attack == "none")]
+    keep = [one for one in PLANNED if not (one.refusal_proof and one.attack == "as-is")]
     assert Audit().but(planned=tuple(keep)).judged().outcome is Outcome.INCONCLUSIVE
 
 
@@ -825,7 +825,7 @@ def test_a_plant_is_not_mistaken_for_a_model_of_the_audit() -> None:
 
 
 def test_the_verdict_can_be_stored() -> None:
-    verdict = weak(Audit().score(1.0, **LEAK), "none").judged()
+    verdict = weak(Audit().score(1.0, **LEAK), "as-is").judged()
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
@@ -856,8 +856,8 @@ def test_retrained_against_retrained_passes_in_most_seeds_and_never_fails() -> N
 def wrong_verdicts(audits: int, correlation: float) -> tuple[int, int]:
     """FAILs, and findings that passed, where the truth is exactly at the limit: U = C + margin (O - C), L = 0."""
     rng = np.random.default_rng(audits)
-    audit = Audit(subjects=30, facts=2, controls=1).but(planned=(planned("quantization"), planned("none")))
-    audit.frame = audit.frame[audit.where(attack=["none", "quantization"], probe="recall")].reset_index(drop=True)
+    audit = Audit(subjects=30, facts=2, controls=1).but(planned=(planned("quantization"), planned("as-is")))
+    audit.frame = audit.frame[audit.where(attack=["as-is", "quantization"], probe="recall")].reset_index(drop=True)
     rates = {"unlearned": 0.05 + 0.1 * 0.95, "retrained": 0.05}
     verdicts = [at_rates(audit, rng, rates, correlation) for _ in range(audits)]
     fails = sum(verdict.outcome is Outcome.FAIL for verdict in verdicts)

@@ -14,19 +14,19 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.verdict.result import Control, Outcome
 
-PLANTS = {"none": (), "quantization": ("nf4 rounding plant", "int8 rounding plant"), "relearning": ("refusal plant",)}
+PLANTS = {"as-is": (), "quantization": ("nf4 rounding plant", "int8 rounding plant"), "relearning": ("refusal plant",)}
 
 
 def planted(found: Mapping[str, float], *, unattacked: float = 0.0) -> Audit:
     """Clean evidence with plants: `found` is what each dose brings back of its plant, in hits and soft scores alike."""
-    audit = Audit().but(plants={**PLANTS, "none": tuple(n for names in PLANTS.values() for n in names)})
+    audit = Audit().but(plants={**PLANTS, "as-is": tuple(n for names in PLANTS.values() for n in names)})
     own = audit.frame[audit.frame["role"] == Role.ORIGINAL]
     parts = [audit.frame]
     doses = {"nf4": "nf4 rounding plant", "int8": "int8 rounding plant", "lora": "refusal plant"}
     for dose, name in doses.items():
         made = own[own["dose"].isin([dose]) & (own["probe"] != "utility")]
         parts.append(made.assign(role=Role.PLANT, model=name, score=found[dose]))
-        asked = own[(own["attack"] == "none") & (own["probe"] != "utility")]
+        asked = own[(own["attack"] == "as-is") & (own["probe"] != "utility")]
         parts.append(asked.assign(role=Role.PLANT, model=name, score=unattacked))
     audit.frame = pd.concat(parts, ignore_index=True)
     return audit
@@ -47,7 +47,7 @@ def test_attacks_that_find_their_plants_can_pass_and_say_how_much_they_found():
     assert plant.found == pytest.approx(0.94)
     assert power.shown.estimate == pytest.approx(0.94)
     # Under the baseline the plant is the original itself.
-    asked = finding(verdict, "none/recall.hit").power
+    asked = finding(verdict, "as-is/recall.hit").power
     assert asked is not None
     assert (asked.planted, asked.shown.estimate) == (False, 1.0)
 
@@ -112,7 +112,7 @@ def test_an_attack_that_leaves_its_plant_as_it_was_has_power_in_no_measure():
 
 
 def test_a_plant_that_was_not_asked_un_attacked_hides_nothing_that_is_known():
-    audit = planted(ALL_FOUND).without(role="plant", model="refusal plant", attack="none")
+    audit = planted(ALL_FOUND).without(role="plant", model="refusal plant", attack="as-is")
     power = finding(audit.judged(), "relearning/recall.hit").power
     assert power is not None
     assert (power.enough, power.plants[0].hidden) == (False, None)

@@ -39,7 +39,7 @@ def test_a_dose_is_held_against_the_same_dose_of_the_control() -> None:
 
 def test_an_audit_in_which_every_finding_is_blind_passes_nothing() -> None:
     audit = Audit()
-    for attack in ("none", "quantization", "relearning"):
+    for attack in ("as-is", "quantization", "relearning"):
         weak(audit, attack)
     verdict = audit.judged(Policy(draws=10_000, must_have_power={}))
     assert {one.status for one in verdict.findings} == {Status.NO_POWER}
@@ -102,7 +102,7 @@ def test_a_plant_is_found_by_a_lower_bound_and_no_estimate() -> None:
     # The attack brings back 21 of 60 subjects of its plant: 0.35 is more than the 0.30 that power asks for, its lower
     # bound is not.
     audit = Audit().but(planned=ALONE, plants={"quantization": ("plant",)})
-    own = audit.frame[audit.where(role="original", probe="recall", attack=["none", "quantization"])]
+    own = audit.frame[audit.where(role="original", probe="recall", attack=["as-is", "quantization"])]
     back = (own["attack"] == "quantization") & own["fact_id"].isin(subjects(0, 21))
     plant = own.assign(role="plant", model="plant", score=np.where(back, 1.0, 0.0))
     audit.frame = pd.concat([audit.frame, plant], ignore_index=True)
@@ -114,5 +114,5 @@ def test_a_plant_is_found_by_a_lower_bound_and_no_estimate() -> None:
 
 
 def test_the_made_up_audit_holds_what_these_tests_say_of_it() -> None:
-    assert {one.attack for one in PLANNED} == {"none", "quantization", "relearning"}
+    assert {one.attack for one in PLANNED} == {"as-is", "quantization", "relearning"}
     assert Audit().but(planned=ALONE).judged().findings[0].status is Status.PASSED

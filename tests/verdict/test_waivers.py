@@ -63,7 +63,7 @@ def test_a_waiver_holds_through_its_last_day() -> None:
         ({"model": "b" * 64}, "it is for the model sha256:bbbbbbbbbbbbbbbb, and this is sha256:aaaaaaaaaaaaaaaa"),
         ({"finding": "quantization/recal.hit"}, "no finding that decides has that name, or that rule"),
         ({"finding": None, "rule": "quantized"}, "no finding that decides has that name, or that rule"),
-        ({"finding": "none/recall.hit"}, "there is nothing to waive: what it names has passed"),
+        ({"finding": "as-is/recall.hit"}, "there is nothing to waive: what it names has passed"),
         ({"finding": "utility"}, "there is nothing to waive: what it names has passed"),
     ],
 )

@@ -35,6 +35,7 @@ from unlearn_audit.cli.common import (
     Telling,
     Verbose,
     WaiverFile,
+    show_notices,
 )
 from unlearn_audit.cli.common import finish as _finish
 from unlearn_audit.cli.common import stdout as _stdout
@@ -85,6 +86,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 - main() reads it
 ) -> None:
+    show_notices()
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -96,6 +98,7 @@ def run(
     spec: Any,
     out: Out = None,
     store: Store = None,
+    cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Annotated[
         KeptText,
         typer.Option("--text", help="What outputs.jsonl keeps of models' answers; none: salted digests."),
@@ -113,6 +116,9 @@ def run(
     from unlearn_audit.plan.make import make_plan
     from unlearn_audit.spec.spec import load_waivers
 
+    if cells is not None:
+        typer.echo("notice: --cells is now called --store; the old name still works", err=True)
+        store = store or cells
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from unlearn_audit.evidence.old_names import OldName
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,3 +80,18 @@ def stderr() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def show_notices() -> None:
+    """Tells of old names that are in use: one line each, on stderr."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, OldName):
+            typer.echo(f"notice: {message}", err=True)
+        else:
+            usual(message, category, *where, **more)
+
+    if getattr(usual, "__qualname__", "") != show.__qualname__:
+        warnings.showwarning = show
+    warnings.filterwarnings("once", category=OldName)

@@ -14,7 +14,7 @@ from unlearn_audit.spec.spec import AuditSpec
 ASSETS = Path(str(files(__name__) / "assets"))
 CONTROLS = ("retrained-1", "retrained-2", "retrained-3")
 ALIASES = {"retrained": "retrained-1"}
-ATTACKS = ("none", "quantization", "relearning")
+ATTACKS = ("as-is", "quantization", "relearning")
 PROBES = ("recall", "forced-choice", "extraction-strength", "utility")
 """What the demo runs, to end within two minutes of two cores. `benchmarks/battery` runs all attacks."""
 

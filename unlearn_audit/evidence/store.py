@@ -21,6 +21,7 @@ import numpy as np
 from unlearn_audit.api import Json
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.files import read_json, write_json
+from unlearn_audit.evidence.old_names import ATTACKS
 from unlearn_audit.evidence.records import JobRecord
 
 if TYPE_CHECKING:
@@ -60,16 +61,17 @@ class EvidenceStore:
 
     def __init__(self, run: Path, shared: Path | None = None) -> None:
         self.run = run
-        self._jobs = run / "jobs"
+        old = (run / "cells").is_dir() and not (run / "jobs").exists()  # a run from before jobs had that name
+        self._jobs, self._about = (run / "cells", "cell.json") if old else (run / "jobs", "job.json")
         self._shared = shared
         for directory in filter(None, (run, self._jobs, shared)):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def has(self, key: str) -> bool:
         """Whether the job is done, here or in the shared store (from where it is then copied)."""
-        if (self._jobs / key / "job.json").is_file():
+        if (self._jobs / key / self._about).is_file():
             return True
-        if self._shared is None or not (self._shared / key / "job.json").is_file():
+        if self._shared is None or not (self._shared / key / self._about).is_file():
             return False
         with self._appearing(self._jobs / key) as directory:
             shutil.copytree(self._shared / key, directory, dirs_exist_ok=True)
@@ -88,13 +90,13 @@ class EvidenceStore:
         }
         with self._appearing(self._jobs / key) as directory:
             frame.to_parquet(directory / "observations.parquet", index=False)
-            write_json(directory / "job.json", about)
+            write_json(directory / self._about, about)
         self._share(key)
 
     def put_note(self, key: str, note: Mapping[str, Json]) -> None:
         """Stores something that is no observation: what an attack prepared, how a model was loaded."""
         with self._appearing(self._jobs / key) as directory:
-            write_json(directory / "job.json", note)
+            write_json(directory / self._about, note)
         self._share(key)
 
     def note(self, key: str) -> dict[str, Any] | None:
@@ -105,7 +107,7 @@ class EvidenceStore:
         """Stores what a comparison took from a model, whole or not at all; numbers only."""
         with self._appearing(self._jobs / key) as directory:
             np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
-            write_json(directory / "job.json", {**about, "digest": arrays_digest(arrays)})
+            write_json(directory / self._about, {**about, "digest": arrays_digest(arrays)})
         self._share(key)
 
     def arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -149,7 +151,7 @@ class EvidenceStore:
 
     def about(self, key: str) -> dict[str, Any]:
         """A finished job's job.json."""
-        content = read_json(self._jobs / key / "job.json")
+        content = read_json(self._jobs / key / self._about)
         if not isinstance(content, dict):
             raise AuditError(f"{self._jobs / key}: damaged job; delete it and run again")
         return content
@@ -239,7 +241,10 @@ def arrays_digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
 
 def evidence_digest(observations: pd.DataFrame) -> str:
     """SHA-256 over all observations with their roles: equal for equal evidence, in whatever order it came."""
-    return frame_digest(observations[sorted(observations.columns)])
+    # An attack that has another name today goes in under its first one: a digest outlives a name.
+    first = {new: old for old, new in ATTACKS.items()}
+    named = observations.assign(attack=observations["attack"].astype(str).replace(first))
+    return frame_digest(named[sorted(named.columns)])
 
 
 def _token(value: object) -> str:

@@ -11,7 +11,8 @@ from unlearn_audit.api import Arm, Json, Probe, Role
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
-from unlearn_audit.plan.plan import Plan, PlannedModel
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import PlannedModel
 
 
 class JobKeys:
@@ -23,7 +24,7 @@ class JobKeys:
         made_by_probes: probe -> where it keeps what it prepared on the original.
     """
 
-    def __init__(self, draft: Plan) -> None:
+    def __init__(self, draft: LivePlan) -> None:
         self._draft = draft
         self.prepared: dict[str, str] = {}
         self.written: dict[str, str] = {}
@@ -51,12 +52,12 @@ class JobKeys:
             "attack": [name, draft.attacks[name].parameters.model_dump(mode="json")],
             "arm": [title, dict(arm.settings) if arm else None],
             "probes": {probe: draft.probes[probe].parameters.model_dump(mode="json") for probe in probes},
-            "seed": [draft.spec.seed, seed],
-            "profile": draft.spec.profile,
+            "seed": [draft.plan.spec.seed, seed],
+            "profile": draft.plan.spec.profile,
             "prepared": self.prepared.get(name),
-            "adapter": draft.audits_adapter,
+            "adapter": draft.plan.audits_adapter,
             "placebo": bool(draft.placebo),
-            **draft.judge.key,
+            **draft.plan.judge.key,
             **(made or {}),
             **self._made(probes),
             **self._common(),
@@ -73,7 +74,7 @@ class JobKeys:
 
     def add_preparations(self, probes: Mapping[str, Probe[Any]]) -> None:
         """Under which keys the store keeps what is made for probes: by the generator, on the original."""
-        original, generator = self._draft.model(Role.ORIGINAL), self._draft.generator
+        original, generator = self._draft.plan.model(Role.ORIGINAL), self._draft.plan.generator
         for name, probe in probes.items():
             if type(probe).write is not Probe.write and generator is not None:
                 self.written[name] = self._of_preparation("write", name, probe, generator.digest)
@@ -86,7 +87,7 @@ class JobKeys:
             "step": [step, self.written.get(name)],
             "model": model,
             "probe": [name, probe.parameters.model_dump(mode="json")],
-            "seed": draft.spec.seed,
+            "seed": draft.plan.spec.seed,
             **self._common(),
         }
         return sha256_json(content)[:32]
@@ -94,12 +95,12 @@ class JobKeys:
     def of_features(self, name: str, comparison: Comparison[Any], model: PlannedModel) -> str:
         """Digest of all that the features depend on; a comparison that crosses depends on every model."""
         draft = self._draft
-        others = draft.models if comparison.crosses else ()
+        others = draft.plan.models if comparison.crosses else ()
         content = {
             "comparison": [name, comparison.parameters.model_dump(mode="json")],
             "models": [model.checkpoint.digest, *sorted([other.name, other.checkpoint.digest] for other in others)],
-            "seed": draft.spec.seed,
-            "profile": draft.spec.profile,
+            "seed": draft.plan.spec.seed,
+            "profile": draft.plan.spec.profile,
             **self._common(),
         }
         return sha256_json(content)[:32]
@@ -110,7 +111,7 @@ class JobKeys:
         return {
             "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
             "options": self._options(),
-            "versions": dict(draft.versions),
+            "versions": dict(draft.plan.versions),
         }
 
     def _options(self) -> dict[str, Json]:
@@ -119,7 +120,7 @@ class JobKeys:
         Raises:
             SpecError: the template's file cannot be read.
         """
-        models = self._draft.spec.models
+        models = self._draft.plan.spec.models
         options: dict[str, Json] = models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
         if models.chat_template not in ("auto", "none"):
             try:

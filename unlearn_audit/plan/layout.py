@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Planting, Probe, Role
+from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Probe, Role
+from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.errors import SpecError
-from unlearn_audit.facts.load import chance_levels
 from unlearn_audit.models.references import Storage
 from unlearn_audit.plan.case import Case, LeftOut
 from unlearn_audit.plan.findings import has_passages, meets_attacks, planned_findings
 from unlearn_audit.plan.keys import JobKeys
-from unlearn_audit.plan.plan import Extraction, Job, Plan, PlannedModel
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import Extraction, Job, Plan, PlannedModel, PlannedPlant, Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plant:
-    """A plant and what its weights depend on beside the original, the facts and the seed."""
+def lay_out(draft: LivePlan) -> Plan:
+    """The plan with its jobs and its case.
 
-    planting: Planting
-    maker: Json
+    Args:
+        draft: plug-ins and facts, with a plan that has no jobs yet.
+
+    Raises:
+        SpecError: a plant is wanted, and there is no original to make it from.
+    """
+    return _Layout(draft).finished()
 
 
-class Layout:
+class _Layout:
     """Lays out the jobs of a draft plan, noting what it leaves out."""
 
-    def __init__(self, draft: Plan) -> None:
+    def __init__(self, draft: LivePlan) -> None:
         self._draft = draft
         self._left_out: list[LeftOut] = []
         self._keys = JobKeys(draft)
 
     def finished(self) -> Plan:
-        """The plan with its jobs and its case.
-
-        Raises:
-            SpecError: a plant is wanted, and there is no original to make it from.
-        """
+        """The plan with its jobs and its case."""
         draft = self._draft
         attacks = {
             name: attack
@@ -46,26 +46,29 @@ class Layout:
         }
         probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
         self._keys.add_preparations(probes)
-        if draft.generator is not None and not self._keys.written:
+        if draft.plan.generator is not None and not self._keys.written:
             self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
         jobs = [job for name, attack in attacks.items() for job in self._jobs(name, attack, probes)]
-        order = {model.name: place for place, model in enumerate(draft.models)}
+        order = {model.name: place for place, model in enumerate(draft.plan.models)}
         jobs.sort(key=lambda job: order[job.model.name])
-        plants = self._plant_jobs(attacks, probes) if draft.spec.plant else None
-        return replace(
-            draft,
-            attacks=attacks,
-            probes=probes,
-            jobs=(*jobs, *(plants or ())),
-            extractions=tuple(self._extractions()),
-            case=self._case(attacks, probes, plants),
-            prepared_keys=self._keys.prepared,
-            written_keys=self._keys.written,
-            probe_keys=self._keys.made_by_probes,
+        plants = self._plant_jobs(attacks, probes) if draft.plan.spec.plant else None
+        extractions = tuple(self._extractions())
+        return draft.plan.model_copy(
+            update={
+                "attacks": _settings(attacks),
+                "probes": _settings(probes),
+                "comparisons": _settings(draft.comparisons),
+                "jobs": (*jobs, *(plants or ())),
+                "extractions": extractions,
+                "case": self._case(attacks, probes, plants),
+                "prepared_keys": self._keys.prepared,
+                "written_keys": self._keys.written,
+                "probe_keys": self._keys.made_by_probes,
+            }
         )
 
     def _runs(self, name: str, attack: Attack[Any]) -> bool:
-        spec = self._draft.spec
+        spec = self._draft.plan.spec
         if attack.toward_answers and not self._draft.sham:
             why = "it optimises toward answers, and no fact has a twin answer (another answer to the same relation)"
             self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))
@@ -101,33 +104,33 @@ class Layout:
     def _extractions(self) -> Iterator[Extraction]:
         """What each comparison takes from each model, for comparisons that have all that they need."""
         draft = self._draft
-        roles = {model.role for model in draft.models}
+        roles = {model.role for model in draft.plan.models}
         for name, comparison in draft.comparisons.items():
             absent = [f"{part} facts" for part in comparison.reads if part not in draft.facts]
             absent += [f"{role} model" for role in comparison.roles if role not in roles]
             if absent:
                 self._left_out.append(LeftOut(what=name, why=f"it needs {', '.join(absent)}, and none was given"))
                 continue
-            if draft.spec.comparisons is None and not draft.spec.release.reaches(comparison.access):
+            if draft.plan.spec.comparisons is None and not draft.plan.spec.release.reaches(comparison.access):
                 self._left_out.append(
-                    LeftOut(what=name, why=f"needs {comparison.access}, which nobody has at {draft.spec.release}")
+                    LeftOut(what=name, why=f"needs {comparison.access}, which nobody has at {draft.plan.spec.release}")
                 )
                 continue
-            for model in draft.models:
+            for model in draft.plan.models:
                 yield Extraction(key=self._keys.of_features(name, comparison, model), comparison=name, model=model)
 
     def _jobs(self, name: str, attack: Attack[Any], probes: Mapping[str, Probe[Any]]) -> list[Job]:
         draft = self._draft
         arms = self._arms(name, attack)
-        original = draft.model(Role.ORIGINAL)
+        original = draft.plan.model(Role.ORIGINAL)
         if type(attack).prepare is not Attack.prepare and original is not None:
             self._keys.prepared[name] = self._keys.of_job("prepare", name, original, ())
         return [
             self._job(name, arm, model, seed, part, sham=sham)
-            for model in draft.models
+            for model in draft.plan.models
             for place, arm in enumerate(arms)
             for part in self._parted(self._battery(attack, place, model.role, probes))
-            for seed in range(draft.spec.repeats if attack.seeded else 1)
+            for seed in range(draft.plan.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
 
@@ -140,12 +143,11 @@ class Layout:
         probes: tuple[str, ...],
         *,
         sham: bool = False,
-        planting: Planting | None = None,
-        maker: Json = None,
+        plant: PlannedPlant | None = None,
     ) -> Job:
         if sham:  # what must stay has no twin answers
             probes = tuple(name for name in probes if self._draft.probes[name].reads is FactSet.FORGET)
-        made = {"sham": sham, "plant": maker}
+        made = {"sham": sham, "plant": None if plant is None else self._maker(plant)}
         key = self._keys.of_job(arm.name, attack, model, probes, arm=arm, seed=seed, made=made)
         own = next(filter(self._keys.has_made, probes), None)
         return Job(
@@ -156,17 +158,22 @@ class Layout:
             seed=seed,
             probes=probes,
             sham=sham,
-            planting=planting,
+            plant=plant,
             own_probe=own,
         )
+
+    def _maker(self, plant: PlannedPlant) -> Json:
+        """Whose parameters are part of what a plant is: the attack's that names it first."""
+        parameters = self._draft.attacks[plant.attack].parameters.model_dump(mode="json")
+        return [plant.name, plant.attack, parameters]
 
     def _plant_jobs(self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]) -> list[Job]:
         """Each plant under the arms that are to undo it and under the baseline, plant by plant (design 6.2)."""
         draft = self._draft
-        original = draft.model(Role.ORIGINAL)
+        original = draft.plan.model(Role.ORIGINAL)
         if original is None:
             raise SpecError("--plant makes positive controls from the original; give --original")
-        plants: dict[str, _Plant] = {}
+        plants: dict[str, PlannedPlant] = {}
         jobs: list[Job] = []
         for name, attack in attacks.items():
             context = draft.context(name, 0)
@@ -174,9 +181,7 @@ class Layout:
                 planting = attack.planting(arm, context)
                 if planting is None:
                     continue
-                # Who names a plant first makes it; its parameters are part of what the plant is.
-                maker: Json = [planting.name, name, attack.parameters.model_dump(mode="json")]
-                plant = plants.setdefault(planting.name, _Plant(planting=planting, maker=maker))
+                plant = plants.setdefault(planting.name, PlannedPlant(name=planting.name, attack=name, arm=arm))
                 probed = self._battery(attack, place, Role.PLANT, probes)
                 jobs += self._planted(name, attack, arm, plant, original, probed)
         baseline = next(name for name, attack in attacks.items() if attack.baseline)
@@ -207,15 +212,15 @@ class Layout:
         name: str,
         attack: Attack[Any],
         arm: Arm,
-        plant: _Plant,
+        plant: PlannedPlant,
         original: PlannedModel,
         probes: tuple[str, ...],
     ) -> list[Job]:
-        model = PlannedModel(role=Role.PLANT, name=f"{plant.planting.name} plant", checkpoint=original.checkpoint)
+        model = PlannedModel(role=Role.PLANT, name=f"{plant.name} plant", checkpoint=original.checkpoint)
         return [
-            self._job(name, arm, model, seed, part, sham=sham, planting=plant.planting, maker=plant.maker)
+            self._job(name, arm, model, seed, part, sham=sham, plant=plant)
             for part in self._parted(probes)
-            for seed in range(self._draft.spec.repeats if attack.seeded else 1)
+            for seed in range(self._draft.plan.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
 
@@ -230,7 +235,7 @@ class Layout:
         return [arm for arm in attack.arms(context) if not any(_names(item, arm) for item in refused)]
 
     def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
-        audited = self._draft.models[-1].checkpoint
+        audited = self._draft.plan.models[-1].checkpoint
         is_adapter = audited.storage is Storage.ADAPTER
         return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
 
@@ -238,17 +243,15 @@ class Layout:
         self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Job] | None
     ) -> Case:
         draft = self._draft
-        forget, retain = draft.facts[FactSet.FORGET], draft.facts.get(FactSet.RETAIN)
+        forget = draft.facts[FactSet.FORGET]
         return Case(
-            release=draft.spec.release,
-            subjects=forget.subjects,
-            retain_subjects=retain.subjects if retain else {},
-            chance=chance_levels(forget.facts),
-            checkpoint=draft.models[-1].checkpoint.digest,
+            release=draft.plan.spec.release,
+            subjects={},  # `LivePlan.case` adds what follows from the facts: a plan names nobody
+            checkpoint=draft.plan.models[-1].checkpoint.digest,
             plants=None if plants is None else {name: _plants_of(name, plants) for name in attacks},
-            has_original=draft.model(Role.ORIGINAL) is not None,
-            controls=tuple(model.name for model in draft.models if model.role is Role.RETRAINED),
-            planned=planned_findings(draft.spec.release, forget.facts, attacks, probes),
+            has_original=draft.plan.model(Role.ORIGINAL) is not None,
+            controls=tuple(model.name for model in draft.plan.models if model.role is Role.RETRAINED),
+            planned=planned_findings(draft.plan.spec.release, forget.facts, attacks, probes),
             served_arms={
                 name: tuple(arm.name for arm in self._runnable(attack, draft.context(name, 0)))
                 for name, attack in attacks.items()
@@ -269,3 +272,8 @@ def _names(item: OutOfReach, arm: Arm) -> bool:
 
 def _plants_of(attack: str, jobs: Sequence[Job]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(job.model.name for job in jobs if job.attack == attack))
+
+
+def _settings(plugins: Mapping[str, Attack[Any] | Probe[Any] | Comparison[Any]]) -> dict[str, Settings]:
+    """The parameters of plug-ins, as they are built again from where the plan runs."""
+    return {name: plugin.parameters.model_dump(mode="json") for name, plugin in plugins.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,13 +13,14 @@ from unlearn_audit.api import Attack, FactSet, Probe, Role
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
 from unlearn_audit.models.references import Checkpoint, resolve
 from unlearn_audit.plan.case import Case
-from unlearn_audit.plan.layout import Layout
+from unlearn_audit.plan.layout import lay_out
+from unlearn_audit.plan.live import LivePlan, with_stand_ins
 from unlearn_audit.plan.output_judge import planned_judge
-from unlearn_audit.plan.plan import Plan, PlannedModel
-from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
+from unlearn_audit.plan.plan import Plan, PlannedFacts, PlannedModel
 from unlearn_audit.spec.spec import AuditSpec
 
 VERSIONED = (
@@ -37,8 +39,10 @@ VERSIONED = (
 )
 
 
-def make_plan(spec: AuditSpec) -> Plan:
+def make_plan(spec: AuditSpec) -> LivePlan:
     """Finds every file, refuses what cannot be audited, and lays out the jobs.
+
+    The plan itself is `LivePlan.plan`, which can be written and run elsewhere (`plan.live.open_plan`).
 
     Raises:
         SpecError: the request cannot be carried out as it stands.
@@ -46,33 +50,34 @@ def make_plan(spec: AuditSpec) -> Plan:
     """
     facts = _facts(spec)
     models = _models(spec)
-    attacks = build(ATTACKS, Attack, _with_baseline(spec), "attacks")  # type: ignore[type-abstract]
-    probes = build(PROBES, Probe, spec.probes, "probes")  # type: ignore[type-abstract]
-    comparisons = build(COMPARISONS, Comparison, spec.comparisons, "comparisons")  # type: ignore[type-abstract]
-    forget = facts[FactSet.FORGET].facts
-    others = [fact for name, found in facts.items() if name is not FactSet.FORGET for fact in found.facts]
-    draft = Plan(
-        spec=spec,
-        models=models,
-        generator=_generator(spec),
-        facts=facts,
-        attacks=attacks,
-        probes=probes,
-        comparisons=comparisons,
-        judge=planned_judge(spec, models),
-        jobs=(),
-        placebo={} if spec.retrained else placebo_facts(forget, others, seed=spec.seed),
-        sham=sham_facts(forget, seed=spec.seed) if any(one.toward_answers for one in attacks.values()) else (),
-        case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
-        versions=versions(),
+    draft = with_stand_ins(
+        LivePlan(
+            plan=Plan(
+                spec=spec,
+                models=models,
+                facts=tuple(
+                    PlannedFacts(name=name, source=one.source, digest=one.digest()) for name, one in facts.items()
+                ),
+                attacks={},
+                probes={},
+                judge=planned_judge(spec, models),
+                generator=_generator(spec),
+                case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
+                versions=versions(),
+            ),
+            facts=facts,
+            attacks=build(ATTACKS, Attack, _with_baseline(spec), "attacks"),  # type: ignore[type-abstract]
+            probes=build(PROBES, Probe, spec.probes, "probes"),  # type: ignore[type-abstract]
+            comparisons=build(COMPARISONS, Comparison, spec.comparisons, "comparisons"),  # type: ignore[type-abstract]
+        )
     )
-    return Layout(draft).finished()
+    return replace(draft, plan=lay_out(draft))
 
 
 def _with_baseline(spec: AuditSpec) -> dict[str, dict[str, Any]] | None:
     if spec.attacks is None:
         return None
-    return {"none": {}, **spec.attacks}
+    return {"as-is": {}, **{current(name): settings for name, settings in spec.attacks.items()}}
 
 
 def _facts(spec: AuditSpec) -> dict[FactSet, Facts]:

@@ -1,22 +1,37 @@
-"""What a plan holds: the models, the jobs, and what each of them may use. Fixed before any model is loaded."""
+"""What a plan holds: the models, the jobs, and what is left out. Pure data, fixed before any model is loaded.
+
+A plan can be written to `plan.json`, read back, sent to another process and run there: it names plug-ins, parameters,
+files and digests. `plan.live` finds the plug-ins and reads the facts where it runs. No fact and no subject is in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Self
 
-from unlearn_audit.api import Arm, Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
-from unlearn_audit.api.comparison import Comparison
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from unlearn_audit.api import Arm, FactSet, Role
 from unlearn_audit.api.judge import JudgeKind
-from unlearn_audit.facts.load import Facts
+from unlearn_audit.api.problems import first_problem
+from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.files import read_json
 from unlearn_audit.models.references import Checkpoint, Storage
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.spec import AuditSpec
 
+Settings = dict[str, JsonValue]
+"""Parameters of a plug-in, as JSON: what its `Parameters` validates."""
 
-@dataclass(frozen=True, kw_only=True)
-class PlannedModel:
+
+class Planned(BaseModel):
+    """Base of all parts of a plan: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedModel(Planned):
     """One model of the audit, found on disk and not yet loaded."""
 
     role: Role
@@ -24,8 +39,15 @@ class PlannedModel:
     checkpoint: Checkpoint
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlannedJudge:
+class PlannedFacts(Planned):
+    """One fact set: where it is read from, and the digest that it must have."""
+
+    name: FactSet
+    source: str
+    digest: str
+
+
+class PlannedJudge(Planned):
     """The judge of the outputs; its model, where it has one, is found on disk and not yet loaded."""
 
     kind: JudgeKind = JudgeKind.MATCH
@@ -33,21 +55,28 @@ class PlannedJudge:
     checkpoint: Checkpoint | None = None
 
     @property
-    def key(self) -> dict[str, Json]:
+    def key(self) -> dict[str, JsonValue]:
         """What evidence depends on; nothing for `match`, so that jobs from before there was a choice stay good."""
         if self.kind is JudgeKind.MATCH:
             return {}
-        made: tuple[Json, ...] = () if self.checkpoint is None else (self.checkpoint.digest, self.twins)
-        return {"judge": (self.kind, *made)}
+        made: list[JsonValue] = [] if self.checkpoint is None else [self.checkpoint.digest, self.twins]
+        return {"judge": [self.kind, *made]}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+class PlannedPlant(Planned):
+    """How a plant is made from the original: by the attack that names it first, for this arm of it."""
+
+    name: str
+    attack: str
+    arm: Arm
+
+
+class Job(Planned):
     """The unit of caching, retry and resume: one arm of one attack on one model, with one seed.
 
     Attributes:
         sham: the arm runs toward twin answers, and is scored on them (design 6.6).
-        planting: how the model is made from the original, for a job of a plant (design 6.2).
+        plant: how the model is made from the original, for a job of a plant (design 6.2).
         own_probe: the one probe that it runs, where something is prepared for that and a failure is that probe's own.
     """
 
@@ -58,7 +87,7 @@ class Job:
     seed: int
     probes: tuple[str, ...]
     sham: bool = False
-    planting: Planting | None = None
+    plant: PlannedPlant | None = None
     own_probe: str | None = None
 
     @property
@@ -74,8 +103,7 @@ class Job:
         return f"{self.attack}{arm}{probe} on {self.model.name}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Extraction:
+class Extraction(Planned):
     """What one comparison takes from one model: kept, retried and resumed like a job."""
 
     key: str
@@ -88,98 +116,65 @@ class Extraction:
         return f"{self.comparison} of {self.model.name}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Planned):
     """Everything that will run, and everything that will not, with the reason.
 
     Attributes:
-        placebo: fact id -> its placebo, where there is no retrained model.
-        sham: the forget facts with twin answers, where an attack optimises toward answers.
+        attacks: name -> parameters, of every attack that runs; `probes` and `comparisons` likewise.
         generator: a model that writes texts for probes before any model of the audit is loaded.
+        case: what the verdict will be about, without what follows from the facts (`LivePlan.case` has all of it).
+        prepared_keys: attack -> where the store keeps what it prepared on the original.
         written_keys: probe -> where the store keeps what the generator wrote for it.
         probe_keys: probe -> where the store keeps what it prepared on the original.
+        versions: of everything that evidence can depend on.
     """
 
     spec: AuditSpec
     models: tuple[PlannedModel, ...]
-    facts: Mapping[FactSet, Facts]
-    attacks: Mapping[str, Attack[Any]]
-    probes: Mapping[str, Probe[Any]]
-    comparisons: Mapping[str, Comparison[Any]] = field(default_factory=dict)
+    facts: tuple[PlannedFacts, ...]
+    attacks: dict[str, Settings]
+    probes: dict[str, Settings]
+    comparisons: dict[str, Settings] = Field({})
     judge: PlannedJudge = PlannedJudge()
-    jobs: tuple[Job, ...]
+    generator: Checkpoint | None = None
+    jobs: tuple[Job, ...] = ()
     extractions: tuple[Extraction, ...] = ()
     case: Case
-    prepared_keys: Mapping[str, str] = field(default_factory=dict)
-    generator: Checkpoint | None = None
-    written_keys: Mapping[str, str] = field(default_factory=dict)
-    probe_keys: Mapping[str, str] = field(default_factory=dict)
-    placebo: Mapping[str, Fact] = field(default_factory=dict)
-    sham: tuple[Fact, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    prepared_keys: dict[str, str] = Field({})
+    written_keys: dict[str, str] = Field({})
+    probe_keys: dict[str, str] = Field({})
+    versions: dict[str, str] = Field({})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A plan that was written to a file.
+
+        Raises:
+            AuditError: the file is not there, or is no plan of this version.
+        """
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            first = first_problem(error)
+            raise AuditError(f"{path}: is no plan of this version ({first.key}: {first.message})") from error
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The plan for `plan.json`."""
+        document: dict[str, JsonValue] = self.model_dump(mode="json")
+        return document
 
     @property
     def all_prepared(self) -> tuple[str, ...]:
         """Keys of everything that attacks and probes make once, for all roles."""
-        kept = (self.prepared_keys, self.written_keys, self.probe_keys)
+        kept: tuple[Mapping[str, str], ...] = (self.prepared_keys, self.written_keys, self.probe_keys)
         return tuple(key for keys in kept for key in keys.values())
 
     def model(self, role: Role) -> PlannedModel | None:
         """The first model of a role."""
         return next((model for model in self.models if model.role is role), None)
 
-    def pool(self, name: FactSet, *, sham: bool = False) -> tuple[Fact, ...]:
-        """The facts of a set; with `sham` the forget set with twin answers. Empty where none were given."""
-        if sham and name is FactSet.FORGET:
-            return self.sham
-        return self.facts[name].facts if name in self.facts else ()
-
-    def context(
-        self,
-        attack: str,
-        seed: int,
-        prepared: Mapping[str, Json] | None = None,
-        *,
-        sham: bool = False,
-        seed_of: str | None = None,
-    ) -> AttackContext:
-        """What an attack may use; the runner adds scratch space and the original. A plant has a seed of its own."""
-        own = derive_seed(self.spec.seed, attack, seed)
-        return AttackContext(
-            forget=self.pool(FactSet.FORGET, sham=sham),
-            retain=self.pool(FactSet.RETAIN),
-            profile=self.spec.profile,
-            seed=own if seed_of is None else derive_seed(self.spec.seed, "plant", seed_of),
-            prepared={"adapter_doses": self.audits_adapter, **(prepared or {})},
-            has_original=self.model(Role.ORIGINAL) is not None,
-        )
-
-    def as_json(self) -> dict[str, Json]:
-        """The plan for `plan.json`: jobs and findings as they were fixed before any evidence."""
-        return {
-            "jobs": [
-                {
-                    "key": job.key,
-                    "attack": job.attack,
-                    "arm": job.arm.name,
-                    "model": job.model.name,
-                    "seed": job.seed,
-                    "sham": job.sham,
-                    "probes": list(job.probes),
-                }
-                for job in self.jobs
-            ],
-            "extractions": [
-                {"key": one.key, "comparison": one.comparison, "model": one.model.name} for one in self.extractions
-            ],
-            **self.judge.key,
-            "findings": [{"id": finding.id, "gates": finding.gates} for finding in self.case.planned],
-            "prepared": {**self.probe_keys},
-            "left_out": [item.model_dump() for item in self.case.left_out],
-        }
-
     @property
     def audits_adapter(self) -> bool:
-        """Whether the checkpoint is an adapter, quantised both under and with its base."""
+        """Whether the checkpoint is an adapter, quantized both under and with its base."""
         model = self.model(Role.UNLEARNED)
         return model is not None and model.checkpoint.storage is Storage.ADAPTER

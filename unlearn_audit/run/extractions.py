@@ -20,7 +20,8 @@ from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.plan.plan import Extraction, Plan, PlannedModel
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import Extraction, PlannedModel
 from unlearn_audit.run.isolation import log_traceback, message_of, own_randomness, untouched
 
 OWN, CROSSED = "own", "crossed"
@@ -35,7 +36,7 @@ class Comparing:
         faults: comparison -> what it met on a model.
     """
 
-    plan: Plan
+    live: LivePlan
     store: EvidenceStore
     stop_if_interrupted: Callable[[], None] = lambda: None
     faults: dict[str, str] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Comparing:
     def extract(self, model: PlannedModel, engine: Engine) -> None:
         """Takes it, and keeps it."""
         for one in self.pending(model):
-            comparison = self.plan.comparisons[one.comparison]
+            comparison = self.live.comparisons[one.comparison]
             self._take(one, OWN, engine, partial(comparison.extract, engine))
 
     def crossing(self, model: PlannedModel) -> list[Extraction]:
@@ -55,7 +56,7 @@ class Comparing:
         return [
             one
             for one in self._of(model)
-            if self.plan.comparisons[one.comparison].crosses
+            if self.live.comparisons[one.comparison].crosses
             and not self.store.has(_part(one, CROSSED))
             and all(self.store.has(_part(other, OWN)) for other in self._same(one))
             and not any(self._lacks_handed(other) for other in self._same(one))
@@ -64,7 +65,7 @@ class Comparing:
     def cross(self, model: PlannedModel, engine: Engine) -> None:
         """Takes it, and keeps it."""
         for one in self.crossing(model):
-            comparison = self.plan.comparisons[one.comparison]
+            comparison = self.live.comparisons[one.comparison]
             others = {other.model.name: self._taken(other) for other in self._same(one)}
             own = others.pop(model.name)
             self._take(one, CROSSED, engine, partial(comparison.cross, engine, own, others))
@@ -75,7 +76,7 @@ class Comparing:
 
     def _lacks_handed(self, one: Extraction) -> bool:
         """Whether what it hands on is not there, and some model has still to look at it."""
-        comparison = self.plan.comparisons[one.comparison]
+        comparison = self.live.comparisons[one.comparison]
         if not comparison.hands_on or self.store.has_handed(one.key):
             return False
         return any(not self.store.has(_part(other, CROSSED)) for other in self._same(one))
@@ -88,12 +89,12 @@ class Comparing:
     def records(self) -> tuple[ComparisonRecord, ...]:
         """What all comparisons found. No model is loaded; what was for handing on is thrown away."""
         self.store.drop_handed()
-        names = dict.fromkeys(one.comparison for one in self.plan.extractions)
-        return tuple(self._record(name, self.plan.comparisons[name]) for name in names)
+        names = dict.fromkeys(one.comparison for one in self.live.plan.extractions)
+        return tuple(self._record(name, self.live.comparisons[name]) for name in names)
 
     def _record(self, name: str, comparison: Comparison[Any]) -> ComparisonRecord:
         begun = time.monotonic()
-        parts = [one for one in self.plan.extractions if one.comparison == name]
+        parts = [one for one in self.live.plan.extractions if one.comparison == name]
         record = ComparisonRecord(name=name, access=comparison.access, paper=comparison.paper)
         error = self.faults.get(name) or self._absent(comparison, parts)
         readings: tuple[GroupRecord, ...] = ()
@@ -138,25 +139,25 @@ class Comparing:
             self.faults.setdefault(one.comparison, f"on {one.model.name}: {message_of(failure)}")
             return
         about: dict[str, Json] = {"comparison": one.comparison, "seconds": round(time.monotonic() - begun, 3)}
-        handed = self.plan.comparisons[one.comparison].hands_on & features.keys()
+        handed = self.live.comparisons[one.comparison].hands_on & features.keys()
         if handed:
             self.store.hand_on(one.key, {name: features.pop(name) for name in sorted(handed)})
         self.store.put_arrays(_part(one, part), features, about)
 
     def _context(self, name: str) -> ComparisonContext:
-        plan = self.plan
+        live = self.live
         return ComparisonContext(
-            facts={kind: facts.facts for kind, facts in plan.facts.items()},
-            profile=plan.spec.profile,
-            seed=derive_seed(plan.spec.seed, name),
-            alpha=plan.spec.policy.alpha,
+            facts={kind: facts.facts for kind, facts in live.facts.items()},
+            profile=live.plan.spec.profile,
+            seed=derive_seed(live.plan.spec.seed, name),
+            alpha=live.plan.spec.policy.alpha,
         )
 
     def _of(self, model: PlannedModel) -> Iterator[Extraction]:
-        return (one for one in self.plan.extractions if one.model.name == model.name)
+        return (one for one in self.live.plan.extractions if one.model.name == model.name)
 
     def _same(self, one: Extraction) -> Iterator[Extraction]:
-        return (other for other in self.plan.extractions if other.comparison == one.comparison)
+        return (other for other in self.live.plan.extractions if other.comparison == one.comparison)
 
 
 def _records(

@@ -12,7 +12,8 @@ from unlearn_audit.api.kit.screen import Screen, Screening
 from unlearn_audit.errors import AttackError, AuditError
 from unlearn_audit.evidence.agreement import AGREEMENT, counted
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import Job
 from unlearn_audit.plan.stand_ins import PLACEBO
 from unlearn_audit.run.isolation import as_engine
 
@@ -23,7 +24,7 @@ Hearing = Callable[[str, str, Sequence[Prompt], Sequence[Generation]], None]
 
 
 def observe(
-    plan: Plan,
+    live: LivePlan,
     job: Job,
     engine: Engine,
     remembering: Engine,
@@ -36,7 +37,7 @@ def observe(
     """The observations of a job, and the proof that each dose gave.
 
     Args:
-        plan: the audit.
+        live: the plan, with its facts and plug-ins.
         job: which arm, model and probes.
         engine: the model.
         remembering: the same, with the answers of earlier jobs.
@@ -48,7 +49,7 @@ def observe(
     Raises:
         AttackError: no dose, or one that was shown what it is scored on.
     """
-    attack = plan.attacks[job.attack]
+    attack = live.attacks[job.attack]
     rows: Rows = []
     proof: Proof = {}
     with closing(_as_generator(attack.doses(engine, job.arm, context))) as doses:
@@ -60,7 +61,7 @@ def observe(
                 row
                 for probe in job.probes
                 for row in _readings(
-                    plan, job, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
+                    live, job, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
                 )
             ]
             rows += found
@@ -101,19 +102,19 @@ class Screens:
 
 
 def _readings(
-    plan: Plan, job: Job, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
+    live: LivePlan, job: Job, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
 ) -> Iterator[dict[str, Any]]:
     """Rows of one probe at one dose; a placebo's score stands beside its fact's own.
 
     How often the judge and `match` agreed is noted in `agreement`, where another judge was chosen.
     """
-    probe = plan.probes[name]
-    pool = plan.pool(probe.reads, sham=job.sham)
+    probe = live.probes[name]
+    pool = live.pool(probe.reads, sham=job.sham)
     chosen: Sequence[Fact] = pool
     placebo: Mapping[str, Fact] = {}
     if probe.reads is FactSet.FORGET:
         chosen = [fact for fact in pool if dose.fact_ids is None or fact.id in dose.fact_ids]
-        placebo = {} if job.sham else plan.placebo
+        placebo = {} if job.sham else live.placebo
     if not chosen:
         raise AttackError(f"dose {dose.label!r} leaves no fact to score")
     asked = [*chosen, *(placebo[fact.id] for fact in chosen if fact.id in placebo)]

@@ -14,7 +14,8 @@ from unlearn_audit.api import Json, Probe, derive_seed
 from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import Job
 from unlearn_audit.run.isolation import log_traceback, message_of, own_randomness, untouched
 
 SUMMARY = "summary"
@@ -29,37 +30,41 @@ class ProbePreparing:
         faults: probe -> why it could not.
     """
 
-    plan: Plan
+    live: LivePlan
     store: EvidenceStore
     tell: Callable[[str], None] = lambda _: None
     faults: dict[str, str] = field(default_factory=dict)
 
     def unwritten(self) -> list[str]:
         """Probes with jobs to run, for which the generator is still to write."""
-        return self._waiting(self.plan.written_keys)
+        return self._waiting(self.live.plan.written_keys)
 
     def write(self, generator: Engine) -> None:
         """Lets the generator write for each of them."""
         for name in self.unwritten():
-            probe = self.plan.probes[name]
-            self._make(name, generator, probe, probe.write, self.plan.written_keys[name], "write with the generator")
+            probe = self.live.probes[name]
+            self._make(
+                name, generator, probe, probe.write, self.live.plan.written_keys[name], "write with the generator"
+            )
 
     def unprepared(self) -> list[str]:
         """Probes with jobs to run that are still to prepare on the original."""
-        return self._waiting(self.plan.probe_keys)
+        return self._waiting(self.live.plan.probe_keys)
 
     def prepare(self, original: Engine) -> None:
         """Lets each of them prepare; it sees what the generator wrote."""
         for name in self.unprepared():
             if name not in self.faults:
-                probe = self.plan.probes[name].prepared_with(self._notes(name))
-                self._make(name, original, probe, probe.prepare, self.plan.probe_keys[name], "prepare on the original")
+                probe = self.live.probes[name].prepared_with(self._notes(name))
+                self._make(
+                    name, original, probe, probe.prepare, self.live.plan.probe_keys[name], "prepare on the original"
+                )
 
     def fail(self, names: list[str], message: str) -> None:
         """Notes that something could not be made for some probes."""
         self.faults.update(dict.fromkeys(names, message))
 
-    def bound(self, job: Job) -> tuple[Plan, dict[str, dict[str, Json]]]:
+    def bound(self, job: Job) -> tuple[LivePlan, dict[str, dict[str, Json]]]:
         """The plan with the job's probe bound to what was made for it, and counts for the proof.
 
         Raises:
@@ -67,27 +72,27 @@ class ProbePreparing:
         """
         name = job.own_probe
         if name is None:
-            return self.plan, {}
-        wanted = [keys[name] for keys in (self.plan.written_keys, self.plan.probe_keys) if name in keys]
+            return self.live, {}
+        wanted = [keys[name] for keys in (self.live.plan.written_keys, self.live.plan.probe_keys) if name in keys]
         if name in self.faults or not all(self.store.has(key) for key in wanted):
             raise AttackError(f"probe {name}: {self.faults.get(name, 'what it prepared is gone')}")
         notes = self._notes(name)
-        probes = {**self.plan.probes, name: self.plan.probes[name].prepared_with(notes)}
+        probes = {**self.live.probes, name: self.live.probes[name].prepared_with(notes)}
         summary = notes.get(SUMMARY)
-        return replace(self.plan, probes=probes), {name: dict(summary)} if isinstance(summary, Mapping) else {}
+        return replace(self.live, probes=probes), {name: dict(summary)} if isinstance(summary, Mapping) else {}
 
     def _notes(self, name: str) -> dict[str, Json]:
         """All that was made for a probe so far; the counts of both steps side by side."""
         found: dict[str, Json] = {}
         summary: dict[str, Json] = {}
-        for keys in (self.plan.written_keys, self.plan.probe_keys):
+        for keys in (self.live.plan.written_keys, self.live.plan.probe_keys):
             note = (self.store.note(keys[name]) if name in keys else None) or {}
             found |= note
             summary |= note.get(SUMMARY) or {}
         return {**found, SUMMARY: summary} if summary else found
 
     def _waiting(self, keys: Mapping[str, str]) -> list[str]:
-        waiting = {job.own_probe for job in self.plan.jobs if not self.store.has(job.key)}
+        waiting = {job.own_probe for job in self.live.plan.jobs if not self.store.has(job.key)}
         return [name for name, key in keys.items() if name in waiting and not self.store.has(key)]
 
     def _make(
@@ -97,8 +102,8 @@ class ProbePreparing:
         title, made = f"probe {name}, preparing", None
         with untouched(engine, title):
             try:
-                with own_randomness(derive_seed(self.plan.spec.seed, "probe", name)):
-                    made = dict(make(engine, self.plan.pool(probe.reads)))
+                with own_randomness(derive_seed(self.live.plan.spec.seed, "probe", name)):
+                    made = dict(make(engine, self.live.pool(probe.reads)))
             except (
                 Exception
             ) as error:  # a plug-in's failure is evidence: an ERROR of its findings, never a silent default

@@ -21,7 +21,8 @@ from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import load_weights, loaded, record
 from unlearn_audit.plan.case import FaultyJob
-from unlearn_audit.plan.plan import Job, Plan, PlannedModel
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.interrupts import remembered_interrupts
 from unlearn_audit.run.isolation import as_engine, log_traceback, message_of, own_randomness, untouched
@@ -69,23 +70,23 @@ class Gathered:
     comparisons: tuple[ComparisonRecord, ...] = ()
 
 
-def run(plan: Plan, store: EvidenceStore, progress: Progress, outputs: Outputs | None = None) -> Gathered:
+def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outputs | None = None) -> Gathered:
     """Runs every job that is not done yet. A job that fails becomes a fault; an interrupt loses the running one.
 
     Args:
-        plan: the audit.
+        live: the plan, with its facts and plug-ins.
         store: where evidence goes.
         progress: who is told how far the run is.
         outputs: keeps what models answer to probes, as far as it was asked for.
     """
-    outputs = outputs or Outputs(store.run, KeptText.NONE, plan.facts[FactSet.FORGET].facts)
+    outputs = outputs or Outputs(store.run, KeptText.NONE, live.facts[FactSet.FORGET].facts)
     gathered = Gathered()
-    done = [job for job in plan.jobs if store.has(job.key)]
-    progress.begin(plan.jobs, done)
-    with remembered_interrupts() as check, _judging(plan, waiting=len(done) < len(plan.jobs)) as plan:
-        comparing = Comparing(plan=plan, store=store, stop_if_interrupted=check)
-        preparing = ProbePreparing(plan=plan, store=store, tell=progress.preparing)
-        work = _Work(plan, store, progress, gathered, comparing, preparing, _original_weights(plan), check, outputs)
+    done = [job for job in live.plan.jobs if store.has(job.key)]
+    progress.begin(live.plan.jobs, done)
+    with remembered_interrupts() as check, _judging(live, waiting=len(done) < len(live.plan.jobs)) as live:
+        comparing = Comparing(live=live, store=store, stop_if_interrupted=check)
+        preparing = ProbePreparing(live=live, store=store, tell=progress.preparing)
+        work = _Work(live, store, progress, gathered, comparing, preparing, _original_weights(live), check, outputs)
         _write(work)
         _run_models(work)
         _cross_models(work)
@@ -94,22 +95,22 @@ def run(plan: Plan, store: EvidenceStore, progress: Progress, outputs: Outputs |
 
 
 @contextmanager
-def _judging(plan: Plan, *, waiting: bool) -> Iterator[Plan]:
+def _judging(live: LivePlan, *, waiting: bool) -> Iterator[LivePlan]:
     """The plan with its judge in every probe; a judge that cannot be loaded stops the run before its first job."""
-    if not waiting or plan.judge.kind is JudgeKind.MATCH:
-        yield plan
+    if not waiting or live.plan.judge.kind is JudgeKind.MATCH:
+        yield live
         return
-    with loaded_judge(plan.judge, plan.spec.models) as judge:
-        yield replace(plan, probes={name: probe.judged_by(judge) for name, probe in plan.probes.items()})
+    with loaded_judge(live.plan.judge, live.plan.spec.models) as judge:
+        yield replace(live, probes={name: probe.judged_by(judge) for name, probe in live.probes.items()})
 
 
 def _run_models(work: _Work) -> None:
-    plan, store = work.plan, work.store
-    for model in plan.models:
+    live, store = work.live, work.store
+    for model in live.plan.models:
         # Two roles with the same weights share their jobs: the second finds them done.
         own, planted = _pending(work, model.name), []
         if model.role is Role.ORIGINAL:
-            planted = [job for job in plan.jobs if job.planting is not None and not store.has(job.key)]
+            planted = [job for job in live.plan.jobs if job.plant is not None and not store.has(job.key)]
         taken = work.comparing.pending(model)
         unready = model.role is Role.ORIGINAL and (_unprepared(work) or work.preparing.unprepared())
         if own or planted or taken or unready:
@@ -119,14 +120,14 @@ def _run_models(work: _Work) -> None:
 
 def _write(work: _Work) -> None:
     """Lets the generator write for probes, before any model of the audit is loaded: one is in memory at a time."""
-    generator, names = work.plan.generator, work.preparing.unwritten()
-    if generator is None or not work.plan.written_keys:
+    generator, names = work.live.plan.generator, work.preparing.unwritten()
+    if generator is None or not work.live.plan.written_keys:
         return
     about = PlannedModel(role=Role.GENERATOR, name="generator", checkpoint=generator)
     if names:
         work.progress.loading(about)
         try:
-            with loaded(generator, work.plan.spec.models.model_copy(update={"base": None})) as engine:
+            with loaded(generator, work.live.plan.spec.models.model_copy(update={"base": None})) as engine:
                 seen = record(about.role, about.name, generator, engine)
                 work.store.put_note(record_key(about), seen.model_dump(mode="json"))
                 work.preparing.write(engine)
@@ -137,11 +138,11 @@ def _write(work: _Work) -> None:
 
 def _cross_models(work: _Work) -> None:
     """Loads each model again for comparisons that look at it in view of the others; none where there are none."""
-    for model in work.plan.models:
+    for model in work.live.plan.models:
         if work.comparing.crossing(model):
             work.progress.loading(model)
             try:
-                with loaded(model.checkpoint, work.plan.spec.models) as engine:
+                with loaded(model.checkpoint, work.live.plan.spec.models) as engine:
                     work.comparing.cross(model, engine)
             except AuditError as error:
                 work.comparing.fault(model, str(error))
@@ -149,7 +150,7 @@ def _cross_models(work: _Work) -> None:
 
 @dataclass(frozen=True)
 class _Work:
-    plan: Plan
+    live: LivePlan
     store: EvidenceStore
     progress: Progress
     gathered: Gathered
@@ -162,20 +163,22 @@ class _Work:
 
 
 def _pending(work: _Work, model: str) -> list[Job]:
-    return [job for job in work.plan.jobs if job.model.name == model and not work.store.has(job.key)]
+    return [job for job in work.live.plan.jobs if job.model.name == model and not work.store.has(job.key)]
 
 
 def _unprepared(work: _Work) -> list[str]:
     """Attacks with jobs to run, whose choices no earlier run made."""
-    waiting = {job.attack for job in work.plan.jobs if not work.store.has(job.key)}
-    return [name for name, key in work.plan.prepared_keys.items() if name in waiting and work.store.note(key) is None]
+    waiting = {job.attack for job in work.live.plan.jobs if not work.store.has(job.key)}
+    return [
+        name for name, key in work.live.plan.prepared_keys.items() if name in waiting and work.store.note(key) is None
+    ]
 
 
 def _run_model(work: _Work, model: PlannedModel, own: list[Job], planted: list[Job]) -> None:
     work.progress.loading(model)
     left = [*own, *planted]
     try:
-        with loaded(model.checkpoint, work.plan.spec.models) as engine:
+        with loaded(model.checkpoint, work.live.plan.spec.models) as engine:
             about = record(model.role, model.name, model.checkpoint, engine)
             work.store.put_note(record_key(model), about.model_dump(mode="json"))
             if model.role is Role.ORIGINAL:
@@ -212,12 +215,12 @@ def _prepare(work: _Work, engine: Engine) -> None:
         with untouched(engine, title):
             try:
                 with _context(work, name) as context, own_randomness(context.seed):
-                    prepared = dict(work.plan.attacks[name].prepare(engine, context))
+                    prepared = dict(work.live.attacks[name].prepare(engine, context))
             except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
                 log_traceback(work.store.run, title)
                 work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
         if prepared is not None:
-            work.store.put_note(work.plan.prepared_keys[name], prepared)
+            work.store.put_note(work.live.plan.prepared_keys[name], prepared)
 
 
 def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[Job]) -> None:
@@ -239,11 +242,9 @@ def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[
 @contextmanager
 def _plant(work: _Work, engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[Engine, dict[str, Json]]]:
     """The plant that some jobs share, with the proof that it is one."""
-    planting, attack = jobs[0].planting, jobs[0].attack
-    if planting is None:
-        raise AuditError(f"{jobs[0].title}: is no plant's job")
+    planting = work.live.planting(jobs[0])
     with (
-        _context(work, attack, seed_of=planting.name) as context,
+        _context(work, jobs[0].attack, seed_of=planting.name) as context,
         own_randomness(context.seed),
         ExitStack() as stack,
     ):
@@ -269,9 +270,9 @@ def _run_job(
             with _context(work, job.attack, job=job) as context, own_randomness(context.seed):
                 tell, hear = partial(_tell, work, job), partial(work.outputs.hear, job)
                 work.outputs.begin()
-                plan, counts = work.preparing.bound(job)
+                live, counts = work.preparing.bound(job)
                 rows, proof = observe(
-                    plan, job, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
+                    live, job, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
                 )
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, job.title)
@@ -313,25 +314,25 @@ def _context(
         AttackError: the attack has jobs to run and its preparation failed: no default stands in for it.
     """
     prepared = None
-    if job is not None and (key := work.plan.prepared_keys.get(attack)) is not None:
+    if job is not None and (key := work.live.plan.prepared_keys.get(attack)) is not None:
         prepared = work.store.note(key)
         if prepared is None:
             raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is gone"))
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-") as scratch:
-        context = work.plan.context(
+        context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
         )
         compares = job is not None and job.model.role in (Role.UNLEARNED, Role.RETRAINED)
         yield replace(context, scratch=Path(scratch), original=work.original if compares else lambda: None)
 
 
-def _original_weights(plan: Plan) -> Any:
+def _original_weights(live: LivePlan) -> Any:
     """Loads the original's bare weights when first asked, once a run."""
-    model = plan.model(Role.ORIGINAL)
+    model = live.plan.model(Role.ORIGINAL)
 
     @cache
     def weights() -> torch.nn.Module | None:
-        return None if model is None else load_weights(model.checkpoint, plan.spec.models)
+        return None if model is None else load_weights(model.checkpoint, live.plan.spec.models)
 
     return weights
 

@@ -93,8 +93,8 @@ class Policy(BaseModel):
     )
     must_have_power: dict[Release, tuple[str, ...]] = Field(
         default={
-            Release.API: ("none/recall", "quantization/recall"),
-            Release.OPEN_WEIGHTS: ("none/recall", "quantization/recall", "relearning/recall"),
+            Release.API: ("as-is/recall", "quantization/recall"),
+            Release.OPEN_WEIGHTS: ("as-is/recall", "quantization/recall", "relearning/recall"),
         },
         description="Findings (attack/probe) without whose power no audit passes.",
     )

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from unlearn_audit.api import Access
+from unlearn_audit.evidence.old_names import current
 
 _ACCESS = "access:"
 _GLOB = frozenset("*?[")
@@ -61,7 +62,9 @@ class Term:
             return levels.index(finding.access) <= levels.index(Access(self.text.removeprefix(_ACCESS)))
         whole = f"{finding.attack}/{finding.probe}.{finding.measure}"
         called = {finding.attack, f"{finding.attack}/{finding.probe}", whole, finding.id}
-        return any(fnmatchcase(name, self.text) for name in (*called, *(one.replace("/", ".") for one in called)))
+        return any(
+            fnmatchcase(name, current(self.text)) for name in (*called, *(one.replace("/", ".") for one in called))
+        )
 
 
 def terms(selector: str) -> Iterator[Term]:

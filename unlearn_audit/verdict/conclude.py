@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from unlearn_audit.evidence.agreement import agreed
 from unlearn_audit.evidence.records import (
     ComparisonRecord,
@@ -40,6 +42,7 @@ class ShardRecord(Record):
     started: str
     seconds: float
     command: str
+    asked_as: dict[str, str] = Field({})
 
 
 def concluded(record: ShardRecord, store: EvidenceStore, waivers: Waiving | None = None) -> Result:

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.old_names import current
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Unit
 from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
@@ -236,7 +237,7 @@ def _needed(case: Case, policy: Policy) -> int:
 
 def selects(entry: str, finding: Finding | PlannedFinding) -> bool:
     """Whether an entry of `must_have_power`, `attack` or `attack/probe`, names the finding."""
-    attack, _, probe = entry.partition("/")
+    attack, _, probe = current(entry).partition("/")
     return finding.attack == attack and probe in ("", finding.probe)
 
 

@@ -31,7 +31,8 @@ from unlearn_audit.spec.policy import Unit
 from unlearn_audit.spec.waivers import Waiver, WaiverRecord
 from unlearn_audit.verdict.changes import BaselineRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had `cells` for `jobs`, and `none` for the attack `as-is`; it is read as well."""
 
 
 class Outcome(StrEnum):
@@ -234,6 +235,7 @@ class Result(Record):
     started: str
     seconds: float
     command: str
+    asked_as: dict[str, str] = Field({})
     baseline: BaselineRecord | None = None
 
 

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
-from unlearn_audit.attacks.as_is import NoAttack, NoParameters
+from unlearn_audit.attacks.as_is import AsIs, NoParameters
 from unlearn_audit.attacks.quantization import backends as quantization_backends
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.quantization.backends import quantize_with_bitsandbytes
@@ -155,7 +155,7 @@ def layer_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> LinearLa
 
 def test_the_baseline_is_the_model_itself(tokenizer: PreTrainedTokenizerFast) -> None:
     engine = tiny(tokenizer)
-    baseline = NoAttack(NoParameters())
+    baseline = AsIs(NoParameters())
     (only,) = baseline.arms(context())
     (dose,) = baseline.doses(engine, only, context())
     assert dose.model is engine

@@ -37,7 +37,7 @@ def _elicited(run: Path) -> Iterator[Step]:
     if not plan.is_file():
         raise AuditError(f"{run}: no {PLAN} here; is it a run directory?")
     store = EvidenceStore(run)
-    for key in read_json(plan).get("prepared", {}).values():
+    for key in read_json(plan).get("probe_keys", {}).values():
         for head, relation, tail, question in (store.note(key) or {}).get("steps", ()):
             yield Step(head=head, relation=relation, tail=tail, question=question, origin=ELICITED)
 

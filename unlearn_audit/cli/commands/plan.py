@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from unlearn_audit.api import FactSet, Role
-from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import Job
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
@@ -24,35 +25,35 @@ GENERATED_COST = 10
 CHOICES = "forced-choice"
 
 
-def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
+def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
-    more = [found for found in (control_obstacle(plan), thin_wording(plan)) if found is not None]
-    obstacle = cannot_be_met(plan.case, plan.spec.policy) or next(iter(more), None)
-    lines = power_lines(plan.case, plan.spec.policy) + more + judge_lines(plan)
-    seconds = estimated_seconds(plan)
+    more = [found for found in (control_obstacle(live), thin_wording(live)) if found is not None]
+    obstacle = cannot_be_met(live.case, live.plan.spec.policy) or next(iter(more), None)
+    lines = power_lines(live.case, live.plan.spec.policy) + more + judge_lines(live)
+    seconds = estimated_seconds(live)
     if as_json:
-        about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
+        about = {**live.plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
         console.out(json.dumps(about, indent=2), highlight=False)
     else:
-        _show(plan, console, lines, seconds)
+        _show(live, console, lines, seconds)
     return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
 
 
-def judge_lines(plan: Plan) -> list[str]:
+def judge_lines(live: LivePlan) -> list[str]:
     """Who will judge outputs, where it is a model."""
-    checkpoint = plan.judge.checkpoint
+    checkpoint = live.plan.judge.checkpoint
     if checkpoint is None:
         return []
-    return [f"Outputs are judged by {plan.judge.kind}, {checkpoint.reference}; its time is not in the estimate."]
+    return [f"Outputs are judged by {live.plan.judge.kind}, {checkpoint.reference}; its time is not in the estimate."]
 
 
-def control_obstacle(plan: Plan) -> str | None:
+def control_obstacle(live: LivePlan) -> str | None:
     """Why neither a retrained model nor stand-ins can stand against the checkpoint, or None."""
-    facts = plan.facts[FactSet.FORGET].facts
-    if plan.model(Role.RETRAINED) is not None or _placebo_share(plan) >= STAND_INS_NEEDED:
+    facts = live.facts[FactSet.FORGET].facts
+    if live.plan.model(Role.RETRAINED) is not None or _placebo_share(live) >= STAND_INS_NEEDED:
         return None
     answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
-    needed = plan.spec.policy.minimum_twins
+    needed = live.plan.spec.policy.minimum_twins
     if all(fact.relation is not None and answers[fact.relation] > needed for fact in facts):
         return None
     return (
@@ -62,24 +63,24 @@ def control_obstacle(plan: Plan) -> str | None:
     )
 
 
-def _placebo_share(plan: Plan) -> float:
+def _placebo_share(live: LivePlan) -> float:
     """Share of questions and paraphrases that a placebo can be asked, too."""
-    facts = plan.pool(FactSet.FORGET)
+    facts = live.pool(FactSet.FORGET)
     asked = sum(1 + len(fact.paraphrases) for fact in facts)
-    return sum(1 + len(fact.paraphrases) for fact in plan.placebo.values()) / asked
+    return sum(1 + len(fact.paraphrases) for fact in live.placebo.values()) / asked
 
 
-def thin_wording(plan: Plan) -> str | None:
+def thin_wording(live: LivePlan) -> str | None:
     """Which way of asking has too few subjects to pass, or None: every way of asking must pass by itself."""
-    policy = plan.spec.policy
+    policy = live.plan.spec.policy
     if policy.unit is Unit.FACT:
         return None
     needed = smallest_passing_subjects(
-        policy.margin, policy.alpha, plan.case.has_original, twins=not plan.case.controls
+        policy.margin, policy.alpha, live.case.has_original, twins=not live.case.controls
     )
-    asked = max((getattr(probe.parameters, "max_paraphrases", 0) for probe in plan.probes.values()), default=0)
+    asked = max((getattr(probe.parameters, "max_paraphrases", 0) for probe in live.probes.values()), default=0)
     for number in range(1, asked + 1):
-        holders = {fact.subject for fact in plan.pool(FactSet.FORGET) if len(fact.paraphrases) >= number}
+        holders = {fact.subject for fact in live.pool(FactSet.FORGET) if len(fact.paraphrases) >= number}
         if 0 < len(holders) < needed:
             return (
                 f"This audit cannot end in PASS: only {len(holders)} subjects have {number} paraphrases or more, each "
@@ -89,20 +90,20 @@ def thin_wording(plan: Plan) -> str | None:
     return None
 
 
-def estimated_seconds(plan: Plan) -> float:
+def estimated_seconds(live: LivePlan) -> float:
     """A rough time: tokens through each model, two operations a weight and token, at the speed of this machine."""
-    speed = measured_flops(plan.spec.models.device, plan.spec.models.dtype)
-    return sum(_operations(plan, job) for job in plan.jobs) / speed
+    speed = measured_flops(live.plan.spec.models.device, live.plan.spec.models.dtype)
+    return sum(_operations(live, job) for job in live.plan.jobs) / speed
 
 
-def _operations(plan: Plan, job: Job) -> float:
-    facts = len(plan.facts[FactSet.FORGET].facts)
-    forms = 1 + max((len(fact.paraphrases) for fact in plan.facts[FactSet.FORGET].facts), default=0)
+def _operations(live: LivePlan, job: Job) -> float:
+    facts = len(live.facts[FactSet.FORGET].facts)
+    forms = 1 + max((len(fact.paraphrases) for fact in live.facts[FactSet.FORGET].facts), default=0)
     # Each form is read and answered, and the answer scored; the options of forced choice share a reading of the prompt.
     asked = forms * len(set(job.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
     if CHOICES in job.probes:
         asked += PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
-    asked *= 2 if plan.placebo else 1
+    asked *= 2 if live.placebo else 1
     read = job.arm.doses * job.arm.share * facts * asked
     trained = 3 * job.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
     return 2.0 * max(1, job.model.checkpoint.parameters) * (read + trained)
@@ -129,20 +130,20 @@ def measured_flops(device: str, dtype: str = "auto") -> float:
     return 0.5 * 2 * side**3 / fastest
 
 
-def _show(plan: Plan, console: Console, lines: list[str], seconds: float) -> None:
-    models = ", ".join(model.name for model in plan.models)
-    sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in plan.facts.items())
-    console.print(f"Models: {models}. Facts: {sets}. Release: {plan.spec.release}.", highlight=False)
+def _show(live: LivePlan, console: Console, lines: list[str], seconds: float) -> None:
+    models = ", ".join(model.name for model in live.plan.models)
+    sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in live.facts.items())
+    console.print(f"Models: {models}. Facts: {sets}. Release: {live.plan.spec.release}.", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("attack", "arms", "jobs", "probes"):
         table.add_column(column, overflow="fold")
-    for name in plan.attacks:
-        jobs = [job for job in plan.jobs if job.attack == name]
+    for name in live.plan.attacks:
+        jobs = [job for job in live.plan.jobs if job.attack == name]
         arms = dict.fromkeys(job.arm.name for job in jobs)
         probes = dict.fromkeys(probe for job in jobs for probe in job.probes)
         table.add_row(name, escape(", ".join(arms)), str(len(jobs)), ", ".join(probes))
     console.print(table)
-    for item in plan.case.left_out:
+    for item in live.case.left_out:
         console.print(f"left out: {item.what}: {item.why}", markup=False, highlight=False)
     for line in lines:
         console.print(line, markup=False, highlight=False)

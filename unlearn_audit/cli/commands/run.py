@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, stderr
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, show_notices, stderr
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
     from unlearn_audit.cli.telling.event_log import EventLog
-    from unlearn_audit.plan.plan import Plan
+    from unlearn_audit.plan.live import LivePlan
     from unlearn_audit.run.runner import Progress
     from unlearn_audit.spec.waivers import Waiving
     from unlearn_audit.verdict.result import Result
@@ -25,7 +25,7 @@ SMALL_MODEL = 10_000_000  # parameters
 
 
 def run_audit(
-    plan: Plan,
+    live: LivePlan,
     out: Path,
     shared: Path | None,
     telling: Telling,
@@ -34,17 +34,17 @@ def run_audit(
     text: KeptText = KeptText.NONE,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
-    settle_libraries(network=plan.spec.models.download)
-    _settle_threads([model.checkpoint.parameters for model in plan.models])
+    settle_libraries(network=live.plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit
     from unlearn_audit.cli.telling.progress import show_proofs
     from unlearn_audit.verdict.reach import cannot_be_met
 
-    obstacle = cannot_be_met(plan.case, plan.spec.policy)
+    obstacle = cannot_be_met(live.case, live.plan.spec.policy)
     if obstacle and not telling.quiet:
         stderr().print(f"note: {obstacle}", markup=False, highlight=False)
     with _interruptible(out), _told(telling) as (progress, log):
-        result = audit(plan, out, progress, shared=shared, command=_command(), waivers=waivers, text=text)
+        result = audit(live, out, progress, shared=shared, command=_command(), waivers=waivers, text=text)
         if log is not None:
             log.verdict(result)
     if telling.verbose:
@@ -52,17 +52,17 @@ def run_audit(
     return result
 
 
-def run_shard(plan: Plan, out: Path, shared: Path | None, shard: str, telling: Telling) -> NoReturn:
+def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, telling: Telling) -> NoReturn:
     """Runs a part of the jobs. It judges nothing: exit code 3, or 4 where one faulted."""
     from unlearn_audit.run.shard import Shard
 
     part = Shard.parse(shard)
-    settle_libraries(network=plan.spec.models.download)
-    _settle_threads([model.checkpoint.parameters for model in plan.models])
+    settle_libraries(network=live.plan.spec.models.download)
+    _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit_shard
 
     with _interruptible(out), _told(telling) as (progress, _):
-        record = audit_shard(plan, out, progress, part, shared=shared, command=_command())
+        record = audit_shard(live, out, progress, part, shared=shared, command=_command())
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
     stderr().print(
@@ -110,6 +110,7 @@ def settle_libraries(*, network: bool) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.simplefilter("ignore")
+    show_notices()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 

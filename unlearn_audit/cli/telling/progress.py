@@ -51,7 +51,7 @@ class Quiet:
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """A fault is always said. That a plant could not be made is none: it is said in the report."""
-        if fault and job.planting is None:
+        if fault and job.plant is None:
             self._console.print(f"[red]error[/red] {escape(job.title)}: {escape(fault)}", highlight=False)
 
 

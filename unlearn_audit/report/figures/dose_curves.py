@@ -10,6 +10,7 @@ from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.report.figures import svg as figures
 from unlearn_audit.report.figures.panels import WIDTH, Glyph, Panel, Panels, drawn
 from unlearn_audit.report.parts.numbers import percent, percent_range
+from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.result import CellEstimate, Finding
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _unattacked(axes: Axes, finding: Finding, findings: Sequence[Finding]) -> No
     """Where the checkpoint stands without any attack: the same measure under `none`."""
     for other in findings:
         same = (other.probe, other.measure, other.any_of) == (finding.probe, finding.measure, finding.any_of)
-        if other.attack == "none" and same and other.worst is not None:
+        if other.attack == BASELINE and same and other.worst is not None:
             axes.axhline(other.worst.unlearned, color=figures.CHECKPOINT.drawn, linewidth=1.25, linestyle=(0, (1, 2.5)))
 
 

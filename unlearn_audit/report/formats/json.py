@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.old_names import ATTACKS, renamed
 from unlearn_audit.verdict.result import SCHEMA_VERSION, Result
 
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
@@ -28,7 +29,7 @@ def render(result: Result) -> str:
         AuditError: it holds a number that is not finite. Missing has its own value; NaN is never one.
     """
     try:
-        return canonical(result.model_dump(mode="json"))
+        return canonical(renamed(result.model_dump(mode="json"), result.asked_as))
     except ValueError as error:
         raise AuditError(
             f"The result holds a number that is not finite, which JSON cannot write ({error}). Expected finite "
@@ -52,7 +53,7 @@ def load_result(path: Path) -> Result:
         raise ResultFileError(f"{path}: is not JSON ({clean(str(error), 200)}). {_REMEDY}") from error
     _check_version(path, data)
     try:
-        result = Result.model_validate(data)
+        result = Result.model_validate(_under_current_names(data))
     except ValidationError as error:
         raise ResultFileError(f"{path}: is not a result of an audit: {_explain(error)}. {_REMEDY}") from error
     _check_agreement(path, result)
@@ -86,12 +87,22 @@ def _check_version(path: Path, data: object) -> None:
     if not isinstance(data, dict):
         raise ResultFileError(f"{path}: expected a JSON object, got {type(data).__name__}. {_REMEDY}")
     version = data.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in (1, SCHEMA_VERSION):
         raise ResultFileError(
-            f"{path}: its schema_version is {clean(repr(version), 40)}, and this version of the tool reads "
+            f"{path}: its schema_version is {clean(repr(version), 40)}, and this version of the tool reads 1 and "
             f"{SCHEMA_VERSION}. Use the tool version that wrote it ({clean(repr(data.get('tool_version')), 40)}), "
-            "or judge the evidence again with `unlearn-audit gate`."
+            "or decide on the evidence again with `unlearn-audit gate`."
         )
+
+
+def _under_current_names(data: dict[str, Any]) -> dict[str, Any]:
+    """A result of this version: one that was written with older names gets today's."""
+    if data.get("schema_version") == 1:
+        names = {"cells": "jobs"}
+        data = {names.get(key, key): value for key, value in data.items()} | {"schema_version": SCHEMA_VERSION}
+    elif not data.get("asked_as"):
+        return data
+    return dict(renamed(data, ATTACKS))
 
 
 def _check_agreement(path: Path, result: Result) -> None:

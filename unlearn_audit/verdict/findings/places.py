@@ -21,7 +21,7 @@ from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import FloatArray
 from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Scores, ScoreTable
 
-BASELINE = "none"
+BASELINE = "as-is"
 """The attack that does nothing."""
 
 UNLEARNED = "unlearned"

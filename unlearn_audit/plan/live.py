@@ -1,0 +1,124 @@
+"""A plan where it runs: its plug-ins found by name, its facts read and checked against the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
+from unlearn_audit.api.comparison import Comparison
+from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
+from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.facts.load import Facts, chance_levels, load_facts
+from unlearn_audit.plan.case import Case
+from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class LivePlan:
+    """A plan with everything that it names, in the process that runs it.
+
+    Attributes:
+        placebo: fact id -> its placebo, where there is no retrained model.
+        sham: the forget facts with twin answers, where an attack optimizes toward answers.
+    """
+
+    plan: Plan
+    facts: Mapping[FactSet, Facts]
+    attacks: Mapping[str, Attack[Any]]
+    probes: Mapping[str, Probe[Any]]
+    comparisons: Mapping[str, Comparison[Any]] = field(default_factory=dict)
+    placebo: Mapping[str, Fact] = field(default_factory=dict)
+    sham: tuple[Fact, ...] = ()
+
+    @property
+    def case(self) -> Case:
+        """The whole case: what the plan fixed, with the subjects and chance levels of its facts."""
+        forget, retain = self.facts[FactSet.FORGET], self.facts.get(FactSet.RETAIN)
+        people = {
+            "subjects": forget.subjects,
+            "retain_subjects": retain.subjects if retain else {},
+            "chance": chance_levels(forget.facts),
+        }
+        return self.plan.case.model_copy(update=people)
+
+    def pool(self, name: FactSet, *, sham: bool = False) -> tuple[Fact, ...]:
+        """The facts of a set; with `sham` the forget set with twin answers. Empty where none were given."""
+        if sham and name is FactSet.FORGET:
+            return self.sham
+        return self.facts[name].facts if name in self.facts else ()
+
+    def context(
+        self,
+        attack: str,
+        seed: int,
+        prepared: Mapping[str, Json] | None = None,
+        *,
+        sham: bool = False,
+        seed_of: str | None = None,
+    ) -> AttackContext:
+        """What an attack may use; the runner adds scratch space and the original. A plant has a seed of its own."""
+        spec = self.plan.spec
+        own = derive_seed(spec.seed, attack, seed)
+        return AttackContext(
+            forget=self.pool(FactSet.FORGET, sham=sham),
+            retain=self.pool(FactSet.RETAIN),
+            profile=spec.profile,
+            seed=own if seed_of is None else derive_seed(spec.seed, "plant", seed_of),
+            prepared={"adapter_doses": self.plan.audits_adapter, **(prepared or {})},
+            has_original=self.plan.model(Role.ORIGINAL) is not None,
+        )
+
+    def planting(self, job: Job) -> Planting:
+        """How the plant of a job is made.
+
+        Raises:
+            AuditError: the job is no plant's, or the attack that the plan names makes none.
+        """
+        plant = job.plant
+        if plant is None:
+            raise AuditError(f"{job.title}: is no plant's job")
+        planting = self.attacks[plant.attack].planting(plant.arm, self.context(plant.attack, 0))
+        if planting is None or planting.name != plant.name:
+            raise AuditError(
+                f"{job.title}: {plant.attack} no longer makes the plant {plant.name!r}; plan the audit again"
+            )
+        return planting
+
+
+def with_stand_ins(live: LivePlan) -> LivePlan:
+    """The same with placebo and sham facts, where the audit needs them."""
+    forget = live.pool(FactSet.FORGET)
+    others = [fact for name, found in live.facts.items() if name is not FactSet.FORGET for fact in found.facts]
+    seed = live.plan.spec.seed
+    optimizes = any(attack.toward_answers for attack in live.attacks.values())
+    return replace(
+        live,
+        placebo={} if live.plan.spec.retrained else placebo_facts(forget, others, seed=seed),
+        sham=sham_facts(forget, seed=seed) if optimizes else (),
+    )
+
+
+def open_plan(plan: Plan) -> LivePlan:
+    """Finds the plug-ins that a plan names, and reads its facts.
+
+    Raises:
+        SpecError: a plug-in is not installed here, or does not take the parameters.
+        IntegrityError: a facts file is not the one that was planned with.
+    """
+    spec = plan.spec
+    facts = {one.name: load_facts(one.source, one.name, spec.columns) for one in plan.facts}
+    for one in plan.facts:
+        if facts[one.name].digest() != one.digest:
+            raise IntegrityError(f"{one.source}: is not the file that was planned with; plan the audit again")
+    return with_stand_ins(
+        LivePlan(
+            plan=plan,
+            facts=facts,
+            attacks=build(ATTACKS, Attack, plan.attacks, "attacks"),  # type: ignore[type-abstract]
+            probes=build(PROBES, Probe, plan.probes, "probes"),  # type: ignore[type-abstract]
+            comparisons=build(COMPARISONS, Comparison, plan.comparisons, "comparisons"),  # type: ignore[type-abstract]
+        )
+    )
