@@ -134,7 +134,7 @@ COUNTING = (
     ),
     Mutant(
         name="any-of-ignored",
-        wrong="exposure over all ways of asking is judged way by way",
+        wrong="exposure over all ways of asking is decided way by way",
         file=CELLS,
         old="    if planned.any_of:\n",
         new="    if planned.any_of and planned.gates is None:\n",

@@ -168,7 +168,7 @@ UTILITY_GATE = (
 ERRORS = (
     Mutant(
         name="errors-swallowed",
-        wrong="a finding with errors is judged by the evidence that is left",
+        wrong="a finding with errors is decided by the evidence that is left",
         file=VERDICT,
         old="    if one.errors:\n        return Status.ERROR\n",
         new="",

@@ -70,11 +70,11 @@ def test_the_parts_joined_are_the_whole(tmp_path: Path, invoke) -> None:
     assert invoke("merge", tmp_path / "out", *parts)[0] == 2  # it is there already
 
 
-def test_a_part_that_lacks_is_exit_3_and_nothing_is_judged(tmp_path: Path, invoke) -> None:
+def test_a_part_that_lacks_is_exit_3_and_nothing_is_decided(tmp_path: Path, invoke) -> None:
     _, parts = parted(tmp_path, small())
     code, _, err = invoke("merge", tmp_path / "out", parts[1])
     assert code == 3
-    assert "4 of 9 jobs did not run in these parts (2/2); nothing is judged" in err
+    assert "4 of 9 jobs did not run in these parts (2/2); nothing is decided" in err
     assert not (tmp_path / "out").exists()
 
 

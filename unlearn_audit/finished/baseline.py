@@ -48,7 +48,7 @@ def held_against(run: Path, result: Result, baseline: Path) -> Result:
 
     Args:
         run: the newer run.
-        result: as it was judged.
+        result: as it was decided.
         baseline: the older run.
 
     Raises:

@@ -15,7 +15,7 @@ from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.rules import under
 from unlearn_audit.verdict.result import Result
 
@@ -45,7 +45,7 @@ class ShardRecord(Record):
 def concluded(record: ShardRecord, store: EvidenceStore, waivers: Waiving | None = None) -> Result:
     """The verdict on evidence that is all there."""
     policy, observations = record.policy, store.gather(record.jobs)
-    verdict = judge(observations, under(record.case, policy), policy, record.comparisons, waivers)
+    verdict = decide(observations, under(record.case, policy), policy, record.comparisons, waivers)
     kept = {name: getattr(record, name) for name in Result.model_fields.keys() & ShardRecord.model_fields.keys()}
     return Result(
         outcome=verdict.outcome,

@@ -38,14 +38,14 @@ _VALUES_TO_TELL_APART = 8
 """Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
 
 
-def judge(
+def decide(
     observations: pd.DataFrame,
     case: Case,
     policy: Policy,
     comparisons: Sequence[ComparisonRecord] = (),
     waivers: Waiving | None = None,
 ) -> Verdict:
-    """Judges the evidence.
+    """The verdict on the evidence.
 
     Args:
         observations: one row an `api.Observation`, with its fields as columns; `score` NaN where missing. Rows of
@@ -143,11 +143,11 @@ def _settled(
     if joins:
         p_values.append(1.0 if utility.p_value is None else utility.p_value)
     adjusted = holm(p_values)
-    judged_utility = utility.settled(adjusted[-1] if joins and utility.p_value is not None else None)
-    broken = judged_utility.status is Status.FAILED
+    settled_utility = utility.settled(adjusted[-1] if joins and utility.p_value is not None else None)
+    broken = settled_utility.status is Status.FAILED
     holm_p = {one.planned.id: p for one, p in zip(family, adjusted, strict=False) if one.p_value is not None}
     findings = tuple(_finding(one, holm_p.get(one.planned.id), case, policy, broken=broken) for one in weighed)
-    return findings, judged_utility
+    return findings, settled_utility
 
 
 def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Policy, *, broken: bool) -> Finding:

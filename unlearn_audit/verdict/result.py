@@ -148,7 +148,7 @@ class Finding(Record):
             larger share of the original's knowledge. None unless it passed.
         p_value: of FAIL, paid for by the number of cells to pick from; `holm_p_value` after Holm over the gating
             findings.
-        margin: by which it was judged, and `alpha`: its rule's, else the policy's.
+        margin: by which it was decided, and `alpha`: its rule's, else the policy's.
         rule: id of the policy's rule that it is under.
         waiver: who answers for it, where it failed or stayed open and somebody does.
         worst_facts: where it decides and failed or stayed open, the facts of the largest U - C at the worst cell.
@@ -198,7 +198,7 @@ class Utility(Record):
 
 
 class Verdict(Record):
-    """The judgement: a pure function of observations, case and policy."""
+    """The decision: a pure function of observations, case and policy."""
 
     outcome: Outcome
     sentence: str = Field(description="The verdict in one sentence, with its bound and its limits.")
@@ -212,7 +212,7 @@ class Verdict(Record):
 
 
 class Result(Record):
-    """`result.json`: outcome, findings, and everything needed to judge and to repeat them."""
+    """`result.json`: outcome, findings, and everything needed to decide on them again and to repeat them."""
 
     schema_version: int = SCHEMA_VERSION
     tool_version: str

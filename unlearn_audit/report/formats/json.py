@@ -90,7 +90,7 @@ def _check_version(path: Path, data: object) -> None:
         raise ResultFileError(
             f"{path}: its schema_version is {clean(repr(version), 40)}, and this version of the tool reads "
             f"{SCHEMA_VERSION}. Use the tool version that wrote it ({clean(repr(data.get('tool_version')), 40)}), "
-            "or judge the evidence again with `unlearn-audit gate`."
+            "or decide on the evidence again with `unlearn-audit gate`."
         )
 
 

@@ -164,12 +164,12 @@ def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: 
     if planned.any_of:
         table = table.at_maximum()
     cells = _cells(table, case, unit)
-    judged = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
+    scored = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
     return Evidence(
         cells=cells,
         lacking=_lacking(rows, keys),
         shares={
-            suffix: float(judged[column].notna().mean()) if len(judged) else 0.0 for suffix, column in BESIDE.items()
+            suffix: float(scored[column].notna().mean()) if len(scored) else 0.0 for suffix, column in BESIDE.items()
         },
         fact_ids=frozenset(rows.loc[rows["score"].notna(), "fact_id"]),
     )

@@ -26,7 +26,7 @@ class WeighedUtility:
 
     Attributes:
         errors: what makes it an error unless it fails on the evidence there is.
-        gap: why it cannot be judged, or None.
+        gap: why it cannot be decided, or None.
     """
 
     needed: float
