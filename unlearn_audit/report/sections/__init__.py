@@ -4,7 +4,7 @@ __all__ = [
     "background",
     "comparisons",
     "crosswalk",
-    "evidence",
+    "findings",
     "judge",
     "layers",
     "notes",
