@@ -17,14 +17,14 @@ from unlearn_audit.evidence.files import write_json
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.verdict.conclude import ShardRecord
-from unlearn_audit.verdict.result import Result
+from unlearn_audit.verdict.result import Result, RunRecord
 
 
 def parted(tmp_path: Path, audit: Audit, count: int = 2) -> tuple[Result, list[Path]]:
     """A whole run, and the same cut into parts as `run --shard` leaves them."""
     whole = tmp_path / "whole"
     result = finished_run(whole, audit)
-    kept = {name: getattr(result, name) for name in Result.model_fields.keys() & ShardRecord.model_fields.keys()}
+    kept = {name: getattr(result, name) for name in RunRecord.model_fields}
     record = ShardRecord(**kept, comparisons=(), prepared=("note",))
     plan = {"jobs": [{"key": job.key} for job in result.jobs]}
     parts = []
