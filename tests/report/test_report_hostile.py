@@ -104,7 +104,7 @@ def poisoned(text: str, result: Result | None = None) -> Result:
             return {name: walk(each, name, key) for name, each in value.items()}
         if isinstance(value, list):
             return [walk(each, key, place) for each in value]
-        return text if isinstance(value, str) and (key in FREE or (key == "role" and place == "cells")) else value
+        return text if isinstance(value, str) and (key in FREE or (key == "role" and place == "jobs")) else value
 
     data = json.loads(render(result or sample.error(), "json"))
     policy = data["policy"]
