@@ -32,7 +32,7 @@ from unlearn_audit.report.formats.rulings import rulings
 from unlearn_audit.spec.waivers import Waiver
 from unlearn_audit.verdict.result import Outcome, Result
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
+SCHEMAS = Path(__file__).parent / "schemas"
 VARIANTS = sorted(sample.ALL)
 HARD = {kind: HOSTILE[kind] for kind in ("ansi", "nul", "newline", "script", "right to left", "empty", "long", "wide")}
 
