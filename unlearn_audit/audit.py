@@ -1,4 +1,4 @@
-"""One audit from its spec to its result: plan, run, judge, write. The only place that knows all five hops."""
+"""One audit from its spec to its result: plan, run, decide, write. The only place that knows all five hops."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def audit(
     text: KeptText = KeptText.NONE,
     waivers: Waiving | None = None,
 ) -> Result:
-    """Runs what is not done yet, judges all of it, and writes the reports into `out`.
+    """Runs what is not done yet, decides on all of it, and writes the reports into `out`.
 
     `text` says how much of what models answer is kept, in a file of its own beside the reports.
 
@@ -60,7 +60,7 @@ def audit(
 def audit_shard(
     live: LivePlan, out: Path, progress: Progress, shard: Shard, *, shared: Path | None = None, command: str = ""
 ) -> ShardRecord:
-    """Runs one part of the jobs and judges nothing: `merge` does, once it has all parts.
+    """Runs one part of the jobs and decides nothing: `merge` does, once it has all parts.
 
     Comparisons of models as wholes belong to the first part.
 

@@ -40,8 +40,8 @@ CONTROLS = (
         name="controls-best-dose",
         wrong="each dose of the checkpoint is held against the dose at which the control shows most",
         file=CELLS,
-        old="    cells = _cells(table, case, unit)\n",
-        new="    cells = _cells(table, case, unit)\n"
+        old="    cells = _cells(table, terms)\n",
+        new="    cells = _cells(table, terms)\n"
         "    best = {\n"
         "        key: max((cell.spans[key] for cell in cells), key=lambda span: float(span.low.mean()))\n"
         "        for key in (cells[0].spans if cells else ())\n"
@@ -80,8 +80,8 @@ CONTROLS = (
         name="few-twins-are-enough",
         wrong="twins of some facts stand in as control for all",
         file=CONTRASTS,
-        old="(evidence.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))",
-        new="(evidence.shares[suffix] > 0 for suffix in (TWINS, PLACEBO))",
+        old="(scores.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))",
+        new="(scores.shares[suffix] > 0 for suffix in (TWINS, PLACEBO))",
         tests=in_verdict("twins_of_too_few_facts_are_no_control"),
     ),
 )
@@ -124,7 +124,7 @@ STAND_INS = (
         name="pliable-checkpoint",
         wrong="a checkpoint that says anything more readily than others has its leak subtracted",
         file=VERDICT,
-        old=" or one.sham_excess > policy.margin:",
+        old=" or one.sham_excess > one.terms.margin:",
         new=":",
         tests=in_controls("a_checkpoint_that_says_anything_more_readily_than_its_controls_does_not_pass"),
     ),
@@ -132,16 +132,16 @@ STAND_INS = (
         name="plants-ignored",
         wrong="power is what the original shows, although a plant was made and not found",
         file=PLANTS,
-        old="    if case.plants is None or planned.attack == BASELINE:\n",
-        new="    if case.has_original:\n",
+        old="    if plants is None or planned.attack == BASELINE:\n",
+        new="    if terms.case.has_original:\n",
         tests=in_controls("an_attack_that_misses_its_plant_cannot_pass_however_much_the_original_shows"),
     ),
     Mutant(
         name="plant-that-hides-nothing",
         wrong="a plant that shows all when it is simply asked is a proof of power",
         file=PLANTS,
-        old="enough=shown.lower >= policy.power and masked,",
-        new="enough=shown.lower >= policy.power,",
+        old="enough=shown.lower >= terms.power and masked,",
+        new="enough=shown.lower >= terms.power,",
         tests=in_controls("a_plant_that_hides_nothing_shows_no_power"),
     ),
     Mutant(
@@ -156,8 +156,8 @@ STAND_INS = (
         name="plant-by-point-estimate",
         wrong="a plant is found if the estimate says so, whatever its bound",
         file=PLANTS,
-        old="enough=shown.lower >= policy.power and masked,",
-        new="enough=shown.estimate >= policy.power and masked,",
+        old="enough=shown.lower >= terms.power and masked,",
+        new="enough=shown.estimate >= terms.power and masked,",
         tests=in_mutants("a_plant_is_found_by_a_lower_bound_and_no_estimate"),
     ),
     Mutant(
@@ -172,8 +172,8 @@ STAND_INS = (
         name="plant-fault-is-an-error",
         wrong="a plant that could not be made stops the audit",
         file=FINDINGS,
-        old="for fault in case.model_faults if planned.hit_by(fault))",
-        new="for fault in case.faults if planned.hit_by(fault))",
+        old="for fault in terms.case.model_faults if planned.hit_by(fault))",
+        new="for fault in terms.case.faults if planned.hit_by(fault))",
         tests=in_controls("a_plant_that_could_not_be_made_is_no_error_and_no_power"),
     ),
     Mutant(

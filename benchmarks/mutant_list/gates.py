@@ -16,9 +16,10 @@ GATES = (
         name="empty-passes",
         wrong="a planned finding without any evidence passes",
         file=FINDINGS,
-        old='errors=errors or ("it was planned, and the evidence holds nothing of it",))',
-        new="errors=errors, control=Control.RETRAINED, bound=-policy.margin, power=PowerEstimate("
-        "shown=Interval(estimate=1.0, lower=1.0, upper=1.0), needed=policy.power, enough=True))",
+        old="return Weighed(planned=planned, terms=terms, errors=unseen)",
+        new="return Weighed(planned=planned, terms=terms, errors=errors, control=Control.RETRAINED, "
+        "bound=-terms.margin, power=PowerEstimate("
+        "shown=Interval(estimate=1.0, lower=1.0, upper=1.0), needed=terms.power, enough=True))",
         tests=in_verdict("a_planned_finding_without_evidence_is_an_error"),
     ),
     Mutant(
@@ -65,8 +66,8 @@ GATES = (
         name="power-by-point-estimate",
         wrong="power is there if the estimate reaches what is needed, whatever its bound",
         file=PLANTS,
-        old="return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)",
-        new="return PowerEstimate(shown=shown, needed=policy.power, enough=shown.estimate >= policy.power)",
+        old="return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power)",
+        new="return PowerEstimate(shown=shown, needed=terms.power, enough=shown.estimate >= terms.power)",
         tests=in_mutants("power_is_a_lower_bound_and_no_estimate"),
     ),
     Mutant(
@@ -97,9 +98,9 @@ GATES = (
         name="gaps-pass",
         wrong="a cell in which the checkpoint was never scored is left out",
         file=FINDINGS,
-        old="    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]\n",
-        new="    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]\n"
-        "    evidence = replace(evidence, cells=tuple(measured))\n",
+        old="    measured = [cell for cell in scores.cells if cell.spans[UNLEARNED].shown is not None]\n",
+        new="    measured = [cell for cell in scores.cells if cell.spans[UNLEARNED].shown is not None]\n"
+        "    scores = replace(scores, cells=tuple(measured))\n",
         tests=in_verdict("a_checkpoint_that_was_never_scored_does_not_pass"),
     ),
     Mutant(
@@ -168,7 +169,7 @@ UTILITY_GATE = (
 ERRORS = (
     Mutant(
         name="errors-swallowed",
-        wrong="a finding with errors is judged by the evidence that is left",
+        wrong="a finding with errors is decided by the evidence that is left",
         file=VERDICT,
         old="    if one.errors:\n        return Status.ERROR\n",
         new="",
@@ -178,7 +179,7 @@ ERRORS = (
         name="faults-swallowed-by-findings",
         wrong="a crashed cell leaves no trace in its findings",
         file=FINDINGS,
-        old="errors = tuple(crash(fault) for fault in case.model_faults if planned.hit_by(fault))",
+        old="errors = tuple(crash(fault) for fault in terms.case.model_faults if planned.hit_by(fault))",
         new="errors: tuple[str, ...] = ()",
         tests=in_verdict("a_crashed_cell_is_an_error_of_its_attack_alone"),
     ),

@@ -66,7 +66,7 @@ POLICIES = (
         tests=(f"{GATE}::test_a_tampered_run_is_exit_5[spec]",),
     ),
     Mutant(
-        name="result-not-judged-again",
+        name="result-not-decided-again",
         wrong="a result that was changed together with its manifest goes through the gate",
         file="unlearn_audit/finished/redecide.py",
         old="    if verdict is not None and not agrees(result.verdict, verdict):\n",

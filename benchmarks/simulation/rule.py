@@ -2,7 +2,7 @@
 
 The numbers are those of `unlearn_audit.statistics.bounds`, with the seed of the verdict. Columns far from a limit are
 settled by two inequalities and by a few draws, and all draws decide those that could be near it: the outcome is that
-of all draws everywhere (`tests/verdict/test_rule.py` compares with `verdict.judge`).
+of all draws everywhere (`tests/verdict/test_rule.py` compares with `verdict.decide`).
 
 The inequalities: sum_s w_s D_s + w_{S+1} e >= 0 exactly where X = sum_s E_s D_s + E e >= 0, all E being standard
 exponentials. Its probability is at most E exp(x X) = 1 / prod(1 - x D_s) / (1 - x e) for any x below 1 / max(D, e)

@@ -34,10 +34,10 @@ def main() -> int:
         case "harder":
             try_harder(home, worlds, workers=arguments.workers)
         case "table":
-            judged = collect(home, worlds, Battery.QUICK, workers=arguments.workers)
+            decided = collect(home, worlds, Battery.QUICK, workers=arguments.workers)
             harder = collect(home, worlds, Battery.HARDER, workers=arguments.workers)
-            write_results(RESULTS, judged, harder)
-            write_page(PAGE, judged, harder)
+            write_results(RESULTS, decided, harder)
+            write_page(PAGE, decided, harder)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What lies on the disk -> organisms with their truth, judged again from their evidence."""
+"""What lies on the disk -> organisms with their truth, decided again from their evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from benchmarks.validity.auditing import POLICIES, is_audited, read_times
 from benchmarks.validity.building import quieten, read_card
 from benchmarks.validity.paths import Battery, Home
-from benchmarks.validity.tabulation import Judged, Organism, judge_run, truth_of
+from benchmarks.validity.tabulation import Decided, Organism, decide_run, truth_of
 from benchmarks.validity.worlds import World
 from benchmarks.validity.zoo import CONTROLS, Recipe, recipes
 
@@ -64,8 +64,8 @@ def organism_of(home: Home, world: World, recipe: Recipe, measure: Yardstick) ->
     )
 
 
-def collect(home: Home, worlds: Sequence[World], battery: Battery, *, workers: int) -> list[Judged]:
-    """Every audited organism, judged again from its evidence, in the order of the zoo."""
+def collect(home: Home, worlds: Sequence[World], battery: Battery, *, workers: int) -> list[Decided]:
+    """Every audited organism, decided again from its evidence, in the order of the zoo."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quieten) as pool:
         waiting = []
         for world in worlds:
@@ -75,6 +75,6 @@ def collect(home: Home, worlds: Sequence[World], battery: Battery, *, workers: i
                 if recipe.is_audited and is_audited(home, world, recipe.name, battery):
                     organism = organism_of(home, world, recipe, measure)
                     waiting.append(
-                        pool.submit(judge_run, out, organism, POLICIES[battery], seconds=read_times(out)["processor"])
+                        pool.submit(decide_run, out, organism, POLICIES[battery], seconds=read_times(out)["processor"])
                     )
         return [done.result() for done in waiting]

@@ -1,4 +1,4 @@
-"""The small file of results that is committed: judged organisms, one a line."""
+"""The small file of results that is committed: decided organisms, one a line."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.validity.tabulation import Judged, Organism, Truth
+from benchmarks.validity.tabulation import Decided, Organism, Truth
 from unlearn_audit.verdict.result import Outcome
 
 
-def write_results(path: Path, quick: Sequence[Judged], harder: Sequence[Judged]) -> None:
-    """The judged organisms of both batteries as JSON, one a line."""
-    parts = (f'"{name}": [\n{_lines(judged)}\n]' for name, judged in (("quick", quick), ("harder", harder)))
+def write_results(path: Path, quick: Sequence[Decided], harder: Sequence[Decided]) -> None:
+    """The decided organisms of both batteries as JSON, one a line."""
+    parts = (f'"{name}": [\n{_lines(decided)}\n]' for name, decided in (("quick", quick), ("harder", harder)))
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
-def _lines(judged: Sequence[Judged]) -> str:
-    return ",\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in judged)
+def _lines(decided: Sequence[Decided]) -> str:
+    return ",\n".join(json.dumps(asdict(one), ensure_ascii=False) for one in decided)
 
 
-def read_results(path: Path) -> tuple[list[Judged], list[Judged]]:
+def read_results(path: Path) -> tuple[list[Decided], list[Decided]]:
     """What `write_results` wrote."""
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return [_judged(row) for row in stored["quick"]], [_judged(row) for row in stored["harder"]]
+    return [_decided(row) for row in stored["quick"]], [_decided(row) for row in stored["harder"]]
 
 
-def _judged(row: dict[str, Any]) -> Judged:
+def _decided(row: dict[str, Any]) -> Decided:
     organism = Organism(**{**row["organism"], "truth": Truth(row["organism"]["truth"])})
-    return Judged(
+    return Decided(
         organism=organism,
         outcome=Outcome(row["outcome"]),
         failed=tuple(row["failed"]),

@@ -1,4 +1,4 @@
-"""The tables of docs/validity.md, from judged organisms. Pure text."""
+"""The tables of docs/validity.md, from decided organisms. Pure text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.validity import tabulation
-from benchmarks.validity.tabulation import Judged, Rate, Truth, is_outcome
+from benchmarks.validity.tabulation import Decided, Rate, Truth, is_outcome
 from unlearn_audit.verdict.result import Outcome
 
 START, END = "<!-- tables: written by `python -m benchmarks.validity table` -->", "<!-- end of tables -->"
 
 
-def write_page(page: Path, judged: Sequence[Judged], harder: Sequence[Judged]) -> None:
+def write_page(page: Path, decided: Sequence[Decided], harder: Sequence[Decided]) -> None:
     """Replaces what stands between the two markers of the page.
 
     Raises:
@@ -23,43 +23,43 @@ def write_page(page: Path, judged: Sequence[Judged], harder: Sequence[Judged]) -
     _, end, after = rest.partition(END)
     if not (start and end):
         raise ValueError(f"{page}: expected the markers {START!r} and {END!r}")
-    page.write_text(f"{before}{START}\n\n{tables(judged, harder)}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{START}\n\n{tables(decided, harder)}\n\n{END}{after}", encoding="utf-8")
 
 
-def tables(judged: Sequence[Judged], harder: Sequence[Judged]) -> str:
+def tables(decided: Sequence[Decided], harder: Sequence[Decided]) -> str:
     """All tables, each under its heading."""
-    attacks = list(judged[0].without) if judged else []
+    attacks = list(decided[0].without) if decided else []
     sections = {
-        "In short": in_short(judged),
-        "By method": by_method(judged),
-        "By attack": by_attack(judged, attacks),
-        "By finding": by_finding(judged),
-        "Without each attack": without_each(judged, attacks),
-        "What did not fail, tried harder": tried_harder(judged, harder),
-        "Time": times(judged),
-        "Every organism": every_organism(judged),
+        "In short": in_short(decided),
+        "By method": by_method(decided),
+        "By attack": by_attack(decided, attacks),
+        "By finding": by_finding(decided),
+        "Without each attack": without_each(decided, attacks),
+        "What did not fail, tried harder": tried_harder(decided, harder),
+        "Time": times(decided),
+        "Every organism": every_organism(decided),
     }
     return "\n\n".join(f"### {title}\n\n{table}" for title, table in sections.items())
 
 
-def in_short(judged: Sequence[Judged]) -> str:
+def in_short(decided: Sequence[Decided]) -> str:
     """The error rates, with both kinds of bound."""
     rows = {
-        "wrong PASS (of what knows)": tabulation.wrong_pass(judged),
-        "PASS of what is broken": tabulation.broken_pass(judged),
-        "wrong FAIL (of what never knew)": tabulation.wrong_fail(judged),
-        "FAIL of what the oracle calls gone": tabulation.disputed_fail(judged),
-        "INCONCLUSIVE or ERROR (of all determined)": tabulation.undecided(judged),
+        "wrong PASS (of what knows)": tabulation.wrong_pass(decided),
+        "PASS of what is broken": tabulation.broken_pass(decided),
+        "wrong FAIL (of what never knew)": tabulation.wrong_fail(decided),
+        "FAIL of what the oracle calls gone": tabulation.disputed_fail(decided),
+        "INCONCLUSIVE or ERROR (of all determined)": tabulation.undecided(decided),
     }
     head = ["", "count", "of", "95 % interval", "at most (one-sided 95 %)"]
     return _table(head, [[name, *_rate(one)] for name, one in rows.items()])
 
 
-def by_method(judged: Sequence[Judged]) -> str:
+def by_method(decided: Sequence[Decided]) -> str:
     """One row a method: truths, outcomes, and the wrong ones."""
     rows = []
-    for family in dict.fromkeys(one.organism.family for one in judged):
-        own = [one for one in judged if one.organism.family == family]
+    for family in dict.fromkeys(one.organism.family for one in decided):
+        own = [one for one in decided if one.organism.family == family]
         rows.append(
             [
                 family,
@@ -76,18 +76,18 @@ def by_method(judged: Sequence[Judged]) -> str:
 _OUTCOMES = (Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
 
 
-def _count(judged: Sequence[Judged], truth: Truth) -> int:
-    return sum(one.organism.truth is truth for one in judged)
+def _count(decided: Sequence[Decided], truth: Truth) -> int:
+    return sum(one.organism.truth is truth for one in decided)
 
 
-def by_attack(judged: Sequence[Judged], attacks: Sequence[str]) -> str:
+def by_attack(decided: Sequence[Decided], attacks: Sequence[str]) -> str:
     """Under which attack the findings failed, by truth, and what each alone found."""
     rows = [
         [
             attack,
-            _short(tabulation.found_by(judged, attack, Truth.KNOWS)),
-            _names(tabulation.found_alone(judged, attack)),
-            *(_short(tabulation.found_by(judged, attack, truth)) for truth in (Truth.NEVER, Truth.GONE, Truth.BROKEN)),
+            _short(tabulation.found_by(decided, attack, Truth.KNOWS)),
+            _names(tabulation.found_alone(decided, attack)),
+            *(_short(tabulation.found_by(decided, attack, truth)) for truth in (Truth.NEVER, Truth.GONE, Truth.BROKEN)),
         ]
         for attack in attacks
     ]
@@ -95,45 +95,45 @@ def by_attack(judged: Sequence[Judged], attacks: Sequence[str]) -> str:
     return _table(head, rows)
 
 
-def by_finding(judged: Sequence[Judged]) -> str:
+def by_finding(decided: Sequence[Decided]) -> str:
     """How many models of each truth each finding failed."""
-    names = dict.fromkeys(name for one in judged for name in one.failed)
+    names = dict.fromkeys(name for one in decided for name in one.failed)
     truths = (Truth.KNOWS, Truth.NEVER, Truth.GONE, Truth.UNDETERMINED, Truth.BROKEN)
     rows = [
         [
             name,
-            *(str(sum(name in one.failed for one in judged if one.organism.truth is truth)) for truth in truths),
-            str(sum(one.failed == (name,) for one in judged if one.organism.truth is Truth.KNOWS)),
+            *(str(sum(name in one.failed for one in decided if one.organism.truth is truth)) for truth in truths),
+            str(sum(one.failed == (name,) for one in decided if one.organism.truth is Truth.KNOWS)),
         ]
         for name in sorted(names)
     ]
     return _table(["finding failed", *truths, "the only one, of what knows"], rows)
 
 
-def without_each(judged: Sequence[Judged], attacks: Sequence[str]) -> str:
+def without_each(decided: Sequence[Decided], attacks: Sequence[str]) -> str:
     """What a battery without the attack would have said."""
-    rows = [["all attacks", *_outcome_row(judged), ""]]
+    rows = [["all attacks", *_outcome_row(decided), ""]]
     for attack in attacks:
-        less = tabulation.had_been_left_out(judged, attack)
-        rows.append([f"without {attack}", *_outcome_row(less), _names(tabulation.missed_without(judged, attack))])
+        less = tabulation.had_been_left_out(decided, attack)
+        rows.append([f"without {attack}", *_outcome_row(less), _names(tabulation.missed_without(decided, attack))])
     head = ["battery", "FAIL of what knows", "wrong PASS", "wrong FAIL", "PASS of never knew", "INCONCLUSIVE", "missed"]
     return _table(head, rows)
 
 
-def _outcome_row(judged: Sequence[Judged]) -> list[str]:
+def _outcome_row(decided: Sequence[Decided]) -> list[str]:
     knows, never = frozenset({Truth.KNOWS}), frozenset({Truth.NEVER})
     return [
-        _short(tabulation.rate(judged, knows, is_outcome(Outcome.FAIL))),
-        _short(tabulation.wrong_pass(judged)),
-        _short(tabulation.wrong_fail(judged)),
-        _short(tabulation.rate(judged, never, is_outcome(Outcome.PASS))),
-        _short(tabulation.undecided(judged)),
+        _short(tabulation.rate(decided, knows, is_outcome(Outcome.FAIL))),
+        _short(tabulation.wrong_pass(decided)),
+        _short(tabulation.wrong_fail(decided)),
+        _short(tabulation.rate(decided, never, is_outcome(Outcome.PASS))),
+        _short(tabulation.undecided(decided)),
     ]
 
 
-def tried_harder(judged: Sequence[Judged], harder: Sequence[Judged]) -> str:
+def tried_harder(decided: Sequence[Decided], harder: Sequence[Decided]) -> str:
     """The same model under the battery and under the harder one."""
-    quick = {(one.organism.world, one.organism.name): one for one in judged}
+    quick = {(one.organism.world, one.organism.name): one for one in decided}
     rows = [
         [
             one.organism.world,
@@ -148,17 +148,17 @@ def tried_harder(judged: Sequence[Judged], harder: Sequence[Judged]) -> str:
     return _table(["world", "model", "truth", "`quick`", "harder", "deciding finding"], rows)
 
 
-def times(judged: Sequence[Judged]) -> str:
+def times(decided: Sequence[Decided]) -> str:
     """Processor time of the audits; the first of a world pays for its original and its controls."""
     rows = []
-    for world in dict.fromkeys(one.organism.world for one in judged):
-        spent = sorted(one.seconds for one in judged if one.organism.world == world and one.seconds is not None)
+    for world in dict.fromkeys(one.organism.world for one in decided):
+        spent = sorted(one.seconds for one in decided if one.organism.world == world and one.seconds is not None)
         middle = spent[len(spent) // 2] if spent else 0.0
         rows.append([world, str(len(spent)), f"{sum(spent):.0f}", f"{middle:.0f}", f"{max(spent, default=0.0):.0f}"])
     return _table(["world", "audits", "processor seconds", "median", "longest"], rows)
 
 
-def every_organism(judged: Sequence[Judged]) -> str:
+def every_organism(decided: Sequence[Decided]) -> str:
     """One row a model."""
     rows = [
         [
@@ -172,7 +172,7 @@ def every_organism(judged: Sequence[Judged]) -> str:
             one.deciding,
             "" if one.seconds is None else f"{one.seconds:.0f}",
         ]
-        for one in judged
+        for one in decided
     ]
     head = ["world", "model", "forget hits", "retain kept", "oracle", "truth", "outcome", "deciding finding", "s"]
     return _table(head, rows)
@@ -190,8 +190,8 @@ def _short(one: Rate) -> str:
     return f"{one.count} / {one.total} [{one.interval[0]:.2f}, {one.interval[1]:.2f}]"
 
 
-def _names(judged: Sequence[Judged]) -> str:
-    return ", ".join(f"{one.organism.world}/{one.organism.name}" for one in judged) or "none"
+def _names(decided: Sequence[Decided]) -> str:
+    return ", ".join(f"{one.organism.world}/{one.organism.name}" for one in decided) or "none"
 
 
 def _number(value: float | None) -> str:

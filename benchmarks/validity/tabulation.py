@@ -1,4 +1,4 @@
-"""Verdicts against truth: pure functions from judged organisms to counts. Loads no model."""
+"""Verdicts against truth: pure functions from decided organisms to counts. Loads no model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.store import EvidenceStore
-from unlearn_audit.finished.redecide import judge_again
+from unlearn_audit.finished.redecide import redecide
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Finding, Outcome, Result, Verdict
 
 KNOWS_FROM, GONE_TO, KEPT_FROM = 0.20, 0.05, 0.80
@@ -71,7 +71,7 @@ class Organism:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Decided:
     """An organism with its verdicts.
 
     Attributes:
@@ -119,67 +119,67 @@ class Rate:
         return float(low), float(high)
 
 
-def rate(judged: Sequence[Judged], truths: frozenset[Truth], holds: Callable[[Judged], bool]) -> Rate:
+def rate(decided: Sequence[Decided], truths: frozenset[Truth], holds: Callable[[Decided], bool]) -> Rate:
     """How many of the organisms of these truths are so."""
-    among = [one for one in judged if one.organism.truth in truths]
+    among = [one for one in decided if one.organism.truth in truths]
     return Rate(count=sum(map(holds, among)), total=len(among))
 
 
 DETERMINED = frozenset(Truth) - {Truth.UNDETERMINED}
 
 
-def wrong_pass(judged: Sequence[Judged]) -> Rate:
+def wrong_pass(decided: Sequence[Decided]) -> Rate:
     """PASS of what still knows."""
-    return rate(judged, frozenset({Truth.KNOWS}), is_outcome(Outcome.PASS))
+    return rate(decided, frozenset({Truth.KNOWS}), is_outcome(Outcome.PASS))
 
 
-def broken_pass(judged: Sequence[Judged]) -> Rate:
+def broken_pass(decided: Sequence[Decided]) -> Rate:
     """PASS of what is broken."""
-    return rate(judged, frozenset({Truth.BROKEN}), is_outcome(Outcome.PASS))
+    return rate(decided, frozenset({Truth.BROKEN}), is_outcome(Outcome.PASS))
 
 
-def wrong_fail(judged: Sequence[Judged]) -> Rate:
+def wrong_fail(decided: Sequence[Decided]) -> Rate:
     """FAIL of what never knew."""
-    return rate(judged, frozenset({Truth.NEVER}), is_outcome(Outcome.FAIL))
+    return rate(decided, frozenset({Truth.NEVER}), is_outcome(Outcome.FAIL))
 
 
-def disputed_fail(judged: Sequence[Judged]) -> Rate:
+def disputed_fail(decided: Sequence[Decided]) -> Rate:
     """FAIL of what the oracle calls gone: one of the two is blind."""
-    return rate(judged, frozenset({Truth.GONE}), is_outcome(Outcome.FAIL))
+    return rate(decided, frozenset({Truth.GONE}), is_outcome(Outcome.FAIL))
 
 
-def undecided(judged: Sequence[Judged]) -> Rate:
+def undecided(decided: Sequence[Decided]) -> Rate:
     """INCONCLUSIVE (or an ERROR) where the truth is determined."""
-    return rate(judged, DETERMINED, lambda one: one.outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR))
+    return rate(decided, DETERMINED, lambda one: one.outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR))
 
 
-def is_outcome(outcome: Outcome) -> Callable[[Judged], bool]:
+def is_outcome(outcome: Outcome) -> Callable[[Decided], bool]:
     """Whether an organism got this outcome."""
     return lambda one: one.outcome is outcome
 
 
-def found_by(judged: Sequence[Judged], attack: str, truth: Truth) -> Rate:
+def found_by(decided: Sequence[Decided], attack: str, truth: Truth) -> Rate:
     """How many of a truth an attack's findings failed."""
-    return rate(judged, frozenset({truth}), lambda one: attack in one.found_by)
+    return rate(decided, frozenset({truth}), lambda one: attack in one.found_by)
 
 
-def found_alone(judged: Sequence[Judged], attack: str) -> tuple[Judged, ...]:
+def found_alone(decided: Sequence[Decided], attack: str) -> tuple[Decided, ...]:
     """What still knows and failed under this attack and under no other."""
-    return tuple(one for one in judged if one.organism.truth is Truth.KNOWS and one.found_by == {attack})
+    return tuple(one for one in decided if one.organism.truth is Truth.KNOWS and one.found_by == {attack})
 
 
-def had_been_left_out(judged: Sequence[Judged], attack: str) -> tuple[Judged, ...]:
+def had_been_left_out(decided: Sequence[Decided], attack: str) -> tuple[Decided, ...]:
     """The same organisms with the outcomes of a battery without the attack."""
     return tuple(
-        Judged(organism=one.organism, outcome=one.without[attack], without={}, seconds=one.seconds) for one in judged
+        Decided(organism=one.organism, outcome=one.without[attack], without={}, seconds=one.seconds) for one in decided
     )
 
 
-def missed_without(judged: Sequence[Judged], attack: str) -> tuple[Judged, ...]:
+def missed_without(decided: Sequence[Decided], attack: str) -> tuple[Decided, ...]:
     """What still knows and fails, and would not without the attack."""
     return tuple(
         one
-        for one in judged
+        for one in decided
         if one.organism.truth is Truth.KNOWS and one.outcome is Outcome.FAIL and one.without[attack] is not Outcome.FAIL
     )
 
@@ -208,31 +208,31 @@ def without_attack(case: Case, policy: Policy, attack: str) -> tuple[Case, Polic
     return case, policy.model_copy(update={"must_have_power": wanted})
 
 
-def judge_run(run: Path, organism: Organism, policy: Policy, *, seconds: float | None = None) -> Judged:
-    """A finished audit judged again from its evidence by a policy, whole and without each attack.
+def decide_run(run: Path, organism: Organism, policy: Policy, *, seconds: float | None = None) -> Decided:
+    """A finished audit decided again from its evidence by a policy, whole and without each attack.
 
     Raises:
         AuditError: there is no finished run, or its evidence is not what its result was made from.
     """
-    result = judge_again(run, policy, sealed=False)  # runs from before there were manifests, too
+    result = redecide(run, policy, sealed=False)  # runs from before there were manifests, too
     observations = EvidenceStore(run).gather(result.jobs)
-    return judged(result, observations, organism, leave_out=attacks_of(result.case), seconds=seconds)
+    return decided(result, observations, organism, leave_out=attacks_of(result.case), seconds=seconds)
 
 
-def judged(
+def decided(
     result: Result,
     observations: pd.DataFrame,
     organism: Organism,
     *,
     leave_out: Sequence[str],
     seconds: float | None = None,
-) -> Judged:
-    """A result, and its evidence judged once more for each attack that is left out."""
+) -> Decided:
+    """A result, and its evidence decided once more for each attack that is left out."""
     without = {}
     for attack in leave_out:
         case, policy = without_attack(result.case, result.policy, attack)
-        without[attack] = judge(observations, case, policy).outcome
-    return Judged(
+        without[attack] = decide(observations, case, policy).outcome
+    return Decided(
         organism=organism,
         outcome=result.outcome,
         failed=failed_ids(result.verdict),

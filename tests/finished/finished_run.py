@@ -1,4 +1,4 @@
-"""A finished run directory without any model behind it: made-up evidence, judged, reported and sealed."""
+"""A finished run directory without any model behind it: made-up evidence, decided, reported and sealed."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from unlearn_audit.evidence.files import write_json
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.verdict.conclude import ShardRecord
-from unlearn_audit.verdict.result import Result
+from unlearn_audit.verdict.result import Result, RunRecord
 
 
 def parted(tmp_path: Path, audit: Audit, count: int = 2) -> tuple[Result, list[Path]]:
     """A whole run, and the same cut into parts as `run --shard` leaves them."""
     whole = tmp_path / "whole"
     result = finished_run(whole, audit)
-    kept = {name: getattr(result, name) for name in Result.model_fields.keys() & ShardRecord.model_fields.keys()}
+    kept = {name: getattr(result, name) for name in RunRecord.model_fields}
     record = ShardRecord(**kept, comparisons=(), prepared=("note",))
     plan = {"jobs": [{"key": job.key} for job in result.jobs]}
     parts = []
@@ -70,11 +70,11 @@ def test_the_parts_joined_are_the_whole(tmp_path: Path, invoke) -> None:
     assert invoke("merge", tmp_path / "out", *parts)[0] == 2  # it is there already
 
 
-def test_a_part_that_lacks_is_exit_3_and_nothing_is_judged(tmp_path: Path, invoke) -> None:
+def test_a_part_that_lacks_is_exit_3_and_nothing_is_decided(tmp_path: Path, invoke) -> None:
     _, parts = parted(tmp_path, small())
     code, _, err = invoke("merge", tmp_path / "out", parts[1])
     assert code == 3
-    assert "4 of 9 jobs did not run in these parts (2/2); nothing is judged" in err
+    assert "4 of 9 jobs did not run in these parts (2/2); nothing is decided" in err
     assert not (tmp_path / "out").exists()
 
 

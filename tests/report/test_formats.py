@@ -20,7 +20,7 @@ from tests.golden import sample
 from tests.golden.regenerate import screen
 from tests.report.test_report_hostile import HOSTILE, poisoned
 from tests.verdict.test_verdict import RECALL
-from tests.verdict.test_waivers import judged, leaking, waiver
+from tests.verdict.test_waivers import decided, leaking, waiver
 from unlearn_audit.api.plugins import WRITERS, available, names
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Needs, Writer
@@ -32,7 +32,7 @@ from unlearn_audit.report.formats.rulings import rulings
 from unlearn_audit.spec.waivers import Waiver
 from unlearn_audit.verdict.result import Outcome, Result
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
+SCHEMAS = Path(__file__).parent / "schemas"
 VARIANTS = sorted(sample.ALL)
 HARD = {kind: HOSTILE[kind] for kind in ("ansi", "nul", "newline", "script", "right to left", "empty", "long", "wide")}
 
@@ -58,7 +58,7 @@ def compared(status: Status | None, *, gates: bool, error: str | None = None) ->
 
 def waived(*waivers: Waiver) -> Result:
     """A leak, and what somebody says to it."""
-    verdict = judged(leaking(), *waivers)
+    verdict = decided(leaking(), *waivers)
     changes = {"verdict": verdict, "outcome": verdict.outcome, "exit_code": verdict.outcome.exit_code}
     return sample.passed().model_copy(update=changes)
 

@@ -41,7 +41,7 @@ def without_torch(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
 
 
-def test_gate_judges_again_without_torch(run_of, tmp_path: Path):
+def test_gate_decides_again_without_torch(run_of, tmp_path: Path):
     run = run_of("nf4-masked")
     done = without_torch("gate", run, "--json")
     assert done.returncode == 1, done.stderr

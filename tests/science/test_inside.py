@@ -99,21 +99,17 @@ def test_the_depth_of_unlearning_tells_a_mask_from_a_model_that_never_knew() -> 
     assert original.estimate == pytest.approx(0.0, abs=0.01)
     assert hidden.estimate is not None
     assert hidden.estimate < 0.3
-    assert status_of(GroupRecord.model_validate(as_record(hidden)), margin=0.1) is Status.FAILED
+    assert status_of(GroupRecord.model_validate(dict(hidden)), margin=0.1) is Status.FAILED
     never = depths("retrained-3")[1]
     assert never.estimate is not None
     assert never.estimate > 0.7
-    assert status_of(GroupRecord.model_validate(as_record(never)), margin=0.1) is Status.PASSED
+    assert status_of(GroupRecord.model_validate(dict(never)), margin=0.1) is Status.PASSED
 
 
 def test_the_depth_is_read_block_by_block() -> None:
     blocks = {one.variant: one.estimate for one in depths("last-block") if one.measure == "erased"}
     assert [blocks["block 1"], blocks["block 2"]] == pytest.approx([0.0, 0.0], abs=0.01)
     assert (blocks["block 3"] or 0.0) > 0.2
-
-
-def as_record(reading: GroupReading) -> dict[str, Any]:
-    return {name: getattr(reading, name) for name in GroupRecord.model_fields if name != "status"}
 
 
 def test_what_wrote_an_answer_still_does_in_a_mask_and_not_where_it_was_never_learned() -> None:

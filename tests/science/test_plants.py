@@ -11,7 +11,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.demo import demo_spec
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.policy import Policy, Release
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome, Result
 
 pytestmark = pytest.mark.science
@@ -45,7 +45,7 @@ def test_an_attack_too_weak_to_find_its_plant_passes_nothing(planted):
     out, result = planted
     seen = EvidenceStore(out).gather(result.jobs)
     # Relearning of no step at all: the original shows everything, and its plant nothing.
-    verdict = judge(seen[(seen["attack"] == "as-is") | (seen["dose_value"] == 0)], result.case, result.policy)
+    verdict = decide(seen[(seen["attack"] == "as-is") | (seen["dose_value"] == 0)], result.case, result.policy)
     finding = next(one for one in verdict.findings if one.id == RELEARNING)
     assert finding.status is Status.NO_POWER
     assert verdict.outcome is Outcome.INCONCLUSIVE

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.validity import tables, tabulation
 from benchmarks.validity.results import read_results, write_results
-from benchmarks.validity.tabulation import Judged, Organism, Rate, Truth, judged, truth_of, without_attack
+from benchmarks.validity.tabulation import Decided, Organism, Rate, Truth, decided, truth_of, without_attack
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.verdict.result import Outcome
@@ -24,19 +24,19 @@ TRUTHS = {
 
 
 @pytest.fixture(scope="module")
-def bundled(run_of, audited) -> tuple[Judged, ...]:
+def bundled(run_of, audited) -> tuple[Decided, ...]:
     found = []
     for name, truth in TRUTHS.items():
         result = audited(name)
         observations = EvidenceStore(run_of(name)).gather(result.jobs)
         organism = Organism(world="bundled", name=name, family=name, truth=truth)
         leave_out = ("quantization", "relearning") if truth is Truth.KNOWS else ()
-        found.append(judged(result, observations, organism, leave_out=leave_out))
+        found.append(decided(result, observations, organism, leave_out=leave_out))
     return tuple(found)
 
 
-def names(judged: tuple[Judged, ...]) -> set[str]:
-    return {one.organism.name for one in judged}
+def names(decided: tuple[Decided, ...]) -> set[str]:
+    return {one.organism.name for one in decided}
 
 
 @pytest.mark.slow  # audits that tests/science/test_organisms.py looks at one by one
@@ -77,9 +77,9 @@ def test_the_truth_follows_construction_then_damage_then_the_oracle(by_construct
     assert truth_of(by_construction, kept=kept, oracle=oracle) is truth
 
 
-def verdict_on(truth: Truth, outcome: Outcome, *failed: str, name: str = "model", **without: Outcome) -> Judged:
+def verdict_on(truth: Truth, outcome: Outcome, *failed: str, name: str = "model", **without: Outcome) -> Decided:
     organism = Organism(world="hand", name=name, family="made by hand", truth=truth, forget=0.5, kept=1.0, oracle=0.3)
-    return Judged(organism=organism, outcome=outcome, failed=failed, deciding="as-is", without=without, seconds=2.0)
+    return Decided(organism=organism, outcome=outcome, failed=failed, deciding="as-is", without=without, seconds=2.0)
 
 
 ASKED, ROUNDED = "as-is/recall.hit", "quantization/recall.hit"

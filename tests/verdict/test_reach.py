@@ -1,4 +1,4 @@
-"""What the plan says of an audit's reach, against the bounds that will judge it."""
+"""What the plan says of an audit's reach, against the bounds that will decide it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from unlearn_audit.api import Access, Observation, Role, ScoreKind
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.statistics.bounds import FloatArray, Sample, gaffke_bounds, gaffke_p_value, picked_p_value
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome
 
 SUBJECTS, FACTS, CELLS, RETAIN = 45, 2, 3, 30
@@ -99,7 +99,7 @@ def test_the_fast_rule_and_the_verdict_agree_on_every_audit(audits: int) -> None
     ]
     passed, failed = verdicts(findings, retain - 0.8, alpha=0.05, needed=0.8)
     expected = np.where(failed, Outcome.FAIL, np.where(passed, Outcome.PASS, Outcome.INCONCLUSIVE))
-    outcomes = np.array([judge(template.assign(score=column), case(), POLICY).outcome for column in values.T])
+    outcomes = np.array([decide(template.assign(score=column), case(), POLICY).outcome for column in values.T])
     assert outcomes.tolist() == expected.tolist()
     counts = [int((outcomes == one).sum()) for one in (Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE)]
     assert min(counts) >= audits / 10  # each outcome is there to be disagreed about

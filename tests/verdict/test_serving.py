@@ -37,13 +37,13 @@ def fault(arm: str) -> FaultyJob:
 
 def test_nothing_is_parted_where_the_policy_names_nothing() -> None:
     for release in Release:
-        verdict = audit(release).judged()
+        verdict = audit(release).decided()
         assert verdict.outcome is Outcome.PASS
         assert [one.id for one in verdict.findings] == [one.id for one in PLANNED]
 
 
 def test_a_leak_in_what_is_served_fails() -> None:
-    verdict = audit().score(1.0, **LEAK, dose="int8").judged(serves("int8"))
+    verdict = audit().score(1.0, **LEAK, dose="int8").decided(serves("int8"))
     assert verdict.outcome is Outcome.FAIL
     assert finding(verdict, RECALL).status is Status.FAILED
     assert finding(verdict, REST).status is Status.PASSED
@@ -51,8 +51,8 @@ def test_a_leak_in_what_is_served_fails() -> None:
 
 def test_a_leak_in_what_is_not_served_is_advisory_at_an_api() -> None:
     leaking = audit().score(1.0, **LEAK, dose="nf4")
-    assert leaking.judged().outcome is Outcome.FAIL
-    verdict = leaking.judged(serves("int8"))
+    assert leaking.decided().outcome is Outcome.FAIL
+    verdict = leaking.decided(serves("int8"))
     assert verdict.outcome is Outcome.PASS
     assert verdict.reasons == ()
     own, rest = finding(verdict, RECALL), finding(verdict, REST)
@@ -64,15 +64,15 @@ def test_a_leak_in_what_is_not_served_is_advisory_at_an_api() -> None:
 
 
 def test_with_open_weights_everybody_quantises_as_he_likes() -> None:
-    verdict = audit(Release.OPEN_WEIGHTS).score(1.0, **LEAK, dose="nf4").judged(serves("int8"))
+    verdict = audit(Release.OPEN_WEIGHTS).score(1.0, **LEAK, dose="nf4").decided(serves("int8"))
     assert verdict.outcome is Outcome.FAIL
     assert [one.id for one in verdict.findings] == [one.id for one in PLANNED]
-    assert "as served" not in audit(Release.OPEN_WEIGHTS).judged(serves("int8")).sentence
+    assert "as served" not in audit(Release.OPEN_WEIGHTS).decided(serves("int8")).sentence
 
 
 @pytest.mark.parametrize("release", list(Release))
 def test_what_is_served_and_was_not_planned_rules_out_a_pass(release: Release) -> None:
-    verdict = audit(release).judged(serves("int8", "q4_0"))
+    verdict = audit(release).decided(serves("int8", "q4_0"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     (reason,) = verdict.reasons
     assert reason.startswith("the policy says that q4_0 is served, and the plan does not have it (it has nf4, int8)")
@@ -80,53 +80,53 @@ def test_what_is_served_and_was_not_planned_rules_out_a_pass(release: Release) -
 
 @pytest.mark.parametrize("release", list(Release))
 def test_what_is_served_and_was_not_measured_rules_out_a_pass(release: Release) -> None:
-    verdict = audit(release).without(attack="quantization", dose="int8").judged(serves("nf4", "int8"))
+    verdict = audit(release).without(attack="quantization", dose="int8").decided(serves("nf4", "int8"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons == ("the policy says that int8 is served, and nothing that decides was measured of it",)
 
 
 def test_what_is_served_and_nothing_was_planned_for_rules_out_a_pass() -> None:
     others = tuple(one for one in PLANNED if one.attack != "quantization")
-    verdict = audit().but(planned=others, served_arms={}).judged(serves("nf4"))
+    verdict = audit().but(planned=others, served_arms={}).decided(serves("nf4"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert any("nf4 is served, and the plan does not have it (it has nothing" in reason for reason in verdict.reasons)
 
 
 def test_measured_in_an_advisory_finding_alone_is_not_measured() -> None:
     policy = serves("nf4").model_copy(update={"gate": ("forced-choice",)})
-    verdict = audit().without(attack="quantization", probe="forced-choice").judged(policy)
+    verdict = audit().without(attack="quantization", probe="forced-choice").decided(policy)
     assert "the policy says that nf4 is served, and nothing that decides was measured of it" in verdict.reasons
     assert verdict.outcome is not Outcome.PASS
 
 
 def test_a_crash_counts_where_it_hit() -> None:
     for arm, outcome, status in (("int8", Outcome.ERROR, Status.ERROR), ("nf4", Outcome.PASS, Status.PASSED)):
-        verdict = audit().but(faults=(fault(arm),)).judged(serves("int8"))
+        verdict = audit().but(faults=(fault(arm),)).decided(serves("int8"))
         assert verdict.outcome is outcome, arm
         assert finding(verdict, RECALL).status is status
     assert finding(verdict, REST).status is Status.ERROR
     for release in Release:  # and where nothing is parted, everywhere
-        assert audit(release).but(faults=(fault("nf4"),)).judged().outcome is Outcome.ERROR
+        assert audit(release).but(faults=(fault("nf4"),)).decided().outcome is Outcome.ERROR
 
 
 def test_a_crash_of_an_attack_that_is_not_served_is_an_error_as_ever() -> None:
     crashed = FaultyJob(attack="relearning", arm="lora", model="unlearned", message="no memory")
-    assert audit().but(faults=(crashed,)).judged(serves("int8")).outcome is Outcome.ERROR
+    assert audit().but(faults=(crashed,)).decided(serves("int8")).outcome is Outcome.ERROR
 
 
 def test_a_probe_of_the_first_arm_alone_decides_only_where_that_is_served() -> None:
     once = planned("quantization").model_copy(update={"at_every_dose": False})
     others = tuple(one for one in PLANNED if one.id != RECALL)
     sole = audit().without(attack="quantization", probe="recall", dose="int8").but(planned=(*others, once))
-    assert [one.id for one in sole.judged(serves("nf4")).findings if one.probe == "recall"][-1] == RECALL
-    verdict = sole.judged(serves("int8"))
+    assert [one.id for one in sole.decided(serves("nf4")).findings if one.probe == "recall"][-1] == RECALL
+    verdict = sole.decided(serves("int8"))
     assert [one.id for one in verdict.findings if one.attack == "quantization" and one.probe == "recall"] == [REST]
     # Its measure decides nothing here, so that the policy's demand for its power is not met.
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def test_what_is_served_alone_has_no_empty_rest() -> None:
-    verdict = audit().judged(serves("nf4", "int8"))
+    verdict = audit().decided(serves("nf4", "int8"))
     assert [one.id for one in verdict.findings] == [one.id for one in PLANNED]
     assert verdict.outcome is Outcome.PASS
 
@@ -139,15 +139,15 @@ def test_to_choose_twice_is_to_choose_once() -> None:
 def test_the_demand_for_power_holds_for_what_is_served() -> None:
     # At int8 the original shows nothing: a clean result there means nothing, however well nf4 shows it.
     blind = audit().score(0.0, role="original", attack="quantization", probe="recall", dose="int8")
-    assert blind.judged(serves("nf4")).outcome is Outcome.PASS
-    verdict = blind.judged(serves("int8"))
+    assert blind.decided(serves("nf4")).outcome is Outcome.PASS
+    verdict = blind.decided(serves("int8"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert finding(verdict, RECALL).status is Status.NO_POWER
 
 
 def test_fewer_doses_are_fewer_cells_to_pick_from() -> None:
     leaking = audit().score(1.0, **(LEAK | {"fact_id": subjects(0, 12, facts=1)}), dose="nf4")
-    all_doses, one_dose = leaking.judged(), leaking.judged(serves("nf4"))
+    all_doses, one_dose = leaking.decided(), leaking.decided(serves("nf4"))
     p_values = [finding(verdict, RECALL).p_value for verdict in (all_doses, one_dose)]
     assert p_values[0] is not None
     assert p_values[1] is not None
@@ -185,7 +185,7 @@ def test_a_finding_covers_its_own_doses() -> None:
 
 
 def test_models_are_told_apart_in_the_parts() -> None:
-    verdict = audit().judged(serves("int8"))
+    verdict = audit().decided(serves("int8"))
     for name in (RECALL, REST):
         (cell, *_) = finding(verdict, name).cells
         assert set(cell.controls) == {name for name in MODELS if name.startswith("retrained")}

@@ -14,7 +14,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Control, Finding, Outcome, Verdict
 
 DOSES = {"as-is": (("plain", None),), "quantization": (("nf4", 4.0), ("int8", 8.0)), "relearning": (("lora", 40.0),)}
@@ -87,8 +87,8 @@ class Audit:
         self.frame["twin_score"] = np.where(self.frame["probe"] == "utility", np.nan, rate)
         return self
 
-    def judged(self, policy: Policy = POLICY) -> Verdict:
-        return judge(self.frame, self.case, policy)
+    def decided(self, policy: Policy = POLICY) -> Verdict:
+        return decide(self.frame, self.case, policy)
 
 
 _KNOWN: dict[str, pd.DataFrame] = {}
@@ -153,7 +153,7 @@ RECALL = "quantization/recall.hit"
 
 
 def test_a_clean_checkpoint_passes() -> None:
-    verdict = Audit().judged()
+    verdict = Audit().decided()
     assert verdict.outcome is Outcome.PASS
     assert verdict.reasons == ()
     assert verdict.control is Control.RETRAINED
@@ -164,7 +164,7 @@ def test_a_clean_checkpoint_passes() -> None:
 
 
 def test_numbers_of_a_clean_sheet_by_hand() -> None:
-    one = finding(Audit().judged(), RECALL)
+    one = finding(Audit().decided(), RECALL)
     # Every L_s is -0.1: the bounds are -0.1 (1 - w) +- w with w = 1 - 0.05 ** (1 / 60).
     reach = 1 - 0.05 ** (1 / 60)
     assert one.bound == pytest.approx(-0.1 * (1 - reach) + reach, abs=1e-4)
@@ -185,34 +185,34 @@ def test_numbers_of_a_clean_sheet_by_hand() -> None:
 def test_the_verdict_is_a_function_of_the_evidence_and_not_of_its_order() -> None:
     audit = Audit().score(1.0, **LEAK, fact_id=subjects(0, 30))
     shuffled = audit.frame.sample(frac=1.0, random_state=1)
-    assert judge(shuffled, audit.case, POLICY) == audit.judged()
+    assert decide(shuffled, audit.case, POLICY) == audit.decided()
 
 
 def test_the_evidence_handed_in_stays_as_it_was() -> None:
     audit = Audit()
     before = audit.frame.copy(deep=True)
-    audit.judged()
+    audit.decided()
     pd.testing.assert_frame_equal(audit.frame, before)
 
 
 def test_evidence_read_back_from_disk_gives_the_same_verdict() -> None:
     audit = Audit()
     stored = audit.frame.assign(role=audit.frame["role"].astype(str)).astype({"role": "category"})
-    assert judge(stored, audit.case, POLICY) == audit.judged()
+    assert decide(stored, audit.case, POLICY) == audit.decided()
 
 
 @pytest.mark.parametrize(("count", "outcome"), [(31, Outcome.INCONCLUSIVE), (32, Outcome.PASS)])
 def test_a_clean_sheet_passes_from_the_subjects_that_the_plan_names(count: int, outcome: Outcome) -> None:
     audit = Audit(subjects=count)
     audit.score(0.0, probe="forced-choice").score(1.0, probe="forced-choice", role="original")
-    assert audit.judged().outcome is outcome
+    assert audit.decided().outcome is outcome
 
 
 # A leak fails, wherever it is.
 
 
 def test_a_leak_in_one_dose_and_one_way_of_asking_fails() -> None:
-    verdict = Audit().score(1.0, **LEAK, variant="paraphrase-1").judged()
+    verdict = Audit().score(1.0, **LEAK, variant="paraphrase-1").decided()
     assert verdict.outcome is Outcome.FAIL
     failed = [one for one in verdict.findings if one.status is Status.FAILED]
     assert [one.id for one in failed] == [RECALL]
@@ -230,7 +230,7 @@ def test_a_leak_in_one_dose_and_one_way_of_asking_fails() -> None:
 
 def test_a_small_leak_in_one_cell_alone_does_not_pass() -> None:
     # 9 of 60 subjects: more than the margin, too few to prove.
-    verdict = Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9)).judged()
+    verdict = Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9)).decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     one = finding(verdict, RECALL)
     assert one.status is Status.INCONCLUSIVE
@@ -245,13 +245,13 @@ def test_a_leak_that_the_controls_show_as_well_is_no_leak() -> None:
     taught = subjects(0, 60)
     place = {"attack": "relearning", "probe": "recall", "fact_id": taught}
     audit.score(1.0, **place, role=["unlearned", "retrained"])
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided().outcome is Outcome.PASS
 
 
 def test_one_control_of_two_is_enough_against_a_pass_and_not_enough_for_a_fail() -> None:
     audit = Audit().score(1.0, attack="quantization", probe="recall", role="unlearned")
     audit.score(1.0, attack="quantization", probe="recall", model="retrained-2")
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.NO_POWER or one.status is Status.INCONCLUSIVE
     assert one.p_value == 1.0
     assert one.worst is not None
@@ -259,14 +259,14 @@ def test_one_control_of_two_is_enough_against_a_pass_and_not_enough_for_a_fail()
     assert one.bound == pytest.approx(0.9, abs=0.01)
     assert one.worst.excess.estimate == pytest.approx(0.9)  # against retrained-1
     assert one.worst.excess.lower == pytest.approx(-(1 - 0.05 ** (1 / 60)), abs=1e-3)  # against retrained-2: L is 0
-    assert audit.judged().outcome is Outcome.INCONCLUSIVE
+    assert audit.decided().outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_control_that_knows_a_little_less_is_taken_singly() -> None:
     # 20 % against retrained-2 at 0, 0 % against retrained-1, which shows the same: must not pass on the mean of both.
     audit = Audit().score(1.0, **LEAK, fact_id=subjects(0, 12))
     audit.score(1.0, attack="quantization", dose="nf4", probe="recall", model="retrained-1", fact_id=subjects(0, 12))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.INCONCLUSIVE
     assert one.worst is not None
     assert one.worst.worst_control == "retrained-2"
@@ -278,7 +278,7 @@ def test_ten_ways_that_each_leak_another_tenth_leak_everything() -> None:
     plain = {"attack": "as-is", "probe": "recall", "role": "unlearned"}
     audit.score(1.0, **plain, variant="question", fact_id=subjects(0, 30))
     audit.score(1.0, **plain, variant="paraphrase-1", fact_id=subjects(30, 60))
-    verdict = audit.judged()
+    verdict = audit.decided()
     one = finding(verdict, "as-is/recall.hit.any")
     assert one.status is Status.FAILED
     assert one.recovered == pytest.approx(1.0)
@@ -293,7 +293,7 @@ def test_any_of_takes_the_maximum_in_every_role() -> None:
         for way, start in (("question", 10 * place), ("paraphrase-1", 5 + 10 * place)):
             ids = subjects(start, start + 5)
             audit.score(1.0, attack="as-is", probe="recall", role=role, variant=way, fact_id=ids)
-    cell = audit.judged().findings[0].cells[0]
+    cell = audit.decided().findings[0].cells[0]
     assert cell.unlearned == pytest.approx(10 / 60)
     assert cell.controls == {"retrained-1": pytest.approx(10 / 60), "retrained-2": pytest.approx(10 / 60)}
     assert cell.excess.estimate == pytest.approx(-0.1 * (1 - 10 / 60))
@@ -302,7 +302,7 @@ def test_any_of_takes_the_maximum_in_every_role() -> None:
 def test_an_advisory_leak_is_named_and_decides_nothing() -> None:
     audit = Audit().score(1.0, **LEAK)
     audit.but(planned=tuple(one.model_copy(update={"gates": one.id != RECALL}) for one in PLANNED))
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert finding(verdict, RECALL).status is Status.FAILED
     assert finding(verdict, RECALL).holm_p_value is None
     assert verdict.outcome is Outcome.PASS
@@ -310,7 +310,7 @@ def test_an_advisory_leak_is_named_and_decides_nothing() -> None:
 
 def test_a_probe_outside_the_policy_gates_nothing() -> None:
     policy = Policy(draws=10_000, gate=("forced-choice",))
-    verdict = Audit().score(1.0, **LEAK).judged(policy)
+    verdict = Audit().score(1.0, **LEAK).decided(policy)
     assert verdict.outcome is Outcome.PASS
     assert not finding(verdict, RECALL).gates
 
@@ -319,8 +319,8 @@ def test_holm_counts_the_findings_that_the_plan_fixed() -> None:
     audit = Audit().score(1.0, **LEAK, fact_id=subjects(0, 22))
     alone = (planned("quantization"),)
     few, many = (
-        finding(Audit.judged(audit.but(planned=alone)), RECALL),
-        finding(audit.but(planned=PLANNED).judged(), RECALL),
+        finding(Audit.decided(audit.but(planned=alone)), RECALL),
+        finding(audit.but(planned=PLANNED).decided(), RECALL),
     )
     assert few.p_value == many.p_value
     assert few.p_value is not None
@@ -333,18 +333,18 @@ def test_holm_counts_the_findings_that_the_plan_fixed() -> None:
 
 def test_missing_scores_of_the_checkpoint_do_not_pass() -> None:
     audit = Audit().score(np.nan, role="unlearned", attack="quantization", probe="recall", fact_id=subjects(0, 20))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.INCONCLUSIVE
     assert one.worst is not None
     assert (one.worst.unresolved, one.worst.missing) == (40, 0)
     assert one.worst.unlearned == 0.0  # of what was scored
     assert "40 facts have no score in some model" in one.reason
-    assert audit.judged().outcome is Outcome.INCONCLUSIVE
+    assert audit.decided().outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_checkpoint_that_was_never_scored_does_not_pass() -> None:
     audit = Audit().score(np.nan, role="unlearned", attack="quantization", probe="recall", dose="nf4")
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.INCONCLUSIVE
     assert one.bound == pytest.approx(1.0)
     assert "no score at all at nf4, paraphrase-1" in one.reason
@@ -353,15 +353,15 @@ def test_a_checkpoint_that_was_never_scored_does_not_pass() -> None:
 @pytest.mark.parametrize("model", ["original", "retrained-2"])
 def test_missing_scores_of_the_others_do_not_pass_either(model: str) -> None:
     audit = Audit().score(np.nan, model=model, attack="quantization", probe="recall", fact_id=subjects(0, 40))
-    assert finding(audit.judged(), RECALL).status is not Status.PASSED
+    assert finding(audit.decided(), RECALL).status is not Status.PASSED
 
 
 def test_unresolved_facts_count_against_a_fail_too() -> None:
     # 30 of 60 subjects leak, which fails; with their control's scores missing, it is not proven.
     audit = Audit().score(1.0, **LEAK, fact_id=subjects(0, 30))
-    assert finding(audit.judged(), RECALL).status is Status.FAILED
+    assert finding(audit.decided(), RECALL).status is Status.FAILED
     audit.score(np.nan, role="retrained", attack="quantization", dose="nf4", probe="recall", fact_id=subjects(0, 30))
-    assert finding(audit.judged(), RECALL).status is Status.INCONCLUSIVE
+    assert finding(audit.decided(), RECALL).status is Status.INCONCLUSIVE
 
 
 def test_the_two_ends_of_a_missing_score_by_hand() -> None:
@@ -369,7 +369,7 @@ def test_the_two_ends_of_a_missing_score_by_hand() -> None:
     audit = Audit().but(planned=(planned("quantization"),))
     gone = [one for one in audit.case.subjects if one.endswith("-1")]
     audit.score(np.nan, role="unlearned", attack="quantization", fact_id=gone, probe="recall")
-    cell = audit.judged().findings[0].cells[0]
+    cell = audit.decided().findings[0].cells[0]
     reach = 1 - 0.05 ** (1 / 60)
     assert cell.excess.upper == pytest.approx(0.4 * (1 - reach) + reach, abs=1e-4)
     assert cell.excess.lower == pytest.approx(-0.1 * (1 - reach) - reach, abs=1e-4)
@@ -379,7 +379,7 @@ def test_the_two_ends_of_a_missing_score_by_hand() -> None:
 
 def test_a_fact_that_nobody_was_scored_on_is_left_out_and_counted() -> None:
     audit = Audit().score(np.nan, attack="quantization", probe="recall", fact_id=subjects(0, 10))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.PASSED
     assert one.worst is not None
     assert (one.worst.missing, one.worst.unresolved, one.worst.facts, one.worst.subjects) == (20, 0, 100, 50)
@@ -387,7 +387,7 @@ def test_a_fact_that_nobody_was_scored_on_is_left_out_and_counted() -> None:
 
 def test_a_row_that_never_came_is_missing_as_well() -> None:
     audit = Audit().without(role="unlearned", attack="quantization", probe="recall", fact_id=subjects(0, 20))
-    assert finding(audit.judged(), RECALL).status is Status.INCONCLUSIVE
+    assert finding(audit.decided(), RECALL).status is Status.INCONCLUSIVE
 
 
 def test_any_of_keeps_a_missing_way_of_asking_open() -> None:
@@ -395,7 +395,7 @@ def test_any_of_keeps_a_missing_way_of_asking_open() -> None:
     place = {"attack": "as-is", "probe": "recall", "variant": "question"}
     audit.score(np.nan, **place, role="unlearned", fact_id=subjects(0, 30))  # open: the other way shows nothing
     audit.score(np.nan, **place, role="original", fact_id=subjects(0, 30))  # settled: the other way shows it
-    cell = audit.judged().findings[0].cells[0]
+    cell = audit.decided().findings[0].cells[0]
     assert (cell.unresolved, cell.original) == (60, 1.0)
     assert cell.excess.upper > 0.3
 
@@ -403,7 +403,7 @@ def test_any_of_keeps_a_missing_way_of_asking_open() -> None:
 def test_any_of_counts_a_way_that_nobody_was_asked_out_of_every_budget() -> None:
     audit = Audit().but(planned=(planned("as-is", any_of=True),))
     audit.score(np.nan, attack="as-is", probe="recall", variant="paraphrase-1")
-    cell = audit.judged().findings[0].cells[0]
+    cell = audit.decided().findings[0].cells[0]
     assert (cell.variant, cell.unresolved, cell.missing) == ("any of 1", 0, 0)
 
 
@@ -416,7 +416,7 @@ def test_any_of_is_not_fooled_by_gaps_in_every_model() -> None:
     audit.score(0.0, **gone, variant="question", role="original").score(
         np.nan, **gone, variant="paraphrase-1", role="original"
     )
-    one = audit.judged().findings[0]
+    one = audit.decided().findings[0]
     assert one.status is not Status.PASSED
     assert (one.cells[0].unresolved, one.cells[0].missing, one.cells[0].facts) == (40, 0, 120)
 
@@ -425,7 +425,7 @@ def test_any_of_is_not_fooled_by_gaps_in_every_model() -> None:
 
 
 def test_a_dose_that_one_model_lacks_is_an_error_that_names_it() -> None:
-    verdict = Audit().without(model="retrained-2", attack="quantization", dose="nf4").judged()
+    verdict = Audit().without(model="retrained-2", attack="quantization", dose="nf4").decided()
     assert verdict.outcome is Outcome.ERROR
     assert finding(verdict, RECALL).status is Status.ERROR
     assert "retrained-2 has no evidence at dose nf4" in finding(verdict, RECALL).reason
@@ -433,7 +433,7 @@ def test_a_dose_that_one_model_lacks_is_an_error_that_names_it() -> None:
 
 
 def test_a_planned_finding_without_evidence_is_an_error() -> None:
-    verdict = Audit().without(attack="relearning").judged()
+    verdict = Audit().without(attack="relearning").decided()
     assert verdict.outcome is Outcome.ERROR
     assert finding(verdict, "relearning/recall.hit").status is Status.ERROR
 
@@ -442,7 +442,7 @@ FAULT = FaultyJob(attack="relearning", arm="lora", model="unlearned", message="o
 
 
 def test_a_crashed_cell_is_an_error_of_its_attack_alone() -> None:
-    verdict = Audit().but(faults=(FAULT,)).judged()
+    verdict = Audit().but(faults=(FAULT,)).decided()
     assert verdict.outcome is Outcome.ERROR
     assert finding(verdict, "relearning/recall.hit").status is Status.ERROR
     assert finding(verdict, RECALL).status is Status.PASSED
@@ -451,11 +451,11 @@ def test_a_crashed_cell_is_an_error_of_its_attack_alone() -> None:
 
 def test_a_crashed_cell_with_its_evidence_gone_is_an_error() -> None:
     audit = Audit().but(faults=(FAULT,)).without(attack="relearning", role="unlearned")
-    assert audit.judged().outcome is Outcome.ERROR
+    assert audit.decided().outcome is Outcome.ERROR
 
 
 def test_a_proven_leak_is_a_fail_even_if_another_cell_crashed() -> None:
-    verdict = Audit().but(faults=(FAULT,)).score(1.0, **LEAK).judged()
+    verdict = Audit().but(faults=(FAULT,)).score(1.0, **LEAK).decided()
     assert verdict.outcome is Outcome.FAIL
     assert any("out of memory" in line for line in verdict.reasons)
 
@@ -465,20 +465,20 @@ def test_a_proven_leak_is_a_fail_even_if_its_own_attack_crashed_in_part() -> Non
     audit = (
         Audit().but(faults=(fault,)).score(1.0, **LEAK).without(attack="quantization", dose="int8", model="original")
     )
-    assert finding(audit.judged(), RECALL).status is Status.FAILED
-    assert audit.judged().outcome is Outcome.FAIL
+    assert finding(audit.decided(), RECALL).status is Status.FAILED
+    assert audit.decided().outcome is Outcome.FAIL
 
 
 def test_a_crash_of_an_attack_that_gates_nothing_changes_nothing() -> None:
     audit = Audit().but(faults=(FAULT,))
     audit.but(planned=tuple(one.model_copy(update={"gates": one.attack != "relearning"}) for one in PLANNED))
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided().outcome is Outcome.PASS
 
 
 def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() -> None:
     fault = FaultyJob(attack="as-is", arm="as-is", model="retrained-1", message="out of memory")
     audit = Audit().but(faults=(fault,), planned=tuple(one for one in PLANNED if one.attack != "as-is"))
-    assert audit.judged().outcome is Outcome.ERROR
+    assert audit.decided().outcome is Outcome.ERROR
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_a_crash_of_the_baseline_is_an_error_even_if_no_finding_rests_on_it() ->
 )
 def test_a_crash_in_the_cell_of_one_probe_is_an_error_where_that_decides(probe, outcome) -> None:
     fault = FaultyJob(attack="as-is", arm="as-is", model="unlearned", message="cannot prepare", probe=probe)
-    verdict = Audit().but(faults=(fault,)).judged()
+    verdict = Audit().but(faults=(fault,)).decided()
     assert verdict.outcome is outcome
     assert finding(verdict, "as-is/forced-choice.probability").status is (
         Status.PASSED if probe in ("multihop", "utility") else Status.ERROR
@@ -499,16 +499,16 @@ def test_a_control_that_is_the_checkpoint_saved_anew_is_an_error() -> None:
     soft = {"attack": "as-is", "probe": "forced-choice"}
     own = audit.frame.loc[audit.where(**soft, role="unlearned"), "score"].to_numpy()
     audit.frame.loc[audit.where(**soft, model="retrained-1"), "score"] = own
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is Outcome.ERROR
     assert "the control retrained-1 behaves exactly like the checkpoint" in verdict.sentence
     audit.frame.loc[audit.where(**soft, model="retrained-1", fact_id="s0-0"), "score"] = 0.5
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided().outcome is Outcome.PASS
 
 
 def test_models_that_agree_on_nothing_but_zeros_are_no_copies() -> None:
     audit = Audit().score(0.0, probe="forced-choice", role=["unlearned", "retrained"])
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided().outcome is Outcome.PASS
 
 
 # What a user can reach.
@@ -524,7 +524,7 @@ def test_without_an_original_nothing_passes_and_leaks_fail(control: str, leaks: 
         audit.but(chance=dict.fromkeys(audit.case.subjects, 0.05))
     if leaks:
         audit.score(1.0, **LEAK)
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is outcome
     assert Status.PASSED not in {one.status for one in verdict.findings}
     assert leaks == (finding(verdict, RECALL).status is Status.FAILED)
@@ -532,7 +532,7 @@ def test_without_an_original_nothing_passes_and_leaks_fail(control: str, leaks: 
 
 def test_without_an_original_the_margin_is_in_points() -> None:
     audit = Audit(original=False).but(planned=(planned("quantization"),)).score(1.0, **LEAK)
-    verdict = audit.judged()
+    verdict = audit.decided()
     cell = verdict.findings[0].worst
     assert cell is not None
     assert cell.excess.estimate == pytest.approx(0.9)
@@ -548,7 +548,7 @@ def test_twins_can_pass_and_fail(leaks: bool, outcome: Outcome) -> None:
     audit.but(planned=tuple(one for one in PLANNED if not one.any_of))
     if leaks:
         audit.score(1.0, **LEAK)
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is outcome
     assert verdict.control is Control.TWINS
     assert leaks or "the twins of each fact (no retrained control)" in verdict.sentence
@@ -562,7 +562,7 @@ def test_twins_correct_a_top_1_rate_for_chance() -> None:
     audit.frame["twin_score"] = 0.0
     audit.frame.loc[hits, "score"] = 1.0
     audit.frame.loc[misses, "twin_score"] = 1 / 20
-    cell = audit.judged().findings[0].cells[0]
+    cell = audit.decided().findings[0].cells[0]
     pi = (0.25 - 1 / 21) / (1 - 1 / 21)
     assert cell.excess.estimate == pytest.approx(pi - 0.1)
     assert cell.controls == {"twins": pytest.approx(0.75 / 20)}
@@ -571,7 +571,7 @@ def test_twins_correct_a_top_1_rate_for_chance() -> None:
 def test_twins_of_too_few_facts_are_no_control() -> None:
     audit = Audit(controls=0).twins()
     audit.frame.loc[audit.where(fact_id=subjects(0, 5)), "twin_score"] = np.nan
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.control is None
     assert "there is no control" in finding(verdict, RECALL).reason
@@ -579,7 +579,7 @@ def test_twins_of_too_few_facts_are_no_control() -> None:
 
 def test_the_maximum_over_ways_of_asking_has_no_twins_to_pass_against() -> None:
     audit = Audit(controls=0).twins(0.2).but(planned=(planned("as-is", any_of=True),))
-    cell = audit.judged().findings[0].cells[0]
+    cell = audit.decided().findings[0].cells[0]
     # The twins' own maximum over two ways lies in [0.2, 0.4], for the checkpoint and for the original (which is at 1).
     assert cell.excess.estimate == pytest.approx(((-0.4 - 0.1 * 0.8) + (-0.2 - 0.1 * 0.6)) / 2)
 
@@ -587,7 +587,7 @@ def test_the_maximum_over_ways_of_asking_has_no_twins_to_pass_against() -> None:
 def test_chance_can_fail_and_never_pass() -> None:
     audit = Audit(controls=0)
     audit.but(chance=dict.fromkeys(audit.case.subjects, 0.05))
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert finding(verdict, RECALL).control is Control.CHANCE
     assert finding(verdict, RECALL).status is Status.INCONCLUSIVE
@@ -595,13 +595,13 @@ def test_chance_can_fail_and_never_pass() -> None:
     assert bound is not None
     assert bound <= 0  # which would pass against a better control
     assert finding(verdict, "as-is/forced-choice.probability").control is None  # soft scores have no chance level
-    assert audit.score(1.0, **LEAK).judged().outcome is Outcome.FAIL
+    assert audit.score(1.0, **LEAK).decided().outcome is Outcome.FAIL
 
 
 def test_hits_at_chance_are_no_leak() -> None:
     audit = Audit(controls=0).score(1.0, **LEAK, fact_id=subjects(0, 30))
     audit.but(chance=dict.fromkeys(audit.case.subjects, 0.5))
-    assert finding(audit.judged(), RECALL).status is Status.INCONCLUSIVE
+    assert finding(audit.decided(), RECALL).status is Status.INCONCLUSIVE
 
 
 # Power, masking, utility, tiers.
@@ -612,7 +612,7 @@ def weak(audit: Audit, attack: str) -> Audit:
 
 
 def test_a_finding_that_could_not_see_the_knowledge_does_not_pass() -> None:
-    verdict = weak(Audit(), "relearning").judged()
+    verdict = weak(Audit(), "relearning").decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
     assert one.power is not None
@@ -623,28 +623,28 @@ def test_a_finding_that_could_not_see_the_knowledge_does_not_pass() -> None:
 
 def test_no_power_where_the_policy_can_do_without_it() -> None:
     needed = {Release.OPEN_WEIGHTS: ("as-is/recall", "quantization/recall")}
-    verdict = weak(Audit(), "relearning").judged(Policy(draws=10_000, must_have_power=needed))
+    verdict = weak(Audit(), "relearning").decided(Policy(draws=10_000, must_have_power=needed))
     assert verdict.outcome is Outcome.PASS
     assert "no statement on relearning/recall.hit" in verdict.sentence
 
 
 def test_a_leak_is_a_leak_without_power() -> None:
     audit = weak(Audit(), "quantization").score(1.0, **LEAK)
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.FAILED
     assert one.recovered is None
 
 
 def test_power_against_the_control_that_leaves_least() -> None:
     audit = Audit().score(0.8, model="retrained-2", attack="quantization", probe="recall")
-    assert finding(audit.judged(), RECALL).status is Status.NO_POWER
+    assert finding(audit.decided(), RECALL).status is Status.NO_POWER
 
 
 def test_power_is_taken_where_the_original_stands_out_against_every_control() -> None:
     audit = Audit().but(planned=(planned("quantization"),))
     audit.score(0.9, model="retrained-2", attack="quantization", probe="recall", dose="nf4")
     audit.score(0.6, model="original", attack="quantization", probe="recall", dose="int8")
-    power = audit.judged().findings[0].power
+    power = audit.decided().findings[0].power
     assert power is not None
     assert power.shown.estimate == pytest.approx(0.6)
 
@@ -652,13 +652,13 @@ def test_power_is_taken_where_the_original_stands_out_against_every_control() ->
 def test_an_entry_that_names_an_attack_as_a_whole_asks_power_of_every_finding_of_it() -> None:
     policy = Policy(draws=10_000, must_have_power={Release.OPEN_WEIGHTS: ("quantization",)})
     audit = Audit().score(0.25, role="original", attack="quantization", probe="forced-choice")
-    assert audit.judged(policy).outcome is Outcome.INCONCLUSIVE
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided(policy).outcome is Outcome.INCONCLUSIVE
+    assert audit.decided().outcome is Outcome.PASS
 
 
 def test_an_attack_that_must_have_power_and_was_never_planned() -> None:
     audit = Audit().but(planned=tuple(one for one in PLANNED if one.attack != "relearning"))
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons == ("relearning/recall: the policy wants power of it, and the plan does not have it",)
 
@@ -666,33 +666,33 @@ def test_an_attack_that_must_have_power_and_was_never_planned() -> None:
 def test_an_attack_that_must_have_power_and_was_out_of_reach() -> None:
     audit = Audit().but(planned=tuple(one for one in PLANNED if one.attack != "relearning"))
     audit.but(left_out=(LeftOut(what="relearning: lora", why="does not fit the memory"),))
-    assert "it was left out (relearning: lora: does not fit the memory)" in audit.judged().reasons[0]
+    assert "it was left out (relearning: lora: does not fit the memory)" in audit.decided().reasons[0]
 
 
 def test_at_the_api_tier_relearning_need_not_be_there() -> None:
     audit = Audit().but(planned=tuple(one for one in PLANNED if one.attack != "relearning"), release=Release.API)
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided().outcome is Outcome.PASS
 
 
 def test_masking_needs_a_finding_that_refusing_does_not_pass() -> None:
     audit = Audit().but(planned=tuple(one for one in PLANNED if not one.refusal_proof))
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons[0].startswith("masking: ")
 
 
 def test_masking_needs_it_un_attacked() -> None:
     keep = [one for one in PLANNED if not (one.refusal_proof and one.attack == "as-is")]
-    assert Audit().but(planned=tuple(keep)).judged().outcome is Outcome.INCONCLUSIVE
+    assert Audit().but(planned=tuple(keep)).decided().outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_model_that_refuses_and_still_knows_does_not_pass() -> None:
     audit = Audit().score(0.9, probe="forced-choice", role="unlearned")
-    assert audit.judged().outcome is Outcome.FAIL
+    assert audit.decided().outcome is Outcome.FAIL
 
 
 def test_a_broken_checkpoint_fails_as_broken_and_not_as_leaking() -> None:
-    verdict = Audit().score(0.0, probe="utility", role="unlearned").judged()
+    verdict = Audit().score(0.0, probe="utility", role="unlearned").decided()
     assert verdict.outcome is Outcome.FAIL
     assert verdict.utility.status is Status.FAILED
     assert verdict.utility.holm_p_value is not None
@@ -702,13 +702,13 @@ def test_a_broken_checkpoint_fails_as_broken_and_not_as_leaking() -> None:
 
 
 def test_a_broken_checkpoint_that_leaks_leaks() -> None:
-    verdict = Audit().score(0.0, probe="utility", role="unlearned").score(1.0, **LEAK).judged()
+    verdict = Audit().score(0.0, probe="utility", role="unlearned").score(1.0, **LEAK).decided()
     assert "100 % of what was removed comes back" in verdict.sentence
     assert "the checkpoint is broken, too" in verdict.sentence
 
 
 def test_utility_by_hand() -> None:
-    utility = Audit().judged().utility
+    utility = Audit().decided().utility
     # U - 0.8 O = 0.2 for each of 30 retain subjects, in [-0.8, 1].
     reach = 1 - 0.05 ** (1 / 30)
     assert utility.excess is not None
@@ -719,14 +719,14 @@ def test_utility_by_hand() -> None:
 @pytest.mark.parametrize(("kept", "status"), [(29, Status.PASSED), (24, Status.INCONCLUSIVE), (12, Status.FAILED)])
 def test_utility_has_three_answers(kept: int, status: Status) -> None:
     audit = Audit().score(0.0, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(kept, 30)])
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.utility.status is status
     assert (verdict.outcome is Outcome.PASS) == (status is Status.PASSED)
 
 
 def test_missing_utility_scores_do_not_pass() -> None:
     audit = Audit().score(np.nan, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(6)])
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.utility.status is Status.INCONCLUSIVE
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
@@ -734,7 +734,7 @@ def test_missing_utility_scores_do_not_pass() -> None:
 def test_missing_utility_scores_do_not_fail_either() -> None:
     audit = Audit().score(0.0, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(10)])
     audit.score(np.nan, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(10, 30)])
-    assert audit.judged().utility.status is Status.INCONCLUSIVE
+    assert audit.decided().utility.status is Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -745,30 +745,30 @@ def test_missing_utility_scores_do_not_fail_either() -> None:
     ],
 )
 def test_without_utility_nothing_passes(edit: Callable[[Audit], Audit]) -> None:
-    verdict = edit(Audit()).judged()
+    verdict = edit(Audit()).decided()
     assert verdict.utility.status is Status.INCONCLUSIVE
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def test_utility_of_one_model_alone_is_an_error() -> None:
-    assert Audit().without(probe="utility", role="original").judged().outcome is Outcome.ERROR
+    assert Audit().without(probe="utility", role="original").decided().outcome is Outcome.ERROR
 
 
 def test_a_plan_in_which_nothing_gates_passes_nothing() -> None:
     audit = Audit().but(planned=tuple(one.model_copy(update={"gates": False}) for one in PLANNED))
-    assert audit.judged().outcome is Outcome.INCONCLUSIVE
+    assert audit.decided().outcome is Outcome.INCONCLUSIVE
 
 
 # The unit, seeds, and evidence that contradicts itself.
 
 
 def test_facts_as_units_are_named_in_the_verdict() -> None:
-    verdict = Audit(subjects=20).judged(Policy(draws=10_000, unit=Unit.FACT))
+    verdict = Audit(subjects=20).decided(Policy(draws=10_000, unit=Unit.FACT))
     assert verdict.unit is Unit.FACT
     assert finding(verdict, RECALL).subjects == 40
     assert "40 facts, counted as independent" in verdict.sentence
     assert verdict.outcome is Outcome.PASS
-    assert Audit(subjects=20).judged().outcome is Outcome.INCONCLUSIVE
+    assert Audit(subjects=20).decided().outcome is Outcome.INCONCLUSIVE
 
 
 def test_seeds_are_means_inside_a_subject_and_no_new_subjects() -> None:
@@ -776,7 +776,7 @@ def test_seeds_are_means_inside_a_subject_and_no_new_subjects() -> None:
     again = audit.frame[audit.frame["attack"] == "relearning"].assign(seed=1)
     audit.frame = pd.concat([audit.frame, again], ignore_index=True)
     audit.score(1.0, attack="relearning", role="unlearned", seed=1, probe="recall", fact_id=subjects(0, 30))
-    one = finding(audit.judged(), "relearning/recall.hit")
+    one = finding(audit.decided(), "relearning/recall.hit")
     assert one.worst is not None
     assert (one.worst.subjects, one.worst.facts) == (60, 120)
     assert one.worst.unlearned == pytest.approx(0.25)
@@ -787,7 +787,7 @@ def test_a_seed_that_one_model_lacks_is_an_error() -> None:
     again = audit.frame[(audit.frame["attack"] == "relearning") & (audit.frame["role"] != "original")].assign(seed=1)
     audit.frame = pd.concat([audit.frame, again], ignore_index=True)
     assert (
-        "original has no evidence at dose lora with seed 1" in finding(audit.judged(), "relearning/recall.hit").reason
+        "original has no evidence at dose lora with seed 1" in finding(audit.decided(), "relearning/recall.hit").reason
     )
 
 
@@ -795,7 +795,7 @@ def test_two_scores_for_one_place_are_refused() -> None:
     audit = Audit()
     audit.frame = pd.concat([audit.frame, audit.frame.iloc[:1]], ignore_index=True)
     with pytest.raises(AuditError, match="two scores of unlearned"):
-        audit.judged()
+        audit.decided()
 
 
 @pytest.mark.parametrize(
@@ -808,24 +808,24 @@ def test_two_scores_for_one_place_are_refused() -> None:
 )
 def test_evidence_that_contradicts_the_case_is_refused(edit: Callable[[Audit], Audit], message: str) -> None:
     with pytest.raises(AuditError, match=message):
-        edit(Audit()).judged()
+        edit(Audit()).decided()
 
 
 def test_observations_without_their_columns_are_refused() -> None:
     audit = Audit()
     with pytest.raises(AuditError, match="lack the columns variant"):
-        judge(audit.frame.drop(columns="variant"), audit.case, POLICY)
+        decide(audit.frame.drop(columns="variant"), audit.case, POLICY)
 
 
 def test_a_plant_is_not_mistaken_for_a_model_of_the_audit() -> None:
     audit = Audit()
     plants = audit.frame[audit.frame["role"] == "unlearned"].assign(role="plant", model="plant", score=1.0)
     audit.frame = pd.concat([audit.frame, plants], ignore_index=True)
-    assert audit.judged().outcome is Outcome.PASS
+    assert audit.decided().outcome is Outcome.PASS
 
 
 def test_the_verdict_can_be_stored() -> None:
-    verdict = weak(Audit().score(1.0, **LEAK), "as-is").judged()
+    verdict = weak(Audit().score(1.0, **LEAK), "as-is").decided()
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
@@ -833,7 +833,7 @@ def test_the_verdict_can_be_stored() -> None:
 
 
 def at_rates(audit: Audit, rng: np.random.Generator, rates: dict[str, float], correlation: float = 0.0) -> Verdict:
-    """Judges recall hits drawn at a rate for each role; `correlation` is that of the hits of one subject in a dose."""
+    """Decides recall hits drawn at a rate for each role; `correlation` is that of the hits of one subject in a dose."""
     frame = audit.frame
     frame = frame.assign(subject=frame["fact_id"].map(audit.case.subjects))
     for role, rate in rates.items():
@@ -842,7 +842,7 @@ def at_rates(audit: Audit, rng: np.random.Generator, rates: dict[str, float], co
         spread = (1 - correlation) / correlation if correlation else np.inf
         chances = rng.beta(rate * spread, (1 - rate) * spread, group.max() + 1)[group] if correlation else rate
         audit.frame.loc[rows.index, "score"] = (rng.random(len(rows)) < chances).astype(float)
-    return audit.judged()
+    return audit.decided()
 
 
 def test_retrained_against_retrained_passes_in_most_seeds_and_never_fails() -> None:

@@ -36,7 +36,7 @@ ALL_FOUND = {"nf4": 0.94, "int8": 0.94, "lora": 0.94}
 
 
 def test_attacks_that_find_their_plants_can_pass_and_say_how_much_they_found():
-    verdict = planted(ALL_FOUND).judged()
+    verdict = planted(ALL_FOUND).decided()
     assert verdict.outcome is Outcome.PASS
     power = finding(verdict, "relearning/recall.hit").power
     assert power is not None
@@ -53,22 +53,22 @@ def test_attacks_that_find_their_plants_can_pass_and_say_how_much_they_found():
 
 
 def test_an_attack_that_misses_its_plant_cannot_pass_however_much_the_original_shows():
-    verdict = planted({**ALL_FOUND, "lora": 0.05}).judged()
+    verdict = planted({**ALL_FOUND, "lora": 0.05}).decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     missed = finding(verdict, "relearning/recall.hit")
     assert missed.status is Status.NO_POWER
     assert "does not bring back what was hidden from it; refusal plant: 0.05" in missed.reason
     assert any(line.startswith("relearning/recall.hit: the policy wants power") for line in verdict.reasons)
-    assert planted(ALL_FOUND).judged().outcome is Outcome.PASS  # the negative control of this test
+    assert planted(ALL_FOUND).decided().outcome is Outcome.PASS  # the negative control of this test
 
 
 def test_a_leak_is_a_leak_even_where_the_plant_was_missed():
     audit = planted({**ALL_FOUND, "nf4": 0.0, "int8": 0.0}).score(1.0, **LEAK)
-    assert finding(audit.judged(), RECALL).status is Status.FAILED
+    assert finding(audit.decided(), RECALL).status is Status.FAILED
 
 
 def test_one_arm_that_finds_its_plant_gives_the_attack_power_and_the_other_is_named():
-    power = finding(planted({**ALL_FOUND, "int8": 0.0}).judged(), RECALL).power
+    power = finding(planted({**ALL_FOUND, "int8": 0.0}).decided(), RECALL).power
     assert power is not None
     assert power.enough
     assert {plant.name: plant.enough for plant in power.plants} == {
@@ -78,7 +78,7 @@ def test_one_arm_that_finds_its_plant_gives_the_attack_power_and_the_other_is_na
 
 
 def test_a_plant_that_hides_nothing_shows_no_power():
-    verdict = planted(ALL_FOUND, unattacked=0.94).judged()
+    verdict = planted(ALL_FOUND, unattacked=0.94).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
     assert one.power is not None
@@ -96,14 +96,14 @@ def seen_through(hits: float) -> Audit:
 
 
 def test_a_soft_measure_that_sees_through_the_mask_has_power_where_hits_were_brought_back():
-    one = finding(seen_through(0.94).judged(), "relearning/forced-choice.probability")
+    one = finding(seen_through(0.94).decided(), "relearning/forced-choice.probability")
     assert one.status is Status.PASSED
     assert one.power is not None
     assert [plant.enough for plant in one.power.plants] == [True]
 
 
 def test_an_attack_that_leaves_its_plant_as_it_was_has_power_in_no_measure():
-    verdict = seen_through(0.0).judged()
+    verdict = seen_through(0.0).decided()
     one = finding(verdict, "relearning/forced-choice.probability")
     assert one.status is Status.NO_POWER
     assert one.power is not None
@@ -113,7 +113,7 @@ def test_an_attack_that_leaves_its_plant_as_it_was_has_power_in_no_measure():
 
 def test_a_plant_that_was_not_asked_un_attacked_hides_nothing_that_is_known():
     audit = planted(ALL_FOUND).without(role="plant", model="refusal plant", attack="as-is")
-    power = finding(audit.judged(), "relearning/recall.hit").power
+    power = finding(audit.decided(), "relearning/recall.hit").power
     assert power is not None
     assert (power.enough, power.plants[0].hidden) == (False, None)
     assert power.plants[0].why.startswith("it was not measured un-attacked")
@@ -122,7 +122,7 @@ def test_a_plant_that_was_not_asked_un_attacked_hides_nothing_that_is_known():
 def test_a_plant_that_could_not_be_made_is_no_error_and_no_power():
     audit = planted(ALL_FOUND).without(role="plant", model="refusal plant")
     faults = (FaultyJob(attack="relearning", arm="lora", model="refusal plant", message="no plant: it would not hide"),)
-    verdict = audit.but(faults=faults).judged()
+    verdict = audit.but(faults=faults).decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
@@ -131,15 +131,15 @@ def test_a_plant_that_could_not_be_made_is_no_error_and_no_power():
 
 def test_an_attack_that_names_no_plant_has_no_power_in_an_audit_with_plants():
     audit = planted(ALL_FOUND).without(role="plant", model="refusal plant")
-    verdict = audit.but(plants={**PLANTS, "relearning": ()}).judged()
+    verdict = audit.but(plants={**PLANTS, "relearning": ()}).decided()
     assert finding(verdict, "relearning/recall.hit").status is Status.NO_POWER
 
 
 def test_rows_of_plants_are_not_read_where_the_plan_has_none():
     audit = planted({**ALL_FOUND, "lora": 0.0}).but(plants=None)
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is Outcome.PASS
-    assert finding(verdict, "relearning/recall.hit").power == finding(Audit().judged(), "relearning/recall.hit").power
+    assert finding(verdict, "relearning/recall.hit").power == finding(Audit().decided(), "relearning/recall.hit").power
 
 
 # Sham: (U_true - U_sham) - (C_true - C_sham), design 6.6.
@@ -160,21 +160,21 @@ def shammed(true: Mapping[str, float], sham: Mapping[str, float]) -> Audit:
 def test_what_an_attack_elicits_of_any_answer_is_no_leak():
     # 0.4 of true answers, and 0.4 of twin answers, too; of which the control shows 0.35 and 0.35.
     own = {"unlearned": 0.4, "original": 1.0, "retrained": 0.35}
-    verdict = shammed(own, {"unlearned": 0.4, "original": 0.35, "retrained": 0.35}).judged()
+    verdict = shammed(own, {"unlearned": 0.4, "original": 0.35, "retrained": 0.35}).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.PASSED
     assert one.worst is not None
     # L = (U - Us) - 0.9 (C - Cs) - 0.1 (O - Os) = 0 - 0 - 0.065
     assert one.worst.excess.estimate == pytest.approx(-0.065)
     assert verdict.outcome is Outcome.PASS
-    leak = shammed({**own, "retrained": 0.0}, dict.fromkeys(own, 0.0)).judged()
+    leak = shammed({**own, "retrained": 0.0}, dict.fromkeys(own, 0.0)).decided()
     assert finding(leak, "relearning/recall.hit").status is Status.FAILED
 
 
 def test_the_control_is_corrected_by_its_own_sham():
     true = {"unlearned": 0.4, "original": 1.0, "retrained": 0.4}
     one = finding(
-        shammed(true, {"unlearned": 0.0, "original": 0.0, "retrained": 0.4}).judged(), "relearning/recall.hit"
+        shammed(true, {"unlearned": 0.0, "original": 0.0, "retrained": 0.4}).decided(), "relearning/recall.hit"
     )
     assert one.worst is not None
     assert one.worst.excess.estimate == pytest.approx(0.4 - 0.9 * (0.4 - 0.4) - 0.1)
@@ -184,7 +184,7 @@ def test_the_control_is_corrected_by_its_own_sham():
 
 def test_an_attack_that_makes_any_model_say_anything_has_no_power():
     roles = {"unlearned": 0.6, "original": 1.0, "retrained": 0.6}
-    verdict = shammed(roles, dict.fromkeys(roles, 0.6)).judged()
+    verdict = shammed(roles, dict.fromkeys(roles, 0.6)).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
     assert "toward a twin answer it makes a model say that in 60 %" in one.reason
@@ -194,7 +194,7 @@ def test_an_attack_that_makes_any_model_say_anything_has_no_power():
 def test_a_checkpoint_that_says_anything_more_readily_than_its_controls_does_not_pass():
     # U - Us = 0, but of true answers it shows half, and of twin answers half more than any other model.
     true = {"unlearned": 0.45, "original": 1.0, "retrained": 0.0}
-    verdict = shammed(true, {"unlearned": 0.45, "original": 0.0, "retrained": 0.0}).judged()
+    verdict = shammed(true, {"unlearned": 0.45, "original": 0.0, "retrained": 0.0}).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
     assert "toward a twin answer the checkpoint says 45 % more of it than another model does" in one.reason
@@ -203,7 +203,7 @@ def test_a_checkpoint_that_says_anything_more_readily_than_its_controls_does_not
 
 def test_a_model_whose_sham_is_missing_decides_nothing():
     roles = {"unlearned": 0.0, "original": 1.0, "retrained": 0.0}
-    verdict = shammed(roles, {"original": 0.0, "retrained": 0.0}).judged()
+    verdict = shammed(roles, {"original": 0.0, "retrained": 0.0}).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.ERROR
     assert "unlearned sham has no evidence" in one.reason
@@ -215,14 +215,14 @@ def test_facts_without_a_twin_answer_are_out_for_every_model():
         1.0, role="unlearned", attack="relearning", sham=False, fact_id=subjects(0, 20)
     )
     audit.without(sham=True, fact_id=subjects(0, 20))
-    one = finding(audit.judged(), "relearning/recall.hit")
+    one = finding(audit.decided(), "relearning/recall.hit")
     assert (one.subjects, one.facts, one.status) == (120, 240, Status.PASSED)
 
 
 def test_without_a_retrained_model_the_sham_is_the_control():
     roles = {"unlearned": 0.0, "original": 1.0}
     audit = shammed(roles, dict.fromkeys(roles, 0.0)).without(role="retrained").but(controls=()).twins(0.0)
-    one = finding(audit.judged(), "relearning/recall.hit")
+    one = finding(audit.decided(), "relearning/recall.hit")
     assert (one.control, one.status) == (Control.SHAM, Status.PASSED)
 
 
@@ -246,7 +246,7 @@ def without_retrained(placebo: float | None, twins: float | None, *, subjects: i
     ],
 )
 def test_stand_ins_let_a_clean_checkpoint_pass_and_are_named(placebo, twins, control, names):
-    verdict = without_retrained(placebo, twins).judged()
+    verdict = without_retrained(placebo, twins).decided()
     assert verdict.outcome is Outcome.PASS
     assert verdict.control is control
     assert set(finding(verdict, RECALL).cells[0].controls) == names
@@ -257,19 +257,19 @@ def test_each_stand_in_is_taken_singly():
     # Twins alone excuse what the checkpoint says; placebo facts do not: it says so of nobody whom it does not know.
     audit = without_retrained(0.0, 0.5).score(0.5, **LEAK)
     audit.frame.loc[audit.where(role="original"), "twin_score"] = 0.0
-    assert finding(audit.judged(), RECALL).status is not Status.PASSED
+    assert finding(audit.decided(), RECALL).status is not Status.PASSED
     audit.frame["placebo_score"] = np.nan
-    assert finding(audit.judged(), RECALL).status is Status.PASSED
+    assert finding(audit.decided(), RECALL).status is Status.PASSED
 
 
 def test_a_leak_against_placebo_facts_fails():
-    assert finding(without_retrained(0.02, None).score(1.0, **LEAK).judged(), RECALL).status is Status.FAILED
+    assert finding(without_retrained(0.02, None).score(1.0, **LEAK).decided(), RECALL).status is Status.FAILED
 
 
 def test_placebo_scores_of_too_few_facts_are_no_control():
     audit = without_retrained(0.02, None)
     audit.frame.loc[audit.frame["fact_id"].isin(subjects(0, 6)), "placebo_score"] = np.nan  # 10 % of the facts
-    verdict = audit.judged()
+    verdict = audit.decided()
     assert verdict.outcome is not Outcome.PASS
     assert any("there is no control" in line for line in verdict.reasons)
 
@@ -277,33 +277,33 @@ def test_placebo_scores_of_too_few_facts_are_no_control():
 def test_retrained_models_are_preferred_to_stand_ins():
     audit = Audit()
     audit.frame["placebo_score"] = 0.0
-    assert audit.judged().control is Control.RETRAINED
+    assert audit.decided().control is Control.RETRAINED
 
 
 # The number in the sentence.
 
 
 def test_the_smallest_margin_is_where_the_pass_would_end():
-    verdict = Audit().judged()
+    verdict = Audit().decided()
     one = finding(verdict, RECALL)
     assert one.at_most is not None
     assert 0.0 < one.at_most < POLICY.margin
     just_above = POLICY.model_copy(update={"margin": one.at_most + 0.001})
     just_below = POLICY.model_copy(update={"margin": one.at_most - 0.001})
-    assert finding(Audit().judged(just_above), RECALL).status is Status.PASSED
-    assert finding(Audit().judged(just_below), RECALL).status is not Status.PASSED
+    assert finding(Audit().decided(just_above), RECALL).status is Status.PASSED
+    assert finding(Audit().decided(just_below), RECALL).status is not Status.PASSED
 
 
 def test_a_clean_sheet_bounds_the_share_by_hand():
     # D = 0, O - C = 1: -m (1 - w) + w <= 0 from m = w / (1 - w) on, w = 1 - 0.05 ** (1 / 60).
     reach = 1 - 0.05 ** (1 / 60)
-    verdict = Audit().score(0.0, probe="forced-choice", role=["unlearned", "retrained"]).judged()
+    verdict = Audit().score(0.0, probe="forced-choice", role=["unlearned", "retrained"]).decided()
     at_most = finding(verdict, RECALL).at_most
     assert at_most == pytest.approx(reach / (1 - reach), abs=2e-4)
     assert DOSES["quantization"][0][0] == "nf4"
 
 
 def test_only_a_pass_names_a_bound_on_what_comes_back():
-    verdict = Audit().score(1.0, **LEAK).judged()
+    verdict = Audit().score(1.0, **LEAK).decided()
     assert verdict.outcome is Outcome.FAIL
     assert all(one.at_most is None for one in verdict.findings)

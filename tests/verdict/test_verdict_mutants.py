@@ -19,19 +19,19 @@ def test_two_controls_are_not_averaged() -> None:
     # 7 of 100 subjects come back, and one control shows the same 7: nothing against it, too much against the other.
     audit = Audit(subjects=100).but(planned=ALONE).score(1.0, **LEAK, fact_id=subjects(0, 7))
     audit.score(1.0, **{**LEAK, "role": "retrained"}, model="retrained-1", fact_id=subjects(0, 7))
-    both = finding(audit.judged(), RECALL)
+    both = finding(audit.decided(), RECALL)
     assert both.bound is not None
     assert both.bound > 0
     assert both.status is Status.INCONCLUSIVE
     audit.without(model="retrained-1").but(controls=("retrained-2",))
-    assert both.bound == finding(audit.judged(), RECALL).bound
+    assert both.bound == finding(audit.decided(), RECALL).bound
 
 
 def test_a_dose_is_held_against_the_same_dose_of_the_control() -> None:
     # The control shows everything in int8 and nothing in NF4, where the checkpoint leaks: no excuse for the leak.
     audit = Audit().score(1.0, **LEAK)
     audit.score(1.0, attack="quantization", probe="recall", dose="int8", role="retrained")
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.status is Status.FAILED
     assert one.worst is not None
     assert (one.worst.dose, one.worst.controls["retrained-1"]) == ("nf4", 0.0)
@@ -41,7 +41,7 @@ def test_an_audit_in_which_every_finding_is_blind_passes_nothing() -> None:
     audit = Audit()
     for attack in ("as-is", "quantization", "relearning"):
         weak(audit, attack)
-    verdict = audit.judged(Policy(draws=10_000, must_have_power={}))
+    verdict = audit.decided(Policy(draws=10_000, must_have_power={}))
     assert {one.status for one in verdict.findings} == {Status.NO_POWER}
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons == ("no finding that gates has passed",)
@@ -51,7 +51,7 @@ def test_power_is_a_lower_bound_and_no_estimate() -> None:
     # The original shows 21 of 60 subjects: 0.35 is more than the 0.30 that power asks for, its lower bound is not.
     audit = Audit().but(planned=ALONE).score(0.0, attack="quantization", probe="recall", role="original")
     audit.score(1.0, attack="quantization", probe="recall", role="original", fact_id=subjects(0, 21))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.power is not None
     assert one.power.shown.estimate == pytest.approx(0.35)
     assert one.power.shown.lower < 0.30
@@ -62,7 +62,7 @@ def test_power_is_a_lower_bound_and_no_estimate() -> None:
 def test_many_clean_doses_do_not_dilute_a_leaking_one() -> None:
     # 7 of 60 subjects in one of four cells; the other three are clean, with bounds below 0.
     audit = Audit().but(planned=ALONE).score(1.0, **LEAK, variant="question", fact_id=subjects(0, 7))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     uppers = sorted(cell.excess.upper for cell in one.cells)
     assert sum(uppers) < 0 < uppers[-1]
     assert one.bound == uppers[-1]
@@ -74,7 +74,7 @@ def test_the_margin_is_a_share_of_what_the_original_knows() -> None:
     audit = Audit(subjects=100).but(planned=ALONE)
     audit.score(0.0, attack="quantization", probe="recall", role="original", fact_id=subjects(50, 100))
     audit.score(1.0, **LEAK, fact_id=subjects(0, 8))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.worst is not None
     assert one.worst.excess.estimate == pytest.approx(0.08 - 0.1 * 0.5)
     assert one.recovered == pytest.approx(0.16)
@@ -86,7 +86,7 @@ def test_every_subject_weighs_the_same_however_many_facts_it_has() -> None:
     left = [one for one in audit.case.subjects if one.endswith("-0") or int(one[1:].split("-")[0]) < 30]
     audit.frame = audit.frame[audit.frame["fact_id"].isin([*left, *audit.case.retain_subjects])]
     audit.but(subjects={one: audit.case.subjects[one] for one in left}).score(1.0, **LEAK, fact_id=subjects(0, 6))
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.worst is not None
     assert (one.worst.subjects, one.worst.facts) == (60, 90)
     assert one.worst.unlearned == pytest.approx(0.1)
@@ -106,7 +106,7 @@ def test_a_plant_is_found_by_a_lower_bound_and_no_estimate() -> None:
     back = (own["attack"] == "quantization") & own["fact_id"].isin(subjects(0, 21))
     plant = own.assign(role="plant", model="plant", score=np.where(back, 1.0, 0.0))
     audit.frame = pd.concat([audit.frame, plant], ignore_index=True)
-    one = finding(audit.judged(), RECALL)
+    one = finding(audit.decided(), RECALL)
     assert one.power is not None
     assert one.power.shown.estimate == pytest.approx(0.35)
     assert one.power.plants[0].found == pytest.approx(0.35)
@@ -115,4 +115,4 @@ def test_a_plant_is_found_by_a_lower_bound_and_no_estimate() -> None:
 
 def test_the_made_up_audit_holds_what_these_tests_say_of_it() -> None:
     assert {one.attack for one in PLANNED} == {"as-is", "quantization", "relearning"}
-    assert Audit().but(planned=ALONE).judged().findings[0].status is Status.PASSED
+    assert Audit().but(planned=ALONE).decided().findings[0].status is Status.PASSED

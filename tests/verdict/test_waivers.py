@@ -12,7 +12,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.spec.policy import Policy, Rule
 from unlearn_audit.spec.waivers import State, Waiver, Waiving
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome, Verdict
 
 MODEL = "a" * 64
@@ -25,9 +25,9 @@ def waiver(**values: object) -> Waiver:
     return Waiver.model_validate({**given, "expires": "2026-12-31", **values})
 
 
-def judged(audit: Audit, *waivers: Waiver, on: date = TODAY, policy: Policy = POLICY) -> Verdict:
+def decided(audit: Audit, *waivers: Waiver, on: date = TODAY, policy: Policy = POLICY) -> Verdict:
     case = audit.case.model_copy(update={"checkpoint": MODEL})
-    return judge(audit.frame, case, policy, (), Waiving(waivers=waivers, on=on))
+    return decide(audit.frame, case, policy, (), Waiving(waivers=waivers, on=on))
 
 
 def leaking() -> Audit:
@@ -36,8 +36,8 @@ def leaking() -> Audit:
 
 @pytest.mark.parametrize("what", [{"finding": RECALL}, {"finding": None, "rule": "quantised"}])
 def test_a_waived_leak_stays_a_leak_and_decides_no_more(what) -> None:
-    assert judged(leaking()).outcome is Outcome.FAIL
-    verdict = judged(leaking(), waiver(**what))
+    assert decided(leaking()).outcome is Outcome.FAIL
+    verdict = decided(leaking(), waiver(**what))
     assert verdict.outcome is Outcome.PASS
     one = finding(verdict, RECALL)
     assert one.status is Status.FAILED
@@ -50,8 +50,8 @@ def test_a_waived_leak_stays_a_leak_and_decides_no_more(what) -> None:
 
 
 def test_a_waiver_holds_through_its_last_day() -> None:
-    assert judged(leaking(), waiver(), on=date(2026, 12, 31)).outcome is Outcome.PASS
-    late = judged(leaking(), waiver(), on=date(2027, 1, 1))
+    assert decided(leaking(), waiver(), on=date(2026, 12, 31)).outcome is Outcome.PASS
+    late = decided(leaking(), waiver(), on=date(2027, 1, 1))
     assert late.outcome is Outcome.FAIL
     assert (late.waivers[0].state, late.waivers[0].why) == (State.EXPIRED, "it ran out on 2026-12-31")
     assert finding(late, RECALL).waiver is None
@@ -68,24 +68,24 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     ],
 )
 def test_a_waiver_of_something_else_says_so_and_waives_nothing(changes, why) -> None:
-    verdict = judged(leaking(), waiver(**changes))
+    verdict = decided(leaking(), waiver(**changes))
     assert verdict.outcome is Outcome.FAIL
     assert (verdict.waivers[0].state, verdict.waivers[0].why) == (State.UNUSED, why)
 
 
 def test_what_is_open_can_be_waived_and_what_did_not_run_cannot() -> None:
     audit = Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9))
-    assert judged(audit).outcome is Outcome.INCONCLUSIVE
-    assert judged(audit, waiver()).outcome is Outcome.PASS
+    assert decided(audit).outcome is Outcome.INCONCLUSIVE
+    assert decided(audit, waiver()).outcome is Outcome.PASS
     fault = FaultyJob(attack="quantization", arm="nf4", model="unlearned", message="no memory")
-    verdict = judged(audit.but(faults=(fault,)), waiver())
+    verdict = decided(audit.but(faults=(fault,)), waiver())
     assert verdict.outcome is Outcome.ERROR
     assert verdict.waivers[0].why == "what it names is an error, which cannot be waived"
 
 
 def test_one_waiver_waives_one_leak_and_not_another() -> None:
     audit = leaking().score(1.0, role="unlearned", attack="relearning", probe="recall")
-    verdict = judged(audit, waiver())
+    verdict = decided(audit, waiver())
     assert verdict.outcome is Outcome.FAIL
     assert len(verdict.reasons) == 1
     assert verdict.sentence.startswith("FAIL: under relearning")
@@ -93,8 +93,8 @@ def test_one_waiver_waives_one_leak_and_not_another() -> None:
 
 def test_a_waived_breakage_does_not_make_a_broken_model_pass() -> None:
     audit = Audit().score(0.0, role="unlearned", probe="utility")
-    assert judged(audit).outcome is Outcome.FAIL
-    verdict = judged(audit, waiver(finding="utility"))
+    assert decided(audit).outcome is Outcome.FAIL
+    verdict = decided(audit, waiver(finding="utility"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.utility.status is Status.FAILED and verdict.utility.waiver is not None
 
@@ -105,7 +105,7 @@ def test_masking_cannot_be_waived() -> None:
         .without(probe="forced-choice")
         .but(planned=tuple(one for one in Audit().case.planned if one.probe == "recall"))
     )
-    verdict = judged(audit, waiver(finding="masking"))
+    verdict = decided(audit, waiver(finding="masking"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons[0].startswith("masking")
 

@@ -102,7 +102,7 @@ def test_a_missing_score_names_no_fact():
 
 def test_the_verdict_names_facts_of_what_decides_and_did_not_pass_alone():
     audit = Audit(subjects=40, facts=1, controls=1).score(1.0, role="unlearned", attack="relearning")
-    findings = audit.judged().findings
+    findings = audit.decided().findings
     for finding in findings:
         assert bool(finding.worst_facts) == (finding.gates and finding.status is Status.FAILED)
         assert len(finding.worst_facts) <= MOST

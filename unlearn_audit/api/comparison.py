@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Generic
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_audit.api.facts import Fact, FactSet
 from unlearn_audit.api.model import Model
-from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile, Role
+from unlearn_audit.api.terms import Access, P_co, Parameters, Profile, Role
 from unlearn_audit.statistics.groups import GroupEstimate as GroupEstimate
 from unlearn_audit.statistics.groups import auc as auc
 from unlearn_audit.statistics.groups import detection_accuracy as detection_accuracy
@@ -59,8 +60,7 @@ class Compared:
     features: Features
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GroupReading:
+class GroupReading(BaseModel):
     """One number over models, with its interval and its null.
 
     Attributes:
@@ -73,7 +73,10 @@ class GroupReading:
         p_value: of "there is nothing to see", where the plug-in has a test of it.
         size: what was drawn at random (subjects, prompts).
         missing: why there is no estimate.
+        about: what a report may show besides.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     measure: str
     variant: str
@@ -86,7 +89,7 @@ class GroupReading:
     p_value: float | None = None
     size: int = 0
     missing: str | None = None
-    about: Mapping[str, Json] = field(default_factory=dict)
+    about: Mapping[str, object] = Field({})
 
 
 class Comparison(ABC, Generic[P_co]):

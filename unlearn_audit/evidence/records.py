@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unlearn_audit.api import Access
+from unlearn_audit.api import Access, GroupReading
 from unlearn_audit.api.judge import JudgeKind
 from unlearn_audit.api.terms import Status
 
@@ -15,8 +15,8 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class GroupRecord(Record):
-    """One number over models (`comparison.GroupReading`), with what it means beside its null.
+class GroupRecord(GroupReading):
+    """One number over models, with what it means besides its null.
 
     Attributes:
         status: `failed` where the number is proven further from its null than the margin, `passed` where it is proven
@@ -24,18 +24,6 @@ class GroupRecord(Record):
             one that is not of the checkpoint.
     """
 
-    measure: str
-    variant: str
-    between: tuple[str, ...]
-    estimate: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    null: tuple[float, float] | None = None
-    null_from: str = ""
-    p_value: float | None = None
-    size: int = 0
-    missing: str | None = None
-    about: dict[str, object] = Field({})
     status: Status | None = None
 
 

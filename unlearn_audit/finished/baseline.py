@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from unlearn_audit.api import Access, Role, ScoreKind
+from unlearn_audit.api import Role
 from unlearn_audit.errors import AuditError
 from unlearn_audit.finished.redecide import finished, observations_of, with_verdict
 from unlearn_audit.plan.case import Case, PlannedFinding
@@ -30,11 +30,12 @@ from unlearn_audit.verdict.findings.places import (
     Cell,
     checked,
     control_key,
-    evidence_for,
+    scores_for,
 )
 from unlearn_audit.verdict.findings.score_tables import ITEM
-from unlearn_audit.verdict.findings.utility import MEASURE, PROBE
+from unlearn_audit.verdict.findings.utility import FINDING, MEASURE, PROBE, in_one_cell
 from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Outcome, Result
 
 _OLD = "baseline"
@@ -48,7 +49,7 @@ def held_against(run: Path, result: Result, baseline: Path) -> Result:
 
     Args:
         run: the newer run.
-        result: as it was judged.
+        result: as it was decided.
         baseline: the older run.
 
     Raises:
@@ -119,21 +120,23 @@ def _change(
     plain = planned.model_copy(update={"sham": False, "doses": None, "unserved": False})
     rows = _paired(plain, new, old)
     rows = rows[[planned.covers(str(dose)) for dose in rows["dose"]]]
-    cells = _cells(plain, rows, subjects, policy)
-    return _measured(planned.id, planned.gates, cells, _GROWN, policy) if cells else None
+    terms = _terms(plain, subjects, policy)
+    cells = _cells(plain, rows, terms)
+    return _measured(planned.id, planned.gates, cells, _GROWN, terms) if cells else None
 
 
 def _utility(new: pd.DataFrame, old: pd.DataFrame, subjects: dict[str, str], policy: Policy) -> Change | None:
-    rows = _paired(_UTILITY, new, old)
-    # Every repetition of a fact goes into its subject's one mean, as in the verdict.
-    repetition = rows.groupby(["dose", "variant", "seed"], sort=True, observed=True).ngroup()
-    cells = _cells(_UTILITY, rows.assign(dose=BASELINE, variant="all", seed=repetition), subjects, policy)
-    return _measured(UTILITY, True, cells, _FALLEN, policy) if cells else None
+    terms = _terms(FINDING, subjects, policy)
+    cells = _cells(FINDING, in_one_cell(_paired(FINDING, new, old)), terms)
+    return _measured(UTILITY, True, cells, _FALLEN, terms) if cells else None
 
 
-_UTILITY = PlannedFinding(
-    attack=BASELINE, probe=PROBE, measure=MEASURE, kind=ScoreKind.HIT, access=Access.PROMPTS, gates=True
-)
+def _terms(planned: PlannedFinding, subjects: dict[str, str], policy: Policy) -> Terms:
+    """The policy's own terms for a case in which the older checkpoint is the one control."""
+    case = Case(
+        release=Release.OPEN_WEIGHTS, subjects=subjects, has_original=False, controls=(_OLD,), planned=(planned,)
+    )
+    return Terms.without_rule(case, policy)
 
 
 def _paired(planned: PlannedFinding, new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
@@ -154,19 +157,14 @@ def _rows(planned: PlannedFinding, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[kept]
 
 
-def _cells(planned: PlannedFinding, rows: pd.DataFrame, subjects: dict[str, str], policy: Policy) -> tuple[Cell, ...]:
-    rows = rows[rows["fact_id"].isin(list(subjects))]
-    if rows.empty:
-        return ()
-    case = Case(
-        release=Release.OPEN_WEIGHTS, subjects=subjects, has_original=False, controls=(_OLD,), planned=(planned,)
-    )
-    return evidence_for(planned, checked(rows, case), case, policy.unit).cells
+def _cells(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> tuple[Cell, ...]:
+    rows = rows[rows["fact_id"].isin(list(terms.case.subjects))]
+    return () if rows.empty else scores_for(planned, checked(rows, terms.case), terms).cells
 
 
-def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, policy: Policy) -> Change:
+def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, terms: Terms) -> Change:
     """The numbers of a change, in the cell in which it is largest."""
-    intervals = [bounded(worse, cell, policy) for cell in cells]
+    intervals = [bounded(worse, cell, terms) for cell in cells]
     place = int(np.argmax([one.estimate for one in intervals]))
     cell, interval = cells[place], intervals[place]
     samples = [Sample(subjects=one.subjects, values=worse.least(one)[:, None]) for one in cells]
@@ -183,7 +181,7 @@ def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, po
         estimate=sign * interval.estimate,
         lower=low,
         upper=high,
-        p_value=picked_p_value(samples, lo=worse.lo, hi=worse.hi, draws=policy.draws, seed=SEED),
+        p_value=picked_p_value(samples, lo=worse.lo, hi=worse.hi, draws=terms.draws, seed=SEED),
         subjects=len(cell.subjects),
         facts=cell.facts,
         direction=Direction.BETTER if interval.upper < 0 else Direction.OPEN,

@@ -1,7 +1,7 @@
 """Parts of one plan, run in several places and joined: `run --shard 1/3`, then `merge`. Loads no model.
 
 A part is a run of jobs that follow each other in the plan, which is sorted by model: a place loads few models. A
-part judges nothing. Parts of other specifications, versions or data do not fit together, and are refused; so are two
+part decides nothing. Parts of other specifications, versions or data do not fit together, and are refused; so are two
 parts that hold the same job with other evidence, or that prepared an attack differently.
 """
 
@@ -48,7 +48,7 @@ def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore
     lacking = sum((Counter(keys) - Counter({key: len(several) for key, several in jobs.items()})).values())
     if lacking:
         ran = ", ".join(sorted(record.shard for record in records))
-        raise IncompleteError(f"{lacking} of {len(keys)} jobs did not run in these parts ({ran}); nothing is judged")
+        raise IncompleteError(f"{lacking} of {len(keys)} jobs did not run in these parts ({ran}); nothing is decided")
     store = EvidenceStore(out)
     _copy(parts, out, first.prepared)
     return _whole(records, keys, jobs), store

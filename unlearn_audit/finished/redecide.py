@@ -1,4 +1,4 @@
-"""Evidence -> result, and a finished run judged again by another policy. No torch: works on a laptop."""
+"""Evidence -> result, and a finished run decided again by another policy. No torch: works on a laptop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.rules import under
 from unlearn_audit.verdict.result import RESULT, Result, Verdict
 
@@ -35,9 +35,7 @@ def material_of(run: Path, result: Result | None = None) -> Material:
     return Material(result=result, observations=partial(observations_of, run, result))
 
 
-def judge_again(
-    run: Path, policy: Policy | None = None, waivers: Waiving | None = None, *, sealed: bool = True
-) -> Result:
+def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = None, *, sealed: bool = True) -> Result:
     """A finished run's result, by its own policy and waivers or by others.
 
     Args:
@@ -58,7 +56,7 @@ def judge_again(
     now = waivers or Waiving(waivers=tuple(one.waiver for one in result.verdict.waivers))
     if verdict is None or now.waivers or result.verdict.waivers:
         policy = policy or result.policy
-        verdict = judge(observations, under(result.case, policy), policy, result.verdict.comparisons, now)
+        verdict = decide(observations, under(result.case, policy), policy, result.verdict.comparisons, now)
     policy = policy or result.policy
     return with_verdict(result, verdict).model_copy(update={"policy": policy, "policy_digest": policy.digest()})
 
@@ -68,13 +66,13 @@ def require(result: Result, digest: str) -> None:
 
     Raises:
         AuditError: the digest is too short to name one.
-        IntegrityError: the result was judged by another.
+        IntegrityError: the result was decided by another.
     """
     wanted = digest.lower().removeprefix("sha256:")
     if len(wanted) < FEWEST_DIGITS:
         raise AuditError(f"--require-policy {digest}: give {FEWEST_DIGITS} digits of the digest or more")
     if not result.policy_digest.startswith(wanted):
-        raise IntegrityError(f"judged by the policy sha256:{result.policy_digest}, and sha256:{wanted} is required")
+        raise IntegrityError(f"decided by the policy sha256:{result.policy_digest}, and sha256:{wanted} is required")
 
 
 def finished(run: Path, *, sealed: bool = True) -> Result:
@@ -130,12 +128,12 @@ def verdict_of(observations: pd.DataFrame, result: Result) -> Verdict:
     """The verdict that a result should hold: by its own policy and waivers, as of its own day."""
     records = result.verdict.waivers
     waivers = Waiving(waivers=tuple(one.waiver for one in records), on=records[0].on) if records else None
-    return judge(observations, under(result.case, result.policy), result.policy, result.verdict.comparisons, waivers)
+    return decide(observations, under(result.case, result.policy), result.policy, result.verdict.comparisons, waivers)
 
 
-def agrees(written: Verdict, judged: Verdict) -> bool:
+def agrees(written: Verdict, decided: Verdict) -> bool:
     """Whether a stored verdict is the one that the evidence gives, in all that it says (later fields it may lack)."""
-    return _same(written.model_dump(mode="json", exclude_unset=True), judged.model_dump(mode="json"))
+    return _same(written.model_dump(mode="json", exclude_unset=True), decided.model_dump(mode="json"))
 
 
 def with_verdict(result: Result, verdict: Verdict) -> Result:

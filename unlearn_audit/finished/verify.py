@@ -94,7 +94,7 @@ def _evidence(run: Path, result: Result) -> str:
     if not agrees(result.verdict, verdict_of(observations, result)):
         raise IntegrityError(f"{run / RESULT}: does not say what its evidence says")
     done = sum(job.status == "done" for job in result.jobs)
-    return f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; judged again, the verdict is the same"
+    return f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; decided again, the verdict is the same"
 
 
 def _models(request: Request, result: Result) -> Iterator[Check]:

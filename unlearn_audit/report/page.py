@@ -17,7 +17,7 @@ from unlearn_audit.report.sections import (
     comparisons as comparison_section,
 )
 from unlearn_audit.report.sections import (
-    evidence as evidence_sections,
+    findings as findings_sections,
 )
 from unlearn_audit.report.sections import (
     judge as judge_section,
@@ -57,17 +57,17 @@ def build(result: Result, limits: Limits) -> Page:
         sections=(
             _reasons(result, limits),
             background.tested(result, limits),
-            evidence_sections.findings(result, limits),
-            evidence_sections.doses(result, limits),
+            findings_sections.findings(result, limits),
+            findings_sections.doses(result, limits),
             recovery_cost.section(result, limits),
-            evidence_sections.utility(result),
+            findings_sections.utility(result),
             quantisers.section(result, limits),
             layers.section(result, limits),
             comparison_section.section(result, limits),
             power_section.power(result, limits),
             *judge_section.sections(result, limits),
             background.coverage(result, limits),
-            evidence_sections.advisory(result, limits),
+            findings_sections.advisory(result, limits),
             rules_section.section(result, limits),
             facts_section.section(result, limits),
             notes.statistics_notes(result),

@@ -164,9 +164,7 @@ def _records(
     comparison: Comparison[Any], compared: Sequence[Compared], context: ComparisonContext
 ) -> Iterator[GroupRecord]:
     for reading in comparison.compare(compared, context):
-        yield GroupRecord.model_validate(
-            {name: getattr(reading, name) for name in GroupRecord.model_fields if name != "status"}
-        )
+        yield GroupRecord.model_validate(dict(reading))
 
 
 def _check_numbers(features: Mapping[str, np.ndarray[Any, Any]]) -> None:

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from unlearn_audit.evidence.agreement import agreed
-from unlearn_audit.evidence.records import (
-    ComparisonRecord,
-    DataRecord,
-    JobRecord,
-    JudgeRecord,
-    ModelRecord,
-    Record,
-)
+from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
-from unlearn_audit.plan.case import Case
-from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
-from unlearn_audit.verdict.decide import judge
+from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.rules import under
-from unlearn_audit.verdict.result import Result
+from unlearn_audit.verdict.result import Result, RunRecord
 
 
-class ShardRecord(Record):
-    """All that a result needs beside the evidence and the verdict; of a part or of the whole."""
+class ShardRecord(RunRecord):
+    """All that a result needs besides the evidence and the verdict; of a part of the jobs, or of all.
+
+    Attributes:
+        shard: which part (`1/3`); empty for the whole.
+        comparisons: what was found over models as wholes, not yet decided.
+        prepared: names of the job directories that hold what attacks prepared.
+    """
 
     shard: str = ""
-    tool_version: str
-    policy: Policy
-    spec_digest: str
-    case: Case
     comparisons: tuple[ComparisonRecord, ...]
-    models: tuple[ModelRecord, ...]
-    data: tuple[DataRecord, ...]
-    jobs: tuple[JobRecord, ...]
     prepared: tuple[str, ...]
-    judge: JudgeRecord = JudgeRecord()
-    versions: dict[str, str]
-    profile: str
-    seed: int
-    started: str
-    seconds: float
-    command: str
-    asked_as: dict[str, str] = Field({})
 
 
 def concluded(record: ShardRecord, store: EvidenceStore, waivers: Waiving | None = None) -> Result:
     """The verdict on evidence that is all there."""
     policy, observations = record.policy, store.gather(record.jobs)
-    verdict = judge(observations, under(record.case, policy), policy, record.comparisons, waivers)
-    kept = {name: getattr(record, name) for name in Result.model_fields.keys() & ShardRecord.model_fields.keys()}
+    verdict = decide(observations, under(record.case, policy), policy, record.comparisons, waivers)
+    kept = {name: getattr(record, name) for name in RunRecord.model_fields}
     return Result(
         outcome=verdict.outcome,
         exit_code=verdict.outcome.exit_code,

@@ -26,11 +26,12 @@ from unlearn_audit.verdict.findings.comparisons import weigh_comparisons
 from unlearn_audit.verdict.findings.places import BASELINE, UNLEARNED, checked, control_key
 from unlearn_audit.verdict.findings.power import Places, lend_power
 from unlearn_audit.verdict.findings.utility import PROBE as UTILITY_PROBE
-from unlearn_audit.verdict.findings.utility import weigh_utility
+from unlearn_audit.verdict.findings.utility import WeighedUtility, weigh_utility
 from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, smallest_margin, weigh
 from unlearn_audit.verdict.findings.worst_facts import with_worst_facts
 from unlearn_audit.verdict.outcome import settle
-from unlearn_audit.verdict.policy.rules import rule_of, shortfalls, thresholds, under
+from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.policy.waivers import waive
 from unlearn_audit.verdict.result import Control, Finding, Outcome, Utility, Verdict
 
@@ -38,14 +39,14 @@ _VALUES_TO_TELL_APART = 8
 """Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
 
 
-def judge(
+def decide(
     observations: pd.DataFrame,
     case: Case,
     policy: Policy,
     comparisons: Sequence[ComparisonRecord] = (),
     waivers: Waiving | None = None,
 ) -> Verdict:
-    """Judges the evidence.
+    """The verdict on the evidence.
 
     Args:
         observations: one row an `api.Observation`, with its fields as columns; `score` NaN where missing. Rows of
@@ -62,15 +63,15 @@ def judge(
     frame = checked(observations, case)
     copies = _copied_controls(frame, case)
     places = _places(frame, case)
-    weighed = [_held_to_its_rule(planned, found, case, policy) for planned, found in places]
+    weighed = [_held_to_its_terms(planned, found, Terms.of(planned, case, policy)) for planned, found in places]
     powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
     weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
-    findings, utility = _settled(weighed, frame, case, policy)
+    findings, utility = _settled(weighed, weigh_utility(frame, case, policy), case)
     findings, utility, waived = waive(findings, utility, waivers or Waiving(), case.checkpoint)
     compared = weigh_comparisons(comparisons, policy)
     settled = settle(findings, utility, compared, case, policy)
     if settled.outcome is Outcome.PASS:
-        findings = _sharpened(findings, places, case, policy)
+        findings = _sharpened(findings, weighed, [found for _, found in places])
     findings = with_worst_facts(findings, places, case)
     return Verdict(
         outcome=settled.outcome,
@@ -85,11 +86,11 @@ def judge(
     )
 
 
-def _held_to_its_rule(planned: PlannedFinding, found: Places, case: Case, policy: Policy) -> Weighed:
-    """A finding by the margin and alpha of its rule, with what the rule asks for beside as gaps."""
-    one = weigh(planned, found, case, thresholds(planned, policy))
+def _held_to_its_terms(planned: PlannedFinding, found: Places, terms: Terms) -> Weighed:
+    """A finding with its numbers, and with what its rule asks for and is not there as gaps."""
+    one = weigh(planned, found, terms)
     own = found.rows[found.rows["key"] == UNLEARNED]
-    lacking = shortfalls(planned, policy, case, facts=one.facts, seeds=own["seed"].nunique())
+    lacking = terms.shortfalls(planned, facts=one.facts, seeds=own["seed"].nunique())
     return dataclasses.replace(one, gaps=one.gaps + lacking)
 
 
@@ -121,41 +122,38 @@ def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sharpened(
-    findings: Sequence[Finding], places: Sequence[tuple[PlannedFinding, Places]], case: Case, policy: Policy
+    findings: Sequence[Finding], weighed: Sequence[Weighed], places: Sequence[Places]
 ) -> tuple[Finding, ...]:
     """The findings that decided a pass, each with the smallest margin at which it would still hold."""
     return tuple(
-        finding.model_copy(update={"at_most": smallest_margin(planned, found, case, thresholds(planned, policy))})
+        finding.model_copy(update={"at_most": smallest_margin(one.planned, found, one.terms)})
         if finding.gates and finding.status is Status.PASSED
         else finding
-        for finding, (planned, found) in zip(findings, places, strict=True)
+        for finding, one, found in zip(findings, weighed, places, strict=True)
     )
 
 
-def _settled(
-    weighed: Sequence[Weighed], frame: pd.DataFrame, case: Case, policy: Policy
-) -> tuple[tuple[Finding, ...], Utility]:
+def _settled(weighed: Sequence[Weighed], utility: WeighedUtility, case: Case) -> tuple[tuple[Finding, ...], Utility]:
     """Statuses. The Holm family is what the plan fixed: a finding without a p-value stays in it, with 1."""
-    utility = weigh_utility(frame, case, policy)
     family = [one for one in weighed if one.planned.gates]
     p_values = [1.0 if one.p_value is None else one.p_value for one in family]
     joins = case.has_original and bool(case.retain_subjects)
     if joins:
         p_values.append(1.0 if utility.p_value is None else utility.p_value)
     adjusted = holm(p_values)
-    judged_utility = utility.settled(adjusted[-1] if joins and utility.p_value is not None else None)
-    broken = judged_utility.status is Status.FAILED
+    settled_utility = utility.settled(adjusted[-1] if joins and utility.p_value is not None else None)
+    broken = settled_utility.status is Status.FAILED
     holm_p = {one.planned.id: p for one, p in zip(family, adjusted, strict=False) if one.p_value is not None}
-    findings = tuple(_finding(one, holm_p.get(one.planned.id), case, policy, broken=broken) for one in weighed)
-    return findings, judged_utility
+    findings = tuple(_finding(one, holm_p.get(one.planned.id), broken=broken) for one in weighed)
+    return findings, settled_utility
 
 
-def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Policy, *, broken: bool) -> Finding:
-    planned, rule, policy = one.planned, rule_of(one.planned, policy), thresholds(one.planned, policy)
+def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Finding:
+    planned, terms = one.planned, one.terms
     deciding = holm_p_value if planned.gates else one.p_value
-    status = _status(one, deciding, case, policy)
+    status = _status(one, deciding)
     place = one.leakiest if status is Status.FAILED else one.worst
-    reason = wording.reason(status, one, place, policy, case)
+    reason = wording.reason(status, one, place)
     if broken and status is Status.PASSED:
         status, reason = Status.INCONCLUSIVE, "little came back, but the checkpoint is broken: it did not forget"
     return Finding(
@@ -170,9 +168,9 @@ def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Polic
         status=status,
         reason=reason,
         control=one.control,
-        margin=policy.margin,
-        alpha=policy.alpha,
-        rule=rule.id if rule else None,
+        margin=terms.margin,
+        alpha=terms.alpha,
+        rule=terms.rule.id if terms.rule else None,
         subjects=one.subjects,
         facts=one.facts,
         worst=None if place is None else one.cells[place],
@@ -185,15 +183,17 @@ def _finding(one: Weighed, holm_p_value: float | None, case: Case, policy: Polic
     )
 
 
-def _status(one: Weighed, p_value: float | None, case: Case, policy: Policy) -> Status:
+def _status(one: Weighed, p_value: float | None) -> Status:
     """What the numbers say; a leak is a leak, whatever else went wrong or is unknown."""
-    if p_value is not None and p_value <= policy.alpha:
+    if p_value is not None and p_value <= one.terms.alpha:
         return Status.FAILED
     if one.errors:
         return Status.ERROR
-    if one.gaps or one.bound is None or one.power is None or one.control is Control.CHANCE or not case.has_original:
+    if one.gaps or one.bound is None or one.power is None or one.control is Control.CHANCE:
         return Status.INCONCLUSIVE
-    if not one.power.enough or one.sham_success > SHAM_LIMIT or one.sham_excess > policy.margin:
+    if not one.terms.case.has_original:
+        return Status.INCONCLUSIVE
+    if not one.power.enough or one.sham_success > SHAM_LIMIT or one.sham_excess > one.terms.margin:
         return Status.NO_POWER
     return Status.PASSED if one.bound <= TOLERANCE else Status.INCONCLUSIVE
 

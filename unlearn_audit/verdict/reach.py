@@ -21,8 +21,9 @@ from unlearn_audit.spec.policy import Policy, Unit
 from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
 from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
 from unlearn_audit.verdict.findings.places import BASELINE
-from unlearn_audit.verdict.policy.rules import thresholds, uncovered, under
+from unlearn_audit.verdict.policy.rules import uncovered, under
 from unlearn_audit.verdict.policy.serving import not_planned
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Finding
 
 CELLS = 8
@@ -151,7 +152,7 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
 def _honest_line(case: Case, policy: Policy, cells: int) -> str:
     """How often an honest model of this size would pass, read from the table of simulated audits."""
     table = pass_rates()
-    asked = {(one.margin, one.alpha) for one in (thresholds(each, policy) for each in case.planned if each.gates)}
+    asked = {(one.margin, one.alpha) for one in (Terms.of(each, case, policy) for each in case.planned if each.gates)}
     if asked - {(table.margin, table.alpha)}:
         return f"How often an honest model passes is tabulated for margin {table.margin} and alpha {table.alpha} alone."
     if case.chance.keys().isdisjoint(case.subjects):
@@ -228,7 +229,8 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
 def _needed(case: Case, policy: Policy) -> int:
     """Subjects for a clean sheet of the finding that takes the most."""
     gating = [finding for finding in case.planned if finding.gates]
-    own = [(thresholds(finding, policy), finding.sham) for finding in gating] or [(policy, False)]
+    own = [(Terms.of(finding, case, policy), finding.sham) for finding in gating]
+    own = own or [(Terms.without_rule(case, policy), False)]
     return max(
         smallest_passing_subjects(one.margin, one.alpha, case.has_original, twins=not case.controls, sham=sham)
         for one, sham in own

@@ -1,16 +1,9 @@
-"""What an audit says: the case that the plan fixed, and the result that every report is made from.
+"""What an audit says: its findings, its verdict, and the result that every report is made from.
 
 `result.json` is `Result` in canonical form; its JSON Schema is published with the package. Pure data.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from unlearn_audit.spec.policy import Policy
-
-if TYPE_CHECKING:
-    pass
 
 from enum import StrEnum
 
@@ -27,7 +20,7 @@ from unlearn_audit.evidence.records import (
     Record,
 )
 from unlearn_audit.plan.case import Case
-from unlearn_audit.spec.policy import Unit
+from unlearn_audit.spec.policy import Policy, Unit
 from unlearn_audit.spec.waivers import Waiver, WaiverRecord
 from unlearn_audit.verdict.changes import BaselineRecord
 
@@ -149,7 +142,7 @@ class Finding(Record):
             larger share of the original's knowledge. None unless it passed.
         p_value: of FAIL, paid for by the number of cells to pick from; `holm_p_value` after Holm over the gating
             findings.
-        margin: by which it was judged, and `alpha`: its rule's, else the policy's.
+        margin: by which it was decided, and `alpha`: its rule's, else the policy's.
         rule: id of the policy's rule that it is under.
         waiver: who answers for it, where it failed or stayed open and somebody does.
         worst_facts: where it decides and failed or stayed open, the facts of the largest U - C at the worst cell.
@@ -199,7 +192,7 @@ class Utility(Record):
 
 
 class Verdict(Record):
-    """The judgement: a pure function of observations, case and policy."""
+    """The decision: a pure function of observations, case and policy."""
 
     outcome: Outcome
     sentence: str = Field(description="The verdict in one sentence, with its bound and its limits.")
@@ -212,18 +205,12 @@ class Verdict(Record):
     waivers: tuple[WaiverRecord, ...] = ()
 
 
-class Result(Record):
-    """`result.json`: outcome, findings, and everything needed to judge and to repeat them."""
+class RunRecord(Record):
+    """What a run leaves on record besides the evidence: what was audited, by what, how and when."""
 
-    schema_version: int = SCHEMA_VERSION
     tool_version: str
-    outcome: Outcome
-    exit_code: int
-    verdict: Verdict
     policy: Policy
-    policy_digest: str
     spec_digest: str
-    evidence_digest: str
     case: Case
     models: tuple[ModelRecord, ...]
     data: tuple[DataRecord, ...]
@@ -236,6 +223,17 @@ class Result(Record):
     seconds: float
     command: str
     asked_as: dict[str, str] = Field({})
+
+
+class Result(RunRecord):
+    """`result.json`: outcome, findings, and everything needed to decide on them again and to repeat them."""
+
+    schema_version: int = SCHEMA_VERSION
+    outcome: Outcome
+    exit_code: int
+    verdict: Verdict
+    policy_digest: str
+    evidence_digest: str
     baseline: BaselineRecord | None = None
 
 

@@ -42,17 +42,14 @@ def p_value(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"
 
 
-def excess_over(policy: Policy, case: Case) -> str:
+def excess_over(margin: float, case: Case) -> str:
     """What the bounded number is an excess over: a share with an original, points without one."""
-    return (
-        f"excess over {percent(policy.margin)}"
-        if case.has_original
-        else f"excess over {100 * policy.margin:.3g} points"
-    )
+    return f"excess over {percent(margin)}" if case.has_original else f"excess over {100 * margin:.3g} points"
 
 
-def reason(status: Status, one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
+def reason(status: Status, one: Weighed, place: int | None) -> str:
     """Why a finding has its status, and what would change it."""
+    terms = one.terms
     match status:
         case Status.FAILED:
             return _leak(one.cells[place], one.recovered[place]) if place is not None else "it comes back"
@@ -61,9 +58,9 @@ def reason(status: Status, one: Weighed, place: int | None, policy: Policy, case
         case Status.NO_POWER:
             return _no_power(one)
         case Status.PASSED:
-            return f"the largest upper bound of the {excess_over(policy, case)} is {_signed(one.bound)}"
+            return f"the largest upper bound of the {excess_over(terms.margin, terms.case)} is {_signed(one.bound)}"
         case Status.INCONCLUSIVE:
-            return _open(one, place, policy, case)
+            return _open(one, place)
     assert_never(status)
 
 
@@ -107,7 +104,8 @@ def _unfound(plant: PlantRecord, needed: float) -> str:
     )
 
 
-def _open(one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
+def _open(one: Weighed, place: int | None) -> str:
+    case, unit = one.terms.case, one.terms.unit
     if one.gaps:
         return some(one.gaps)
     if not case.has_original:
@@ -119,8 +117,8 @@ def _open(one: Weighed, place: int | None, policy: Policy, case: Case) -> str:
     cell = one.cells[place]
     unresolved = f"; {one.unresolved} facts have no score in some model" if one.unresolved else ""
     return (
-        f"the upper bound of the {excess_over(policy, case)} is {_signed(one.bound)} (estimate "
-        f"{_signed(cell.excess.estimate)} at {cell.dose}, {cell.variant}, {counted(cell.subjects, policy.unit)}"
+        f"the upper bound of the {excess_over(one.terms.margin, case)} is {_signed(one.bound)} (estimate "
+        f"{_signed(cell.excess.estimate)} at {cell.dose}, {cell.variant}, {counted(cell.subjects, unit)}"
         f"{unresolved}), and a pass needs at most 0; more subjects would narrow it"
     )
 
@@ -172,12 +170,11 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
         what = f"{percent(chief.recovered)} of what was removed comes back"
     else:
         what = f"the checkpoint scores {cell.unlearned:.2f} where its control scores {control:.2f}"
-    policy = policy.model_copy(update={"margin": chief.margin})
     measure = chief.id.removeprefix(f"{chief.attack}/")
     more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
     broken = "; the checkpoint is broken, too" if utility.status is Status.FAILED else ""
     return (
-        f"FAIL: {how} {what} ({measure}; lower bound of the {excess_over(policy, case)} is "
+        f"FAIL: {how} {what} ({measure}; lower bound of the {excess_over(chief.margin, case)} is "
         f"{_signed(cell.excess.lower)}, Holm p {p_value(chief.holm_p_value)}, {counted(cell.subjects, policy.unit)}"
         f"{more}{broken})."
     )

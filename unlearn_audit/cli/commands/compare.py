@@ -18,7 +18,7 @@ def compare(
         typer.Option("--out", help="Also write .html, .svg or .md; may repeat.", show_default=False),
     ] = None,
 ) -> None:
-    """Say what changed between two audits: per finding, paired by subject. Needs no torch; judges nothing."""
+    """Say what changed between two audits: per finding, paired by subject. Needs no torch; decides nothing."""
     from unlearn_audit.errors import AuditError
     from unlearn_audit.evidence.files import write_text
     from unlearn_audit.finished.baseline import compared

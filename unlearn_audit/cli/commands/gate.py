@@ -1,4 +1,4 @@
-"""`gate`: judge a finished run, and exit as the verdict says."""
+"""`gate`: decide a finished run, and exit as the verdict says."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def gate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Judge a finished run, by its own policy or by another. Needs no torch; exits as the verdict says."""
+    """Decide a finished run again, by its own policy or by another. Needs no torch; exits as the verdict says."""
     from unlearn_audit.cli.telling.github import write_formats
     from unlearn_audit.finished.baseline import held_against
-    from unlearn_audit.finished.redecide import judge_again, material_of, require
+    from unlearn_audit.finished.redecide import material_of, redecide, require
     from unlearn_audit.spec.spec import load_policy, load_waivers
 
-    result = judge_again(directory, load_policy(policy) if policy else None, load_waivers(waivers) if waivers else None)
+    result = redecide(directory, load_policy(policy) if policy else None, load_waivers(waivers) if waivers else None)
     if require_policy is not None:
         require(result, require_policy)
     if baseline is not None:

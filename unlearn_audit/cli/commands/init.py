@@ -26,7 +26,7 @@ _HEADS = {
     "audit.yaml": "What to audit. Paths are relative to this file; flags of `run` override it.\n"
     "Then: unlearn-audit plan --spec audit.yaml",
     "policy.yaml": "What a release must meet. Every value here is the default; delete what you do not change.\n"
-    "Judge a finished run by it: unlearn-audit gate RUN --policy policy.yaml",
+    "Decide a finished run by it: unlearn-audit gate RUN --policy policy.yaml",
 }
 
 

@@ -16,7 +16,7 @@ def merge(
     waivers: WaiverFile = None,
     json: Json = False,
 ) -> None:
-    """Join the parts of one plan and judge them. Needs no torch; exits as the verdict says, 3 where jobs lack."""
+    """Join the parts of one plan and decide on them. Needs no torch; exits as the verdict says, 3 where jobs lack."""
     from unlearn_audit.evidence.manifest import write_manifest
     from unlearn_audit.finished.merge import IncompleteError, merged
     from unlearn_audit.report import write as write_reports

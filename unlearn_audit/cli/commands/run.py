@@ -53,7 +53,7 @@ def run_audit(
 
 
 def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, telling: Telling) -> NoReturn:
-    """Runs a part of the jobs. It judges nothing: exit code 3, or 4 where one faulted."""
+    """Runs a part of the jobs. It decides nothing: exit code 3, or 4 where one faulted."""
     from unlearn_audit.run.shard import Shard
 
     part = Shard.parse(shard)
@@ -66,7 +66,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
     stderr().print(
-        f"part {part}: {done} jobs done, {faulted} without evidence; nothing is judged before `unlearn-audit merge`",
+        f"part {part}: {done} jobs done, {faulted} without evidence; nothing is decided before `unlearn-audit merge`",
         markup=False,
         highlight=False,
     )

@@ -171,12 +171,12 @@ def _on_waiver(record: WaiverRecord, place: int) -> Ruling:
 
 def _on_comparison(one: ComparisonRecord, place: int) -> Iterator[Ruling]:
     """One for each reading with a status; a comparison that has none stands as inconclusive, or as an error."""
-    judged = [reading for reading in one.readings if reading.status is not None]
-    if one.error is not None or not judged:
+    decided = [reading for reading in one.readings if reading.status is not None]
+    if one.error is not None or not decided:
         status = Status.INCONCLUSIVE if one.error is None else Status.ERROR
         yield _of_comparison(one, place, status, one.error or "it has nothing to hold its numbers against")
         return
-    for reading in judged:
+    for reading in decided:
         if reading.status is not None:
             yield _of_comparison(one, place, reading.status, described(reading), reading)
 

@@ -1,10 +1,11 @@
-"""One module a section of the report."""
+"""One module a section of the report, and what those share that go finding by finding."""
 
 __all__ = [
     "background",
+    "by_finding",
     "comparisons",
     "crosswalk",
-    "evidence",
+    "findings",
     "judge",
     "layers",
     "notes",

@@ -14,17 +14,13 @@ from unlearn_audit.report.parts.numbers import NONE, percent, percent_range
 from unlearn_audit.report.parts.view import (
     Block,
     FigureSlot,
-    Inline,
     Limits,
     Section,
-    Table,
-    heading,
     number_columns,
     paragraph,
     text_columns,
 )
-from unlearn_audit.report.sections.background import left_over
-from unlearn_audit.report.sections.evidence import code, numbers
+from unlearn_audit.report.sections.by_finding import shares, table_of
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
@@ -83,11 +79,11 @@ def section(result: Result, limits: Limits) -> Section:
     ]
     plain = [one for one in found if one.finding.attack == BASELINE]
     for one in plain[: limits.entries]:
-        name = code(one.finding.id, limits)
         columns = (*text_columns("Place"), *number_columns("Checkpoint", "Original", "Controls"))
-        rows = [_row(place, cell) for place, cell in _stream(one)]
-        table = Table(caption=("Layers of ", name), columns=columns, rows=tuple(rows[: limits.rows]))
-        blocks += [heading(name, ", residual stream", level=4), table, *left_over(len(rows) - limits.rows, "layer")]
+        rows = [(place, *shares(cell)) for place, cell in _stream(one)]
+        blocks += table_of(
+            one.finding, "Layers", columns, rows, limits, most=limits.rows, noun="layer", of=", residual stream"
+        )
     return Section(id="layers", title="Layers", blocks=tuple(blocks))
 
 
@@ -113,11 +109,6 @@ def _map(finding: Finding) -> LayerMap | None:
 
 def _stream(one: LayerMap) -> list[tuple[str, CellEstimate]]:
     return [(f"resid-{layer}", cell) for layer, cell in sorted(one.parts.get("resid", {}).items())]
-
-
-def _row(place: str, cell: CellEstimate) -> tuple[Inline, ...]:
-    shown = percent(cell.unlearned), percent(cell.original), percent_range(list(cell.controls.values()))
-    return (place, *numbers(*shown))
 
 
 def _panel(one: LayerMap, place: int) -> Panel:

@@ -10,22 +10,19 @@ from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.report.figures import svg as figures
 from unlearn_audit.report.figures.dose_curves import worst
 from unlearn_audit.report.figures.panels import WIDTH, Glyph, Panel, Panels, drawn
-from unlearn_audit.report.parts.numbers import percent, percent_range, point_interval
+from unlearn_audit.report.parts.numbers import NONE, percent, point_interval
 from unlearn_audit.report.parts.view import (
     Block,
     FigureSlot,
     Inline,
     Limits,
     Section,
-    Table,
-    heading,
     number_columns,
     paragraph,
     text_columns,
 )
 from unlearn_audit.report.sections.background import left_over
-from unlearn_audit.report.sections.evidence import code, numbers
-from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.report.sections.by_finding import numbers, shares, table_of, unattacked
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
 if TYPE_CHECKING:
@@ -77,14 +74,12 @@ def section(result: Result, limits: Limits) -> Section:
     shown = [finding for finding in found if finding.gates] or found
     for finding in shown[: limits.entries]:
         bars = bars_of(finding, result.verdict.findings)
-        rows = tuple(_row(bar, limits) for bar in bars[: limits.rows + 1])
+        rows = [_row(bar, limits) for bar in bars]
         columns = (
             *text_columns("Quantiser"),
             *number_columns("Bits", "Checkpoint", "Original", "Controls", "Excess, points"),
         )
-        name = code(finding.id, limits)
-        blocks += [heading(name, level=4), Table(caption=("Quantisers of ", name), columns=columns, rows=rows)]
-        blocks += left_over(len(bars) - len(rows), "quantiser")
+        blocks += table_of(finding, "Quantisers", columns, rows, limits, most=limits.rows + 1, noun="quantiser")
     blocks += left_over(len(shown) - limits.entries, "finding")
     return Section(id="quantisers", title="Quantisers", blocks=tuple(blocks))
 
@@ -95,11 +90,8 @@ def bars_of(finding: Finding, findings: Sequence[Finding]) -> list[Bar]:
     cells = [worst([cell for cell in finding.cells if cell.dose == dose]) for dose in doses]
     cells.sort(key=lambda cell: -(cell.dose_value or 0.0))
     bars = [Bar(name=cell.dose, bits=cell.dose_value, cell=cell) for cell in cells]
-    for other in findings:
-        same = (other.probe, other.measure, other.any_of) == (finding.probe, finding.measure, finding.any_of)
-        if other.attack == BASELINE and same and other.cells:
-            return [Bar(name=_UNTOUCHED, bits=None, cell=worst(other.cells)), *bars]
-    return bars
+    plain = unattacked(finding, findings)
+    return bars if plain is None else [Bar(name=_UNTOUCHED, bits=None, cell=worst(plain.cells)), *bars]
 
 
 def draw(findings: Sequence[Finding]) -> Panels | None:
@@ -178,16 +170,11 @@ def _bar(axes: Axes, bar: Bar, row: int, labels: figures.Labels) -> None:
 
 
 def _row(bar: Bar, limits: Limits) -> tuple[Inline, ...]:
-    cell = bar.cell
     return (
         clean(bar.name, limits.text),
-        *numbers(
-            "–" if bar.bits is None else f"{bar.bits:.2g}",
-            percent(cell.unlearned),
-            percent(cell.original),
-            percent_range(list(cell.controls.values())),
-            point_interval(cell.excess),
-        ),
+        *numbers(NONE if bar.bits is None else f"{bar.bits:.2g}"),
+        *shares(bar.cell),
+        *numbers(point_interval(bar.cell.excess)),
     )
 
 

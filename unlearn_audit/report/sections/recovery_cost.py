@@ -23,15 +23,12 @@ from unlearn_audit.report.parts.view import (
     Limits,
     Number,
     Section,
-    Table,
-    heading,
     number_columns,
     paragraph,
     text_columns,
 )
 from unlearn_audit.report.sections.background import left_over
-from unlearn_audit.report.sections.evidence import code, numbers
-from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.report.sections.by_finding import numbers, table_of, unattacked
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
 STEPS, SAMPLES, FLOPS = "steps", "samples", "flops"
@@ -123,16 +120,13 @@ def section(result: Result, limits: Limits) -> Section:
     blocks: list[Block] = [paragraph(*_EXPLAINED)]
     for finding in deciding[: limits.entries]:
         own = [curve for curve in found if curve.finding is finding]
-        table = Table(
-            caption=("Cost to recover of ", code(finding.id, limits)),
-            columns=(
-                *text_columns("Run"),
-                *number_columns("Crossed at, steps", "Samples", "FLOPs", "Proven at, steps"),
-                *number_columns("Area, checkpoint", "Original", "Controls"),
-            ),
-            rows=tuple(_row(curve, limits) for curve in own[: limits.rows]),
+        columns = (
+            *text_columns("Run"),
+            *number_columns("Crossed at, steps", "Samples", "FLOPs", "Proven at, steps"),
+            *number_columns("Area, checkpoint", "Original", "Controls"),
         )
-        blocks += [heading(code(finding.id, limits), level=4), table, *left_over(len(own) - len(table.rows), "run")]
+        rows = [_row(curve, limits) for curve in own]
+        blocks += table_of(finding, "Cost to recover", columns, rows, limits, most=limits.rows, noun="run")
     blocks += left_over(len(deciding) - limits.entries, "finding")
     if not deciding:
         blocks = [paragraph("No attack of this audit counts its steps.")]
@@ -201,11 +195,8 @@ def _mean(name: str, proofs: Sequence[Mapping[str, object]]) -> float | None:
 
 def _unattacked(finding: Finding, findings: Sequence[Finding]) -> Look | None:
     """The same measure without any attack: no step was taken."""
-    for other in findings:
-        same = (other.probe, other.measure, other.any_of) == (finding.probe, finding.measure, finding.any_of)
-        if other.attack == BASELINE and same and other.cells:
-            return Look(cost={STEPS: 0.0, SAMPLES: 0.0, FLOPS: 0.0}, cell=worst(other.cells))
-    return None
+    plain = unattacked(finding, findings)
+    return None if plain is None else Look(cost={STEPS: 0.0, SAMPLES: 0.0, FLOPS: 0.0}, cell=worst(plain.cells))
 
 
 def _row(curve: Curve, limits: Limits) -> tuple[Inline, ...]:

@@ -20,7 +20,7 @@ from unlearn_audit.report.parts.view import (
     text_columns,
 )
 from unlearn_audit.report.sections.background import left_over
-from unlearn_audit.report.sections.evidence import code, numbers
+from unlearn_audit.report.sections.by_finding import code, numbers
 from unlearn_audit.verdict.result import FactRecord, Finding, Result
 
 _MOST = 25

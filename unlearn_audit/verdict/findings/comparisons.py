@@ -1,4 +1,4 @@
-"""What the numbers of comparisons mean beside their null: pure, like all judging.
+"""What the numbers of comparisons mean beside their null: pure, like every decision.
 
 A reading is held against the interval of its null, widened by the policy's margin: proven outside is `failed`, proven
 inside is `passed`, and all between is inconclusive. Both sides count: a membership AUC far below chance is a trace

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unlearn_audit.api import ScoreKind
-from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy
+from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.statistics.bounds import FloatArray, gaffke_bounds
 from unlearn_audit.verdict.findings.places import (
     CHANCE,
@@ -22,10 +21,11 @@ from unlearn_audit.verdict.findings.places import (
     SHAM,
     UNLEARNED,
     Cell,
-    Evidence,
+    FindingScores,
     control_key,
 )
 from unlearn_audit.verdict.findings.score_tables import PLACEBO, TWINS
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Control, Interval
 
 SEED = 0
@@ -83,7 +83,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Contrasts:
     """What a finding is compared with, once for each control.
 
     Attributes:
@@ -96,23 +96,24 @@ class Comparison:
     shown: tuple[Contrast, ...]
 
 
-def comparison_for(planned: PlannedFinding, evidence: Evidence, case: Case, policy: Policy) -> Comparison | None:
+def contrasts_for(planned: PlannedFinding, scores: FindingScores, terms: Terms) -> Contrasts | None:
     """What a finding is compared with: the best control that there is (design 6.1); None where there is none.
 
     Retrained models, else stand-ins (twins, placebo facts), else chance for hits.
     """
+    case = terms.case
     if case.controls:
         own = [_Pair.of(name, control_key(name)) for name in case.controls]
-        return _against(Control.RETRAINED, own, case, policy, sham=planned.sham)
-    twins, placebo = (evidence.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))
+        return _against(Control.RETRAINED, own, terms, sham=planned.sham)
+    twins, placebo = (scores.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))
     pairs = [_Pair.beside("twins", TWINS)] * twins + [_Pair.beside("placebo", PLACEBO)] * placebo
     if planned.sham:
-        return _against(Control.SHAM, [_Pair.beside("sham", SHAM), *pairs], case, policy)
+        return _against(Control.SHAM, [_Pair.beside("sham", SHAM), *pairs], terms)
     if pairs:
         kinds = {(True, True): Control.TWINS_AND_PLACEBO, (True, False): Control.TWINS}
-        return _against(kinds.get((twins, placebo), Control.PLACEBO), pairs, case, policy)
-    if planned.kind is ScoreKind.HIT and not evidence.fact_ids.isdisjoint(case.chance):
-        return _against(Control.CHANCE, [_Pair.of("chance", CHANCE)], case, policy)
+        return _against(kinds.get((twins, placebo), Control.PLACEBO), pairs, terms)
+    if planned.kind is ScoreKind.HIT and not scores.fact_ids.isdisjoint(case.chance):
+        return _against(Control.CHANCE, [_Pair.of("chance", CHANCE)], terms)
     return None
 
 
@@ -135,23 +136,23 @@ class _Pair:
         return cls(name=name, of_unlearned=UNLEARNED + suffix, of_original=ORIGINAL + suffix)
 
 
-def _against(control: Control, pairs: Sequence[_Pair], case: Case, policy: Policy, *, sham: bool = False) -> Comparison:
+def _against(control: Control, pairs: Sequence[_Pair], terms: Terms, *, sham: bool = False) -> Contrasts:
     """Contrasts against each control.
 
     Stand-ins are scored on each model's own outputs, so that U and O have some of their own; else the two keys are one,
     its weights add up to -(1 - margin), and L lies in [-1, 1]. With `sham`, what each model shows for a twin answer is
     subtracted from what it shows for the true one (design 6.6): every weight comes back with the other sign.
     """
-    margin = policy.margin
+    margin, with_original = terms.margin, terms.case.has_original
     excess, shown = [], []
     for pair in pairs:
         weights = {UNLEARNED: 1.0, pair.of_unlearned: -1.0}
-        if case.has_original:
+        if with_original:
             weights |= {ORIGINAL: -margin}
             weights[pair.of_original] = weights.get(pair.of_original, 0.0) + margin
-        excess.append(_contrast(pair, weights, sham=sham, offset=0.0 if case.has_original else -margin))
+        excess.append(_contrast(pair, weights, sham=sham, offset=0.0 if with_original else -margin))
         shown.append(_contrast(pair, {ORIGINAL: 1.0, pair.of_original: -1.0}, sham=sham))
-    return Comparison(control=control, excess=tuple(excess), shown=tuple(shown) if case.has_original else ())
+    return Contrasts(control=control, excess=tuple(excess), shown=tuple(shown) if with_original else ())
 
 
 def _contrast(pair: _Pair, weights: Mapping[str, float], *, sham: bool, offset: float = 0.0) -> Contrast:
@@ -159,19 +160,17 @@ def _contrast(pair: _Pair, weights: Mapping[str, float], *, sham: bool, offset: 
     return Contrast(control=pair.name, beside=pair.of_unlearned, weights={**weights, **shams}, offset=offset)
 
 
-def both_bounds(
-    least: FloatArray, most: FloatArray, contrast: Contrast, policy: Policy
-) -> tuple[FloatArray, FloatArray]:
+def both_bounds(least: FloatArray, most: FloatArray, contrast: Contrast, terms: Terms) -> tuple[FloatArray, FloatArray]:
     """Lower bounds of `least` and upper bounds of `most`, both of shape (subjects, columns), in a contrast's range."""
     settled = np.array_equal(least, most)
     values = least if settled else np.hstack([least, most])
-    lower, upper = gaffke_bounds(values, contrast.lo, contrast.hi, policy.alpha, policy.draws, SEED)
+    lower, upper = gaffke_bounds(values, contrast.lo, contrast.hi, terms.alpha, terms.draws, SEED)
     columns = least.shape[1]
     return lower[:columns], upper[-columns:]
 
 
-def bounded(contrast: Contrast, cell: Cell, policy: Policy) -> Interval:
+def bounded(contrast: Contrast, cell: Cell, terms: Terms) -> Interval:
     """A contrast's mean over one cell's subjects, with its bounds."""
     least, most = contrast.least(cell)[:, None], contrast.most(cell)[:, None]
-    lower, upper = both_bounds(least, most, contrast, policy)
+    lower, upper = both_bounds(least, most, contrast, terms)
     return Interval(estimate=contrast.estimate(cell), lower=float(lower[0]), upper=float(upper[0]))

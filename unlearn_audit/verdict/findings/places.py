@@ -20,6 +20,7 @@ from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import FloatArray
 from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Scores, ScoreTable
+from unlearn_audit.verdict.policy.terms import Terms
 
 BASELINE = "as-is"
 """The attack that does nothing."""
@@ -86,8 +87,8 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """All of a finding's evidence.
+class FindingScores:
+    """All scores of a finding, cell by cell.
 
     Attributes:
         lacking: a line for each dose that some models have and another lacks entirely.
@@ -136,18 +137,18 @@ def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(names, "category"))
 
 
-def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: Unit) -> Evidence:
+def scores_for(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> FindingScores:
     """The cells of one finding.
 
     Args:
         planned: which finding; with `any_of`, the ways of asking are one cell a dose, each fact at its maximum.
         rows: its observations, out of `checked`.
-        case: subjects, models and chance levels.
-        unit: with `Unit.FACT`, a fact is its own subject.
+        terms: the case with its subjects, models and chance levels; with `Unit.FACT`, a fact is its own subject.
 
     Raises:
         AuditError: two scores for one place, or a fact that the case does not know in a finding that gates.
     """
+    case = terms.case
     known = rows["fact_id"].isin(list(case.subjects))
     if planned.gates and not known.all():
         stranger = rows.loc[~known, "fact_id"].iloc[0]
@@ -163,13 +164,13 @@ def evidence_for(planned: PlannedFinding, rows: pd.DataFrame, case: Case, unit: 
     table = ScoreTable.of(rows, keys, planned.id)
     if planned.any_of:
         table = table.at_maximum()
-    cells = _cells(table, case, unit)
-    judged = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
-    return Evidence(
+    cells = _cells(table, terms)
+    scored = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
+    return FindingScores(
         cells=cells,
         lacking=_lacking(rows, keys),
         shares={
-            suffix: float(judged[column].notna().mean()) if len(judged) else 0.0 for suffix, column in BESIDE.items()
+            suffix: float(scored[column].notna().mean()) if len(scored) else 0.0 for suffix, column in BESIDE.items()
         },
         fact_ids=frozenset(rows.loc[rows["score"].notna(), "fact_id"]),
     )
@@ -189,11 +190,12 @@ def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _cells(table: ScoreTable, case: Case, unit: Unit) -> tuple[Cell, ...]:
+def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
+    case, by_fact = terms.case, terms.unit is Unit.FACT
     facts: Codes = table.items["fact_id"].cat.codes.to_numpy().astype(np.intp)
     names = [str(name) for name in table.items["fact_id"].cat.categories]
     # The frame holds other findings' facts among its categories; none of those is met below.
-    subjects = np.array([name if unit is Unit.FACT else case.subjects.get(name, "") for name in names], dtype=object)
+    subjects = np.array([name if by_fact else case.subjects.get(name, "") for name in names], dtype=object)
     chance = np.array([case.chance.get(name, np.nan) for name in names])
     cells = []
     for (dose, variant), part in table.items.groupby(["dose", "variant"], sort=True, observed=True):

@@ -16,17 +16,17 @@ import pandas as pd
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy
-from unlearn_audit.verdict.findings.contrasts import Comparison, bounded
+from unlearn_audit.verdict.findings.contrasts import Contrasts, bounded
 from unlearn_audit.verdict.findings.places import (
     BASELINE,
     ORIGINAL,
     SHAM,
     Cell,
     control_key,
-    evidence_for,
     plant_key,
+    scores_for,
 )
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Interval, PlantRecord, PowerEstimate
 
 
@@ -45,32 +45,31 @@ class Places:
 def power_of(
     planned: PlannedFinding,
     measured: Sequence[Cell],
-    comparison: Comparison,
+    contrasts: Contrasts,
     places: Places,
-    case: Case,
-    policy: Policy,
+    terms: Terms,
 ) -> PowerEstimate | None:
     """The power of a finding; None where nothing can show it (no original).
 
     Args:
         planned: the finding.
         measured: its cells.
-        comparison: the finding's.
+        contrasts: the finding's.
         places: its observations, of plants too.
-        case: says which plants there are.
-        policy: how much must be shown.
+        terms: the case with its plants, and how much must be shown.
     """
-    if not comparison.shown or not measured:
+    if not contrasts.shown or not measured:
         return None
-    _, shown = _strongest(measured, comparison, policy)
-    if case.plants is None or planned.attack == BASELINE:
-        return PowerEstimate(shown=shown, needed=policy.power, enough=shown.lower >= policy.power)
-    names = case.plants.get(planned.attack, ())
-    records = tuple(_record(name, planned, comparison, places, case, policy) for name in names)
+    _, shown = _strongest(measured, contrasts, terms)
+    plants = terms.case.plants
+    if plants is None or planned.attack == BASELINE:
+        return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power)
+    names = plants.get(planned.attack, ())
+    records = tuple(_record(name, planned, contrasts, places, terms) for name in names)
     best = max((one for one in records if one.shown is not None), key=_rank, default=None)
     return PowerEstimate(
         shown=shown if best is None or best.shown is None else best.shown,
-        needed=policy.power,
+        needed=terms.power,
         enough=any(one.enough for one in records),
         planted=True,
         plants=records,
@@ -81,20 +80,19 @@ def _rank(record: PlantRecord) -> tuple[bool, float]:
     return record.enough, -1.0 if record.shown is None else record.shown.lower
 
 
-def _strongest(measured: Sequence[Cell], comparison: Comparison, policy: Policy) -> tuple[Cell, Interval]:
+def _strongest(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> tuple[Cell, Interval]:
     """The cell in which O - C is largest, against the control that leaves least, with its bounds.
 
     The cell is picked on the same subjects, which favours power a little; what a pass rests on is the upper bound of
     every cell, and that is not picked.
     """
-    strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in comparison.shown))
-    return strongest, min((bounded(one, strongest, policy) for one in comparison.shown), key=lambda found: found.lower)
+    strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in contrasts.shown))
+    return strongest, min((bounded(one, strongest, terms) for one in contrasts.shown), key=lambda found: found.lower)
 
 
-def _record(
-    name: str, planned: PlannedFinding, comparison: Comparison, places: Places, case: Case, policy: Policy
-) -> PlantRecord:
+def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Places, terms: Terms) -> PlantRecord:
     """What the attack brings back from one plant: the plant stands in the original's place."""
+    case = terms.case
     why = next((fault.message for fault in case.faults if fault.model == name), "the evidence holds nothing of it")
     own = places.rows[places.rows["key"].isin([plant_key(name), plant_key(name) + SHAM])]
     if own.empty:
@@ -102,18 +100,18 @@ def _record(
     doses = own["dose"].unique()
     keys = [key + suffix for key in map(control_key, case.controls) for suffix in ("", SHAM)]
     others = places.rows[places.rows["key"].isin(keys) & places.rows["dose"].isin(doses)]
-    evidence = evidence_for(planned, _together(own, others), case, policy.unit)
-    measured = [cell for cell in evidence.cells if cell.spans[ORIGINAL].shown is not None]
+    scores = scores_for(planned, _together(own, others), terms)
+    measured = [cell for cell in scores.cells if cell.spans[ORIGINAL].shown is not None]
     if not measured:
         return PlantRecord(name=name, enough=False, why="none of its facts has a score")
-    cell, shown = _strongest(measured, comparison, policy)
+    cell, shown = _strongest(measured, contrasts, terms)
     after = cell.spans[ORIGINAL].shown
     asked = _unattacked(name, cell.variant, places.unattacked, case)
     if asked is None:
         why = "it was not measured un-attacked, so that nothing shows that it hides anything"
         return PlantRecord(name=name, dose=cell.dose, variant=cell.variant, shown=shown, enough=False, why=why)
     before, hidden = asked
-    masked = hidden >= policy.power
+    masked = hidden >= terms.power
     return PlantRecord(
         name=name,
         dose=cell.dose,
@@ -121,8 +119,8 @@ def _record(
         hidden=hidden,
         shown=shown,
         found=round((after - before) / hidden, 6) if after is not None and masked else None,
-        enough=shown.lower >= policy.power and masked,
-        why="" if masked else f"it hides {hidden:.2f} of what the original shows, and {policy.power:.2f} is needed",
+        enough=shown.lower >= terms.power and masked,
+        why="" if masked else f"it hides {hidden:.2f} of what the original shows, and {terms.power:.2f} is needed",
     )
 
 

@@ -12,12 +12,17 @@ from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.statistics.bounds import TOLERANCE, gaffke_p_value
 from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, bounded
-from unlearn_audit.verdict.findings.places import BASELINE, ORIGINAL, UNLEARNED, Cell, evidence_for
+from unlearn_audit.verdict.findings.places import BASELINE, ORIGINAL, UNLEARNED, Cell, scores_for
 from unlearn_audit.verdict.findings.weigh import crash
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Interval, Utility
 
 PROBE = "utility"
 MEASURE = "hit"
+FINDING = PlannedFinding(
+    attack=BASELINE, probe=PROBE, measure=MEASURE, kind=ScoreKind.HIT, access=Access.PROMPTS, gates=True
+)
+"""Utility as if it were a finding: hits on the retain set, un-attacked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,7 @@ class WeighedUtility:
 
     Attributes:
         errors: what makes it an error unless it fails on the evidence there is.
-        gap: why it cannot be judged, or None.
+        gap: why it cannot be decided, or None.
     """
 
     needed: float
@@ -96,20 +101,22 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
     if rows.empty:
         gap = f"the evidence holds no {PROBE}.{MEASURE} under {BASELINE}; let the probe {PROBE} run"
         return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
-    # Every repetition of a fact (seed, wording) goes into its subject's one mean, and is paired with its like.
-    repetition = rows.groupby(["dose", "variant", "seed"], sort=True, observed=True).ngroup()
-    rows = rows.assign(dose=BASELINE, variant="all", seed=repetition)
-    evidence = evidence_for(_FINDING, rows, _on_retain(case), policy.unit)
-    errors = errors or evidence.lacking
-    if not evidence.cells or evidence.cells[0].spans[UNLEARNED].shown is None:
+    terms = Terms.without_rule(_on_retain(case), policy)
+    scores = scores_for(FINDING, in_one_cell(rows), terms)
+    errors = errors or scores.lacking
+    if not scores.cells or scores.cells[0].spans[UNLEARNED].shown is None:
         gap = "no retain fact has a score of the checkpoint"
         return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
-    return _numbers(evidence.cells[0], errors, policy)
+    return _numbers(scores.cells[0], errors, needed, terms)
 
 
-_FINDING = PlannedFinding(
-    attack=BASELINE, probe=PROBE, measure=MEASURE, kind=ScoreKind.HIT, access=Access.PROMPTS, gates=True
-)
+def in_one_cell(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as one cell.
+
+    Every repetition of a fact (seed, wording) goes into its subject's one mean, and is paired with its like.
+    """
+    repetition = rows.groupby(["dose", "variant", "seed"], sort=True, observed=True).ngroup()
+    return rows.assign(dose=BASELINE, variant="all", seed=repetition)
 
 
 def _on_retain(case: Case) -> Case:
@@ -117,13 +124,13 @@ def _on_retain(case: Case) -> Case:
     return case.model_copy(update={"subjects": case.retain_subjects, "controls": (), "chance": {}})
 
 
-def _numbers(cell: Cell, errors: tuple[str, ...], policy: Policy) -> WeighedUtility:
-    surplus = Contrast(control=ORIGINAL, beside=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -policy.utility})
+def _numbers(cell: Cell, errors: tuple[str, ...], needed: float, terms: Terms) -> WeighedUtility:
+    surplus = Contrast(control=ORIGINAL, beside=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -needed})
     return WeighedUtility(
-        needed=policy.utility,
-        alpha=policy.alpha,
+        needed=needed,
+        alpha=terms.alpha,
         errors=errors,
         cell=cell,
-        excess=bounded(surplus, cell, policy),
-        p_value=float(gaffke_p_value(-surplus.most(cell), -surplus.hi, -surplus.lo, 0.0, policy.draws, SEED)),
+        excess=bounded(surplus, cell, terms),
+        p_value=float(gaffke_p_value(-surplus.most(cell), -surplus.hi, -surplus.lo, 0.0, terms.draws, SEED)),
     )

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unlearn_audit.api import Role
-from unlearn_audit.plan.case import Case, FaultyJob, PlannedFinding
-from unlearn_audit.spec.policy import Policy
+from unlearn_audit.plan.case import FaultyJob, PlannedFinding
 from unlearn_audit.statistics.bounds import TOLERANCE, Sample, picked_p_value
-from unlearn_audit.verdict.findings.contrasts import SEED, Comparison, Contrast, both_bounds, comparison_for
-from unlearn_audit.verdict.findings.places import ORIGINAL, SHAM, UNLEARNED, Cell, Evidence, evidence_for
+from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, Contrasts, both_bounds, contrasts_for
+from unlearn_audit.verdict.findings.places import ORIGINAL, SHAM, UNLEARNED, Cell, FindingScores, scores_for
 from unlearn_audit.verdict.findings.power import Places, power_of
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import CellEstimate, Control, Interval, PowerEstimate
 
 SHAM_LIMIT = 0.5
@@ -28,6 +28,7 @@ class Weighed:
     """A finding with all its numbers and no status: that waits for Holm and for what the policy asks.
 
     Attributes:
+        terms: what it must meet.
         errors: what makes it an error unless it fails on the evidence there is.
         gaps: why it can be neither passed nor failed on what was measured.
         bound: largest upper bound over cells and controls.
@@ -38,6 +39,7 @@ class Weighed:
     """
 
     planned: PlannedFinding
+    terms: Terms
     control: Control | None = None
     errors: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
@@ -56,44 +58,45 @@ class Weighed:
 
 
 def crash(fault: FaultyJob) -> str:
-    """A cell that gave no evidence, for a reader."""
+    """A job that gave no evidence, for a reader."""
     arm = fault.arm if fault.probe is None else f"{fault.arm}, {fault.probe}"
     return f"{fault.attack} ({arm}) gave no evidence for {fault.model}: {fault.message}"
 
 
-def weigh(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> Weighed:
+def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     """All numbers of one finding.
 
     Args:
         planned: the finding.
         places: its observations, out of `cells.checked`.
-        case: what the plan fixed.
-        policy: margin, alpha, power, draws.
+        terms: what it must meet.
     """
-    errors = tuple(crash(fault) for fault in case.model_faults if planned.hit_by(fault))
+    errors = tuple(crash(fault) for fault in terms.case.model_faults if planned.hit_by(fault))
     if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
-        return Weighed(planned=planned, errors=errors or ("it was planned, and the evidence holds nothing of it",))
-    evidence = evidence_for(planned, places.rows, case, policy.unit)
-    comparison = comparison_for(planned, evidence, case, policy)
-    measured = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is not None]
+        unseen = errors or ("it was planned, and the evidence holds nothing of it",)
+        return Weighed(planned=planned, terms=terms, errors=unseen)
+    scores = scores_for(planned, places.rows, terms)
+    contrasts = contrasts_for(planned, scores, terms)
+    measured = [cell for cell in scores.cells if cell.spans[UNLEARNED].shown is not None]
     weighed = Weighed(
         planned=planned,
-        errors=errors or evidence.lacking,
-        gaps=_gaps(evidence, comparison),
-        facts=len(evidence.fact_ids),
+        terms=terms,
+        errors=errors or scores.lacking,
+        gaps=_gaps(scores, contrasts),
+        facts=len(scores.fact_ids),
     )
-    if comparison is None or not measured:
+    if contrasts is None or not measured:
         return weighed
-    power = power_of(planned, measured, comparison, places, case, policy)
-    return replace(_numbers(weighed, measured, comparison, evidence, policy), power=power)
+    power = power_of(planned, measured, contrasts, places, terms)
+    return replace(_numbers(weighed, measured, contrasts, scores), power=power)
 
 
-def _gaps(evidence: Evidence, comparison: Comparison | None) -> tuple[str, ...]:
-    blind = [cell for cell in evidence.cells if cell.spans[UNLEARNED].shown is None]
+def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]:
+    blind = [cell for cell in scores.cells if cell.spans[UNLEARNED].shown is None]
     gaps = [f"the checkpoint has no score at all at {cell.place}, where others have" for cell in blind]
-    if not evidence.cells:
+    if not scores.cells:
         gaps.append("no fact was scored in any model")
-    if comparison is None:
+    if contrasts is None:
         gaps.append(
             "there is no control: give a retrained model, facts with a relation that have enough twins, or "
             "questions that name their subject"
@@ -101,29 +104,28 @@ def _gaps(evidence: Evidence, comparison: Comparison | None) -> tuple[str, ...]:
     return tuple(gaps)
 
 
-def _numbers(
-    weighed: Weighed, measured: Sequence[Cell], comparison: Comparison, evidence: Evidence, policy: Policy
-) -> Weighed:
-    cells = [_estimated(cell, comparison, intervals) for cell, intervals in _bounds(measured, comparison, policy)]
-    excess = comparison.excess
+def _numbers(weighed: Weighed, measured: Sequence[Cell], contrasts: Contrasts, scores: FindingScores) -> Weighed:
+    terms = weighed.terms
+    cells = [_estimated(cell, contrasts, intervals) for cell, intervals in _bounds(measured, contrasts, terms)]
+    excess = contrasts.excess
     samples = [
         Sample(subjects=cell.subjects, values=np.stack([one.least(cell) for one in excess], axis=1))
         for cell in measured
     ]
     uppers, lowers = [cell.excess.upper for cell in cells], [cell.excess.lower for cell in cells]
-    blind = len(measured) < len(evidence.cells)
+    blind = len(measured) < len(scores.cells)
     return replace(
         weighed,
-        control=comparison.control,
-        subjects=len({subject for cell in evidence.cells for subject in cell.subjects}),
+        control=contrasts.control,
+        subjects=len({subject for cell in scores.cells for subject in cell.subjects}),
         cells=tuple(cells),
-        recovered=tuple(_recovered(cell, comparison, policy) for cell in measured),
+        recovered=tuple(_recovered(cell, contrasts, terms) for cell in measured),
         # A cell in which the checkpoint was never scored bounds nothing.
         bound=max(one.hi for one in excess) if blind else max(uppers),
-        p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=policy.draws, seed=SEED),
+        p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=terms.draws, seed=SEED),
         worst=int(np.argmax(uppers)),
         leakiest=int(np.argmax(lowers)),
-        unresolved=max(cell.unresolved for cell in evidence.cells),
+        unresolved=max(cell.unresolved for cell in scores.cells),
         sham_success=_sham_success(measured),
         sham_excess=_sham_excess(measured),
     )
@@ -145,35 +147,35 @@ def _sham_success(cells: Sequence[Cell]) -> float:
     return max((mean for mean in shown if mean is not None), default=0.0)
 
 
-def smallest_margin(planned: PlannedFinding, places: Places, case: Case, policy: Policy) -> float:
-    """The smallest margin at which a finding that passed would still pass, to a thousandth of the policy's, rounded up.
+def smallest_margin(planned: PlannedFinding, places: Places, terms: Terms) -> float:
+    """The smallest margin at which a finding that passed would still pass, to a thousandth of its own, rounded up.
 
     A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
     cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
     """
-    evidence = evidence_for(planned, places.rows, case, policy.unit)
-    passes, fails = policy.margin, 0.0
+    scores = scores_for(planned, places.rows, terms)
+    passes, fails = terms.margin, 0.0
     for _ in range(_HALVINGS):
         margin = (passes + fails) / 2
-        stricter = policy.model_copy(update={"margin": margin})
-        comparison = comparison_for(planned, evidence, case, stricter)
-        bounds = [] if comparison is None else _bounds(evidence.cells, comparison, stricter)
+        stricter = replace(terms, margin=margin)
+        contrasts = contrasts_for(planned, scores, stricter)
+        bounds = [] if contrasts is None else _bounds(scores.cells, contrasts, stricter)
         largest = max((interval.upper for _, found in bounds for _, interval in found), default=1.0)
         passes, fails = (margin, fails) if largest <= TOLERANCE else (passes, margin)
     return passes
 
 
 def _bounds(
-    measured: Sequence[Cell], comparison: Comparison, policy: Policy
+    measured: Sequence[Cell], contrasts: Contrasts, terms: Terms
 ) -> list[tuple[Cell, list[tuple[Contrast, Interval]]]]:
     """Each cell's excess over each control, with bounds; cells of equal size meet the same weights in one product."""
-    excess = comparison.excess
+    excess = contrasts.excess
     found: dict[int, list[tuple[Contrast, Interval]]] = {}
     for size in sorted({len(cell.subjects) for cell in measured}):
         places = [place for place, cell in enumerate(measured) if len(cell.subjects) == size]
         most = np.stack([one.most(measured[place]) for place in places for one in excess], axis=1)
         least = np.stack([one.least(measured[place]) for place in places for one in excess], axis=1)
-        lower, upper = both_bounds(least, most, excess[0], policy)
+        lower, upper = both_bounds(least, most, excess[0], terms)
         bounds = iter(zip(lower, upper, strict=True))
         for place in places:
             intervals = []
@@ -185,10 +187,10 @@ def _bounds(
     return [(cell, found[place]) for place, cell in enumerate(measured)]
 
 
-def _estimated(cell: Cell, comparison: Comparison, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
+def _estimated(cell: Cell, contrasts: Contrasts, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
     worst, against = max(intervals, key=lambda pair: pair[1].upper)
     original = cell.spans[ORIGINAL].shown if ORIGINAL in cell.spans else None
-    controls = {one.control: cell.spans[one.beside].shown for one in comparison.excess}
+    controls = {one.control: cell.spans[one.beside].shown for one in contrasts.excess}
     return CellEstimate(
         dose=cell.dose,
         dose_value=cell.dose_value,
@@ -212,13 +214,13 @@ def _displayed(mean: float | None) -> float:
     return mean
 
 
-def _recovered(cell: Cell, comparison: Comparison, policy: Policy) -> float | None:
+def _recovered(cell: Cell, contrasts: Contrasts, terms: Terms) -> float | None:
     """The least (U - C) / (O - C) over controls, or None where the original shows less than power asks for."""
     shares = []
-    for excess, shown in zip(comparison.excess, comparison.shown, strict=False):
+    for excess, shown in zip(contrasts.excess, contrasts.shown, strict=False):
         knowledge = shown.estimate(cell)
-        if knowledge < policy.power:
+        if knowledge < terms.power:
             return None
         # (U - C) = L + margin (O - C), whatever the control is and however often it stands in the sum.
-        shares.append(round(excess.estimate(cell) / knowledge + policy.margin, _SHARE_DIGITS))
+        shares.append(round(excess.estimate(cell) / knowledge + terms.margin, _SHARE_DIGITS))
     return min(shares, default=None)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule
 from unlearn_audit.spec.selectors import covers, terms
 from unlearn_audit.verdict.policy.serving import parts_of
-
-if TYPE_CHECKING:
-    from unlearn_audit.plan.case import Case, PlannedFinding
-    from unlearn_audit.verdict.result import Finding
+from unlearn_audit.verdict.result import Finding
 
 
 def rule_of(finding: PlannedFinding, policy: Policy) -> Rule | None:
@@ -33,37 +30,6 @@ def under(case: Case, policy: Policy) -> Case:
         for part in parts_of(finding, case, policy)
     )
     return case.model_copy(update={"planned": planned})
-
-
-def thresholds(finding: PlannedFinding, policy: Policy) -> Policy:
-    """The policy with the margin and the alpha of a finding's rule."""
-    rule = rule_of(finding, policy)
-    own = {"margin": rule.margin, "alpha": rule.alpha} if rule is not None else {}
-    changes = {name: value for name, value in own.items() if value is not None}
-    return policy.model_copy(update=changes) if changes else policy
-
-
-def shortfalls(finding: PlannedFinding, policy: Policy, case: Case, *, facts: int, seeds: int) -> tuple[str, ...]:
-    """What a finding's rule asks for and the evidence does not have; such a finding can fail and cannot pass.
-
-    Args:
-        finding: the finding.
-        policy: its rules.
-        case: says which controls there are.
-        facts: that were scored; `seeds` that the attack was run with.
-        seeds: see `facts`.
-    """
-    rule = rule_of(finding, policy)
-    if rule is None or not finding.gates:
-        return ()
-    asked = [("facts", rule.facts, facts), ("retrained controls", rule.controls, len(case.controls))]
-    if finding.seeded:
-        asked.append(("seeds", rule.seeds, seeds))
-    return tuple(
-        f"rule {rule.id} asks for {needed} {what}, and there are {there}"
-        for what, needed, there in asked
-        if there < needed
-    )
 
 
 def doubt_about(rule: str | None, policy: Policy) -> Doubt:

@@ -1,21 +1,17 @@
 """What a policy says will be served: which doses of served attacks decide, and whether each of them was run.
 
-A user of an API meets the model as it is served, quantised in one way or a few. A policy that names these
+A user of an API meets the model as it is served, quantized in one way or a few. A policy that names these
 (`Policy.serves`) has them alone decide at release tier `api`; the others stay in the report as advisory findings. At
-`open-weights` everybody quantises as he likes: all decide. In both a named one that was not run rules out a pass.
+`open-weights` everybody quantizes as he likes: all decide. In both a named one that was not run rules out a pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from unlearn_audit.plan.case import is_named
+from unlearn_audit.plan.case import Case, PlannedFinding, is_named
 from unlearn_audit.spec.policy import Policy, Release
-
-if TYPE_CHECKING:
-    from unlearn_audit.plan.case import Case, PlannedFinding
-    from unlearn_audit.verdict.result import Finding
+from unlearn_audit.verdict.result import Finding
 
 
 def parts_of(finding: PlannedFinding, case: Case, policy: Policy) -> tuple[PlannedFinding, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.report.parts.numbers import count, p_value, percent, percent_range, point_interval, points
+from unlearn_audit.report.parts.numbers import count, p_value, percent, point_interval, points
 from unlearn_audit.report.parts.view import (
     Block,
     Code,
@@ -15,7 +15,6 @@ from unlearn_audit.report.parts.view import (
     Limits,
     Listing,
     Mark,
-    Number,
     Paragraph,
     Section,
     Table,
@@ -25,6 +24,7 @@ from unlearn_audit.report.parts.view import (
     text_columns,
 )
 from unlearn_audit.report.sections.background import left_over
+from unlearn_audit.report.sections.by_finding import code, numbers, shares
 from unlearn_audit.report.sections.rules import waived_by
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
@@ -140,7 +140,7 @@ def _finding_row(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
         code(finding.id, limits),
         Mark(finding.status),
         place,
-        *_shares(worst),
+        *shares(worst),
         *numbers(
             point_interval(worst.excess if worst else None),
             points(finding.bound),
@@ -185,22 +185,6 @@ def _dose_row(cell: CellEstimate, limits: Limits) -> tuple[Inline, ...]:
     return (
         clean(cell.dose, limits.text),
         clean(cell.variant, limits.text),
-        *_shares(cell),
+        *shares(cell),
         *numbers(point_interval(cell.excess), str(cell.subjects), str(cell.unresolved), str(cell.missing)),
     )
-
-
-def _shares(cell: CellEstimate | None) -> tuple[Inline, ...]:
-    if cell is None:
-        return numbers("–", "–", "–")
-    return numbers(percent(cell.unlearned), percent(cell.original), percent_range(list(cell.controls.values())))
-
-
-def numbers(*texts: str) -> tuple[Inline, ...]:
-    """Cells of a row that hold numbers, set as such."""
-    return tuple(Number(text) for text in texts)
-
-
-def code(text: str, limits: Limits) -> Code:
-    """A name of the result, cleaned and cut, set as code."""
-    return Code(clean(text, limits.text))

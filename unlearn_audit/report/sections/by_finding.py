@@ -1,0 +1,70 @@
+"""What sections share that go finding by finding: a table of each, and the cells that stand in its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.report.parts.numbers import NONE, percent, percent_range
+from unlearn_audit.report.parts.view import Block, Code, Column, Inline, Limits, Number, Table, heading
+from unlearn_audit.report.sections.background import left_over
+from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.verdict.result import CellEstimate, Finding
+
+Row = tuple[Inline, ...]
+
+
+def table_of(
+    finding: Finding,
+    what: str,
+    columns: tuple[Column, ...],
+    rows: Sequence[Row],
+    limits: Limits,
+    *,
+    most: int,
+    noun: str,
+    of: str = "",
+) -> tuple[Block, ...]:
+    """One finding's heading and table, and a sentence on the rows that are left out.
+
+    Args:
+        finding: names both.
+        what: comes before the name in the caption (`Layers`).
+        columns: of the table.
+        rows: all that there are.
+        limits: of texts.
+        most: rows that are shown.
+        noun: what a row is (`layer`).
+        of: comes after the name in the heading.
+    """
+    name = code(finding.id, limits)
+    shown = tuple(rows[:most])
+    title = heading(name, of, level=4) if of else heading(name, level=4)
+    table = Table(caption=(f"{what} of ", name), columns=columns, rows=shown)
+    return title, table, *left_over(len(rows) - len(shown), noun)
+
+
+def unattacked(finding: Finding, findings: Sequence[Finding]) -> Finding | None:
+    """The finding of the same measure on the checkpoint as it is, where it has evidence."""
+    for other in findings:
+        same = (other.probe, other.measure, other.any_of) == (finding.probe, finding.measure, finding.any_of)
+        if other.attack == BASELINE and same and other.cells:
+            return other
+    return None
+
+
+def shares(cell: CellEstimate | None) -> Row:
+    """What checkpoint, original and controls show in a cell."""
+    if cell is None:
+        return numbers(NONE, NONE, NONE)
+    return numbers(percent(cell.unlearned), percent(cell.original), percent_range(list(cell.controls.values())))
+
+
+def numbers(*texts: str) -> Row:
+    """Cells of a row that hold numbers, set as such."""
+    return tuple(Number(text) for text in texts)
+
+
+def code(text: str, limits: Limits) -> Code:
+    """A name of the result, cleaned and cut, set as code."""
+    return Code(clean(text, limits.text))
