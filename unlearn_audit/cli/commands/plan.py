@@ -14,6 +14,7 @@ from unlearn_audit.api import FactSet, Role
 from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
+from unlearn_audit.verdict.policy.rules import decides
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
 from unlearn_audit.verdict.result import Outcome
 
@@ -28,7 +29,7 @@ def show_forecast(plan: Plan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
     more = [found for found in (control_obstacle(plan), thin_wording(plan)) if found is not None]
     obstacle = cannot_be_met(plan.case, plan.spec.policy) or next(iter(more), None)
-    lines = power_lines(plan.case, plan.spec.policy) + more + judge_lines(plan)
+    lines = power_lines(plan.case, plan.spec.policy) + more + advisory_lines(plan) + judge_lines(plan)
     seconds = estimated_seconds(plan)
     if as_json:
         about = {**plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
@@ -44,6 +45,19 @@ def judge_lines(plan: Plan) -> list[str]:
     if checkpoint is None:
         return []
     return [f"Outputs are judged by {plan.judge.kind}, {checkpoint.reference}; its time is not in the estimate."]
+
+
+def advisory_lines(plan: Plan) -> list[str]:
+    """Which probes could decide and do not, because the policy names them nowhere."""
+    could = {finding.probe for finding in plan.case.planned if finding.gates}
+    do = {finding.probe for finding in plan.case.planned if decides(finding, plan.spec.policy)}
+    silent = [name for name in plan.probes if name in could - do]
+    if not silent:
+        return []
+    return [
+        f"Advisory: {', '.join(silent)} could decide, and the policy names none of them in `gate` or a rule; what they "
+        "find is reported and decides nothing."
+    ]
 
 
 def control_obstacle(plan: Plan) -> str | None:
