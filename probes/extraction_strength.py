@@ -19,8 +19,7 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
-
-from .shared.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
+from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
 
 PASSAGE = Measure(name="passage_share", kind=ScoreKind.SOFT, gates=True, passages=True)
 ANSWER = Measure(name="answer_share", kind=ScoreKind.SOFT)

@@ -23,10 +23,9 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
-
-from .shared.answer_key import Output, holds, normalise
-from .shared.asking import NO_QUESTION, NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
-from .shared.twins import Entry, Twins, overlaps
+from unlearn_audit.api.kit.answer_key import Output, holds, normalise
+from unlearn_audit.api.kit.asking import NO_QUESTION, NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
+from unlearn_audit.api.kit.twins import Entry, Twins, overlaps
 
 PROBABILITY = Measure(name="probability", kind=ScoreKind.SOFT, gates=True)
 TOP1 = Measure(name="top1", kind=ScoreKind.HIT)

@@ -9,13 +9,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_limit
+from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
+from unlearn_audit.api.kit.twins import Twins
 
 from .forms.asking import HIT, PromptedAsk, hit_readings
 from .jailbreaks.material import shot
-from .recall import QuestionParameters, ask_all
-from .shared.asking import NO_QUESTION, Ask, is_askable, token_limit
-from .shared.statements import Statement, short_answer, statement_of
-from .shared.twins import Twins
 
 TOLD, AMONG = "told", "among-others"
 NO_OTHERS = "no other subject has another answer to the same relation"

@@ -11,14 +11,14 @@ from typing import ClassVar
 from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api.kit.answer_key import Output, normalise
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_limit
+from unlearn_audit.api.kit.statements import Statement, form_texts, statement_of
+from unlearn_audit.api.kit.twins import Twins
 
 from .forms.asking import HIT, hit_readings, prompted
 from .forms.probe import CLOZE
-from .recall import QuestionParameters, ask_all
-from .shared.answer_key import Output, normalise
-from .shared.asking import NO_QUESTION, Ask, is_askable, token_limit
-from .shared.statements import Statement, form_texts, statement_of
-from .shared.twins import Twins
 
 SURROGATE = "surrogate"
 NOT_APART = "no wording of the fact is far enough from its question"

@@ -9,11 +9,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable
+from unlearn_audit.api.kit.twins import Twins
 
 from .forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
-from .recall import QuestionParameters, ask_all
-from .shared.asking import NO_QUESTION, Ask, is_askable
-from .shared.twins import Twins
 
 SWITCH = {"thinking": True, "not-thinking": False}
 NO_SWITCH = "the chat template cannot switch thinking"

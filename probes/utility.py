@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from unlearn_audit.api import Access, Fact, FactSet, Measure, Model, Parameters, Probe, Reading, ScoreKind
-
-from .recall import QuestionParameters, ask_all
-from .shared.asking import token_limit, ways_of_asking
-from .shared.twins import Twins
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import token_limit, ways_of_asking
+from unlearn_audit.api.kit.twins import Twins
 
 
 class Utility(Probe[QuestionParameters]):

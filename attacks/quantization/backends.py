@@ -54,9 +54,9 @@ def quantize(
     """
     match quantizer.backend:
         case Backend.BITSANDBYTES:
-            return quantize_with_bitsandbytes(fork.module, quantizer, context.original())
+            return quantize_with_bitsandbytes(fork.module, quantizer, _original(context))
         case Backend.GGUF:
-            return quantize_with_gguf(fork.module, quantizer, context.original())
+            return quantize_with_gguf(fork.module, quantizer, _original(context))
         case Backend.HQQ:
             return quantize_with_hqq(fork.module, quantizer)
         case Backend.TORCHAO:
@@ -64,6 +64,10 @@ def quantize(
         case Backend.GPTQMODEL:
             return quantize_with_gptq(fork, whole, context, calibration)
     assert_never(quantizer.backend)
+
+
+def _original(context: AttackContext) -> torch.nn.Module | None:
+    return context.original() if context.has_original else None
 
 
 def quantize_with_bitsandbytes(

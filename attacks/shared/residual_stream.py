@@ -6,17 +6,16 @@ Changes are hooks on a fork's blocks. They go with the fork wherever it is copie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from unlearn_audit.api import AttackError, Model, Prompt
+from unlearn_audit.api import AttackError, AuditError, Model, Prompt
+from unlearn_audit.api.kit.blocks import layers_of, watching
 
 PROBE = Prompt(text="Who?")
-TOLERANCE = 1e-2
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
@@ -49,40 +48,21 @@ class Stream:
 
 
 def residual_stream(fork: Model) -> Stream:
-    """Finds the decoder blocks: the list of modules whose inputs are the model's hidden states, one after the other.
-
-    Seen to be so on a prompt, in whatever architecture: attention, recurrent, with an adapter around it, quantised.
+    """The decoder blocks, as `api.kit.blocks` finds them.
 
     Raises:
         AttackError: no list of modules carries the residual stream.
     """
-    lists = [part for part in fork.module.modules() if isinstance(part, torch.nn.ModuleList) and len(part) > 0]
-    for blocks in sorted(lists, key=len, reverse=True):
-        inputs, states = _inputs_and_states(fork, tuple(blocks))
-        for shift in (0, 1):
-            if inputs is not None and _alike(inputs[shift:], states[: len(blocks) - shift]):
-                return Stream(blocks=tuple(blocks), width=int(states.shape[1]), shift=shift)
-    raise AttackError(
-        f"{type(fork.module).__name__} has no list of blocks whose inputs are its hidden states "
-        f"({len(lists)} lists of modules were tried); leave the attacks on the residual stream out"
-    )
-
-
-def _inputs_and_states(fork: Model, blocks: tuple[torch.nn.Module, ...]) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """What goes into each module (None where one is not part of a pass), and the hidden states that the model lists."""
-    seen: dict[int, torch.Tensor] = {}
-    with _watched(blocks, before=lambda place, states: seen.setdefault(place, states[0, -1].detach().float().cpu())):
-        try:
-            states = fork.hidden_states([PROBE], layers=range(len(blocks)))[0]
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise AttackError(f"{type(fork.module).__name__} gives no hidden states: {error}") from error
-    if len(seen) != len(blocks) or any(found.shape != states[0].shape for found in seen.values()):
-        return None, states
-    return torch.stack([seen[place] for place in range(len(blocks))]), states
-
-
-def _alike(inputs: torch.Tensor, states: torch.Tensor) -> bool:
-    return len(inputs) > 0 and torch.allclose(inputs, states, rtol=TOLERANCE, atol=TOLERANCE)
+    try:
+        layers = layers_of(fork)
+    except (AttributeError, AuditError, IndexError, KeyError, TypeError) as error:
+        raise AttackError(f"{type(fork.module).__name__} gives no hidden states: {error}") from error
+    if not layers.blocks:
+        raise AttackError(
+            f"{type(fork.module).__name__} has no list of blocks whose inputs are its hidden states; leave the attacks "
+            "on the residual stream out"
+        )
+    return Stream(blocks=layers.blocks, width=layers.width, shift=layers.shift)
 
 
 def mean_states(model: Model, stream: Stream, prompts: Sequence[Prompt], layers: Sequence[int]) -> torch.Tensor:
@@ -147,15 +127,16 @@ def largest_component(
     """The largest |cosine| between a unit direction and the output of its block, over all positions of the prompts."""
     largest = 0.0
 
-    def note(place: int, states: torch.Tensor) -> None:
-        nonlocal largest
-        if place in directions:
-            wide = states.float()
-            along = directions[place].to(wide.device)
-            cosines = (wide @ along).abs() / wide.norm(dim=-1).clamp(min=1e-12)
-            largest = max(largest, float(cosines.max()))
+    places = {stream.blocks[place]: direction for place, direction in directions.items()}
 
-    with _watched(stream.blocks, after=note):
+    def note(block: torch.nn.Module, states: torch.Tensor) -> None:
+        nonlocal largest
+        wide = states.float()
+        along = places[block].to(wide.device)
+        cosines = (wide @ along).abs() / wide.norm(dim=-1).clamp(min=1e-12)
+        largest = max(largest, float(cosines.max()))
+
+    with watching(list(places), note):
         fork.hidden_states(prompts, layers=[0])
     return largest
 
@@ -163,7 +144,9 @@ def largest_component(
 def last_input(fork: Model, stream: Stream, layer: int) -> torch.Tensor:
     """What goes into a block at the end of a fixed prompt, hooks and all: float32, shape (width,), on the CPU."""
     seen: list[torch.Tensor] = []
-    with _watched([stream.blocks[layer]], before=lambda _, states: seen.append(states[0, -1].float().cpu())):
+    with watching(
+        [stream.blocks[layer]], lambda *_: None, before=lambda _, states: seen.append(states[0, -1].float().cpu())
+    ):
         fork.hidden_states([PROBE], layers=[0])
     return seen[0]
 
@@ -199,39 +182,3 @@ def _change_output(part: torch.nn.Module, change: Change, width: int) -> None:
 def _changed(output: Any, change: Change, width: int) -> Any:
     is_stream = isinstance(output, torch.Tensor) and output.is_floating_point() and output.shape[-1:] == (width,)
     return change(output) if is_stream else output
-
-
-@contextmanager
-def _watched(
-    blocks: Sequence[torch.nn.Module],
-    *,
-    before: Callable[[int, torch.Tensor], Any] | None = None,
-    after: Callable[[int, torch.Tensor], Any] | None = None,
-) -> Iterator[None]:
-    """Shows the inputs or the outputs of blocks for as long as it is open; runs behind the hooks that are there."""
-
-    def look_before(place: int) -> Callable[..., None]:
-        def hook(_: torch.nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-            states = args[0] if args else named.get("hidden_states")
-            if before is not None and isinstance(states, torch.Tensor) and states.ndim == 3:
-                before(place, states)
-
-        return hook
-
-    def look_after(place: int) -> Callable[..., None]:
-        def hook(_: torch.nn.Module, __: tuple[Any, ...], output: Any) -> None:
-            states = output[0] if isinstance(output, tuple) else output
-            if after is not None and isinstance(states, torch.Tensor) and states.ndim == 3:
-                after(place, states)
-
-        return hook
-
-    handles = []
-    for place, block in enumerate(blocks):
-        handles.append(block.register_forward_pre_hook(look_before(place), with_kwargs=True))
-        handles.append(block.register_forward_hook(look_after(place)))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

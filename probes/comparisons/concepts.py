@@ -25,9 +25,9 @@ from unlearn_audit.api import (
     Role,
     mean_estimate,
 )
+from unlearn_audit.api.kit.answer_key import normalise
+from unlearn_audit.api.kit.asking import is_askable
 
-from ..shared.answer_key import normalise
-from ..shared.asking import is_askable
 from .tools.by_subject import means_by, sampled
 from .unlearning_depth import FACTS, entity_of
 

@@ -30,8 +30,7 @@ from unlearn_audit.api import (
     derive_seed,
     mean_estimate,
 )
-
-from ..shared.asking import is_askable, is_readable
+from unlearn_audit.api.kit.asking import is_askable, is_readable
 
 FloatArray = npt.NDArray[np.float64]
 SUBJECTS = {Profile.QUICK: 32, Profile.STANDARD: 64, Profile.DEEP: 256}

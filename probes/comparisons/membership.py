@@ -30,9 +30,9 @@ from unlearn_audit.api import (
     roc,
     share_above,
 )
+from unlearn_audit.api.kit.asking import Pair, is_askable
 
 from ..extraction_strength import split_passage
-from ..shared.asking import Pair, is_askable
 from .tools.by_subject import means_by
 
 FloatArray = npt.NDArray[np.float64]

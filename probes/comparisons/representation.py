@@ -25,8 +25,7 @@ from unlearn_audit.api import (
     Role,
     derive_seed,
 )
-
-from ..shared.asking import depth_of, questions_of
+from unlearn_audit.api.kit.asking import depth_of, questions_of
 
 FloatArray = npt.NDArray[np.float64]
 PROMPTS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 512}

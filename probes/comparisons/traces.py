@@ -26,8 +26,8 @@ from unlearn_audit.api import (
     Role,
     mean_estimate,
 )
+from unlearn_audit.api.kit.asking import depth_of, is_askable, questions_of
 
-from ..shared.asking import depth_of, is_askable, questions_of
 from .tools.by_subject import sampled
 
 FloatArray = npt.NDArray[np.float64]

@@ -27,8 +27,8 @@ from unlearn_audit.api import (
     Role,
     mean_estimate,
 )
+from unlearn_audit.api.kit.asking import Pair, is_askable
 
-from ..shared.asking import Pair, is_askable
 from .tools.by_subject import means_by, sampled
 
 FloatArray = npt.NDArray[np.float64]
@@ -107,7 +107,8 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
         self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
     ) -> Features:
         """On the original alone: mean log p of each answer, as it is, and by depth with each model's states."""
-        from ..shared.answer_batches import mean_log_probs
+        from unlearn_audit.api.kit.answer_batches import mean_log_probs
+
         from .tools.patching import blocks_of, patched_log_probs
 
         if Role.ORIGINAL in others:

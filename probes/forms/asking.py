@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from unlearn_audit.api import Fact, Measure, Prompt, Reading, ScoreKind
-
-from ..recall import Answered, twin_score_of
-from ..shared.asking import CUT_OFF, Ask
-from ..shared.judged import UNREADABLE
-from ..shared.twins import Twins
+from unlearn_audit.api.kit.answered import Answered, twin_score_of
+from unlearn_audit.api.kit.asking import CUT_OFF, Ask
+from unlearn_audit.api.kit.judged import UNREADABLE
+from unlearn_audit.api.kit.twins import Twins
 
 HIT = Measure(name="hit", kind=ScoreKind.HIT)
 EXPOSURE = Measure(name="exposure", kind=ScoreKind.SOFT, gates=True)

@@ -15,10 +15,10 @@ from functools import partial
 from typing import Protocol
 
 from unlearn_audit.api import AnswerScore, Fact, Prompt
+from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_readable
+from unlearn_audit.api.kit.statements import NO_PHRASE, Statement, form_texts, short_answer
 
 from ..forced_choice import Choice, option_probabilities
-from ..shared.asking import NOT_A_NUMBER, Pair, is_readable
-from ..shared.statements import NO_PHRASE, Statement, form_texts, short_answer
 
 Scores = Mapping[Pair, AnswerScore]
 

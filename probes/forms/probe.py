@@ -9,12 +9,20 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading, ScoreKind
+from unlearn_audit.api.kit.answered import Answered, QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import (
+    NO_QUESTION,
+    NOT_A_NUMBER,
+    Ask,
+    count_tokens,
+    is_askable,
+    score_all,
+    token_limit,
+)
+from unlearn_audit.api.kit.statements import Statement, form_texts, short_answer, statement_of
+from unlearn_audit.api.kit.twins import Twins
 
 from ..forced_choice import ForcedChoice, ForcedChoiceParameters
-from ..recall import Answered, QuestionParameters, ask_all
-from ..shared.asking import NO_QUESTION, NOT_A_NUMBER, Ask, count_tokens, is_askable, score_all, token_limit
-from ..shared.statements import Statement, form_texts, short_answer, statement_of
-from ..shared.twins import Twins
 from .asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
 from .choices import (
     REVERSE,
@@ -81,9 +89,9 @@ class Forms(Probe[FormsParameters]):
     - `odd-one-out`: statements of which one is right, lettered, in all rotations; the odd one is the right one.
     - `reverse`: the statement without its subject; p as in `forced-choice`, over subjects with other answers.
 
-    **Statements** are made without a model (`probes/shared/forms.yaml`): from `statements`, else the answer or a
-    sentence of the text that names subject and answer, else by a rule from the question or a paraphrase. Where none
-    fits, the form is missing with the reason, in every role alike, and counts neither towards `exposure` nor
+    **Statements** are made without a model (`api.kit.statements`): from `statements`, else the answer or a sentence
+    of the text that names subject and answer, else by a rule from the question or a paraphrase. Where none fits, the
+    form is missing with the reason, in every role alike, and counts neither towards `exposure` nor
     towards `recognition`.
 
     That unlearning depends on the form is the finding of Ye et al. (2506.07795), and of Joshi et al. (2411.15477), who

@@ -11,12 +11,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.api import Fact, Model, Screen
-
-from ..shared.answer_key import Output, normalise
-from ..shared.asking import count_tokens, is_askable
-from ..shared.statements import Statement, short_answer, statement_of
-from ..shared.text_files import Way, read_texts
-from ..shared.twins import Twins
+from unlearn_audit.api.kit.answer_key import Output, normalise
+from unlearn_audit.api.kit.asking import count_tokens, is_askable
+from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
+from unlearn_audit.api.kit.text_files import Way, read_texts
+from unlearn_audit.api.kit.twins import Twins
 
 NO_SYNONYM = "no word of the question has another in the list"
 NO_HINT = "nothing else is told of the subject that keeps the answer back"

@@ -8,15 +8,15 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from unlearn_audit.api import Access, Fact, Judge, Measure, Model, Parameters, Probe, Reading
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, score_all, token_limit
+from unlearn_audit.api.kit.statements import statement_of
+from unlearn_audit.api.kit.text_files import Way
+from unlearn_audit.api.kit.twins import MATCH, Twins
 
 from ..forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
 from ..forms.choices import chosen, reversed_fact
 from ..forms.probe import CHOICE, Options, StatementParameters, choice_reading
-from ..recall import QuestionParameters, ask_all
-from ..shared.asking import NO_QUESTION, Ask, is_askable, score_all, token_limit
-from ..shared.statements import statement_of
-from ..shared.text_files import Way
-from ..shared.twins import MATCH, Twins
 from .material import NO_HINT, NO_SHOTS, NO_SYNONYM, fitting, jailbreak_texts, material_of, reworded
 
 MULTIPLE_CHOICE = "multiple-choice"

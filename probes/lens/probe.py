@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, PositiveInt
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
+from unlearn_audit.api.kit.asking import NOT_A_NUMBER
+from unlearn_audit.api.kit.twins import Twins
 
 from ..forced_choice import Choice, ForcedChoice, ForcedChoiceParameters, first_choice, weighted_mean
 from ..forms.asking import ANY, EXPOSURE
-from ..shared.asking import NOT_A_NUMBER
-from ..shared.twins import Twins
 
 if TYPE_CHECKING:
     from .reading import LensReading

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from unlearn_audit.api import Model
-
-from ..shared.answer_batches import Batch, batches_of
-from ..shared.asking import Pair
-from ..shared.layers import (
+from unlearn_audit.api.kit.answer_batches import Batch, batches_of
+from unlearn_audit.api.kit.asking import Pair
+from unlearn_audit.api.kit.blocks import (
     ATTENTION,
     MLP,
     NO_BLOCKS,

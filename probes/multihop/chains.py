@@ -13,11 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.api import Fact
 from unlearn_audit.api import knowledge_graph as graphs
-
-from ..shared.answer_key import Output, answer_key, normalise
-from ..shared.asking import NO_QUESTION, is_askable
-from ..shared.statements import Statement, short_answer, statement_of
-from ..shared.text_files import read_texts
+from unlearn_audit.api.kit.answer_key import Output, answer_key, normalise
+from unlearn_audit.api.kit.asking import NO_QUESTION, is_askable
+from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
+from unlearn_audit.api.kit.text_files import read_texts
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph

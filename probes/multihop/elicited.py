@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from unlearn_audit.api import Fact, Json, Model, Prompt
 from unlearn_audit.api import knowledge_graph as graphs
+from unlearn_audit.api.kit.answer_key import is_short, normalise
+from unlearn_audit.api.kit.asking import is_askable
 
-from ..shared.answer_key import is_short, normalise
-from ..shared.asking import is_askable
 from .chains import Neighbour, answer_name, multihop_texts
 
 _DEFAULT_FROM = 4

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Prompt, Reading
 from unlearn_audit.api import knowledge_graph as graphs
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import Ask, token_limit
+from unlearn_audit.api.kit.twins import Twins
 
 from ..forms.asking import HIT, hit_readings, prompted
 from ..forms.probe import StatementParameters
-from ..recall import QuestionParameters, ask_all
-from ..shared.asking import Ask, token_limit
-from ..shared.twins import Twins
 from .chains import ALIAS, VARIANTS, Chain, Composer
 
 DROPPED = "the original itself cannot do this chain"

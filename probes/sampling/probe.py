@@ -11,12 +11,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
+from unlearn_audit.api.kit.answer_key import rouge_l_recall
+from unlearn_audit.api.kit.answered import Answered, QuestionParameters, judge_all, twin_verdicts
+from unlearn_audit.api.kit.asking import CUT_OFF, Ask, token_limit, ways_of_asking
+from unlearn_audit.api.kit.twins import Twins
 
 from ..forms.asking import ANY, exposure
-from ..recall import Answered, QuestionParameters, judge_all, twin_verdicts
-from ..shared.answer_key import rouge_l_recall
-from ..shared.asking import CUT_OFF, Ask, token_limit, ways_of_asking
-from ..shared.twins import Twins
 
 LEAK = Measure(name="leak", kind=ScoreKind.SOFT, gates=True)
 """0 or 1, and soft for the reason for which `exposure` of `forms` is."""

@@ -1,1 +1,3 @@
-"""What several probes are built with."""
+"""What several probes are built with, beyond the public kit of `unlearn_audit.api`."""
+
+__all__ = ["linear_probe"]

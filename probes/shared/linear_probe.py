@@ -12,9 +12,8 @@ import numpy.typing as npt
 import torch
 
 from unlearn_audit.api import Fact, Model, Prompt
-
-from .answer_key import normalise
-from .asking import is_askable
+from unlearn_audit.api.kit.answer_key import normalise
+from unlearn_audit.api.kit.asking import is_askable
 
 FloatArray = npt.NDArray[np.float64]
 FOLDS = 2

@@ -10,13 +10,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.api import Fact, Json, Model, Prompt, Screen
+from unlearn_audit.api.kit.answer_key import Output, normalise
+from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable
+from unlearn_audit.api.kit.statements import Statement, statement_of
+from unlearn_audit.api.kit.text_files import Way, read_texts
+from unlearn_audit.api.kit.twins import Twins
 
 from ..forms.asking import prompted
-from ..shared.answer_key import Output, normalise
-from ..shared.asking import NO_QUESTION, Ask, is_askable
-from ..shared.statements import Statement, statement_of
-from ..shared.text_files import Way, read_texts
-from ..shared.twins import Twins
 
 NO_SIBLING = "no other question on the subject keeps the answer back"
 NO_OPENING = "no statement can be made of the fact that names the subject before the answer"

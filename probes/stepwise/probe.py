@@ -8,12 +8,12 @@ from typing import Any, ClassVar, cast
 from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading
+from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
+from unlearn_audit.api.kit.asking import token_limit
+from unlearn_audit.api.kit.twins import Twins
 
 from ..forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings
 from ..forms.probe import StatementParameters
-from ..recall import QuestionParameters, ask_all
-from ..shared.asking import token_limit
-from ..shared.twins import Twins
 from .chains import Chains, write_premises
 
 

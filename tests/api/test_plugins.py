@@ -80,7 +80,8 @@ def test_probes_come_by_the_same_door():
 
 
 @pytest.mark.parametrize(
-    "command", [["list", "attacks"], ["list", "probes", "--json"], ["list", "writers", "--json"], ["--help"]]
+    "command",
+    [["list", "attacks"], ["list", "probes", "--json"], ["list", "writers", "--json"], ["list", "presets"], ["--help"]],
 )
 def test_listing_loads_no_torch(command):
     program = (

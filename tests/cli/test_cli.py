@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.api.test_plugins import entry
 from unlearn_audit.cli import app as cli
 from unlearn_audit.errors import AuditError
 
@@ -190,11 +191,66 @@ def test_the_plan_fits_80_columns(world, invoke):
     assert "left out" in out
 
 
+def test_probes_that_could_decide_and_are_named_nowhere_are_advisory_aloud(world, invoke):
+    probes = {"--probes": "recall,jailbreaks,utility"}
+    _, out, _ = invoke("plan", *request(world, **probes))
+    assert "Advisory: jailbreaks could decide" in " ".join(out.split())
+    (world / "policy.yaml").write_text("gate: [recall, jailbreaks]\n")
+    _, out, _ = invoke("plan", *request(world, **probes), "--policy", world / "policy.yaml")
+    assert "Advisory" not in out
+    rules = [{"id": "asked", "findings": "*/jailbreaks"}]
+    (world / "policy.yaml").write_text(json.dumps({"rules": rules}))
+    _, out, _ = invoke("plan", *request(world, **probes), "--policy", world / "policy.yaml")
+    assert "Advisory" not in out
+
+
+def test_list_says_which_probes_decide(invoke):
+    _, out, _ = invoke("list", "probes", "--json")
+    listed = {row["name"]: row for row in json.loads(out)}
+    assert {name for name, row in listed.items() if row["decides"]} == {
+        "recall",
+        "forced-choice",
+        "extraction-strength",
+        "utility",
+    }
+    assert listed["forms"]["can_decide"]
+    _, out, _ = invoke("list", "probes")
+    assert next(line for line in out.splitlines() if line.startswith("recall")).split()[2] == "decides"
+    assert next(line for line in out.splitlines() if line.startswith("forms")).split()[2] == "advisory"
+
+
+@pytest.mark.parametrize("kind", ["attacks", "probes", "comparisons", "writers", "presets"])
+def test_list_and_doctor_say_whose_a_plug_in_is(invoke, monkeypatch, kind):
+    from unlearn_audit.api import plugins
+    from unlearn_audit.cli.commands.list_plugins import KINDS
+
+    group, _ = KINDS[kind]
+    found = list(plugins.entry_points(group=group))
+    value = found[0].value
+    third = [entry("borrowed", value, "third-party", group), entry("shaky", "no_such_module:X", "third-party", group)]
+    real = plugins.entry_points
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [*real(group=group), *(third if group == third[0].group else [])]
+    )
+    _, out, _ = invoke("list", kind, "--json")
+    listed = {row["name"]: row for row in json.loads(out)}
+    assert listed["borrowed"]["distribution"] == "third-party"
+    assert listed[found[0].name]["distribution"] == "unlearn-audit"
+    _, out, _ = invoke("list", kind)
+    assert "(from third-party)" in " ".join(out.split())
+    assert "(from unlearn-audit)" not in out
+    code, out, _ = invoke("doctor")
+    assert code == 4
+    assert "borrowed (from third-party)" in out
+    assert "BROKEN shaky of third-party: ModuleNotFoundError" in out
+    assert f"{kind}: " in out
+
+
 def test_an_unexpected_error_is_exit_4_without_a_traceback(invoke, monkeypatch):
     def explode(*_, **__):
         raise ZeroDivisionError("deep inside")
 
-    monkeypatch.setattr("unlearn_audit.cli.commands.list_plugins.show_attacks", explode)
+    monkeypatch.setattr("unlearn_audit.cli.commands.list_plugins.show_plugins", explode)
     code, _, err = invoke("list", "attacks")
     assert code == 4
     assert "ZeroDivisionError: deep inside" in err
@@ -209,7 +265,7 @@ def test_every_way_out_has_its_exit_code(invoke, monkeypatch, raised, code):
     def leave(*_, **__):
         raise raised
 
-    monkeypatch.setattr("unlearn_audit.cli.commands.list_plugins.show_attacks", leave)
+    monkeypatch.setattr("unlearn_audit.cli.commands.list_plugins.show_plugins", leave)
     assert invoke("list", "attacks")[0] == code
 
 

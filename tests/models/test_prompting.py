@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from unlearn_audit.probes.shared.answer_key import answer_key
-from unlearn_audit.probes.shared.asking import is_cut_off
 
 from tests.conftest import ARCHITECTURES, CHATML, LLAMA2, tiny_engine
 from unlearn_audit.api import Fact, Generation, Prompt
+from unlearn_audit.api.kit.answer_key import answer_key
+from unlearn_audit.api.kit.asking import is_cut_off
 from unlearn_audit.errors import AttackError
 from unlearn_audit.models.prompting import joined
 

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from unlearn_audit.probes.forms.asking import UNASKABLE, exposure
 from unlearn_audit.probes.forms.choices import above_chance
 from unlearn_audit.probes.forms.probe import ANSWER_FIRST, NO_CHOICE, Forms, FormsParameters
-from unlearn_audit.probes.shared.asking import CUT_OFF, NO_QUESTION, NOT_A_NUMBER
-from unlearn_audit.probes.shared.statements import (
+
+from tests.probes.test_probes import REFUSAL, FakeModel, all_of, mean, only, people, person, score_of
+from unlearn_audit.api import AnswerScore, Fact, Generation, Reading
+from unlearn_audit.api.kit.asking import CUT_OFF, NO_QUESTION, NOT_A_NUMBER
+from unlearn_audit.api.kit.statements import (
     NO_PHRASE,
     NO_STATEMENT,
     Statement,
@@ -25,9 +28,6 @@ from unlearn_audit.probes.shared.statements import (
     statement_of,
     third_person,
 )
-
-from tests.probes.test_probes import REFUSAL, FakeModel, all_of, mean, only, people, person, score_of
-from unlearn_audit.api import AnswerScore, Fact, Generation, Reading
 
 OPEN = ("question", "cloze", "completion")
 OFFERED = ("multiple-choice", "true-false", "reverse", "odd-one-out")

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 from unlearn_audit.probes.in_context import AMONG, NO_OTHERS, TOLD, InContext, InContextParameters, line
-from unlearn_audit.probes.shared.answer_key import QUESTION_HOLDS_ANSWER
-from unlearn_audit.probes.shared.asking import NO_QUESTION
-from unlearn_audit.probes.shared.twins import Twins
 from unlearn_audit.probes.surrogate import (
     NOT_APART,
     SURROGATE,
@@ -22,6 +19,9 @@ from unlearn_audit.probes.surrogate import (
 
 from tests.probes.test_probes import REFUSAL, FakeModel, all_of, mean, only, people, person
 from unlearn_audit.api import Fact, Reading
+from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER
+from unlearn_audit.api.kit.asking import NO_QUESTION
+from unlearn_audit.api.kit.twins import Twins
 
 PASSAGE = Fact(id="text", subject="A book", text="It was the best of times.")
 

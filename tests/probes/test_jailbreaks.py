@@ -21,11 +21,11 @@ from unlearn_audit.probes.jailbreaks.material import (
     reworded,
 )
 from unlearn_audit.probes.jailbreaks.probe import MULTIPLE_CHOICE, Jailbreaks, JailbreaksParameters, Writer
-from unlearn_audit.probes.shared.answer_key import QUESTION_HOLDS_ANSWER
-from unlearn_audit.probes.shared.asking import NO_QUESTION
 
 from tests.probes.test_probes import REFUSAL, FakeModel, all_of, only, people, person
 from unlearn_audit.api import Fact, Reading, Screen
+from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER
+from unlearn_audit.api.kit.asking import NO_QUESTION
 
 PLACES = {"question", "subject", "synonyms", "hint", "few_shots", "many_shots", "cloze"}
 ISSUE = {

@@ -11,13 +11,13 @@ import torch
 import unlearn_audit.probes.lens.reading as lens_reading
 from unlearn_audit.probes.lens.probe import Lens, LensParameters, first_anywhere, shares_below
 from unlearn_audit.probes.lens.reading import LensReading
-from unlearn_audit.probes.shared.answer_key import normalise
-from unlearn_audit.probes.shared.asking import score_all
-from unlearn_audit.probes.shared.layers import Layers, depths_of, layers_of
 from unlearn_audit.probes.shared.linear_probe import TOO_FEW, LinearProbes, fold_of
 
 from tests.conftest import ARCHITECTURES, tiny_engine
 from unlearn_audit.api import Fact, Prompt
+from unlearn_audit.api.kit.answer_key import normalise
+from unlearn_audit.api.kit.asking import score_all
+from unlearn_audit.api.kit.blocks import Layers, depths_of, layers_of
 
 FACTS = [
     Fact(

@@ -20,11 +20,11 @@ from unlearn_audit.probes.multihop.chains import (
 )
 from unlearn_audit.probes.multihop.elicited import elicited_names, elicited_neighbours
 from unlearn_audit.probes.multihop.probe import DROPPED, Multihop, MultihopParameters
-from unlearn_audit.probes.shared.asking import NO_QUESTION
 
 from tests.probes.test_jailbreaks import lives
 from tests.probes.test_probes import REFUSAL, FakeModel, all_of, only, person
 from unlearn_audit.api import Fact, Hop, Reading
+from unlearn_audit.api.kit.asking import NO_QUESTION
 
 PEOPLE = [fact for number in range(30) for fact in (person(number, f"City{number}"), lives(number))]
 """Subject 1 was born in City1 and lives in Ville1. City1 lies in Land1 of 10, whose capital is Main1."""

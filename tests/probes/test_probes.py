@@ -25,12 +25,12 @@ from unlearn_audit.probes.forced_choice import (
     option_probabilities,
 )
 from unlearn_audit.probes.recall import Recall, RecallParameters, truth_ratio
-from unlearn_audit.probes.shared.answer_key import QUESTION_HOLDS_ANSWER
-from unlearn_audit.probes.shared.asking import CUT_OFF, NO_QUESTION, NOT_A_NUMBER
-from unlearn_audit.probes.shared.twins import Twins
 from unlearn_audit.probes.utility import QuestionParameters, Utility
 
 from unlearn_audit.api import AnswerScore, Fact, Generation, Prompt, Reading
+from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER
+from unlearn_audit.api.kit.asking import CUT_OFF, NO_QUESTION, NOT_A_NUMBER
+from unlearn_audit.api.kit.twins import Twins
 
 REFUSAL = "I do not know."
 

@@ -12,11 +12,11 @@ from scipy.stats import beta, binom
 from unlearn_audit.probes.recall import Recall, RecallParameters
 from unlearn_audit.probes.sampling.bounds import band, leak_at, mean_bound, rate_bound, tail_bound
 from unlearn_audit.probes.sampling.probe import Sampling, SamplingParameters
-from unlearn_audit.probes.shared.asking import CUT_OFF, NO_QUESTION
 
 from tests.probes.test_probes import FakeModel, all_of, only, people
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import Fact, FactSet, Generation, Model, Reading
+from unlearn_audit.api.kit.asking import CUT_OFF, NO_QUESTION
 
 E_BAND = math.exp(-1)
 """The alpha at which the band of 8 samples is sqrt(1 / 16) = 0.25 wide."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from unlearn_audit.probes.forms.asking import UNASKABLE
-from unlearn_audit.probes.shared.asking import NO_QUESTION
-from unlearn_audit.probes.shared.twins import Twins
 from unlearn_audit.probes.stepwise.chains import NO_OPENING, NO_SIBLING, NOT_WRITTEN, Chains, stepwise_texts
 from unlearn_audit.probes.stepwise.probe import Stepwise, StepwiseParameters
 
 from tests.probes.test_jailbreaks import lives
 from tests.probes.test_probes import REFUSAL, FakeModel, all_of, only, people, person
 from unlearn_audit.api import Fact, Json, Prompt, Screen
+from unlearn_audit.api.kit.asking import NO_QUESTION
+from unlearn_audit.api.kit.twins import Twins
 
 PARTIAL = {"indirect-siblings", "implied-conclusion"}
 TEMPLATES = [way.name for way in stepwise_texts().ways if "written" not in way.places]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unlearn_audit.probes.shared.asking import CUT_OFF
 from unlearn_audit.probes.thinking import NO_SWITCH, Thinking, ThinkingParameters
 
 from tests.conftest import CHATML, SWITCHING, tiny_engine
 from tests.probes.test_probes import REFUSAL, FakeModel, person
 from unlearn_audit.api import Generation, Prompt
+from unlearn_audit.api.kit.asking import CUT_OFF
 
 TURN = "<|start|>assistant\n"
 OPENING = CHATML.replace(

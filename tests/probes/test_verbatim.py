@@ -7,7 +7,6 @@ import copy
 import pytest
 import torch
 from unlearn_audit.probes.extraction_strength import ExtractionStrength, ExtractionStrengthParameters
-from unlearn_audit.probes.shared.asking import NOT_A_NUMBER
 from unlearn_audit.probes.verbatim import (
     HAS_QUESTION,
     NO_PASSAGE,
@@ -20,6 +19,7 @@ from unlearn_audit.probes.verbatim import (
 from tests.conftest import tiny_engine
 from tests.probes.test_probes import FakeModel, all_of, person, score_of
 from unlearn_audit.api import Fact
+from unlearn_audit.api.kit.asking import NOT_A_NUMBER
 from unlearn_audit.plan.findings import meets_attacks
 
 TEXT = "it was the best of times it was the worst of times"  # twelve words: six given, six wanted

@@ -187,6 +187,59 @@ def test_choices_that_got_lost_are_made_again_and_never_replaced_by_defaults(tmp
     assert all(store.about(key)["proof"]["bare"]["chosen"] == 7 for key in lost)
 
 
+class AsksForTheOriginal(Bare):
+    """Says what it sees of the original."""
+
+    name = "asks"
+
+    def planting(self, arm, context):
+        return Planting(name="copied", make=self._made)
+
+    @contextmanager
+    def _made(self, original, context):
+        with original.fork(copy_weights=True) as fork:
+            yield Plant(model=fork)
+
+    def doses(self, model, arm, context):
+        seen = float(next(context.original().parameters()).double().sum()) if context.has_original else None
+        yield Dose(label="asks", value=0, model=model, proof={"seen": seen})
+
+
+def test_an_attack_sees_the_same_original_in_every_role(tmp_path, spec):
+    """Where one role had it and another not, an attack could tell which model it has before it."""
+    plan = planned(spec.model_copy(update={"plant": True}), AsksForTheOriginal(Nothing()))
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    asked = [job for job in plan.jobs if job.attack == "asks"]
+    assert {str(job.model.role) for job in asked} == {"original", "unlearned", "plant"}
+    (seen,) = {store.about(job.key)["proof"]["asks"]["seen"] for job in asked}
+    assert isinstance(seen, float)
+
+
+class InsistsOnTheOriginal(AsksForTheOriginal):
+    def doses(self, model, arm, context):
+        context.original()
+        yield Dose(label="asks", value=0, model=model)
+
+
+def test_without_an_original_an_attack_is_told_so(tmp_path, spec):
+    spec = spec.model_copy(update={"original": None})
+    plan = planned(spec, AsksForTheOriginal(Nothing()))
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    (asked,) = [job for job in plan.jobs if job.attack == "asks"]
+    assert store.about(asked.key)["proof"]["asks"]["seen"] is None
+    gathered, _ = ran(planned(spec, InsistsOnTheOriginal(Nothing())), tmp_path / "other")
+    assert "this audit has no original" in gathered.faults[0].message
+
+
+def test_no_weights_are_loaded_while_an_audit_is_planned(spec):
+    context = planned(spec).context("none", 0)
+    assert context.has_original
+    with pytest.raises(AttackError, match="no weights are loaded while an audit is planned"):
+        context.original()
+
+
 class Hides(Bare):
     """Plants a marked model: the probe then scores everything 1."""
 

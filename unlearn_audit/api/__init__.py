@@ -31,9 +31,11 @@ from unlearn_audit.api.kit.screen import Screen
 from unlearn_audit.api.kit.words import words_of
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.observation import Observation
+from unlearn_audit.api.preset import FactPreset
 from unlearn_audit.api.probe import Measure, Probe, Reading
 from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed
-from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.api.writer import Material, Needs, Writer
+from unlearn_audit.errors import AttackError, AuditError, SpecError
 
 __all__ = [
     "Access",
@@ -49,6 +51,7 @@ __all__ = [
     "ComparisonContext",
     "Dose",
     "Fact",
+    "FactPreset",
     "FactSet",
     "Features",
     "Generation",
@@ -58,8 +61,10 @@ __all__ = [
     "Json",
     "Judge",
     "JudgeKind",
+    "Material",
     "Measure",
     "Model",
+    "Needs",
     "Observation",
     "OutOfReach",
     "Parameters",
@@ -73,6 +78,8 @@ __all__ = [
     "Role",
     "ScoreKind",
     "Screen",
+    "SpecError",
+    "Writer",
     "auc",
     "derive_seed",
     "detection_accuracy",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.model import Model
 from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile
+from unlearn_audit.errors import AttackError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,15 +98,15 @@ class Planting:
 
 @dataclass(frozen=True, kw_only=True)
 class AttackContext:
-    """What an attack may use beside the model.
+    """What an attack may use, besides the model. The same in every role, so that an attack cannot tell its own.
 
     Attributes:
         forget: the facts to recover; `retain`: generic text and utility; never the eval split for training.
         seed: derived from the audit's seed and the attack, the same for every role.
         prepared: what `Attack.prepare` returned for this audit.
         scratch: an empty directory that is removed afterwards.
-        original: gives the original's module on the CPU (for diagnostics), or None where there is none.
-        has_original: whether the audit has one.
+        has_original: whether the audit has an original; known while it is planned, too.
+        load_original: how the run loads the original; attacks call `original`.
     """
 
     forget: tuple[Fact, ...]
@@ -114,8 +115,22 @@ class AttackContext:
     seed: int
     prepared: Mapping[str, Json] = field(default_factory=dict)
     scratch: Path = Path()
-    original: Callable[[], torch.nn.Module | None] = lambda: None
-    has_original: bool = True
+    has_original: bool = False
+    load_original: Callable[[], torch.nn.Module] | None = None
+
+    def original(self) -> torch.nn.Module:
+        """The original's bare module on the CPU, adapters merged; for diagnostics. Not to be changed.
+
+        In the role of the original and of a plant, too: there it is a second copy of the weights.
+
+        Raises:
+            AttackError: the audit has no original (`has_original`), or it is still being planned.
+        """
+        if not self.has_original:
+            raise AttackError("this audit has no original to compare with; look at `has_original` before you ask")
+        if self.load_original is None:
+            raise AttackError("no weights are loaded while an audit is planned; ask for the original in `doses`")
+        return self.load_original()
 
 
 class Attack(ABC, Generic[P_co]):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    pass
+from pydantic import ConfigDict
 
 
 class FactSet(StrEnum):
@@ -22,13 +21,20 @@ class FactSet(StrEnum):
 class Hop:
     """One step of a chain of reasoning that leads through a fact."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     question: str
     answer: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
-    """One piece of knowledge; `subject` is the unit of statistics. Has question and answer, or text alone."""
+    """One piece of knowledge; `subject` is the unit of statistics. Has question and answer, or text alone.
+
+    A line of a facts file is read as this very class, and a key that is no field of it is an error.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     id: str
     subject: str

@@ -17,15 +17,19 @@ from unlearn_audit.errors import SpecError
 
 if TYPE_CHECKING:
     from unlearn_audit.api.comparison import Comparison
+    from unlearn_audit.api.preset import FactPreset
     from unlearn_audit.api.writer import Writer
 
 ATTACKS = "unlearn_audit.attacks"
 PROBES = "unlearn_audit.probes"
 COMPARISONS = "unlearn_audit.comparisons"
 WRITERS = "unlearn_audit.writers"
+PRESETS = "unlearn_audit.presets"
 OWN_DISTRIBUTION = "unlearn-audit"
+_KINDS = {"FactPreset": "preset"}
+"""What people call a kind of plug-in, where it is not its class in small letters."""
 
-Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any] | Comparison[Any] | Writer")
+Plugin = TypeVar("Plugin", bound="Attack[Any] | Probe[Any] | Comparison[Any] | Writer | FactPreset")
 Measuring = TypeVar("Measuring", bound="Attack[Any] | Probe[Any] | Comparison[Any]")
 
 
@@ -100,7 +104,7 @@ def _points(group: str) -> dict[str, EntryPoint]:
 
 
 def _unknown(name: str, kind: type[Any], known: list[str], where: str) -> str:
-    return f"{where}: no {kind.__name__.lower()} named {name!r}{did_you_mean(name, known)}"
+    return f"{where}: no {_KINDS.get(kind.__name__, kind.__name__.lower())} named {name!r}{did_you_mean(name, known)}"
 
 
 def _whole(entry: Listed[Plugin], where: str) -> type[Plugin]:

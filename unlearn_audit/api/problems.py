@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""How pydantic calls an unknown key: of a model, and of a dataclass."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -34,10 +37,10 @@ class Problem:
 
 def first_problem(error: ValidationError) -> Problem:
     """The one problem to tell of: an unknown key before all others, for it explains the missing key it was meant as."""
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN)
     return Problem(
         place=first["loc"],
-        unknown=first["type"] == "extra_forbidden",
+        unknown=first["type"] in _UNKNOWN,
         missing=first["type"] == "missing",
         message=first["msg"],
         value=first["input"],

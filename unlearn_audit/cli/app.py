@@ -62,6 +62,7 @@ class Kind(StrEnum):
     PROBES = "probes"
     COMPARISONS = "comparisons"
     WRITERS = "writers"
+    PRESETS = "presets"
 
 
 class Document(StrEnum):
@@ -193,21 +194,10 @@ app.command()(sealing.attest)
 
 @app.command(name="list")
 def list_plugins(kind: Kind, json: Json = False) -> None:
-    """List attacks, probes, comparisons or writers: what each needs, and its paper. Loads no torch."""
-    from unlearn_audit.cli.commands.list_plugins import (
-        show_attacks,
-        show_comparisons,
-        show_probes,
-        show_writers,
-    )
+    """List plug-ins of a kind: what each needs, its paper, and whose it is where it is not ours. Loads no torch."""
+    from unlearn_audit.cli.commands.list_plugins import show_plugins
 
-    shows = {
-        Kind.ATTACKS: show_attacks,
-        Kind.PROBES: show_probes,
-        Kind.COMPARISONS: show_comparisons,
-        Kind.WRITERS: show_writers,
-    }
-    shows[kind](_stdout(), as_json=json)
+    show_plugins(kind, _stdout(), as_json=json)
 
 
 @app.command()
@@ -227,20 +217,36 @@ def graph(
 
 @app.command()
 def init(
-    directory: Annotated[Path, typer.Argument(help="Where to write audit.yaml and policy.yaml.")] = Path(),
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="Where to write; default: here, for --plugin a folder of its name.", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
     ci: Annotated[
         str | None, typer.Option("--ci", help="Also write a pipeline: github or gitlab.", show_default=False)
     ] = None,
+    plugin: Annotated[
+        str | None,
+        typer.Option("--plugin", metavar="NAME", help="Write a plug-in package of this name instead."),
+    ] = None,
 ) -> None:
-    """Write a commented audit.yaml and policy.yaml to start from."""
+    """Write a commented audit.yaml and policy.yaml to start from, or a package with plug-ins."""
     from unlearn_audit.api.problems import did_you_mean
     from unlearn_audit.cli.commands.init import Pipeline, write_templates
+    from unlearn_audit.cli.commands.init_plugin import write_plugin
     from unlearn_audit.errors import SpecError
 
+    if plugin is not None:
+        if ci is not None:
+            raise SpecError("--plugin and --ci: give one of them; a plug-in package has no audit to run")
+        target = directory or Path(plugin)
+        for path in write_plugin(plugin, target, force=force):
+            typer.echo(f"wrote {path}", err=True)
+        typer.echo(f"next: cd {target}, then `pip install -e '.[dev]'` and `pytest`", err=True)
+        return
     if ci is not None and ci not in list(Pipeline):
         raise SpecError(f"--ci: no pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
-    for path in write_templates(directory, force=force, pipeline=Pipeline(ci) if ci else None):
+    for path in write_templates(directory or Path(), force=force, pipeline=Pipeline(ci) if ci else None):
         typer.echo(f"wrote {path}", err=True)
     typer.echo("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`", err=True)
 

@@ -29,7 +29,7 @@ _ANNOTATIONS: dict[str, Any] = {
     "spec": _option(Path | None, "--spec", "audit.yaml to start from; flags override it.", _SPEC),
     "original": _option(str | None, "--original", "The model before unlearning.", _SPEC),
     "retrained": _option(list[str] | None, "--retrained", "A model trained without the forget set; may repeat.", _SPEC),
-    "forget": _option(str | None, "--forget", "Facts that must be gone (.jsonl, .csv, .parquet).", _SPEC),
+    "forget": _option(str | None, "--forget", "Facts that must be gone: .jsonl, .csv, .parquet, PRESET:FILE.", _SPEC),
     "retain": _option(str | None, "--retain", "Facts that must stay.", _SPEC),
     "holdout": _option(str | None, "--holdout", "Facts that nobody was trained on.", _SPEC),
     "generator": _option(

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from unlearn_audit.api import Fact, FactSet, Hop
+from unlearn_audit.api import Fact, FactSet
+from unlearn_audit.api.plugins import PRESETS, named
+from unlearn_audit.api.preset import FactPreset, split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import DataRecord
+from unlearn_audit.facts.rows import read_rows
 
-
-class _HopRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    question: str
-    answer: str
-
-
-class _FactRow(BaseModel):
-    """One line of a facts file (design, section 5)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    id: str
-    subject: str
-    question: str | None = None
-    answer: str | None = None
-    aliases: tuple[str, ...] = ()
-    paraphrases: tuple[str, ...] = ()
-    wrong_answers: tuple[str, ...] = ()
-    text: str | None = None
-    relation: str | None = None
-    hops: tuple[_HopRow, ...] = ()
-
-
-_LISTS = ("aliases", "paraphrases", "wrong_answers", "hops")
+_FACT = TypeAdapter(Fact)
+_FIELDS = [field.name for field in fields(Fact)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +51,7 @@ class Facts:
 
 def as_row(fact: Fact) -> dict[str, Any]:
     """A fact as the JSON object that it is read from, absent fields left out."""
-    row = {name: getattr(fact, name) for name in _FactRow.model_fields}
+    row = {name: getattr(fact, name) for name in _FIELDS}
     row["hops"] = [{"question": hop.question, "answer": hop.answer} for hop in fact.hops]
     return {name: value for name, value in row.items() if value not in (None, (), [])}
 
@@ -81,14 +60,16 @@ def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = N
     """A fact set from a file (`.jsonl`, `.csv`, `.parquet`) or a datasets id (`owner/name[:config][@split]`).
 
     Args:
-        source: where from; a datasets id is read from the local cache.
+        source: where from; a datasets id is read from the local cache. `PRESET:SOURCE` reads the rows of a published
+            benchmark through its preset.
         name: which set it is.
-        columns: fact field -> column in the source, where they differ.
+        columns: fact field -> column in the source, where they differ. A preset knows its own columns.
 
     Raises:
         SpecError: naming the file, the line and the remedy.
     """
-    rows = _rename(_read(source), columns or {}, source)
+    preset, where = split_source(source)
+    rows = _rename(read_rows(where), columns or {}, source) if preset is None else _preset_rows(preset, where, source)
     facts: list[Fact] = []
     lines: dict[str, str] = {}
     for place, row in rows:
@@ -148,111 +129,45 @@ def _folded(text: str | None) -> str:
     return " ".join((text or "").casefold().split())
 
 
-def _read(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    path = Path(source).expanduser()
-    if path.is_file():
-        match path.suffix.lower():
-            case ".jsonl" | ".json":
-                return _read_jsonl(path)
-            case ".csv" | ".tsv" | ".parquet":
-                return _read_table(path)
-        raise SpecError(f"{path}: expected .jsonl, .csv, .tsv or .parquet")
-    if path.is_dir() or path.suffix or source.count("/") != 1:
-        raise SpecError(f"{source}: no such file of facts")
-    return _read_dataset(source)
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _preset_rows(name: str, where: str, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows of a benchmark as its preset gives them, with a place in its facts for each."""
+    preset = named(PRESETS, FactPreset, name, source)()  # type: ignore[type-abstract]
+    rows = [row for _, row in read_rows(where)]
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise SpecError(f"{path}, line {number}: not valid JSON ({error}); one object a line") from error
-        if not isinstance(row, dict):
-            raise SpecError(f"{path}, line {number}: expected a JSON object, one a line")
-        yield f"line {number}", row
-
-
-def _read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pandas as pd
-
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
-    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
-        raise SpecError(f"{path}: cannot be read as a table ({error})") from error
-    for number, row in enumerate(frame.to_dict("records"), 2):
-        yield f"line {number}", {str(key): _cell(str(key), value, path, number) for key, value in row.items()}
-
-
-def _cell(key: str, value: Any, path: Path, number: int) -> Any:
-    """A table cell as a fact's value: an empty one is absent, a list stands as JSON or `a | b`."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if value is None or value == "" or (isinstance(value, float) and value != value):
-        return None
-    if key not in _LISTS or not isinstance(value, str):
-        return value
-    if not value.lstrip().startswith("["):
-        return [part.strip() for part in value.split("|")]
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise SpecError(f"{path}, line {number}: {key} is not a JSON list ({error})") from error
-
-
-def _read_dataset(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    from datasets import DownloadConfig, load_dataset
-
-    name, _, split = source.partition("@")
-    name, _, config = name.partition(":")
-    try:
-        rows = load_dataset(
-            name, config or None, split=split or "train", download_config=DownloadConfig(local_files_only=True)
-        )
-    except Exception as error:  # the hub client and the builders raise many kinds
+        yield from ((f"fact {number}", row) for number, row in enumerate(preset.facts(rows), 1))
+    except SpecError as error:
+        raise SpecError(f"{source}: {error}") from error
+    except Exception as error:  # a plug-in's failure; its message may repeat an answer, and is not shown
         raise SpecError(
-            f"{source}: no such file, and no such data set in the local cache ({type(error).__name__})"
+            f"{source}: the preset {name!r} failed on these rows ({type(error).__name__}; --debug shows where)"
         ) from error
-    for number, row in enumerate(rows, 1):
-        yield f"row {number}", dict(row)
 
 
 def _rename(
     rows: Iterable[tuple[str, dict[str, Any]]], columns: Mapping[str, str], source: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    unknown = sorted(set(columns) - set(_FactRow.model_fields))
+    unknown = sorted(set(columns) - set(_FIELDS))
     if unknown:
-        raise SpecError(
-            f"columns: {unknown[0]!r} is no field of a fact{did_you_mean(unknown[0], list(_FactRow.model_fields))}"
-        )
+        raise SpecError(f"columns: {unknown[0]!r} is no field of a fact{did_you_mean(unknown[0], _FIELDS)}")
     for place, row in rows:
         absent = [column for column in columns.values() if column not in row]
         if absent:
             raise SpecError(f"{source}, {place}: no column {absent[0]!r}{did_you_mean(absent[0], list(row))}")
         taken = set(columns.values())
-        kept = {key: value for key, value in row.items() if key not in taken and key in _FactRow.model_fields}
+        kept = {key: value for key, value in row.items() if key not in taken and key in _FIELDS}
         # With an explicit mapping, other columns are the user's own business; without, they are mistakes.
-        extra = {} if columns else {key: row[key] for key in row if key not in _FactRow.model_fields}
+        extra = {} if columns else {key: row[key] for key in row if key not in _FIELDS}
         yield place, {**kept, **extra, **{field: row[column] for field, column in columns.items()}}
 
 
 def _fact(row: Mapping[str, Any], where: str) -> Fact:
     present = {key: value for key, value in row.items() if value is not None}
     try:
-        parsed = _FactRow.model_validate(present)
+        fact = _FACT.validate_python(present)
     except ValidationError as error:
         first = first_problem(error)
         if first.unknown:
-            hint = did_you_mean(first.key, list(_FactRow.model_fields))
+            hint = did_you_mean(first.key, _FIELDS)
             raise SpecError(
                 f"{where}: unknown column {first.key!r}{hint}; map it with `columns` in the spec"
             ) from error
@@ -261,7 +176,6 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
                 f"{where}: {first.key!r} is required; a column by another name is mapped with `columns`"
             ) from error
         raise SpecError(f"{where}: {first.key!r}: {first.message}") from error  # never the value: it may be the secret
-    if parsed.text is None and (not (parsed.question or "").strip() or not (parsed.answer or "").strip()):
+    if fact.text is None and (not (fact.question or "").strip() or not (fact.answer or "").strip()):
         raise SpecError(f"{where}: a fact needs a question and an answer, or a text")
-    hops = tuple(Hop(question=hop.question, answer=hop.answer) for hop in parsed.hops)
-    return Fact(**{**{name: getattr(parsed, name) for name in _FactRow.model_fields}, "hops": hops})
+    return fact

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -156,7 +156,7 @@ class _Work:
     gathered: Gathered
     comparing: Comparing
     preparing: ProbePreparing
-    original: Any
+    load_original: Callable[[], torch.nn.Module] | None
     stop_if_interrupted: Callable[[], None]
     outputs: Outputs
     screens: Screens = field(default_factory=Screens)
@@ -302,7 +302,7 @@ def _tell(work: _Work, job: Job, label: str, hits: Mapping[str, float]) -> None:
 def _context(
     work: _Work, attack: str, *, job: Job | None = None, seed_of: str | None = None
 ) -> Iterator[AttackContext]:
-    """The attack's context with scratch space that is removed, and the original for diagnostics of other roles.
+    """The attack's context with scratch space that is removed, and the original for diagnostics, alike in all roles.
 
     Args:
         work: the audit.
@@ -322,19 +322,13 @@ def _context(
         context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
         )
-        compares = job is not None and job.model.role in (Role.UNLEARNED, Role.RETRAINED)
-        yield replace(context, scratch=Path(scratch), original=work.original if compares else lambda: None)
+        yield replace(context, scratch=Path(scratch), load_original=work.load_original)
 
 
-def _original_weights(live: LivePlan) -> Any:
-    """Loads the original's bare weights when first asked, once a run."""
+def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
+    """Loads the original's bare weights when first asked, once a run; None where there is no original."""
     model = live.plan.model(Role.ORIGINAL)
-
-    @cache
-    def weights() -> torch.nn.Module | None:
-        return None if model is None else load_weights(model.checkpoint, live.plan.spec.models)
-
-    return weights
+    return None if model is None else cache(partial(load_weights, model.checkpoint, live.plan.spec.models))
 
 
 def _fault(work: _Work, job: Job, message: str, seconds: float) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from unlearn_audit.api import Profile
 from unlearn_audit.api.judge import JudgeKind
+from unlearn_audit.api.preset import split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
@@ -86,7 +87,7 @@ class AuditSpec(BaseModel):
     checkpoint: str = Field(description="the unlearned checkpoint: directory, hub id@revision, adapter, or .gguf")
     original: str | None = Field(None, description="the model before unlearning")
     retrained: tuple[str, ...] = Field((), description="models trained without the forget set")
-    forget: str = Field(description="facts that must be gone")
+    forget: str = Field(description="facts that must be gone: a file, a datasets id, or PRESET:FILE of a benchmark")
     retain: str | None = Field(None, description="facts that must stay")
     holdout: str | None = Field(None, description="facts that nobody was trained on")
     generator: str | None = Field(None, description="a local model that writes prompts for probes, and is not audited")
@@ -124,6 +125,7 @@ class AuditSpec(BaseModel):
 
 
 _PATHS = ("checkpoint", "original", "forget", "retain", "holdout", "generator")
+_FACTS = ("forget", "retain", "holdout")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -179,7 +181,12 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
         found = directory / value if isinstance(value, str) else None
         return _from_here(found.resolve()) if found is not None and found.exists() else value
 
+    def facts(value: object) -> object:
+        preset, where = split_source(value) if isinstance(value, str) else (None, value)
+        return place(value) if preset is None else f"{preset}:{place(where)}"
+
     placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
+    placed |= {key: facts(content[key]) for key in _FACTS if key in content}
     if isinstance(content.get("retrained"), list | tuple):
         placed["retrained"] = [place(value) for value in content["retrained"]]
     elif "retrained" in content:

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from unlearn_audit.api import AuditError, Model
+from unlearn_audit.api.kit.answer_batches import batch_of
+from unlearn_audit.api.kit.asking import Pair
 from unlearn_audit.api.kit.lora import add_lora
-
-from ...shared.answer_batches import batch_of
-from ...shared.asking import Pair
 
 RANK = 16
 BATCH = 8

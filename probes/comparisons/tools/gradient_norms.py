@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import AuditError, Model
-
-from ...shared.asking import Pair
+from unlearn_audit.api.kit.asking import Pair
 
 if TYPE_CHECKING:
     import torch
 
-    from ...shared.answer_batches import Batch
+    from unlearn_audit.api.kit.answer_batches import Batch
 
 BATCH_TOKENS = 1024
 
@@ -30,7 +29,7 @@ def gradient_norms(model: Model, pairs: Sequence[Pair]) -> list[float]:
     """
     import torch
 
-    from ...shared.answer_batches import batches_of
+    from unlearn_audit.api.kit.answer_batches import batches_of
 
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     norms = [math.nan] * len(rows)

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import torch
 
 from unlearn_audit.api import AuditError, Model, Rendered
-
-from ...shared.answer_batches import Batch, answer_places, batches_of, mean_log_probs
-from ...shared.layers import NO_BLOCKS, Layers, changed, layers_of, watching
-from ...shared.layers import depths_of as depths_of
+from unlearn_audit.api.kit.answer_batches import Batch, answer_places, batches_of, mean_log_probs
+from unlearn_audit.api.kit.blocks import NO_BLOCKS, Layers, changed, layers_of, watching
+from unlearn_audit.api.kit.blocks import depths_of as depths_of
 
 FloatArray = npt.NDArray[np.float64]
 HALF = 65504

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_audit.api import AuditError, Model
-
-from ...shared.asking import Pair
+from unlearn_audit.api.kit.asking import Pair
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +48,7 @@ def token_statistics(model: Model, pairs: Sequence[Pair]) -> list[TokenStatistic
     """
     import torch
 
-    from ...shared.answer_batches import batches_of
+    from unlearn_audit.api.kit.answer_batches import batches_of
 
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     if empty := [pair for pair, row in zip(pairs, rows, strict=True) if not any(row.is_answer)]:

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import torch
 
 from unlearn_audit.api import AuditError, Model, Prompt, Rendered
-
-from ...shared.answer_batches import Batch, batches_of, mean_log_probs
-from ...shared.layers import MLP, Head, Layers, layers_of, watching
+from unlearn_audit.api.kit.answer_batches import Batch, batches_of, mean_log_probs
+from unlearn_audit.api.kit.blocks import MLP, Head, Layers, layers_of, watching
 
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

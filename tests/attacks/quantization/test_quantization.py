@@ -23,6 +23,7 @@ from unlearn_audit.attacks.quantization.layers import bitsandbytes as bitsandbyt
 from unlearn_audit.attacks.quantization.layers import gptq
 from unlearn_audit.attacks.quantization.proof import LayerChange, proof
 from unlearn_audit.attacks.shared.linear_layers import LinearLayer, linear_layers
+from unlearn_audit.attacks.shared.texts import generic_texts
 
 from unlearn_audit.api import Arm, AttackContext, Dose, Fact, Profile
 from unlearn_audit.errors import AttackError
@@ -92,6 +93,11 @@ def with_adapter(engine: Engine, tokenizer: PreTrainedTokenizerFast) -> Engine:
 
 def context(**changes: object) -> AttackContext:
     return replace(AttackContext(forget=(), retain=(), profile=Profile.QUICK, seed=1), **changes)
+
+
+def beside(original: Engine) -> AttackContext:
+    """A context with an original to compare with."""
+    return context(has_original=True, load_original=lambda: original.module)
 
 
 def arm(quantizer: Quantizer) -> Arm:
@@ -309,7 +315,7 @@ def test_an_update_inside_the_boxes_is_undone_and_the_diagnostic_sees_it(
             layer.weight.copy_(torch.where(layer.weight.abs() == scale, layer.weight, halfway))
         changed = logits(unlearned.module)
         assert (changed - logits(original.module)).norm() > 1e-3 * changed.norm()
-        use = context(original=lambda: original.module)
+        use = beside(original)
         with closing(doses(unlearned, quantizer, use)) as attacked, closing(doses(original, quantizer)) as reference:
             dose = next(attacked)
             assert dose.proof["same_bucket"]["overall"] == 1.0
@@ -328,7 +334,7 @@ def test_the_diagnostic_names_the_layer_that_left_its_boxes(tokenizer: PreTraine
     engine = tiny(tokenizer)
     with engine.fork(copy_weights=True) as other:
         other.module.model.layers[1].mlp.up_proj.weight.data.neg_()
-        use = context(original=lambda: engine.module)
+        use = beside(engine)
         same = next(doses(other, Quantizer.INT8, use)).proof["same_bucket"]
     shares = same["layers"]
     # Only a weight that rounds to zero keeps its code when its sign turns.
@@ -340,14 +346,14 @@ def test_the_diagnostic_names_the_layer_that_left_its_boxes(tokenizer: PreTraine
 
 def test_unrelated_weights_share_few_boxes(tokenizer: PreTrainedTokenizerFast) -> None:
     other = tiny(tokenizer, seed=1)
-    same = next(doses(tiny(tokenizer), Quantizer.NF4, context(original=lambda: other.module))).proof["same_bucket"]
+    same = next(doses(tiny(tokenizer), Quantizer.NF4, beside(other))).proof["same_bucket"]
     # NF4 fills its sixteen boxes about evenly with normal weights, so chance is near one in sixteen.
     assert 0.05 < same["overall"] < 0.09
 
 
 def test_an_original_of_another_shape_is_not_compared(tokenizer: PreTrainedTokenizerFast) -> None:
     other = tiny(tokenizer, "gpt_neox")
-    made = next(doses(tiny(tokenizer), Quantizer.NF4, context(original=lambda: other.module))).proof
+    made = next(doses(tiny(tokenizer), Quantizer.NF4, beside(other))).proof
     assert "same_bucket" not in made
 
 
@@ -501,7 +507,7 @@ def test_group_sizes_shrink_until_they_divide_every_width() -> None:
 
 
 def test_calibration_texts() -> None:
-    generic = gptq.generic_texts(512)
+    generic = generic_texts(512)
     assert len(generic) == len(set(generic)) == 64
     assert gptq.generic_texts(3) == generic[:3]
     facts = (

@@ -34,7 +34,7 @@ FORGET = tuple(
     for what in ("capital", "end")
 )
 RETAIN = tuple(Fact(id=who, subject=who, question=f"Where was {who} born?", answer="Paris.") for who in ("he", "she"))
-CONTEXT = AttackContext(forget=FORGET, retain=RETAIN, profile=Profile.QUICK, seed=3)
+CONTEXT = AttackContext(forget=FORGET, retain=RETAIN, profile=Profile.QUICK, seed=3, has_original=True)
 PROMPTS = [Prompt(text="Who wrote Middlemarch?"), Prompt(text="Where was Ada Lovelace born, and who?")]
 
 

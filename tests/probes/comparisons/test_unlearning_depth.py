@@ -20,11 +20,11 @@ from unlearn_audit.probes.comparisons.unlearning_depth import (
     entity_of,
     erased,
 )
-from unlearn_audit.probes.shared.answer_batches import mean_log_probs
 
 from tests.conftest import tiny_engine
 from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
 from unlearn_audit.api.comparison import Compared, ComparisonContext
+from unlearn_audit.api.kit.answer_batches import mean_log_probs
 
 FACTS = tuple(
     Fact(

@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from unlearn_audit.api import Attack, Probe, Prompt
-from unlearn_audit.api.plugins import ATTACKS, OWN_DISTRIBUTION, PROBES, available
+from unlearn_audit.api import Prompt
+from unlearn_audit.api.plugins import OWN_DISTRIBUTION, Listed, available
+from unlearn_audit.cli.commands.list_plugins import KINDS
 from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.make import versions
 from unlearn_audit.spec.spec import ModelOptions
@@ -61,16 +62,19 @@ def _extras(console: Console) -> bool:
 
 def _plugins(console: Console) -> bool:
     good = True
-    groups: tuple[tuple[str, type[Any]], ...] = ((ATTACKS, Attack), (PROBES, Probe))
-    for group, kind in groups:
-        listed = available(group, kind)
-        names = [name for name, entry in listed.items() if entry.plugin is not None]
-        _say(console, True, f"{kind.__name__.lower()}s: {', '.join(names)}")
+    for kind, (group, interface) in KINDS.items():
+        listed = available(group, interface)
+        names = [_with_owner(entry) for entry in listed.values() if entry.plugin is not None]
+        _say(console, True, f"{kind}: {', '.join(names)}")
         for entry in listed.values():
             if entry.plugin is None:
                 good = False
                 _say(console, False, f"{entry.name} of {entry.distribution}: {entry.broken}")
     return good
+
+
+def _with_owner(entry: Listed[Any]) -> str:
+    return entry.name if entry.distribution == OWN_DISTRIBUTION else f"{entry.name} (from {entry.distribution})"
 
 
 def _import_names(console: Console) -> bool:

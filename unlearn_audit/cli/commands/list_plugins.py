@@ -9,43 +9,47 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from unlearn_audit.api import Attack, Probe
-from unlearn_audit.api.comparison import Comparison
-from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, WRITERS, Listed, available
-from unlearn_audit.api.writer import Writer
+from unlearn_audit.api import Attack, Comparison, FactPreset, Probe, Writer
+from unlearn_audit.api.plugins import (
+    ATTACKS,
+    COMPARISONS,
+    OWN_DISTRIBUTION,
+    PRESETS,
+    PROBES,
+    WRITERS,
+    Listed,
+    available,
+)
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.verdict.findings.utility import PROBE as UTILITY
+
+KINDS: dict[str, tuple[str, type[Any]]] = {
+    "attacks": (ATTACKS, Attack),
+    "probes": (PROBES, Probe),
+    "comparisons": (COMPARISONS, Comparison),
+    "writers": (WRITERS, Writer),
+    "presets": (PRESETS, FactPreset),
+}
+"""What people call a kind of plug-in -> its entry-point group and its interface."""
 
 
-def show_attacks(console: Console, *, as_json: bool) -> None:
-    """All attacks, broken ones with their cause."""
-    rows = [_row(entry) for entry in available(ATTACKS, Attack).values()]  # type: ignore[type-abstract]
-    _show("Attacks", rows, console, as_json=as_json)
+def show_plugins(kind: str, console: Console, *, as_json: bool) -> None:
+    """All plug-ins of a kind, broken ones with their cause; which distribution brings what is not ours."""
+    group, interface = KINDS[kind]
+    rows = [_row(entry) for entry in available(group, interface).values()]
+    if as_json:
+        console.out(json.dumps(rows, indent=2, default=str), highlight=False)
+        return
+    _show(kind, rows, console)
 
 
-def show_probes(console: Console, *, as_json: bool) -> None:
-    """All probes, broken ones with their cause."""
-    rows = [_row(entry) for entry in available(PROBES, Probe).values()]  # type: ignore[type-abstract]
-    _show("Probes", rows, console, as_json=as_json)
+def decides(probe: type[Probe[Any]]) -> bool:
+    """Whether the default policy lets the probe decide; else it is advisory until a policy names it.
 
-
-def show_comparisons(console: Console, *, as_json: bool) -> None:
-    """All comparisons of models, broken ones with their cause."""
-    rows = [_row(entry) for entry in available(COMPARISONS, Comparison).values()]  # type: ignore[type-abstract]
-    _show("Comparisons", rows, console, as_json=as_json)
-
-
-def show_writers(console: Console, *, as_json: bool) -> None:
-    """All formats of a report, broken ones with their cause."""
-    rows = [_writer_row(entry) for entry in available(WRITERS, Writer).values()]  # type: ignore[type-abstract]
-    _show("Writers", rows, console, as_json=as_json)
-
-
-def _writer_row(entry: Listed[Writer]) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": entry.name, "distribution": entry.distribution}
-    writer = entry.plugin
-    if writer is None:
-        return {**row, "broken": entry.broken}
-    about = {"summary": writer.summary, "file_name": writer.file_name, "binary": writer.binary}
-    return {**row, "needs": writer.needs.value, **about}
+    `utility` decides by the policy's key of that name: a broken model did not forget.
+    """
+    named = probe.name in Policy().gate and any(measure.gates for measure in probe.measures)
+    return named or probe.name == UTILITY
 
 
 def _row(entry: Listed[Any]) -> dict[str, Any]:
@@ -53,7 +57,13 @@ def _row(entry: Listed[Any]) -> dict[str, Any]:
     plugin = entry.plugin
     if plugin is None:
         return {**row, "broken": entry.broken}
-    row |= {"access": str(plugin.access), "paper": plugin.paper, "summary": plugin.summary}
+    row["summary"] = plugin.summary
+    if issubclass(plugin, Writer):
+        return {**row, "needs": plugin.needs.value, "file_name": plugin.file_name, "binary": plugin.binary}
+    row["paper"] = plugin.paper
+    if issubclass(plugin, FactPreset):
+        return {**row, "needs": f"{entry.name}:FILE"}
+    row["access"] = str(plugin.access)
     if issubclass(plugin, Attack):
         row |= {"served": plugin.served, "extra": plugin.extra}
     elif issubclass(plugin, Comparison):
@@ -62,25 +72,42 @@ def _row(entry: Listed[Any]) -> dict[str, Any]:
         row |= {
             "reads": str(plugin.reads),
             "measures": [measure.name for measure in plugin.measures],
+            "can_decide": any(measure.gates for measure in plugin.measures),
+            "decides": decides(plugin),
             "under_attacks": plugin.under_attacks,
             "refusal_proof": plugin.refusal_proof,
         }
     return {**row, "parameters": plugin.Parameters.model_json_schema().get("properties", {})}
 
 
-def _show(title: str, rows: Sequence[dict[str, Any]], console: Console, *, as_json: bool) -> None:
-    if as_json:
-        console.out(json.dumps(rows, indent=2, default=str), highlight=False)
-        return
-    table = Table(title=title, title_justify="left", expand=False, show_lines=False, box=None, padding=(0, 2, 0, 0))
+def _show(kind: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
+    table = Table(
+        title=kind.capitalize(), title_justify="left", expand=False, show_lines=False, box=None, padding=(0, 2, 0, 0)
+    )
     table.add_column("name", style="bold", no_wrap=True)
     table.add_column("needs", no_wrap=True)
-    table.add_column("paper", no_wrap=True)
+    if kind == "probes":
+        table.add_column("verdict", no_wrap=True)
+    if kind != "writers":
+        table.add_column("paper", no_wrap=True)
     table.add_column("what it does", overflow="fold")
     for row in rows:
-        if "broken" in row:
-            table.add_row(row["name"], "broken", "", f"{row['distribution']}: {row['broken']}")
-            continue
-        needs = "served" if row.get("served") else row.get("access") or row["needs"]
-        table.add_row(row["name"], needs, row.get("paper") or "-", row["summary"])
+        table.add_row(*_cells(kind, row))
     console.print(table)
+    if kind == "probes":
+        console.print(
+            "decides: by the default policy. advisory: reported, and decides nothing until a policy's `gate` names it.",
+            highlight=False,
+        )
+
+
+def _cells(kind: str, row: dict[str, Any]) -> list[str]:
+    """One row of the table; a plug-in that is not ours says whose it is."""
+    whose = "" if row["distribution"] == OWN_DISTRIBUTION else f" (from {row['distribution']})"
+    broken = "broken" in row
+    cells = [row["name"], "broken" if broken else "served" if row.get("served") else row.get("access") or row["needs"]]
+    if kind == "probes":
+        cells.append("" if broken else "decides" if row["decides"] else "advisory")
+    if kind != "writers":
+        cells.append(row.get("paper") or "-")
+    return [*cells, f"{row['broken'] if broken else row['summary']}{whose}"]

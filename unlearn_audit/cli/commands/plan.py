@@ -15,6 +15,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
+from unlearn_audit.verdict.policy.rules import decides
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
 from unlearn_audit.verdict.result import Outcome
 
@@ -29,7 +30,7 @@ def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
     more = [found for found in (control_obstacle(live), thin_wording(live)) if found is not None]
     obstacle = cannot_be_met(live.case, live.plan.spec.policy) or next(iter(more), None)
-    lines = power_lines(live.case, live.plan.spec.policy) + more + judge_lines(live)
+    lines = power_lines(live.case, live.plan.spec.policy) + more + advisory_lines(live) + judge_lines(live)
     seconds = estimated_seconds(live)
     if as_json:
         about = {**live.plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
@@ -45,6 +46,19 @@ def judge_lines(live: LivePlan) -> list[str]:
     if checkpoint is None:
         return []
     return [f"Outputs are judged by {live.plan.judge.kind}, {checkpoint.reference}; its time is not in the estimate."]
+
+
+def advisory_lines(live: LivePlan) -> list[str]:
+    """Which probes could decide and do not, because the policy names them nowhere."""
+    could = {finding.probe for finding in live.case.planned if finding.gates}
+    do = {finding.probe for finding in live.case.planned if decides(finding, live.plan.spec.policy)}
+    silent = [name for name in live.plan.probes if name in could - do]
+    if not silent:
+        return []
+    return [
+        f"Advisory: {', '.join(silent)} could decide, and the policy names none of them in `gate` or a rule; what they "
+        "find is reported and decides nothing."
+    ]
 
 
 def control_obstacle(live: LivePlan) -> str | None:

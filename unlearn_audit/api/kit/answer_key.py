@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import LCSseq
 
-from unlearn_audit.api import Fact, words_of
+from unlearn_audit.api.facts import Fact
+from unlearn_audit.api.kit.words import words_of
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
-from unlearn_audit.probes.shared.answer_key import (
+
+from unlearn_audit.api import Fact
+from unlearn_audit.api.kit.answer_key import (
     NO_KEY_WORDS,
     QUESTION_HOLDS_ANSWER,
     AnswerKey,
@@ -15,8 +17,6 @@ from unlearn_audit.probes.shared.answer_key import (
     normalise,
     rouge_l_recall,
 )
-
-from unlearn_audit.api import Fact
 from unlearn_audit.api.kit.words import words_of
 
 SENTENCE = "Hsiao Yun-Hwa was born in the city of Taipei."

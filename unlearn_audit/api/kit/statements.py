@@ -10,11 +10,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from unlearn_audit.api import Fact
-
-from .answer_key import is_short
-from .asking import is_askable
-from .text_files import read_texts
+from unlearn_audit.api.facts import Fact
+from unlearn_audit.api.kit.answer_key import is_short
+from unlearn_audit.api.kit.asking import is_askable
+from unlearn_audit.api.kit.text_files import read_texts
 
 NO_PHRASE = "the fact has neither a short answer nor an alias to put into a statement"
 NO_STATEMENT = (

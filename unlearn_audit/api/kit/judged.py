@@ -15,11 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, assert_never
 
-from unlearn_audit.api import Claim, Fact, Judge, JudgeKind
-
-from .answer_key import QUESTION_HOLDS_ANSWER, AnswerKey, Output, is_short, normalise, untold_recall
-from .statements import Statement, short_answer, statement_of
-from .twins import Entry
+from unlearn_audit.api.facts import Fact
+from unlearn_audit.api.judge import Claim, Judge, JudgeKind
+from unlearn_audit.api.kit.answer_key import (
+    QUESTION_HOLDS_ANSWER,
+    AnswerKey,
+    Output,
+    is_short,
+    normalise,
+    untold_recall,
+)
+from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
+from unlearn_audit.api.kit.twins import Entry
 
 Verdict: TypeAlias = "bool | str"
 """Whether it is a hit, or why nobody can say."""

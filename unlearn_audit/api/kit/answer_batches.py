@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unlearn_audit.api import Model, Rendered
+from unlearn_audit.api.model import Model, Rendered
 
 BATCH_TOKENS = 2048
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from unlearn_audit.api import AnswerScore, Fact, Generation, Model, Prompt
-
-from .answer_key import AnswerKey
+from unlearn_audit.api.facts import Fact
+from unlearn_audit.api.kit.answer_key import AnswerKey
+from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,21 +1,22 @@
-"""The layers of a decoder: where they are, what each holds where an answer is predicted, and how that reads as words.
+"""The blocks of a decoder and its head: where they are, and how a state in between reads as words.
 
-Nothing is named after an architecture. Blocks are the modules that are seen to write the hidden states one after the
-other; the final norm is the module that is seen to feed the unembedding.
+Nothing is named after an architecture. Blocks are the modules that are seen to read or write the hidden states one
+after the other; the final norm is the module that is seen to feed the unembedding. Attacks that change the residual
+stream and probes that read it find the blocks here, so that both mean the same ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
 
-from unlearn_audit.api import AuditError, Model, Prompt
-
-from .answer_batches import chosen_log_probs
+from unlearn_audit.api.kit.answer_batches import chosen_log_probs
+from unlearn_audit.api.model import Model, Prompt
+from unlearn_audit.errors import AuditError
 
 POSITIONS_AT_A_TIME = 256
 """Positions whose logits are held at once: a large vocabulary makes them dear."""
@@ -68,11 +69,16 @@ class Layers:
         depth: number of blocks.
         blocks: in order; empty where they were not found.
         head: None where the model has no output embedding.
+        width: of the residual stream.
+        shift: the input of block k is `hidden_states[k - shift]`: 1 where an architecture lists what comes out of its
+            blocks (mamba), 0 where it lists what goes in.
     """
 
     depth: int
     blocks: tuple[torch.nn.Module, ...]
     head: Head | None
+    width: int = 0
+    shift: int = 0
 
     def part(self, kind: str, number: int) -> torch.nn.Module | None:
         """The attention or MLP of a block, counted from 1; None where it has no part of that name."""
@@ -93,7 +99,7 @@ def depths_of(layers: int, most: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def layers_of(model: Model) -> Layers:
-    """Finds the blocks and the head of a model.
+    """Finds the blocks and the head of a model, in whatever architecture: attention, recurrent, adapted, quantized.
 
     Raises:
         AuditError: the model does not list its hidden states.
@@ -101,22 +107,68 @@ def layers_of(model: Model) -> Layers:
     lists = [part for part in model.module.modules() if isinstance(part, torch.nn.ModuleList) and len(part) > 0]
     norms = [part for part in model.module.modules() if "norm" in type(part).__name__.lower()]
     unembedding = _output_embedding(model.module)
-    seen: dict[torch.nn.Module, torch.Tensor] = {}
+    seen = _Seen()
     entering: list[torch.Tensor] = []
-    with watching([*(block for blocks in lists for block in blocks), *norms], seen.__setitem__):
+    with watching(
+        [*(block for blocks in lists for block in blocks), *norms],
+        seen.outputs.__setitem__,
+        before=seen.inputs.setdefault,
+    ):
         handle = None if unembedding is None else unembedding.register_forward_pre_hook(_noting(entering))
         try:
             states = _states_of(model)
         finally:
             if handle is not None:
                 handle.remove()
-    blocks = next((found for found in sorted(lists, key=len, reverse=True) if _are_blocks(found, seen, states)), None)
-    norm = next((one for one in reversed(norms) if entering and one in seen and _alike(seen[one], entering[0])), None)
+    blocks, shift = _blocks_among(lists, seen, states)
+    given = seen.outputs
+    norm = next((one for one in reversed(norms) if entering and one in given and _alike(given[one], entering[0])), None)
     return Layers(
         depth=len(states) - 1,
-        blocks=() if blocks is None else tuple(blocks),
+        blocks=blocks,
         head=Head(norm=norm, unembedding=unembedding) if unembedding is not None and entering else None,
+        width=int(states[0].shape[-1]),
+        shift=shift,
     )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What went into modules and came out of them."""
+
+    inputs: dict[torch.nn.Module, torch.Tensor] = field(default_factory=dict)
+    outputs: dict[torch.nn.Module, torch.Tensor] = field(default_factory=dict)
+
+
+def _blocks_among(
+    lists: Sequence[torch.nn.ModuleList], seen: _Seen, states: Sequence[torch.Tensor]
+) -> tuple[tuple[torch.nn.Module, ...], int]:
+    """The list that carries the residual stream, with its shift; an empty one where none does."""
+    for blocks in sorted(lists, key=len, reverse=True):
+        if len(blocks) == len(states) - 1:
+            for shift in (0, 1):
+                if _read_states(blocks, seen, states, shift) or _write_states(blocks, seen, states, shift):
+                    return tuple(blocks), shift
+    return (), 0
+
+
+def _read_states(blocks: torch.nn.ModuleList, seen: _Seen, states: Sequence[torch.Tensor], shift: int) -> bool:
+    """Whether the hidden states are what goes into these modules."""
+    if any(block not in seen.inputs for block in blocks):
+        return False
+    inputs = [seen.inputs[block] for block in blocks][shift:]
+    return bool(inputs) and all(_alike(one, other) for one, other in zip(inputs, states, strict=False))
+
+
+def _write_states(blocks: torch.nn.ModuleList, seen: _Seen, states: Sequence[torch.Tensor], shift: int) -> bool:
+    """Whether the hidden states are what comes out of these modules.
+
+    The last block's own output is not compared: most architectures list it behind the final norm.
+    """
+    if any(block not in seen.outputs for block in blocks):
+        return False
+    outputs = [seen.outputs[block] for block in blocks][:-1]
+    return bool(outputs) and all(_alike(one, other) for one, other in zip(outputs, states[1 - shift :], strict=False))
 
 
 def _output_embedding(module: torch.nn.Module) -> torch.nn.Module | None:
@@ -144,36 +196,37 @@ def _states_of(model: Model) -> list[torch.Tensor]:
     return list(states)
 
 
-def _are_blocks(
-    blocks: torch.nn.ModuleList, seen: Mapping[torch.nn.Module, torch.Tensor], states: Sequence[torch.Tensor]
-) -> bool:
-    """Whether what these modules give are the hidden states, in whichever place the architecture lists them.
-
-    The last block's own output is not compared: most architectures list it behind the final norm.
-    """
-    depth = len(states) - 1
-    if len(blocks) != depth or any(block not in seen for block in blocks):
-        return False
-    given = [seen[block] for block in blocks][: depth - 1]
-    return any(all(_alike(one, other) for one, other in zip(given, states[shift:], strict=False)) for shift in (0, 1))
-
-
 def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two states agree at the last position."""
     one, other = one[0, -1].float().cpu(), other[0, -1].float().cpu()
     return one.shape == other.shape and torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-@contextmanager
-def watching(parts: Sequence[torch.nn.Module], note: Callable[[torch.nn.Module, torch.Tensor], Any]) -> Iterator[None]:
-    """Shows what modules give, (rows, positions, width), for as long as it is open."""
+Note: TypeAlias = Callable[[torch.nn.Module, torch.Tensor], Any]
 
-    def hook(part: torch.nn.Module, _: Any, output: Any) -> None:
+
+@contextmanager
+def watching(parts: Sequence[torch.nn.Module], note: Note, *, before: Note | None = None) -> Iterator[None]:
+    """Shows what modules give, (rows, positions, width), for as long as it is open; `before` is shown what they take.
+
+    Runs behind the hooks that are there already, and so sees what those made of the states.
+    """
+
+    def look_after(part: torch.nn.Module, _: Any, output: Any) -> None:
         states = output[0] if isinstance(output, tuple) else output
         if isinstance(states, torch.Tensor) and states.ndim == 3:
             note(part, states)
 
-    handles = [part.register_forward_hook(hook) for part in dict.fromkeys(parts)]
+    def look_before(part: torch.nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        states = args[0] if args else named.get("hidden_states")
+        if before is not None and isinstance(states, torch.Tensor) and states.ndim == 3:
+            before(part, states)
+
+    handles = []
+    for part in dict.fromkeys(parts):
+        handles.append(part.register_forward_hook(look_after))
+        if before is not None:
+            handles.append(part.register_forward_pre_hook(look_before, with_kwargs=True))
     try:
         yield
     finally:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from unlearn_audit.api import Fact, Judge
-
-from .answer_key import AnswerKey, answer_key, holds, is_short, normalise
-from .asking import is_askable
+from unlearn_audit.api.facts import Fact
+from unlearn_audit.api.judge import Judge
+from unlearn_audit.api.kit.answer_key import AnswerKey, answer_key, holds, is_short, normalise
+from unlearn_audit.api.kit.asking import is_askable
 
 MATCH = Judge()
 

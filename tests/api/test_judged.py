@@ -10,12 +10,12 @@ import pytest
 from unlearn_audit.probes.forms.asking import ANY
 from unlearn_audit.probes.forms.probe import Forms, FormsParameters
 from unlearn_audit.probes.recall import Recall, RecallParameters
-from unlearn_audit.probes.shared.answer_key import QUESTION_HOLDS_ANSWER, Output, untold_recall
-from unlearn_audit.probes.shared.judged import UNREADABLE, Case, drawn, stated, untold, verdicts
-from unlearn_audit.probes.shared.twins import Twins
 
 from tests.probes.test_probes import FakeModel, all_of, mean, only, people, person, utility
 from unlearn_audit.api import Claim, Fact, Judge, JudgeKind
+from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER, Output, untold_recall
+from unlearn_audit.api.kit.judged import UNREADABLE, Case, drawn, stated, untold, verdicts
+from unlearn_audit.api.kit.twins import Twins
 from unlearn_audit.evidence.agreement import counted, kappa
 
 ROUGE = Judge(kind=JudgeKind.ROUGE_L)

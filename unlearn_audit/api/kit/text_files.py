@@ -11,7 +11,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from unlearn_audit.api import Prompt
+from unlearn_audit.api.model import Prompt
 
 Texts = TypeVar("Texts", bound=BaseModel)
 
