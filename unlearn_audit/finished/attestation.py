@@ -20,6 +20,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json
+from unlearn_audit.extras import MissingExtraError
 from unlearn_audit.verdict.result import Outcome, Result
 
 if TYPE_CHECKING:
@@ -174,4 +175,4 @@ def _key_bytes(key: Path) -> bytes:
 
 
 def _not_installed() -> AuditError:
-    return AuditError("signatures need the extra `sign`: pip install 'unlearn-audit[sign]'")
+    return MissingExtraError("a signature", "securesystemslib[crypto]", "sign")

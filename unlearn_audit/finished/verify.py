@@ -13,6 +13,7 @@ from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, manifest_problems
 from unlearn_audit.evidence.records import ModelRecord
+from unlearn_audit.extras import MissingExtraError
 from unlearn_audit.finished.attestation import claims, model_digest, model_files, verified
 from unlearn_audit.finished.redecide import agrees, finished, observations_of, verdict_of
 from unlearn_audit.models.references import resolve
@@ -113,6 +114,9 @@ def _models(request: Request, result: Result) -> Iterator[Check]:
             continue
         try:
             found = resolve(where, base=options.base, allow_pickle=options.allow_pickle).digest
+        except MissingExtraError as error:
+            yield Check(holds=None, line=f"{model.name}: not looked at: {error}")
+            continue
         except AuditError as error:
             yield Check(holds=False, line=f"{model.name}: {error}")
             continue

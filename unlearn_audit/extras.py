@@ -1,0 +1,58 @@
+"""Extras: what the base does without, and the one line that says how to get it.
+
+`pip install unlearn-audit` judges, reports and compares finished runs. Whatever loads a model stands in the extra
+`run`. A library that is not there is said before any work is done, never in a traceback.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from unlearn_audit.errors import SpecError
+
+RUN = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "gguf",
+    "huggingface_hub",
+    "networkx",
+    "peft",
+    "psutil",
+    "rapidfuzz",
+    "rouge_score",
+    "safetensors",
+    "scipy",
+    "sklearn",
+)
+"""Import names of what an audit needs, the best known first: the first that is missing is named. Without bitsandbytes,
+which is not built for every machine; its attack says so itself."""
+
+
+class MissingExtraError(SpecError):
+    """What was asked for needs a library that is not installed: exit code 2."""
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(f"{what} needs {library}, which is not installed: pip install 'unlearn-audit[{extra}]'")
+
+
+def missing(modules: tuple[str, ...] = RUN) -> list[str]:
+    """Those of some top-level modules that are not installed; imports none."""
+    return [module for module in modules if find_spec(module) is None]
+
+
+def require(what: str, modules: tuple[str, ...] = RUN, *, extra: str = "run") -> None:
+    """Refuses what cannot be done with what is installed.
+
+    Args:
+        what: what needs it, as the reader knows it: `run` in backquotes, a format, a kind of file.
+        modules: top-level modules.
+        extra: the extra that brings them.
+
+    Raises:
+        MissingExtraError: naming the first that is missing, and the command that installs it.
+    """
+    absent = missing(modules)
+    if absent:
+        raise MissingExtraError(what, absent[0], extra)
