@@ -21,6 +21,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/check.py
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -1,6 +1,11 @@
-"""Every error of ours, with the exit code that it ends in. Anything else is a bug."""
+"""Every error of ours, with the exit code that it ends in; anything else is a bug.
+
+A library that is not there is named before any work is done, with the extra that brings it: `require`.
+"""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 
 class AuditError(Exception):
@@ -17,3 +22,51 @@ class IntegrityError(AuditError):
 
 class SpecError(AuditError):
     """The request itself is wrong: exit code 2."""
+
+
+RUN = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "gguf",
+    "huggingface_hub",
+    "networkx",
+    "peft",
+    "psutil",
+    "rapidfuzz",
+    "rouge_score",
+    "safetensors",
+    "scipy",
+    "sklearn",
+)
+"""Import names of what an audit needs, the best known first: the first that is missing is named. Without bitsandbytes,
+which is not built for every machine; its attack says so itself."""
+
+
+class MissingExtraError(SpecError):
+    """What was asked for needs a library that is not installed: exit code 2."""
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(f"{what} needs {library}, which is not installed: pip install 'unlearn-audit[{extra}]'")
+
+
+def missing(modules: tuple[str, ...] = RUN) -> list[str]:
+    """Those of some top-level modules that are not installed; imports none."""
+    return [module for module in modules if find_spec(module) is None]
+
+
+def require(what: str, modules: tuple[str, ...] = RUN, *, extra: str = "run") -> None:
+    """Refuses what cannot be done with what is installed.
+
+    Args:
+        what: what needs it, as the reader knows it: `run` in backquotes, a format, a kind of file.
+        modules: top-level modules.
+        extra: the extra that brings them.
+
+    Raises:
+        MissingExtraError: naming the first that is missing, and the command that installs it.
+    """
+    absent = missing(modules)
+    if absent:
+        raise MissingExtraError(what, absent[0], extra)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.special import betaincinv
-
 
 def leak_at(hits: int, samples: int, k: int) -> float:
     """1 - C(n - c, k) / C(n, k): the chance that k of the n samples, drawn without return, hold one of the c hits.
@@ -22,6 +20,8 @@ def rate_bound(hits: int, samples: int, alpha: float) -> float:
 
     Holds with probability 1 - alpha at any n; 1 where all samples hit, and 1 - alpha ** (1 / n) where none does.
     """
+    from scipy.special import betaincinv
+
     return 1.0 if hits == samples else float(betaincinv(hits + 1, samples - hits, 1.0 - alpha))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -107,3 +108,35 @@ def test_nothing_is_written_where_this_is_no_step_of_github(monkeypatch, capsys,
     ci.tell_github(sample.failed())
     assert capsys.readouterr().out == ""
     assert len((tmp_path / "s.md").read_text()) <= 65_001
+
+
+@pytest.mark.parametrize(
+    ("package", "spec", "installed"),
+    [
+        ("", "", "/action"),
+        ("", "audit.yaml", "/action[run]"),
+        ("unlearn-audit==9", "", "unlearn-audit==9"),
+        ("a.whl[run]", "audit.yaml", "a.whl[run]"),
+    ],
+)
+def test_the_action_installs_the_base_to_gate_and_the_extra_to_audit(tmp_path: Path, package, spec, installed) -> None:
+    script = next(step["run"] for step in ACTION["runs"]["steps"] if step["name"] == "Install")
+    (tmp_path / "python").write_text('#!/bin/sh\nfor last; do :; done\necho "$last"\n')
+    (tmp_path / "python").chmod(0o755)
+    given = {"PACKAGE": package, "SPEC": spec, "SOURCE": "/action", "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script], env=given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == installed
+
+
+@pytest.mark.parametrize("pipeline", list(Pipeline))
+def test_the_pipelines_install_the_extra_to_audit_and_show_how_to_gate_without(pipeline: Pipeline, tmp_path) -> None:
+    active = [line.strip() for line in pipeline.text.splitlines() if not line.lstrip().startswith("#")]
+    assert any("pip install 'unlearn-audit[run]'" in line for line in active)
+    shown = re.sub(
+        r"(?m)^( *)# (?=( *)(gate:|- |image:|script:|runs-on:|steps:|with:|python-version:))", r"\1", pipeline.text
+    )
+    gate = yaml.safe_load(shown)
+    script = json.dumps((gate.get("jobs") or gate)["gate"])
+    assert "pip install unlearn-audit" in script and "unlearn-audit gate runs/audit" in script

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.api.test_plugins import entry
+from unlearn_audit import __version__
 from unlearn_audit.cli import app as cli
 from unlearn_audit.errors import AuditError
 
@@ -306,3 +307,15 @@ def test_help_names_no_exit_code_that_there_is_not(invoke):
     text = " ".join(out.split())
     assert all(word in text for word in ("0 PASS", "1 FAIL", "2 usage", "3 INCONCLUSIVE", "4 ERROR", "130 interrupted"))
     assert "5 integrity" in text
+
+
+def test_the_version_stands_behind_the_name(invoke):
+    assert invoke("--version") == (0, f"unlearn-audit {__version__}\n", "")
+
+
+def test_a_missing_extra_is_one_line_before_anything_is_read(invoke, monkeypatch):
+    monkeypatch.setattr("unlearn_audit.errors.find_spec", lambda name: None if name == "peft" else name)
+    for verb in ("run", "plan"):
+        code, out, err = invoke(verb, "no-such-checkpoint", "--spec", "no-such.yaml")
+        assert (code, out) == (2, "")
+        assert err == f"error: `{verb}` needs peft, which is not installed: pip install 'unlearn-audit[run]'\n"

@@ -218,6 +218,20 @@ def test_holm_by_hand() -> None:
     assert holm([]) == ()
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.one_of(st.floats(0.0, 1.0), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=40))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    assert holm(p_values) == tuple(multipletests(p_values, method="holm")[1])
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -0.01, 1.01, math.inf])
+def test_holm_refuses_what_is_no_p_value(wrong: float) -> None:
+    with pytest.raises(AuditError, match=r"p-values in \[0, 1\]"):
+        holm([0.5, wrong])
+
+
 NAMES = tuple(f"subject {number}" for number in range(40))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -40,10 +40,8 @@ from unlearn_audit.cli.common import (
 from unlearn_audit.cli.common import finish as _finish
 from unlearn_audit.cli.common import stdout as _stdout
 from unlearn_audit.cli.flags import takes_spec
+from unlearn_audit.errors import require
 from unlearn_audit.run.text_policy import KeptText
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="unlearn-audit",
@@ -82,15 +80,21 @@ Store = Annotated[
 ]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"unlearn-audit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 - main() reads it
 ) -> None:
+    """The options that stand before a verb."""
     show_notices()
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
 
 
 @app.command()
@@ -159,6 +163,7 @@ def demo(
         for line in organism_lines():
             typer.echo(line)
         return
+    require("`demo`")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     demo_plan = make_plan(demo_spec(checkpoint))
     if out is not None:
@@ -209,6 +214,7 @@ def graph(
     ] = None,
 ) -> None:
     """Write facts and their hops as a knowledge graph. Needs no torch."""
+    require("`graph`", ("networkx",))
     from unlearn_audit.cli.commands.graph import export_graph
 
     nodes, edges = export_graph(facts, out, run)
@@ -259,8 +265,9 @@ def doctor(
     """Say what is installed, which extras and devices there are, and whether a checkpoint loads."""
     from unlearn_audit.cli.commands.doctor import examine
 
-    if checkpoint is not None:  # only loading is noisy, and without it a broken transformers can still be reported
-        settle_libraries(network=False)
+    if checkpoint is not None:
+        require("`doctor CHECKPOINT`")
+        settle_libraries(network=False)  # only loading is noisy; without it a broken transformers can be reported
     raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
 
 
@@ -290,7 +297,7 @@ def main() -> None:
     """Entry point: every way out has its exit code, and no traceback unless `--debug`."""
     debug = "--debug" in sys.argv[1:]
     try:
-        app()
+        app(prog_name="unlearn-audit")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from unlearn_audit.errors import require
+
 _SPEC = "What to audit"
 _MODEL = "How models are loaded"
 
@@ -84,6 +86,7 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     def with_flags(**given: Any) -> None:
+        require(f"`{command.__name__}`")  # before the spec is read: nobody should mend one to learn of this next
         flags = {name: given.pop(name) for name in _ANNOTATIONS}
         command(_spec(flags), **given)
 

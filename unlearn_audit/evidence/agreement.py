@@ -8,6 +8,7 @@ from typing import Any
 
 from unlearn_audit.api import Json
 from unlearn_audit.evidence.records import AgreementRecord, JobRecord, JudgeRecord
+from unlearn_audit.statistics.agreement import kappa
 
 AGREEMENT = "agreement"
 """Under which the counts stand in a dose's proof."""
@@ -49,12 +50,3 @@ def _agreements(jobs: Sequence[JobRecord]) -> Iterator[AgreementRecord]:
             equal=(both + neither) / found.total(),
             kappa=kappa([[both, judge_alone], [match_alone, neither]]),
         )
-
-
-def kappa(table: list[list[int]]) -> float | None:
-    """Cohen's kappa of a square table of counts; None where both always say the same one thing, and it has no value."""
-    from statsmodels.stats.inter_rater import cohens_kappa
-
-    if sum(map(sum, table)) in (table[0][0], table[1][1]):
-        return None
-    return float(cohens_kappa(table, return_results=False))

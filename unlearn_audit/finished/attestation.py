@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.api.terms import Status
-from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.verdict.result import Outcome, Result
@@ -174,4 +174,4 @@ def _key_bytes(key: Path) -> bytes:
 
 
 def _not_installed() -> AuditError:
-    return AuditError("signatures need the extra `sign`: pip install 'unlearn-audit[sign]'")
+    return MissingExtraError("a signature", "securesystemslib[crypto]", "sign")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_audit.errors import AuditError, IntegrityError, SpecError
+from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError, SpecError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, manifest_problems
 from unlearn_audit.evidence.records import ModelRecord
@@ -113,6 +113,9 @@ def _models(request: Request, result: Result) -> Iterator[Check]:
             continue
         try:
             found = resolve(where, base=options.base, allow_pickle=options.allow_pickle).digest
+        except MissingExtraError as error:
+            yield Check(holds=None, line=f"{model.name}: not looked at: {error}")
+            continue
         except AuditError as error:
             yield Check(holds=False, line=f"{model.name}: {error}")
             continue

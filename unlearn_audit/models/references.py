@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, require
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
 from unlearn_audit.models.digests import files_digest, parameter_count, weights_digest
 
@@ -99,6 +99,7 @@ def _gguf_parameters(path: Path) -> int:
     Raises:
         AuditError: it is no such file.
     """
+    require(f"{path}: a GGUF file", ("gguf",))
     from gguf import GGUFReader
 
     try:
@@ -175,6 +176,7 @@ def _from_hub(reference: str, *, download: bool) -> Path:
     name, _, revision = reference.partition("@")
     if reference.startswith((".", "/", "~")) or name.count("/") > 1:
         raise AuditError(f"{reference}: no such file or directory")
+    require(f"{reference}: a hub id", ("huggingface_hub",))
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

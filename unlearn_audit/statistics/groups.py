@@ -17,6 +17,8 @@ half as wide in the middle and have no width there; docs/statistics.md has the n
 weight to both groups, and a detector may say "low means member". The best cut is picked on the same subjects, so that
 the estimate is too high for small groups; the interval holds for every cut at once, and so for the picked one, and the
 null picks in every permutation as the estimate did.
+
+scipy is imported where it is used: plug-ins are listed, and finished runs judged, without it.
 """
 
 from __future__ import annotations
@@ -28,9 +30,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import rel_entr
-from scipy.stats import binomtest, fisher_exact, ks_2samp, kstwo, permutation_test, rankdata
 
 from unlearn_audit.errors import AuditError
 from unlearn_audit.statistics.bounds import FloatArray, gaffke_bounds, gaffke_p_value
@@ -80,6 +79,8 @@ def auc(
     Raises:
         AuditError: a group is empty, or a score is NaN or infinite.
     """
+    from scipy.stats import rankdata
+
     scores = _pooled(members, others)
     ranks = rankdata(scores)
     count, rest = len(members), len(others)
@@ -111,6 +112,8 @@ def detection_accuracy(
     Arguments and errors as for `auc`. Both bounds hold together at 1 - alpha, for discrete scores too: each group's
     distribution function is off by more than `kstwo.isf(alpha / 2)` nowhere, with that probability.
     """
+    from scipy.stats import ks_2samp, rankdata
+
     scores = _pooled(members, others)
     count, rest = len(members), len(others)
     distance = float(ks_2samp(members, others, method="asymp").statistic)
@@ -133,6 +136,8 @@ def share_above(members: FloatArray, others: FloatArray, *, rate: float, alpha: 
     the cut as it was found; what another draw of others would make of it, it leaves out. The p-value is Fisher's,
     one-sided.
     """
+    from scipy.stats import binomtest, fisher_exact
+
     _pooled(members, others)
     allowed = math.floor(rate * len(others) + 1e-9)
     cut = np.sort(others)[len(others) - 1 - allowed]
@@ -202,6 +207,8 @@ def mean_estimate(values: FloatArray, *, null: float, alpha: float = 0.05, seed:
 @lru_cache(maxsize=64)
 def _deviation(size: int, alpha: float) -> float:
     """What the distance of an empirical distribution function of `size` values from the true one exceeds with alpha."""
+    from scipy.stats import kstwo
+
     return float(kstwo.isf(alpha, size))
 
 
@@ -218,6 +225,8 @@ def _pooled(members: FloatArray, others: FloatArray) -> FloatArray:
 
 def _least_mean(observed: float, reach: float) -> float:
     """The smallest mean in [0, observed] whose divergence from `observed`, KL(observed || mean), is at most `reach`."""
+    from scipy.optimize import brentq
+    from scipy.special import rel_entr
 
     def beyond(mean: float) -> float:
         return float(rel_entr(observed, mean) + rel_entr(1.0 - observed, 1.0 - mean)) - reach
@@ -237,6 +246,8 @@ def _permuted(
     permutations: int,
     seed: int,
 ) -> float:
+    from scipy.stats import permutation_test
+
     result = permutation_test(
         (ranks[:members], ranks[members:]),
         statistic,

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from rapidfuzz.distance import LCSseq
-
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.kit.words import words_of
 
@@ -100,6 +98,8 @@ def untold_recall(answer: str, output: Output, *, prompt: Output) -> float | Non
 
     Longest common subsequence over length, as in `rouge_l_recall`: an output that only says the prompt again scores 0.
     """
+    from rapidfuzz.distance import LCSseq
+
     untold = [stem for stem in Output(answer).stems if stem not in prompt.tokens]
     if not untold:
         return None

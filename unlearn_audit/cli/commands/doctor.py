@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+import unlearn_audit
 from unlearn_audit.api import Prompt
-from unlearn_audit.api.plugins import OWN_DISTRIBUTION, Listed, available
+from unlearn_audit.api.plugins import ATTACKS, OWN_DISTRIBUTION, PROBES, Listed, available
 from unlearn_audit.cli.commands.list_plugins import KINDS
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, missing
 from unlearn_audit.plan.make import versions
 from unlearn_audit.spec.spec import ModelOptions
 
-EXTRAS = {"gptq": "gptqmodel", "hqq": "hqq", "torchao": "torchao"}
+EXTRAS = {"gptq": "gptqmodel", "hqq": "hqq", "torchao": "torchao", "sign": "securesystemslib"}
 
 
 def examine(console: Console, checkpoint: str | None, base: str | None) -> bool:
     """Prints what is found; false where something needed is broken."""
-    checks = [_packages(console), _device(console), _extras(console), _plugins(console), _import_names(console)]
+    checks = [_packages(console), _run(console), _extras(console), _plugins(console), _places(console)]
     if checkpoint is not None:
         checks.append(_checkpoint(console, checkpoint, base))
     return all(checks)
@@ -34,6 +36,14 @@ def _say(console: Console, good: bool | None, text: str) -> None:
 def _packages(console: Console) -> bool:
     _say(console, True, ", ".join(f"{name} {number}" for name, number in versions().items()))
     return True
+
+
+def _run(console: Console) -> bool:
+    absent = missing()
+    if absent:
+        found = "this installation judges and reports finished audits, and runs none"
+        _say(console, None, f"extra 'run': no {', '.join(absent)}; {found}: pip install 'unlearn-audit[run]'")
+    return True if "torch" in absent else _device(console)
 
 
 def _device(console: Console) -> bool:
@@ -50,7 +60,7 @@ def _device(console: Console) -> bool:
 
 def _extras(console: Console) -> bool:
     for extra, module in EXTRAS.items():
-        if importlib.util.find_spec(module) is None:
+        if find_spec(module) is None:
             _say(console, None, f"extra {extra!r} is not installed: pip install 'unlearn-audit[{extra}]'")
         else:
             try:
@@ -77,15 +87,18 @@ def _with_owner(entry: Listed[Any]) -> str:
     return entry.name if entry.distribution == OWN_DISTRIBUTION else f"{entry.name} (from {entry.distribution})"
 
 
-def _import_names(console: Console) -> bool:
-    """`attacks` and `probes` are common words: another package of that name would shadow ours."""
+def _places(console: Console) -> bool:
+    """Our own plug-ins are part of this installation; from anywhere else they are somebody else's code."""
+    ours = Path(unlearn_audit.__file__).resolve().parent
+    homes = (ours, *(ours.parent / name for name in ("attacks", "probes")))  # beside the package, in a checkout
     good = True
-    owners = packages_distributions()
-    for name in ("attacks", "probes"):
-        others = sorted(set(owners.get(name, [])) - {OWN_DISTRIBUTION})
-        if others:
+    for group in (ATTACKS, PROBES):
+        spec = find_spec(group)
+        found = [Path(place).resolve() for place in (spec.submodule_search_locations if spec else None) or ()]
+        if not found or not all(any(place.is_relative_to(home) for home in homes) for place in found):
             good = False
-            _say(console, False, f"the import name {name!r} is also claimed by {', '.join(others)}; uninstall it")
+            where = ", ".join(map(str, found)) or "nowhere"
+            _say(console, False, f"{group} lies in {where}; it belongs to {ours}: install unlearn-audit again")
     return good
 
 

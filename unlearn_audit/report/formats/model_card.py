@@ -6,15 +6,19 @@ shows at the finding's worst cell: lower is better, and the bound stands beside 
 
 from __future__ import annotations
 
-from huggingface_hub.repocard_data import EvalResult, ModelCardData
+from typing import TYPE_CHECKING
 
 from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.errors import require
 from unlearn_audit.report.formats.rulings import label
 from unlearn_audit.report.page import findings_passed, subject_of, verdict_sentence
 from unlearn_audit.report.parts.numbers import percent, points
 from unlearn_audit.report.parts.text import code_span, escape_markdown
 from unlearn_audit.report.parts.view import STATUS_WORDS
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
+
+if TYPE_CHECKING:
+    from huggingface_hub.repocard_data import EvalResult
 
 _MOST_ROWS = 100
 
@@ -44,6 +48,9 @@ def render(result: Result) -> str:
 
 
 def _metadata(result: Result) -> str:
+    require("the format `model-card`", ("huggingface_hub",))
+    from huggingface_hub.repocard_data import ModelCardData
+
     results = [
         _evaluation(result, finding, finding.worst)
         for finding in result.verdict.findings
@@ -56,6 +63,8 @@ def _metadata(result: Result) -> str:
 
 
 def _evaluation(result: Result, finding: Finding, worst: CellEstimate) -> EvalResult:
+    from huggingface_hub.repocard_data import EvalResult
+
     forget = next((data for data in result.data if data.set == "forget"), None)
     arguments = {
         "status": finding.status.value,
