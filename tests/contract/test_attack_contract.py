@@ -20,7 +20,7 @@ SETTINGS = {
     "prompt-search": {"queries": [0, 32], "goals": 2, "population": 4},
     "pruning": {"questions": 4},
     "quantization": {"quantizers": ["nf4", "int8"]},
-    "relearning": {"steps": [0, 2], "batch_size": 4},
+    "relearning": {"steps": [0, 2], "batch_size": 4, "learning_rates": {"lora": [1e-3]}},
     "soft-prompt": {"steps": [2], "batch_size": 4},
     "steering": {},
     "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 2], "width": 4, "length": 3},

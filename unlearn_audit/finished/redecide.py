@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import unlearn_audit
 from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.manifest import MANIFEST, manifest_problems
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_DIGITS = 12
+_PROSE = frozenset({"sentence", "reasons", "reason", "why"})
+"""Fields of a verdict that hold sentences; what they say stands in the other fields as well."""
+
 _CLOSE = 1e-6
 """How far a number may be from the one that another machine wrote: evidence is rounded to six digits."""
 
@@ -51,7 +55,7 @@ def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = 
     result = finished(run, sealed=sealed)
     observations = observations_of(run, result)
     verdict = verdict_of(observations, result) if policy is None else None
-    if verdict is not None and not agrees(result.verdict, verdict):
+    if verdict is not None and not agrees(result, verdict):
         raise IntegrityError(f"{run / RESULT}: does not say what its evidence says; run the audit again")
     now = waivers or Waiving(waivers=tuple(one.waiver for one in result.verdict.waivers))
     if verdict is None or now.waivers or result.verdict.waivers:
@@ -131,9 +135,14 @@ def verdict_of(observations: pd.DataFrame, result: Result) -> Verdict:
     return decide(observations, under(result.case, result.policy), result.policy, result.verdict.comparisons, waivers)
 
 
-def agrees(written: Verdict, decided: Verdict) -> bool:
-    """Whether a stored verdict is the one that the evidence gives, in all that it says (later fields it may lack)."""
-    return _same(written.model_dump(mode="json", exclude_unset=True), decided.model_dump(mode="json"))
+def agrees(written: Result, decided: Verdict) -> bool:
+    """Whether a stored verdict is the one that the evidence gives, in every field that was stored.
+
+    Sentences are compared as well, unless another version of the tool wrote them: the wording may have changed since.
+    """
+    stored = written.verdict.model_dump(mode="json", exclude_unset=True)
+    prose = frozenset() if written.tool_version == unlearn_audit.__version__ else _PROSE
+    return _same(stored, decided.model_dump(mode="json"), leaving_out=prose)
 
 
 def with_verdict(result: Result, verdict: Verdict) -> Result:
@@ -142,11 +151,13 @@ def with_verdict(result: Result, verdict: Verdict) -> Result:
     return result.model_copy(update={"verdict": verdict, "outcome": outcome, "exit_code": outcome.exit_code})
 
 
-def _same(one: object, other: object) -> bool:
+def _same(one: object, other: object, *, leaving_out: frozenset[str]) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
-        return all(key in other and _same(value, other[key]) for key, value in one.items())
+        keys = one.keys() - leaving_out
+        return all(key in other and _same(one[key], other[key], leaving_out=leaving_out) for key in keys)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_same(left, right) for left, right in zip(one, other, strict=True))
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(_same(*pair, leaving_out=leaving_out) for pair in pairs)
     if isinstance(one, float | int) and isinstance(other, float | int):
         return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
     return one == other

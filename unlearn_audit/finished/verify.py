@@ -91,7 +91,7 @@ def _spec(run: Path, result: Result) -> str:
 
 def _evidence(run: Path, result: Result) -> str:
     observations = observations_of(run, result)
-    if not agrees(result.verdict, verdict_of(observations, result)):
+    if not agrees(result, verdict_of(observations, result)):
         raise IntegrityError(f"{run / RESULT}: does not say what its evidence says")
     done = sum(job.status == "done" for job in result.jobs)
     return f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; decided again, the verdict is the same"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unlearn_audit.api import Arm, Attack, AttackContext, Dose, Fact, Model, Profile, Prompt
+from unlearn_audit.api import Arm, Attack, AttackContext, AttackError, Dose, Fact, Model, Profile, Prompt
 from unlearn_audit.testing.models import tiny_model
 from unlearn_audit.testing.promises import (
     ContractError,
@@ -95,10 +95,15 @@ def _plants(attack: Attack[Any], context: AttackContext) -> list[str | None]:
 
 
 def _prepared(attack: Attack[Any], context: AttackContext) -> dict[str, Any]:
-    """What it prepares on the original, through JSON as the store keeps it."""
+    """What it prepares on the original, through JSON as the store keeps it.
+
+    A random model knows nothing: an attack that finds nothing to choose by may say so with an AttackError, and then
+    runs by its defaults.
+    """
     original = tiny_model(seed=1)
     before = ModelState.of(original.module)
-    with _scratch(context) as own:
+    prepared: dict[str, Any] = {}
+    with _scratch(context) as own, suppress(AttackError):
         prepared = dict(attack.prepare(original, own))
     before.check(original.module, f"after {attack.name} prepared on it")
     try:

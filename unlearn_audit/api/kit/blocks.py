@@ -163,11 +163,14 @@ def _read_states(blocks: torch.nn.ModuleList, seen: _Seen, states: Sequence[torc
 def _write_states(blocks: torch.nn.ModuleList, seen: _Seen, states: Sequence[torch.Tensor], shift: int) -> bool:
     """Whether the hidden states are what comes out of these modules.
 
-    The last block's own output is not compared: most architectures list it behind the final norm.
+    The last block's own output is not compared: most architectures list it behind the final norm. A single block that
+    is listed before the norm has nothing else to be known by.
     """
     if any(block not in seen.outputs for block in blocks):
         return False
-    outputs = [seen.outputs[block] for block in blocks][:-1]
+    outputs = [seen.outputs[block] for block in blocks]
+    if shift == 0 or len(outputs) > 1:
+        outputs = outputs[:-1]
     return bool(outputs) and all(_alike(one, other) for one, other in zip(outputs, states[1 - shift :], strict=False))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.errors import AuditError
-from unlearn_audit.evidence.old_names import ATTACKS, renamed
+from unlearn_audit.evidence.old_names import ATTACKS, OldName, renamed
 from unlearn_audit.verdict.result import SCHEMA_VERSION, Result
 
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
@@ -98,6 +99,9 @@ def _check_version(path: Path, data: object) -> None:
 def _under_current_names(data: dict[str, Any]) -> dict[str, Any]:
     """A result of this version: one that was written with older names gets today's."""
     if data.get("schema_version") == 1:
+        warnings.warn(
+            "an older version wrote this run; its `cells` are read as jobs, `none` as `as-is`", OldName, stacklevel=2
+        )
         names = {"cells": "jobs"}
         data = {names.get(key, key): value for key, value in data.items()} | {"schema_version": SCHEMA_VERSION}
     elif not data.get("asked_as"):
