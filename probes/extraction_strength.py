@@ -21,6 +21,8 @@ from unlearn_audit.api import (
 )
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
 
+from .shared.passages import split_passage
+
 PASSAGE = Measure(name="passage_share", kind=ScoreKind.SOFT, gates=True, passages=True)
 ANSWER = Measure(name="answer_share", kind=ScoreKind.SOFT)
 VARIANT = "prefix"
@@ -88,20 +90,6 @@ def _pair(fact: Fact, prompt_share: float) -> Pair | None:
         return Prompt(text=fact.question or ""), fact.answer or ""
     split = split_passage(fact.text or "", prompt_share)
     return None if split is None else (Prompt(text=split[0], chat=False), split[1])
-
-
-def split_passage(text: str, prompt_share: float) -> tuple[str, str] | None:
-    """A passage cut between two words, at least one on each side; None where it has fewer than two.
-
-    The blank goes with the rest, so that the rest is tokenised as it stands in the passage.
-    """
-    text = text.strip()
-    ends = [place for place in range(1, len(text)) if text[place].isspace() and not text[place - 1].isspace()]
-    if not ends:
-        return None
-    given = min(max(1, round(prompt_share * (len(ends) + 1))), len(ends))
-    cut = ends[given - 1]
-    return text[:cut], text[cut:]
 
 
 def _missing(fact: Fact, measure: Measure, reason: str) -> Reading:

@@ -14,8 +14,8 @@ from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_lim
 from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
 from unlearn_audit.api.kit.twins import Twins
 
-from .forms.asking import HIT, PromptedAsk, hit_readings
-from .jailbreaks.material import shot
+from .shared.exposure import HIT, PromptedAsk, hit_readings
+from .shared.shots import shot
 
 TOLD, AMONG = "told", "among-others"
 NO_OTHERS = "no other subject has another answer to the same relation"

@@ -17,8 +17,8 @@ from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_lim
 from unlearn_audit.api.kit.statements import Statement, form_texts, statement_of
 from unlearn_audit.api.kit.twins import Twins
 
-from .forms.asking import HIT, hit_readings, prompted
-from .forms.probe import CLOZE
+from .shared.exposure import HIT, hit_readings, prompted
+from .shared.options import CLOZE
 
 SURROGATE = "surrogate"
 NOT_APART = "no wording of the fact is far enough from its question"

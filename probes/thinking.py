@@ -13,7 +13,7 @@ from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable
 from unlearn_audit.api.kit.twins import Twins
 
-from .forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
+from .shared.exposure import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
 
 SWITCH = {"thinking": True, "not-thinking": False}
 NO_SWITCH = "the chat template cannot switch thinking"

@@ -25,7 +25,7 @@ from unlearn_audit.api import (
 from unlearn_audit.api.kit.answer_key import rouge_l_recall
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER, count_tokens, is_askable, is_readable, score_all
 
-from .extraction_strength import split_passage
+from .shared.passages import split_passage
 
 ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT, passages=True)
 LONGEST_RUN = Measure(name="longest_run", kind=ScoreKind.SOFT, passages=True)

@@ -32,7 +32,7 @@ from unlearn_audit.api import (
 )
 from unlearn_audit.api.kit.asking import Pair, is_askable
 
-from ..extraction_strength import split_passage
+from ..shared.passages import split_passage
 from .tools.by_subject import means_by
 
 FloatArray = npt.NDArray[np.float64]

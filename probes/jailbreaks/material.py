@@ -17,6 +17,8 @@ from unlearn_audit.api.kit.statements import Statement, short_answer, statement_
 from unlearn_audit.api.kit.text_files import Way, read_texts
 from unlearn_audit.api.kit.twins import Twins
 
+from ..shared.shots import shot
+
 NO_SYNONYM = "no word of the question has another in the list"
 NO_HINT = "nothing else is told of the subject that keeps the answer back"
 NO_SHOTS = "no other subject's fact keeps the answer back, or fits into the model's context"
@@ -141,11 +143,6 @@ class Material:
         """Texts that state none of these facts."""
         gives_away = Screen(scored)(texts).gives_away if texts else ()
         return [text for text, gives in zip(texts, gives_away, strict=True) if not gives]
-
-
-def shot(fact: Fact) -> str:
-    """A question with its answer, on one line."""
-    return " ".join(f"{fact.question} {fact.answer}".split())
 
 
 def fitting(model: Model, lines: Sequence[str], *, beside: str, new_tokens: int) -> list[str]:

@@ -14,9 +14,9 @@ from unlearn_audit.api.kit.statements import statement_of
 from unlearn_audit.api.kit.text_files import Way
 from unlearn_audit.api.kit.twins import MATCH, Twins
 
-from ..forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
-from ..forms.choices import chosen, reversed_fact
-from ..forms.probe import CHOICE, Options, StatementParameters, choice_reading
+from ..shared.ballots import chosen, reversed_fact
+from ..shared.exposure import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
+from ..shared.options import CHOICE, Options, StatementParameters, choice_reading
 from .material import NO_HINT, NO_SHOTS, NO_SYNONYM, fitting, jailbreak_texts, material_of, reworded
 
 MULTIPLE_CHOICE = "multiple-choice"

@@ -12,8 +12,8 @@ from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, R
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER
 from unlearn_audit.api.kit.twins import Twins
 
-from ..forced_choice import Choice, ForcedChoice, ForcedChoiceParameters, first_choice, weighted_mean
-from ..forms.asking import ANY, EXPOSURE
+from ..shared.choosing import Choice, ChoiceParameters, Chooser, first_choice, weighted_mean
+from ..shared.exposure import ANY, EXPOSURE
 
 if TYPE_CHECKING:
     from .reading import LensReading
@@ -26,7 +26,7 @@ Values = list[float]
 """One number for each option of a choice, the true answer's first."""
 
 
-class LensParameters(ForcedChoiceParameters):
+class LensParameters(ChoiceParameters):
     """Parameters of `lens`."""
 
     depths: PositiveInt = Field(8, description="Most blocks that are read, evenly spread, the last among them.")
@@ -76,7 +76,7 @@ class Lens(Probe[LensParameters]):
         from .reading import LensReading
 
         twins = Twins(pool, rouge_threshold=self.parameters.rouge_threshold)
-        choices = [ForcedChoice(self.parameters).choice(fact, twins) for fact in facts]
+        choices = [Chooser(self.parameters).choice(fact, twins) for fact in facts]
         lens = LensReading(model, most_depths=self.parameters.depths, components=self.parameters.components)
         found = lens.log_likelihoods([pair for choice in choices for pair in choice.pairs])
         for choice in choices:

@@ -14,8 +14,8 @@ from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import Ask, token_limit
 from unlearn_audit.api.kit.twins import Twins
 
-from ..forms.asking import HIT, hit_readings, prompted
-from ..forms.probe import StatementParameters
+from ..shared.exposure import HIT, hit_readings, prompted
+from ..shared.options import StatementParameters
 from .chains import ALIAS, VARIANTS, Chain, Composer
 
 DROPPED = "the original itself cannot do this chain"

@@ -16,7 +16,7 @@ from unlearn_audit.api.kit.answered import Answered, QuestionParameters, judge_a
 from unlearn_audit.api.kit.asking import CUT_OFF, Ask, token_limit, ways_of_asking
 from unlearn_audit.api.kit.twins import Twins
 
-from ..forms.asking import ANY, exposure
+from ..shared.exposure import ANY, exposure
 
 LEAK = Measure(name="leak", kind=ScoreKind.SOFT, gates=True)
 """0 or 1, and soft for the reason for which `exposure` of `forms` is."""

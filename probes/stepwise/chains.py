@@ -16,7 +16,7 @@ from unlearn_audit.api.kit.statements import Statement, statement_of
 from unlearn_audit.api.kit.text_files import Way, read_texts
 from unlearn_audit.api.kit.twins import Twins
 
-from ..forms.asking import prompted
+from ..shared.exposure import prompted
 
 NO_SIBLING = "no other question on the subject keeps the answer back"
 NO_OPENING = "no statement can be made of the fact that names the subject before the answer"

@@ -12,8 +12,8 @@ from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import token_limit
 from unlearn_audit.api.kit.twins import Twins
 
-from ..forms.asking import EXPOSURE, HIT, exposure_readings, hit_readings
-from ..forms.probe import StatementParameters
+from ..shared.exposure import EXPOSURE, HIT, exposure_readings, hit_readings
+from ..shared.options import StatementParameters
 from .chains import Chains, write_premises
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from unlearn_audit.probes.forms.asking import ANY
-from unlearn_audit.probes.forms.probe import Forms, FormsParameters
+from unlearn_audit.probes.forms import Forms, FormsParameters
 from unlearn_audit.probes.recall import Recall, RecallParameters
+from unlearn_audit.probes.shared.exposure import ANY
 
 from tests.probes.test_probes import FakeModel, all_of, mean, only, people, person, utility
 from unlearn_audit.api import Claim, Fact, Judge, JudgeKind

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unlearn_audit.probes.forms.asking import UNASKABLE, exposure
-from unlearn_audit.probes.forms.choices import above_chance
-from unlearn_audit.probes.forms.probe import ANSWER_FIRST, NO_CHOICE, Forms, FormsParameters
+from unlearn_audit.probes.forms import ANSWER_FIRST, NO_CHOICE, Forms, FormsParameters
+from unlearn_audit.probes.shared.ballots import above_chance
+from unlearn_audit.probes.shared.exposure import UNASKABLE, exposure
 
 from tests.probes.test_probes import REFUSAL, FakeModel, all_of, mean, only, people, person, score_of
 from unlearn_audit.api import AnswerScore, Fact, Generation, Reading

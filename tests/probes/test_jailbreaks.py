@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from unlearn_audit.probes.forms.asking import UNASKABLE
 from unlearn_audit.probes.jailbreaks.material import (
     NO_HINT,
     NO_SHOTS,
@@ -21,6 +20,7 @@ from unlearn_audit.probes.jailbreaks.material import (
     reworded,
 )
 from unlearn_audit.probes.jailbreaks.probe import MULTIPLE_CHOICE, Jailbreaks, JailbreaksParameters, Writer
+from unlearn_audit.probes.shared.exposure import UNASKABLE
 
 from tests.probes.test_probes import REFUSAL, FakeModel, all_of, only, people, person
 from unlearn_audit.api import Fact, Reading, Screen

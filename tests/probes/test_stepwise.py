@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from unlearn_audit.probes.forms.asking import UNASKABLE
+from unlearn_audit.probes.shared.exposure import UNASKABLE
 from unlearn_audit.probes.stepwise.chains import NO_OPENING, NO_SIBLING, NOT_WRITTEN, Chains, stepwise_texts
 from unlearn_audit.probes.stepwise.probe import Stepwise, StepwiseParameters
 

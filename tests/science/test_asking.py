@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from unlearn_audit.probes.forms.probe import Forms
+from unlearn_audit.probes.forms import Forms
 from unlearn_audit.probes.jailbreaks.probe import Jailbreaks
 from unlearn_audit.probes.recall import Recall, RecallParameters
 from unlearn_audit.probes.surrogate import Surrogate, SurrogateParameters

@@ -18,7 +18,7 @@ from unlearn_audit.api import AnswerScore, Fact, Prompt
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_readable
 from unlearn_audit.api.kit.statements import NO_PHRASE, Statement, form_texts, short_answer
 
-from ..forced_choice import Choice, option_probabilities
+from .choosing import Choice, option_probabilities
 
 Scores = Mapping[Pair, AnswerScore]
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from pydantic import Field, field_validator
-
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading, ScoreKind
 from unlearn_audit.api.kit.answered import Answered, QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import (
@@ -22,49 +20,19 @@ from unlearn_audit.api.kit.asking import (
 from unlearn_audit.api.kit.statements import Statement, form_texts, short_answer, statement_of
 from unlearn_audit.api.kit.twins import Twins
 
-from ..forced_choice import ForcedChoice, ForcedChoiceParameters
-from .asking import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
-from .choices import (
-    REVERSE,
-    Ballot,
+from .shared.ballots import (
     Chosen,
     chosen,
-    multiple_choice,
-    narrowed,
-    odd_one_out,
-    reverse,
-    reversed_fact,
-    shortened,
-    true_false,
 )
+from .shared.exposure import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
+from .shared.options import CHOICE, CLOZE, Options, StatementParameters, choice_reading
 
-CHOICE = Measure(name="choice", kind=ScoreKind.SOFT)
 RECOGNITION = Measure(name="recognition", kind=ScoreKind.SOFT, gates=True)
 
-QUESTION, CLOZE, COMPLETION = "question", "cloze", "completion"
+QUESTION, COMPLETION = "question", "completion"
 ALL = "all"
 ANSWER_FIRST = "the statement does not name the subject before the answer"
 NO_CHOICE = "the fact has none of the forms that offer the answer"
-
-
-class StatementParameters(Parameters):
-    """How facts become statements and options; shared with `jailbreaks`."""
-
-    statements: dict[str, str] = Field(
-        default_factory=dict,
-        description="For a relation, a sentence with {subject} and {answer}; made by rules where there is none.",
-    )
-    options: int = Field(4, ge=3, le=26, description="Options of a choice, the right one included.")
-    reverse_options: int = Field(8, ge=3, description="Subjects of the reverse form, the right one included.")
-    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
-
-    @field_validator("statements")
-    @classmethod
-    def _have_both_places(cls, statements: dict[str, str]) -> dict[str, str]:
-        for relation, sentence in statements.items():
-            if sentence.count("{subject}") < 1 or sentence.count("{answer}") != 1:
-                raise ValueError(f"the statement of {relation!r} needs {{subject}}, and {{answer}} once")
-        return statements
 
 
 class FormsParameters(StatementParameters, QuestionParameters):
@@ -146,47 +114,6 @@ class Forms(Probe[FormsParameters]):
         yield from (_recognition(fact_id, ones) for fact_id, ones in by_fact.items())
 
 
-class Options:
-    """The forms that offer the answer, for the facts of a pool."""
-
-    def __init__(self, parameters: StatementParameters, pool: Sequence[Fact], *, rouge_threshold: float) -> None:
-        self._own = parameters
-        self._prompt = form_texts().prompts[REVERSE]
-        self._twins = Twins([shortened(fact) for fact in pool], rouge_threshold=rouge_threshold)
-        turned = [self._turned(fact, statement_of(fact, parameters.statements)) for fact in pool]
-        self._subjects = Twins([fact for fact in turned if isinstance(fact, Fact)], rouge_threshold=rouge_threshold)
-        self._chooser = ForcedChoice(
-            ForcedChoiceParameters(
-                # Drawn from enough twins, however few are shown.
-                options=max(parameters.options, parameters.reverse_options, parameters.minimum_twins + 1),
-                minimum_twins=parameters.minimum_twins,
-                rouge_threshold=rouge_threshold,
-            )
-        )
-
-    def _turned(self, fact: Fact, statement: Statement | str) -> Fact | str:
-        return reversed_fact(fact, statement, self._prompt)
-
-    def multiple_choice(self, fact: Fact) -> Ballot:
-        """The question with its lettered options."""
-        return multiple_choice(narrowed(self._chooser.choice(shortened(fact), self._twins), self._own.options))
-
-    def ballots(self, fact: Fact, statement: Statement | str) -> Iterator[Ballot]:
-        """All four forms of a fact."""
-        choice = narrowed(self._chooser.choice(shortened(fact), self._twins), self._own.options)
-        stated = choice.missing if choice.missing == NO_QUESTION else statement
-        yield multiple_choice(choice)
-        yield true_false(choice, stated)
-        yield self._reverse(fact, stated)
-        yield odd_one_out(choice, stated)
-
-    def _reverse(self, fact: Fact, statement: Statement | str) -> Ballot:
-        turned = self._turned(fact, statement)
-        if isinstance(turned, str):
-            return Ballot(fact=fact, variant=REVERSE, missing=turned)
-        return reverse(narrowed(self._chooser.choice(turned, self._subjects), self._own.reverse_options))
-
-
 def open_forms(fact: Fact, statement: Statement | str) -> Iterator[Ask]:
     """The question, the cloze and the completion of a fact."""
     if not is_askable(fact):
@@ -207,18 +134,6 @@ def completion_limit(model: Model, pool: Sequence[Fact], *, extra_tokens: int) -
     """Most new tokens of a completion: room for the longest answer or alias of the pool."""
     texts = {text for fact in pool if is_askable(fact) for text in (short_answer(fact) or "", *fact.aliases)}
     return max((count_tokens(model.tokenizer, text) for text in texts), default=0) + max(1, extra_tokens)
-
-
-def choice_reading(one: Chosen) -> Reading:
-    """A `choice` of one form."""
-    return Reading(
-        fact_id=one.fact_id,
-        measure=CHOICE.name,
-        variant=one.variant,
-        score=one.score,
-        twin_score=one.twin_score,
-        missing=one.missing,
-    )
 
 
 def _recognition(fact_id: str, found: Sequence[Chosen]) -> Reading:

@@ -1,1 +1,0 @@
-"""The fact in other forms: cloze, choice, true or false, reversed."""
