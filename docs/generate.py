@@ -167,7 +167,9 @@ def drawing(layers: Sequence[Sequence[Room]]) -> list[str]:
         ]
         for line in range(max(map(len, columns))):
             texts = [column[line] if line < len(column) else "" for column in columns]
-            lines.append("│" + "│".join(f" {text:<{width - 2}} " for text, width in zip(texts, widths, strict=True)) + "│")
+            lines.append(
+                "│" + "│".join(f" {text:<{width - 2}} " for text, width in zip(texts, widths, strict=True)) + "│"
+            )
         lines.append(_ceiling(widths, _widths(layers[number + 1]) if number + 1 < len(layers) else None))
     return lines
 
@@ -275,8 +277,8 @@ def main() -> int:
     unknown, unplaced = unknown_commands(), homeless()
     for problem in unknown:
         print(f"no such command: {problem}", file=sys.stderr)
-    for path in unplaced:
-        print(f"{path} stands in no layer of the import contract in pyproject.toml", file=sys.stderr)
+    for module in unplaced:
+        print(f"{module} stands in no layer of the import contract in pyproject.toml", file=sys.stderr)
     return 1 if stale or unknown or unplaced else 0
 
 
