@@ -37,19 +37,19 @@ HABITS = {
     r"\b(?:is|are) said\b": "say who says it: the report says",
     r"\bsaid (?:aloud|to be)\b": "say who says it: the report says",
     r"\blacks\b": "say: has no, does not have",
-    r"(?<!\w)Beside\b": "say: besides, or next to",
-    r"(?<![Tt]here )(?<![Tt]here\n)\b(?:is|are) no (?!longer\b|more\b|less\b|such\b|use\b|one\b)": "say: is not a",
+    r"(?-i:\bBeside)\b": "say: besides, or next to",
+    r"(?<!there\s)\b(?:is|are)\s+no\s(?!longer\b|more\b|less\b|such\b|use\b|one\b|\w+er\b)": "say: is not a",
     r"\banew\b": "say: again",
-    r"(?<![\w-])quantis\w*|\w*quantis(?:e|ed|er|ers|es|ing|ation)\b": "spell it with z",
+    r"\w*quantis(?:e|ed|er|ers|es|ing|ation)\b": "spell it with z",
 }
 """Pattern -> what to say instead. Code is not looked at."""
-_HABIT = [(re.compile(pattern, re.IGNORECASE if "quantis" in pattern else 0), say) for pattern, say in HABITS.items()]
+_HABIT = [(re.compile(pattern, re.IGNORECASE), say) for pattern, say in HABITS.items()]
 _NOT_BY_HAND = ("Do not edit.", "# Unlearning audit of ")
 """What the first line of a page holds that a program wrote: its words are that program's."""
 
 NAMING = ("docs/architecture.md", "docs/decisions.md", "docs/design.md")
 """Pages in which a dotted name in backquotes that begins with a room is a name in the code."""
-_DOTTED = re.compile(r"`(?:unlearn_audit\.)?([a-z_]+(?:\.\w+)+)(?:\(\))?`")
+_DOTTED = re.compile(r"`(?:unlearn_audit\.)?([a-z][a-z_]*(?:\.\w+)+)(?:\(\))?`")
 _FILE_ENDINGS = frozenset({"html", "json", "jsonl", "md", "parquet", "py", "toml", "xml", "yaml", "yml"})
 
 
