@@ -1,4 +1,7 @@
-"""Writes docs/attacks.md, probes.md and comparisons.md from the plug-ins themselves, or checks that they are current.
+"""Writes what the docs take from the code, or checks that it is current.
+
+docs/attacks.md, probes.md and comparisons.md come from the plug-ins; the drawing and the table of rooms in
+docs/architecture.md come from the import contract in pyproject.toml and from each room's `__init__`.
 
 python docs/generate.py            write
 python docs/generate.py --check    exit 1 where a page is stale, or a page names a command that does not exist
@@ -6,9 +9,14 @@ python docs/generate.py --check    exit 1 where a page is stale, or a page names
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
+import textwrap
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +27,13 @@ from unlearn_audit.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = "<!-- Written by docs/generate.py from the plug-ins. Do not edit. -->\n"
+ROOMS = "<!-- rooms: written by docs/generate.py -->", "<!-- end of rooms -->"
+CORE = "unlearn_audit"
+FOLDERS = {"attacks": "unlearn_audit.attacks", "probes": "unlearn_audit.probes, unlearn_audit.comparisons"}
+"""Folders of plug-ins, with the entry-point groups through which they are found."""
+
+_WIDTH = 96  # of the drawing
+_MOST_DOORS = 20  # of a room, in the drawing and in the table; of more, their number
 
 
 def page(title: str, intro: str, group: str, kind: type[Any]) -> str:
@@ -81,9 +96,135 @@ def _plain(value: object) -> str:
     return str(value).replace("|", "\\|").replace("None", "by profile")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """A room of the code: what it is for, and what others may take from it."""
+
+    name: str
+    path: str
+    purpose: str
+    doors: tuple[str, ...]
+
+    @property
+    def doors_in_short(self) -> str:
+        """Its doors, or how many there are."""
+        return ", ".join(self.doors) if len(self.doors) <= _MOST_DOORS else f"{len(self.doors)} names in __all__"
+
+
+def floors(root: Path = ROOT) -> list[list[Room]]:
+    """The rooms by layer of the import contract, the highest first."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (one for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    return [[_room(name.strip(), root) for name in layer.split("|")] for layer in contract["layers"]]
+
+
+def _room(module: str, root: Path) -> Room:
+    path = Path(*module.split("."))
+    source = root / path / "__init__.py" if (root / path).is_dir() else root / path.with_suffix(".py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    purpose = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
+    return Room(
+        name=module.removeprefix(f"{CORE}."),
+        path=f"{path}/" if (root / path).is_dir() else str(path.with_suffix(".py")),
+        purpose=purpose,
+        doors=(f"entry points {FOLDERS[module]}",) if module in FOLDERS else _doors(tree),
+    )
+
+
+def _doors(tree: ast.Module) -> tuple[str, ...]:
+    """What `__all__` names; without it, the public functions and classes."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "__all__" for to in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return tuple(name for name in defined if not name.startswith("_"))
+
+
+def rooms(root: Path = ROOT) -> str:
+    """The drawing and the table of the rooms."""
+    layers = floors(root)
+    table = ["| room | what it is for | doors |", "|---|---|---|"]
+    for room in (room for layer in layers for room in layer):
+        doors = room.doors_in_short if room.name in FOLDERS else _as_code(room)
+        table.append(f"| [`{room.name}`](../{room.path}) | {room.purpose} | {doors} |")
+    return "\n".join(["```text", *drawing(layers), "```", "", *table])
+
+
+def _as_code(room: Room) -> str:
+    if len(room.doors) > _MOST_DOORS:
+        return f"{len(room.doors)} names in `__all__`"
+    return ", ".join(f"`{door}`" for door in room.doors)
+
+
+def drawing(layers: Sequence[Sequence[Room]]) -> list[str]:
+    """The rooms as floors of a house: a room imports rooms of lower floors, none of its own floor, none above."""
+    lines = [_ceiling(None, _widths(layers[0]))]
+    for number, layer in enumerate(layers):
+        widths = _widths(layer)
+        columns = [
+            [room.name, *textwrap.wrap(room.doors_in_short, width - 4, initial_indent="  ", subsequent_indent="  ")]
+            for room, width in zip(layer, widths, strict=True)
+        ]
+        for line in range(max(map(len, columns))):
+            texts = [column[line] if line < len(column) else "" for column in columns]
+            lines.append(
+                "│" + "│".join(f" {text:<{width - 2}} " for text, width in zip(texts, widths, strict=True)) + "│"
+            )
+        lines.append(_ceiling(widths, _widths(layers[number + 1]) if number + 1 < len(layers) else None))
+    return lines
+
+
+def _widths(layer: Sequence[Room]) -> list[int]:
+    """Widths of the rooms of a floor, between its walls."""
+    inside = _WIDTH - 1 - len(layer)
+    share, rest = divmod(inside, len(layer))
+    return [share + (place < rest) for place in range(len(layer))]
+
+
+def _ceiling(above: Sequence[int] | None, below: Sequence[int] | None) -> str:
+    """The line between two floors, with a joint where a wall stands above or below it."""
+    up, down = _walls(above), _walls(below)
+    joints = {(True, True): "┼", (True, False): "┴", (False, True): "┬", (False, False): "─"}
+    middle = "".join(joints[place in up, place in down] for place in range(1, _WIDTH - 1))
+    left, right = ("┌", "┐") if above is None else ("└", "┘") if below is None else ("├", "┤")
+    return left + middle + right
+
+
+def _walls(widths: Sequence[int] | None) -> set[int]:
+    places, at = set(), 0
+    for width in (widths or [])[:-1]:
+        at += width + 1
+        places.add(at)
+    return places
+
+
+def homeless(root: Path = ROOT) -> list[str]:
+    """Modules and folders of the core that stand in no layer of the import contract."""
+    known = {Path(room.path).as_posix() for layer in floors(root) for room in layer}
+    there = [path for path in (root / CORE).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    found = [path.relative_to(root).as_posix() for path in there if not path.name.startswith("__")]
+    return sorted(set(found) - known - {f"{CORE}/{folder}" for folder in FOLDERS})
+
+
+def filled(page: str, part: str) -> str:
+    """A page with a part written anew between its marks.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    begin, end = ROOMS
+    head, found, rest = page.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the page has no part between {begin} and {end}")
+    return f"{head}{begin}\n\n{part}\n\n{end}{tail}"
+
+
 def pages() -> dict[Path, str]:
-    """All generated pages."""
+    """All generated pages, and the page with a generated part."""
+    architecture = ROOT / "docs" / "architecture.md"
     return {
+        architecture: filled(architecture.read_text(encoding="utf-8"), rooms()),
         ROOT / "docs" / "attacks.md": page(
             "Attacks",
             "What an adversary does to a model. Every attack runs on the checkpoint, the original and the controls.",
@@ -98,7 +239,7 @@ def pages() -> dict[Path, str]:
         ),
         ROOT / "docs" / "comparisons.md": page(
             "Comparisons",
-            "What is measured on models as wholes: a number with its interval, beside that of its null. Advisory "
+            "What is measured on models as wholes: a number with its interval, next to that of its null. Advisory "
             "unless the policy's `gate` names it.",
             COMPARISONS,
             Comparison,
@@ -133,9 +274,12 @@ def main() -> int:
     ]
     for name in stale:
         print(f"{name} is stale: run `make docs`", file=sys.stderr)
-    for problem in unknown_commands():
+    unknown, unplaced = unknown_commands(), homeless()
+    for problem in unknown:
         print(f"no such command: {problem}", file=sys.stderr)
-    return 1 if stale or unknown_commands() else 0
+    for module in unplaced:
+        print(f"{module} stands in no layer of the import contract in pyproject.toml", file=sys.stderr)
+    return 1 if stale or unknown or unplaced else 0
 
 
 if __name__ == "__main__":
