@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeAliasType
 
 Json = TypeAliasType("Json", "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]")
 """A value as JSON has it."""
+
+CheckpointReference: TypeAlias = str
+"""The address of a checkpoint: a directory, a hub id (`owner/name@revision`), a PEFT adapter, or a `.gguf` file."""
 
 
 class Access(StrEnum):

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_audit.api import Access, GroupReading
 from unlearn_audit.api.judge import JudgeKind
-from unlearn_audit.api.terms import Status
+from unlearn_audit.api.terms import CheckpointReference, Status
 
 
 class Record(BaseModel):
@@ -72,7 +72,7 @@ class JudgeRecord(Record):
     """
 
     kind: JudgeKind = JudgeKind.MATCH
-    reference: str | None = None
+    reference: CheckpointReference | None = None
     digest: str | None = None
     twins: int | None = None
     agreement: tuple[AgreementRecord, ...] = ()
@@ -83,7 +83,7 @@ class ModelRecord(Record):
 
     role: str
     name: str
-    reference: str
+    reference: CheckpointReference
     digest: str
     dtype: str
     device: str

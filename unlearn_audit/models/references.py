@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.errors import AuditError, require
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
 from unlearn_audit.models.digests import files_digest, parameter_count, weights_digest
@@ -47,7 +48,7 @@ class Checkpoint:
         digest: over weights, settings and tokenizer.
     """
 
-    reference: str
+    reference: CheckpointReference
     storage: Storage
     path: Path
     base: Checkpoint | None
@@ -57,7 +58,7 @@ class Checkpoint:
 
 
 def resolve(
-    reference: str, *, base: str | None = None, download: bool = False, allow_pickle: bool = False
+    reference: CheckpointReference, *, base: str | None = None, download: bool = False, allow_pickle: bool = False
 ) -> Checkpoint:
     """Finds a checkpoint and takes its digest.
 
@@ -109,7 +110,7 @@ def _gguf_parameters(path: Path) -> int:
 
 
 def _checkpoint(
-    reference: str, storage: Storage, directory: Path, files: list[Path], base: Checkpoint | None
+    reference: CheckpointReference, storage: Storage, directory: Path, files: list[Path], base: Checkpoint | None
 ) -> Checkpoint:
     tensors = [file for file in files if file.suffix == ".safetensors"]
     weights = weights_digest(tensors) if tensors else files_digest(files)
@@ -127,7 +128,9 @@ def _checkpoint(
     )
 
 
-def _adapter(reference: str, directory: Path, base: str | None, *, download: bool, allow_pickle: bool) -> Checkpoint:
+def _adapter(
+    reference: CheckpointReference, directory: Path, base: str | None, *, download: bool, allow_pickle: bool
+) -> Checkpoint:
     config = directory / "adapter_config.json"
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
@@ -172,7 +175,7 @@ def _check_shards(directory: Path, files: list[Path]) -> None:
         raise AuditError(f"{index}: names {absent[0]}, which is not there; fetch the checkpoint again")
 
 
-def _from_hub(reference: str, *, download: bool) -> Path:
+def _from_hub(reference: CheckpointReference, *, download: bool) -> Path:
     name, _, revision = reference.partition("@")
     if reference.startswith((".", "/", "~")) or name.count("/") > 1:
         raise AuditError(f"{reference}: no such file or directory")

@@ -13,6 +13,7 @@ from unlearn_audit.api import Profile
 from unlearn_audit.api.judge import JudgeKind
 from unlearn_audit.api.preset import split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
+from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.spec.policy import Policy, Release
@@ -84,13 +85,17 @@ class AuditSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    checkpoint: str = Field(description="the unlearned checkpoint: directory, hub id@revision, adapter, or .gguf")
-    original: str | None = Field(None, description="the model before unlearning")
-    retrained: tuple[str, ...] = Field((), description="models trained without the forget set")
+    checkpoint: CheckpointReference = Field(
+        description="the unlearned checkpoint: directory, hub id@revision, adapter, or .gguf"
+    )
+    original: CheckpointReference | None = Field(None, description="the model before unlearning")
+    retrained: tuple[CheckpointReference, ...] = Field((), description="models trained without the forget set")
     forget: str = Field(description="facts that must be gone: a file, a datasets id, or PRESET:FILE of a benchmark")
     retain: str | None = Field(None, description="facts that must stay")
     holdout: str | None = Field(None, description="facts that nobody was trained on")
-    generator: str | None = Field(None, description="a local model that writes prompts for probes, and is not audited")
+    generator: CheckpointReference | None = Field(
+        None, description="a local model that writes prompts for probes, and is not audited"
+    )
     columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
     release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
