@@ -163,8 +163,8 @@ P_VALUES = (
         name="false-discovery-rate",
         wrong="the share of wrong FAILs is held, and not the chance of one",
         file=STATISTICS,
-        old='method="holm"',
-        new='method="fdr_bh"',
+        old="min(1.0, (len(p_values) - rank) * float(p_values[place]))",
+        new="min(1.0, len(p_values) / (rank + 1) * float(p_values[place]))",
         tests=in_statistics("holm_by_hand"),
     ),
 )

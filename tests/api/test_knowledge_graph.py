@@ -73,7 +73,7 @@ def test_the_command_adds_what_a_run_elicited(tmp_path):
     facts, run, out = tmp_path / "facts.jsonl", tmp_path / "run", tmp_path / "graph.json"
     facts.write_text('{"id": "a", "subject": "Ann", "question": "Where was Ann born?", "answer": "Oslo"}\n')
     EvidenceStore(run).put_note("k1", {"steps": [["Oslo", "country", "Norway", "Which country is Oslo in?"]]})
-    (run / "plan.json").write_text('{"prepared": {"multihop": "k1", "other": "k2"}}')
+    (run / "plan.json").write_text('{"probe_keys": {"multihop": "k1", "other": "k2"}}')
     done = CliRunner().invoke(app, ["graph", str(facts), "--out", str(out), "--run", str(run)])
     assert done.exit_code == 0, done.output
     assert {link["origin"] for link in json.loads(out.read_text())["edges"]} == {"fact", "elicited"}

@@ -59,7 +59,7 @@ def test_the_actions_gate_exits_as_the_verdict_says(tmp_path: Path, audit, code,
     finished_run(tmp_path / "a run", audit)
     (tmp_path / "bin").mkdir()
     tool = tmp_path / "bin" / "unlearn-audit"
-    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m unlearn_audit.cli.app "$@"\n')
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m unlearn_audit "$@"\n')
     tool.chmod(0o755)
     empty = dict.fromkeys(("POLICY", "WAIVERS", "BASELINE", "REQUIRE_POLICY"), "")
     given = {**empty, "RUN": str(tmp_path / "a run"), "FORMATS": f"md={tmp_path}/r.md", "GITHUB_ACTIONS": "true"}

@@ -60,7 +60,7 @@ def request(world, **changes):
         "--forget": world / "forget.jsonl",
         "--retain": world / "retain.jsonl",
         "--profile": "quick",
-        "--attacks": "none,quantization,relearning",
+        "--attacks": "as-is,quantization,relearning",
         **changes,
     }
     return [world / "model", *(part for flag, value in flags.items() if value for part in (flag, value))]
@@ -176,7 +176,7 @@ def test_without_a_retrained_model_placebo_facts_may_stand_in(world, invoke, nam
 def test_plants_are_planned_where_there_is_an_original(world, invoke):
     code, out, _ = invoke("plan", *request(world), "--plant", "--json")
     assert code == 0
-    planted = {job["model"] for job in json.loads(out)["jobs"] if job["model"].endswith(" plant")}
+    planted = {name for job in json.loads(out)["jobs"] if (name := job["model"]["name"]).endswith(" plant")}
     assert planted == {
         f"{name} plant" for name in ("refusal", *(f"{bits} rounding" for bits in ("nf4", "fp4", "int8", "q4_0")))
     }

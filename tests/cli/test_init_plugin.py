@@ -71,7 +71,7 @@ def test_it_passes_its_tests_and_ruff_as_written(package):
 
 def test_installed_it_is_listed_with_its_distribution(installed, tmp_path):
     for kind, name in (("attacks", ATTACK), ("probes", PROBE)):
-        done = python("-m", "unlearn_audit.cli.app", "list", kind, "--json", where=tmp_path, path=installed)
+        done = python("-m", "unlearn_audit", "list", kind, "--json", where=tmp_path, path=installed)
         listed = {row["name"]: row for row in json.loads(done.stdout)}
         assert listed[name]["distribution"] == "my-plugins"
 
@@ -80,7 +80,7 @@ def test_installed_it_is_listed_with_its_distribution(installed, tmp_path):
 def test_an_audit_runs_its_attack_and_its_probe(installed, tmp_path, saved_model):
     (tmp_path / "forget.jsonl").write_text(facts(4, "f"))
     done = python(
-        *("-m", "unlearn_audit.cli.app", "run", saved_model, "--forget", "forget.jsonl", "--profile", "quick"),
+        *("-m", "unlearn_audit", "run", saved_model, "--forget", "forget.jsonl", "--profile", "quick"),
         *("--attacks", ATTACK, "--probes", PROBE, "--comparisons", "", "--out", "run", "--json"),
         where=tmp_path,
         path=installed,

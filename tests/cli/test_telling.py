@@ -22,7 +22,7 @@ from unlearn_audit.report.formats.console import summary
 
 MODEL = SimpleNamespace(name="unlearned", role=Role.UNLEARNED, checkpoint=SimpleNamespace(reference="models/npo"))
 CELL = SimpleNamespace(
-    title="quantization (nf4) on unlearned", attack="quantization", label="nf4", model=MODEL, seed=3, planting=None
+    title="quantization (nf4) on unlearned", attack="quantization", label="nf4", model=MODEL, seed=3, plant=None
 )
 OTHER = SimpleNamespace(**{**vars(CELL), "title": "noise on unlearned", "attack": "noise", "label": "gaussian"})
 

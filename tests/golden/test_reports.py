@@ -106,7 +106,7 @@ def _edited(change: Callable[[dict[str, object]], object]) -> str:
         ("[" * 100_000, "is not JSON"),
         ("[]", "expected a JSON object, got list"),
         (_edited(lambda data: data.update(seconds=float("nan"))), "NaN is no number"),
-        (_edited(lambda data: data.update(schema_version=2)), "schema_version is 2"),
+        (_edited(lambda data: data.update(schema_version=3)), "schema_version is 3"),
         (_edited(lambda data: data.update(surprise=1)), "surprise: Extra inputs"),
         (_edited(lambda data: data.pop("policy")), "policy: Field required"),
         (_edited(lambda data: data.update(exit_code=0)), r"contradicts itself.*exit code 0 \(expected 1\)"),

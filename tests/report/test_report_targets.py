@@ -40,7 +40,7 @@ def finished(tmp_path: Path) -> Path:
 
 
 def test_a_third_partys_writer_comes_by_the_same_door(installed):
-    installed.append(entry("shout", "tests.unit.test_report_targets:Shout", "third-party", plugins.WRITERS))
+    installed.append(entry("shout", "tests.report.test_report_targets:Shout", "third-party", plugins.WRITERS))
     assert render(sample.failed(), "shout") == "FAIL!\n"
 
 

@@ -210,7 +210,7 @@ def test_an_attack_sees_the_same_original_in_every_role(tmp_path, spec):
     plan = planned(spec.model_copy(update={"plant": True}), AsksForTheOriginal(Nothing()))
     gathered, store = ran(plan, tmp_path / "run")
     assert not gathered.faults
-    asked = [job for job in plan.jobs if job.attack == "asks"]
+    asked = [job for job in plan.plan.jobs if job.attack == "asks"]
     assert {str(job.model.role) for job in asked} == {"original", "unlearned", "plant"}
     (seen,) = {store.about(job.key)["proof"]["asks"]["seen"] for job in asked}
     assert isinstance(seen, float)
@@ -227,7 +227,7 @@ def test_without_an_original_an_attack_is_told_so(tmp_path, spec):
     plan = planned(spec, AsksForTheOriginal(Nothing()))
     gathered, store = ran(plan, tmp_path / "run")
     assert not gathered.faults
-    (asked,) = [job for job in plan.jobs if job.attack == "asks"]
+    (asked,) = [job for job in plan.plan.jobs if job.attack == "asks"]
     assert store.about(asked.key)["proof"]["asks"]["seen"] is None
     gathered, _ = ran(planned(spec, InsistsOnTheOriginal(Nothing())), tmp_path / "other")
     assert "this audit has no original" in gathered.faults[0].message

@@ -129,9 +129,10 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):
     out = tmp_path / "run"
     facts = ASSETS / "facts"
     command = [
-        *(sys.executable, "-m", "unlearn_audit.cli.app", "run", ASSETS / "npo"),
+        *(sys.executable, "-m", "unlearn_audit", "run", ASSETS / "npo"),
         *("--original", ASSETS / "original", "--forget", facts / "forget.jsonl", "--retain", facts / "retain.jsonl"),
-        *("--attacks", "none,quantization", "--profile", "quick", "--out", out),
+        *("--attacks", "as-is,quantization", "--probes", "recall", "--comparisons", ",", "--profile", "quick"),
+        *("--out", out),
     ]
     running = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert running.stderr is not None

@@ -79,23 +79,24 @@ def test_the_truth_follows_construction_then_damage_then_the_oracle(by_construct
 
 def verdict_on(truth: Truth, outcome: Outcome, *failed: str, name: str = "model", **without: Outcome) -> Decided:
     organism = Organism(world="hand", name=name, family="made by hand", truth=truth, forget=0.5, kept=1.0, oracle=0.3)
-    return Decided(organism=organism, outcome=outcome, failed=failed, deciding="as-is", without=without, seconds=2.0)
+    by_attack = {name.replace("_", "-"): outcome for name, outcome in without.items()}
+    return Decided(organism=organism, outcome=outcome, failed=failed, deciding="none", without=by_attack, seconds=2.0)
 
 
 ASKED, ROUNDED = "as-is/recall.hit", "quantization/recall.hit"
 BY_HAND = (
-    verdict_on(Truth.KNOWS, Outcome.FAIL, ASKED, ROUNDED, name="open", none=Outcome.FAIL, quantization=Outcome.FAIL),
-    verdict_on(Truth.KNOWS, Outcome.FAIL, ROUNDED, name="boxed", none=Outcome.FAIL, quantization=Outcome.PASS),
-    verdict_on(Truth.KNOWS, Outcome.PASS, name="slipped", none=Outcome.PASS, quantization=Outcome.PASS),
-    verdict_on(Truth.KNOWS, Outcome.INCONCLUSIVE, name="open-ended", none=Outcome.PASS, quantization=Outcome.PASS),
-    verdict_on(Truth.NEVER, Outcome.PASS, name="honest", none=Outcome.PASS, quantization=Outcome.PASS),
-    verdict_on(Truth.NEVER, Outcome.FAIL, ROUNDED, name="accused", none=Outcome.FAIL, quantization=Outcome.PASS),
-    verdict_on(Truth.GONE, Outcome.FAIL, ASKED, name="disputed", none=Outcome.PASS, quantization=Outcome.FAIL),
-    verdict_on(Truth.BROKEN, Outcome.FAIL, "utility", name="wreck", none=Outcome.FAIL, quantization=Outcome.FAIL),
-    verdict_on(Truth.BROKEN, Outcome.ERROR, name="fault", none=Outcome.ERROR, quantization=Outcome.ERROR),
-    verdict_on(Truth.UNDETERMINED, Outcome.PASS, name="unclear", none=Outcome.PASS, quantization=Outcome.PASS),
+    verdict_on(Truth.KNOWS, Outcome.FAIL, ASKED, ROUNDED, name="open", as_is=Outcome.FAIL, quantization=Outcome.FAIL),
+    verdict_on(Truth.KNOWS, Outcome.FAIL, ROUNDED, name="boxed", as_is=Outcome.FAIL, quantization=Outcome.PASS),
+    verdict_on(Truth.KNOWS, Outcome.PASS, name="slipped", as_is=Outcome.PASS, quantization=Outcome.PASS),
+    verdict_on(Truth.KNOWS, Outcome.INCONCLUSIVE, name="open-ended", as_is=Outcome.PASS, quantization=Outcome.PASS),
+    verdict_on(Truth.NEVER, Outcome.PASS, name="honest", as_is=Outcome.PASS, quantization=Outcome.PASS),
+    verdict_on(Truth.NEVER, Outcome.FAIL, ROUNDED, name="accused", as_is=Outcome.FAIL, quantization=Outcome.PASS),
+    verdict_on(Truth.GONE, Outcome.FAIL, ASKED, name="disputed", as_is=Outcome.PASS, quantization=Outcome.FAIL),
+    verdict_on(Truth.BROKEN, Outcome.FAIL, "utility", name="wreck", as_is=Outcome.FAIL, quantization=Outcome.FAIL),
+    verdict_on(Truth.BROKEN, Outcome.ERROR, name="fault", as_is=Outcome.ERROR, quantization=Outcome.ERROR),
+    verdict_on(Truth.UNDETERMINED, Outcome.PASS, name="unclear", as_is=Outcome.PASS, quantization=Outcome.PASS),
     verdict_on(
-        Truth.UNDETERMINED, Outcome.INCONCLUSIVE, name="unclear-2", none=Outcome.PASS, quantization=Outcome.PASS
+        Truth.UNDETERMINED, Outcome.INCONCLUSIVE, name="unclear-2", as_is=Outcome.PASS, quantization=Outcome.PASS
     ),
 )
 

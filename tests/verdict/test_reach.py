@@ -153,7 +153,7 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
                     planned("relearning", "recall"),
                 )
             },
-            "no refusal-proof finding gates under none",
+            "no refusal-proof finding gates under as-is",
         ),
         (
             {"planned": (planned("as-is", "recall"), planned("as-is", "forced-choice"))},

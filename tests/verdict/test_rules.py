@@ -32,10 +32,10 @@ def rule(findings: str = "quantization", **values: object) -> Rule:
         ("quantization", {"quantization/recall.hit", "quantization/forced-choice.probability"}),
         ("quantization.*,-*/forced-choice", {"quantization/recall.hit"}),
         ("as-is/recall,suffix/recall.hit", {"as-is/recall.hit", "suffix/recall.hit"}),
-        ("-suffix,-none", {"quantization/recall.hit", "quantization/forced-choice.probability"}),
+        ("-suffix,-as-is", {"quantization/recall.hit", "quantization/forced-choice.probability"}),
         ("access:prompts", {"as-is/recall.hit", "quantization/recall.hit", "suffix/recall.hit"}),
         (
-            "access:logits,-*/recall,-none",
+            "access:logits,-*/recall,-as-is",
             {"quantization/forced-choice.probability", "suffix/forced-choice.probability"},
         ),
         ("suff", set()),
@@ -46,7 +46,7 @@ def test_a_selector_is_read_from_left_to_right(selector: str, names: set[str]) -
     assert {one.id for one in ALL if covers(selector, one)} == names
 
 
-@pytest.mark.parametrize("selector", ["", "none,,suffix", "-", "access:root"])
+@pytest.mark.parametrize("selector", ["", "as-is,,suffix", "-", "access:root"])
 def test_a_selector_that_cannot_be_read_is_refused(selector: str) -> None:
     with pytest.raises(ValueError, match=r"empty part|no access"):
         check_selector(selector)

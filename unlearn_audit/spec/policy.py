@@ -10,6 +10,7 @@ from typing import Annotated, Any, assert_never
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from unlearn_audit.api import Access
+from unlearn_audit.evidence.old_names import ATTACKS, renamed
 from unlearn_audit.spec.selectors import check_selector
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -137,7 +138,9 @@ class Policy(BaseModel):
     def canonical(self) -> dict[str, Any]:
         """What the digest is over: all values, but for later keys that are not used."""
         unused = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude=unused)
+        # An attack that has another name today goes in under its first one: a digest outlives a name.
+        values = self.model_dump(mode="json", exclude=unused)
+        return dict(renamed(values, {new: old for old, new in ATTACKS.items()}))
 
     def digest(self) -> str:
         """SHA-256 of the policy's canonical JSON."""

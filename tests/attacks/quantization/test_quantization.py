@@ -509,7 +509,7 @@ def test_group_sizes_shrink_until_they_divide_every_width() -> None:
 def test_calibration_texts() -> None:
     generic = generic_texts(512)
     assert len(generic) == len(set(generic)) == 64
-    assert gptq.generic_texts(3) == generic[:3]
+    assert generic_texts(3) == generic[:3]
     facts = (
         Fact(id="1", subject="a", question="Who?", answer="Me."),
         Fact(id="2", subject="b", text="A passage."),
