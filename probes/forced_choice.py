@@ -23,7 +23,7 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
-from unlearn_audit.api.kit.answer_key import Output, holds, normalise
+from unlearn_audit.api.kit.answer_key import Output, holds, normalize
 from unlearn_audit.api.kit.asking import NO_QUESTION, NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
 from unlearn_audit.api.kit.twins import Entry, Twins, overlaps
 
@@ -68,7 +68,7 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
     - `probability`: exp(l_0) / sum_i exp(l_i), with l_i the *summed* log-likelihood of option i after the question.
     - `top1`: 1 if the true answer has strictly the highest l; a tie is no hit.
 
-    Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum where they normalise by
+    Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum where they normalize by
     length. By the chain rule the sum is the probability asked for, and only with it is refusing no way out: a model
     that first moves the mass 1 - c to "I do not know" multiplies every option by the same c, which cancels. Divided by
     their lengths, short options would carry log c whole and long ones a part of it, so that refusing would reorder
@@ -186,7 +186,7 @@ def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
 
 def _wrong_options(entry: Entry, candidates: Sequence[Entry], siblings: Sequence[Entry]) -> list[Entry]:
     """One candidate for each different answer that is neither true of the subject nor named in the question."""
-    question = normalise(entry.fact.question or "")
+    question = normalize(entry.fact.question or "")
     found: dict[frozenset[str], Entry] = {}
     # In the order of their texts, so that of two spellings the same one is taken for any order of the pool.
     for candidate in sorted(candidates, key=lambda one: one.fact.answer or ""):

@@ -34,7 +34,7 @@ TITLES = (
     "Doses",
     "Cost to recover",
     "Utility",
-    "Quantisers",
+    "Quantizers",
     "Layers",
     "Traces",
     "Power",

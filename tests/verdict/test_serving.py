@@ -63,7 +63,7 @@ def test_a_leak_in_what_is_not_served_is_advisory_at_an_api() -> None:
     assert "quantization as served: int8" in verdict.sentence
 
 
-def test_with_open_weights_everybody_quantises_as_he_likes() -> None:
+def test_with_open_weights_everybody_quantizes_as_he_likes() -> None:
     verdict = audit(Release.OPEN_WEIGHTS).score(1.0, **LEAK, dose="nf4").decided(serves("int8"))
     assert verdict.outcome is Outcome.FAIL
     assert [one.id for one in verdict.findings] == [one.id for one in PLANNED]

@@ -146,9 +146,9 @@ def test_rows_of_plants_are_not_read_where_the_plan_has_none():
 
 
 def shammed(true: Mapping[str, float], sham: Mapping[str, float]) -> Audit:
-    """Relearning taken for an attack that optimises toward answers; scores by role, of true and of twin answers."""
-    optimises = tuple(one.model_copy(update={"sham": one.attack == "relearning"}) for one in PLANNED)
-    audit = Audit(subjects=140).but(planned=optimises)  # L lies in [-2, 2]: a clean sheet needs 62 subjects
+    """Relearning taken for an attack that optimizes toward answers; scores by role, of true and of twin answers."""
+    optimizes = tuple(one.model_copy(update={"sham": one.attack == "relearning"}) for one in PLANNED)
+    audit = Audit(subjects=140).but(planned=optimizes)  # L lies in [-2, 2]: a clean sheet needs 62 subjects
     for role, score in true.items():
         audit.score(score, role=role, attack="relearning")
     rows = audit.frame[audit.where(attack="relearning")]

@@ -16,12 +16,12 @@ from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome, Verdict
 
 MODEL = "a" * 64
-POLICY = Policy(draws=10_000, rules=(Rule(id="quantised", findings="quantization"),), must_have_power={})
+POLICY = Policy(draws=10_000, rules=(Rule(id="quantized", findings="quantization"),), must_have_power={})
 TODAY = date(2026, 6, 1)
 
 
 def waiver(**values: object) -> Waiver:
-    given = {"finding": RECALL, "model": MODEL, "reason": "not served quantised", "owner": "A. Owner"}
+    given = {"finding": RECALL, "model": MODEL, "reason": "not served quantized", "owner": "A. Owner"}
     return Waiver.model_validate({**given, "expires": "2026-12-31", **values})
 
 
@@ -34,7 +34,7 @@ def leaking() -> Audit:
     return Audit().score(1.0, **LEAK)
 
 
-@pytest.mark.parametrize("what", [{"finding": RECALL}, {"finding": None, "rule": "quantised"}])
+@pytest.mark.parametrize("what", [{"finding": RECALL}, {"finding": None, "rule": "quantized"}])
 def test_a_waived_leak_stays_a_leak_and_decides_no_more(what) -> None:
     assert decided(leaking()).outcome is Outcome.FAIL
     verdict = decided(leaking(), waiver(**what))

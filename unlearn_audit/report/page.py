@@ -11,6 +11,7 @@ from unlearn_audit.report.sections import (
     crosswalk,
     layers,
     notes,
+    quantizers,
     recovery_cost,
 )
 from unlearn_audit.report.sections import (
@@ -24,9 +25,6 @@ from unlearn_audit.report.sections import (
 )
 from unlearn_audit.report.sections import (
     power as power_section,
-)
-from unlearn_audit.report.sections import (
-    quantizers as quantisers,
 )
 from unlearn_audit.report.sections import (
     rules as rules_section,
@@ -61,7 +59,7 @@ def build(result: Result, limits: Limits) -> Page:
             findings_sections.doses(result, limits),
             recovery_cost.section(result, limits),
             findings_sections.utility(result),
-            quantisers.section(result, limits),
+            quantizers.section(result, limits),
             layers.section(result, limits),
             comparison_section.section(result, limits),
             power_section.power(result, limits),

@@ -76,7 +76,7 @@ def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
 
 
 def has_dose_axis(cells: Sequence[CellEstimate]) -> bool:
-    """Whether the doses lie on an axis of numbers, and not on a list of names (three quantisers of 4 bits)."""
+    """Whether the doses lie on an axis of numbers, and not on a list of names (three quantizers of 4 bits)."""
     values = {cell.dose_value for cell in cells}
     return None not in values and len(values) >= _FEWEST_FOR_AXIS
 

@@ -33,8 +33,8 @@ _HYGIENE = ("texts", "dropped", "sharing_a_value")
 _COMMAND = 1_000
 _LONG_VALUE = 60
 _RELEASE_WORDS = {
-    Release.API: "users of an API: they prompt the model, read its probabilities, and meet it quantised.",
-    Release.OPEN_WEIGHTS: "anyone, with its weights: they can prompt it, quantise it and train it further.",
+    Release.API: "users of an API: they prompt the model, read its probabilities, and meet it quantized.",
+    Release.OPEN_WEIGHTS: "anyone, with its weights: they can prompt it, quantize it and train it further.",
 }
 _CONTROL_WORDS = {
     Control.RETRAINED: "models trained without the forget set (retrained); where there are several, each one singly",

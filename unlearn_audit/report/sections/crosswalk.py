@@ -7,10 +7,10 @@ from unlearn_audit.report.parts.view import Column, Section, Table, paragraph, t
 _NIST = (
     ("MEASURE 1.1", "How risks are measured, and which are not", "Coverage; How to read the numbers"),
     ("MEASURE 2.1", "Test sets, metrics and tools are documented", "What was tested; Provenance"),
-    ("MEASURE 2.3", "Assurance criteria are measured for conditions like those of deployment", "Findings; Quantisers"),
+    ("MEASURE 2.3", "Assurance criteria are measured for conditions like those of deployment", "Findings; Quantizers"),
     (
         "MEASURE 2.5",
-        "Validity and reliability, with the limits of what generalises",
+        "Validity and reliability, with the limits of what generalizes",
         "Utility; How to read the numbers",
     ),
     ("MEASURE 2.7", "Security and resilience are evaluated", "Findings; Doses; Cost to recover"),
