@@ -95,8 +95,8 @@ def test_a_waived_leak_passes_and_is_seen_everywhere(run_of, invoke, tmp_path) -
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"expires": "2020-01-01"}, "expired: quantization/recall.hit: waives nothing: it ran out on 2020-01-01"),
-        ({"model": "b" * 64}, "unused: quantization/recall.hit: waives nothing: it is for the model"),
+        ({"expires": "2020-01-01"}, "expired: quantization/recall.hit: has no effect: it expired on 2020-01-01"),
+        ({"model": "b" * 64}, "unused: quantization/recall.hit: has no effect: it is for the model"),
     ],
 )
 def test_an_expired_or_unused_waiver_waives_nothing_and_says_so(run_of, invoke, tmp_path, changes, said) -> None:

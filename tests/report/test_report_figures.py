@@ -176,7 +176,7 @@ def test_a_report_of_everything_is_small_and_the_same_twice():
 
 def test_the_crosswalk_claims_no_compliance():
     section = render(sample.passed(), "md").split("## Crosswalk")[1]
-    assert "no statement of compliance" in section and "MEASURE 2.7" in section and "Article 55" in section
+    assert "not a statement of compliance" in section and "MEASURE 2.7" in section and "Article 55" in section
 
 
 def test_the_terminal_says_in_one_place_where_comparisons_stand():
@@ -206,9 +206,9 @@ def test_hostile_names_draw_what_harmless_ones_draw(kind):
 def test_the_forest_plot_says_what_it_leaves_out():
     findings = sample.error().verdict.findings
     assert forest.note(sample.failed().verdict.findings) == ""
-    assert forest.note(findings) == "Without an interval, and so not drawn: 1 finding."
+    assert forest.note(findings) == "Not drawn, for lack of an interval: 1 finding."
     assert forest.note(findings * 9) == (
-        "Without an interval, and so not drawn: 9 findings. The first 40 of 54 are drawn."
+        "Not drawn, for lack of an interval: 9 findings. The first 40 of 54 are drawn."
     )
 
 

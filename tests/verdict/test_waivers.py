@@ -53,7 +53,7 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     assert decided(leaking(), waiver(), on=date(2026, 12, 31)).outcome is Outcome.PASS
     late = decided(leaking(), waiver(), on=date(2027, 1, 1))
     assert late.outcome is Outcome.FAIL
-    assert (late.waivers[0].state, late.waivers[0].why) == (State.EXPIRED, "it ran out on 2026-12-31")
+    assert (late.waivers[0].state, late.waivers[0].why) == (State.EXPIRED, "it expired on 2026-12-31")
     assert finding(late, RECALL).waiver is None
 
 
@@ -61,8 +61,8 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     ("changes", "why"),
     [
         ({"model": "b" * 64}, "it is for the model sha256:bbbbbbbbbbbbbbbb, and this is sha256:aaaaaaaaaaaaaaaa"),
-        ({"finding": "quantization/recal.hit"}, "no finding that decides has that name, or that rule"),
-        ({"finding": None, "rule": "quantized"}, "no finding that decides has that name, or that rule"),
+        ({"finding": "quantization/recal.hit"}, "no deciding finding has that name or rule"),
+        ({"finding": None, "rule": "quantized"}, "no deciding finding has that name or rule"),
         ({"finding": "as-is/recall.hit"}, "there is nothing to waive: what it names has passed"),
         ({"finding": "utility"}, "there is nothing to waive: what it names has passed"),
     ],

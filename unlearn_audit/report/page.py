@@ -76,7 +76,7 @@ def build(result: Result, limits: Limits) -> Page:
 
 
 def verdict_sentence(result: Result) -> str:
-    """The verdict's sentence, without the outcome if it begins with that: a report sets it apart."""
+    """The verdict's sentence without a leading outcome: a report prints that separately."""
     sentence = clean(result.verdict.sentence)
     for mark in (": ", ". ", " - ", " – "):
         sentence = sentence.removeprefix(result.outcome + mark)
@@ -116,7 +116,7 @@ def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
 def _reasons(result: Result, limits: Limits) -> Section:
     reasons = result.verdict.reasons
     if not reasons:
-        nothing = "Nothing stood in the way." if result.outcome is Outcome.PASS else "The verdict names no reason."
+        nothing = "Nothing prevents a pass." if result.outcome is Outcome.PASS else "The verdict gives no reason."
         return Section(id="reasons", title="Reasons", blocks=(paragraph(nothing),))
     items = tuple((clean(reason, 2 * limits.text),) for reason in reasons[: limits.entries])
     return Section(

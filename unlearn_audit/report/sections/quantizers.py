@@ -1,4 +1,4 @@
-"""The section on quantizers: what each brings back, fewest bits last, as bars and as a table."""
+"""The section on quantizers: what each recovers, fewest bits last, as bars and as a table."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ _KEY = (
     (Glyph.ORIGINAL, "original"),
     (Glyph.CONTROLS, "controls, lowest to highest"),
 )
-_CAPTION = (
-    "Share of the knowledge shown under each quantizer, fewer bits further down; the worst way of asking of each."
-)
+_CAPTION = "Share of the knowledge shown under each quantizer, at its worst way of asking; fewer bits further down."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +63,12 @@ def section(result: Result, limits: Limits) -> Section:
     """Every finding under quantization, those that decide first."""
     found = _findings(result.verdict.findings)
     if not found:
-        nothing = paragraph("No quantizer gave evidence. What was left out, and why, stands under Coverage.")
+        nothing = paragraph("No quantizer produced evidence. Coverage says what was skipped, and why.")
         return Section(id="quantizers", title="Quantizers", blocks=(nothing,))
     blocks: list[Block] = [
-        paragraph("What rounding the weights alone brings back: an attack that anyone runs who serves the model."),
+        paragraph(
+            "What rounding the weights recovers on its own: anyone who serves the model quantized runs this attack."
+        ),
         FigureSlot(name=FIGURE),
     ]
     shown = [finding for finding in found if finding.gates] or found
