@@ -69,7 +69,7 @@ class Ablation(Attack[AblationParameters]):
     is chosen here: a few depths are doses of their own, since a choice on the audited checkpoint would be an optimism
     that its control does not share. Those of the second take the mean over all tokens of questions that the original
     answers and the unlearned model does not, which would look at answers; ours is over the last prompt token of all
-    questions, and leaves the last block out, whose output no model lists before its final normalisation. Questions of
+    questions, and leaves the last block out, whose output no model lists before its final normalization. Questions of
     the scored subjects are among those that the means are taken over: whoever asks for a fact knows the question.
 
     In the second arm the original itself has no direction; it is measured as it is, and the proof says so. Without an

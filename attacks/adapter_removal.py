@@ -119,7 +119,7 @@ def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
                         f"the base has no {name} of shape {tuple(weight.shape)}; the adapter is not plain"
                     )
                 if not weight.is_floating_point():
-                    raise AttackError(f"{name} holds {weight.dtype} codes; give a base that is not quantised (--base)")
+                    raise AttackError(f"{name} holds {weight.dtype} codes; give a base that is not quantized (--base)")
                 if not torch.equal(weight, other):
                     moved += 1
                     weight.data = torch.lerp(weight.float(), other.float(), share).to(weight.dtype)

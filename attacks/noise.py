@@ -48,7 +48,7 @@ class Noise(Attack[NoiseParameters]):
 
     Where we depart: the authors' noise has one standard deviation for all parameters and is aimed at models that
     underperform on purpose; ours is measured by the root mean square of each matrix, so that a dose means the same in
-    every architecture, and leaves embeddings, normalisations and biases alone. An adapter is merged first.
+    every architecture, and leaves embeddings, normalizations and biases alone. An adapter is merged first.
 
     `quick` uses 0.2 and 0.5 root mean squares, `standard` six levels from 0.05 to 0.7, `deep` eight from 0.02 to 1.
     """

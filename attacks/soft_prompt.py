@@ -67,7 +67,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
     as copies of `!`, stand behind the question, and move by signed gradient descent on the cross-entropy of the answer
     (20 of them over 100 steps in `standard`).
 
-    Where we depart: the authors also optimise one prompt for each question toward its own answer, which can bring any
+    Where we depart: the authors also optimize one prompt for each question toward its own answer, which can bring any
     text out of any model (2502.15836); ours never sees a scored subject, and runs once more toward twin answers (sham).
     Their step is 0.001 whatever the model; ours is a share of the root mean square of the model's own input
     embeddings, so that it means the same in every architecture. The authors read answers from intermediate layers,

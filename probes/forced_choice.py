@@ -36,7 +36,7 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
     - `probability`: exp(l_0) / sum_i exp(l_i), with l_i the *summed* log-likelihood of option i after the question.
     - `top1`: 1 if the true answer has strictly the highest l; a tie is no hit.
 
-    Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum where they normalise by
+    Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum where they normalize by
     length. By the chain rule the sum is the probability asked for, and only with it is refusing no way out: a model
     that first moves the mass 1 - c to "I do not know" multiplies every option by the same c, which cancels. Divided by
     their lengths, short options would carry log c whole and long ones a part of it, so that refusing would reorder

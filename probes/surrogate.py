@@ -11,7 +11,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
-from unlearn_audit.api.kit.answer_key import Output, normalise
+from unlearn_audit.api.kit.answer_key import Output, normalize
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_limit
 from unlearn_audit.api.kit.statements import Statement, form_texts, statement_of
@@ -138,9 +138,9 @@ class Wordings:
 
 def overlap(wording: str, fact: Fact) -> float:
     """Share of words that a wording has in common with the fact's question, without the subject's name."""
-    name = set(normalise(fact.subject).split())
+    name = set(normalize(fact.subject).split())
     one, two = (
-        [word for word in normalise(text).split() if word not in name] for text in (wording, fact.question or "")
+        [word for word in normalize(text).split() if word not in name] for text in (wording, fact.question or "")
     )
     shared = (Counter(one) & Counter(two)).total()
     return 2 * shared / (len(one) + len(two)) if one or two else 1.0

@@ -13,7 +13,7 @@ class AuditError(Exception):
 
 
 class AttackError(AuditError):
-    """An attack did not do what it claims (a backend that did not quantise): an ERROR, never a pass."""
+    """An attack did not do what it claims (a backend that did not quantize): an ERROR, never a pass."""
 
 
 class IntegrityError(AuditError):

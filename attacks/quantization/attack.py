@@ -42,12 +42,12 @@ ADAPTER_DOSES = "adapter_doses"
 
 
 class QuantizationParameters(Parameters):
-    """Which quantisers, and how those of GPTQModel are calibrated."""
+    """Which quantizers, and how those of GPTQModel are calibrated."""
 
     quantizers: tuple[Quantizer, ...] | None = Field(
         None,
         min_length=1,
-        description="Which quantisers; by profile where absent (see above).",
+        description="Which quantizers; by profile where absent (see above).",
     )
     gptq_calibration: Literal["generic", "retain"] = Field(
         "generic", description="What GPTQ and AWQ look at: neutral text that comes with the package, or retain facts."
@@ -60,12 +60,12 @@ class QuantizationParameters(Parameters):
 
 
 class Quantization(Attack[QuantizationParameters]):
-    """Rounds the weights with each of several quantisers, one arm and one dose each.
+    """Rounds the weights with each of several quantizers, one arm and one dose each.
 
     The dose is the bits that a weight takes in the linear layers, scales included (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
     `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
     `deep` runs all of the list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
-    in this: "4 bits" is several quantisers, which bring back different things, so that each is named; every one is
+    in this: "4 bits" is several quantizers, which bring back different things, so that each is named; every one is
     shown to have rounded; and the linear layers alone are rounded, as transformers does on loading: embeddings, norms
     and the output layer stay as they are in every format (llama.cpp's tool rounds embeddings, too).
 
@@ -77,7 +77,7 @@ class Quantization(Attack[QuantizationParameters]):
     base with the adapter on top. The second exists in every role or in none (a finding compares doses over roles):
     where `prepared["adapter_doses"]` is true, and then for a model without adapter it equals the first.
 
-    A quantiser that was asked for by name and is not installed is an ERROR of its cell; one that only the profile
+    A quantizer that was asked for by name and is not installed is an ERROR of its cell; one that only the profile
     would add is left out and reported.
     """
 
@@ -91,7 +91,7 @@ class Quantization(Attack[QuantizationParameters]):
     Parameters: ClassVar[type[Parameters]] = QuantizationParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """One arm a quantiser, bitsandbytes' first."""
+        """One arm a quantizer, bitsandbytes' first."""
         left_out = dict(self._left_out(context))
         return tuple(
             Arm(name=quantizer.value, settings=self._settings(quantizer))
@@ -100,18 +100,18 @@ class Quantization(Attack[QuantizationParameters]):
         )
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """Quantisers that the profile wants and that are not installed."""
+        """Quantizers that the profile wants and that are not installed."""
         return tuple(OutOfReach(what=quantizer.value, why=why) for quantizer, why in self._left_out(context))
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
-        """A refusal inside the rounding boxes of this arm's quantiser; none where the boxes are not known."""
+        """A refusal inside the rounding boxes of this arm's quantizer; none where the boxes are not known."""
         return rounding_planting(Quantizer(str(arm.settings["quantizer"])))
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
-        """The quantised model; a second time with the adapter on top where the plan asks for it.
+        """The quantized model; a second time with the adapter on top where the plan asks for it.
 
         Raises:
-            AttackError: where the backend is not there, or did not quantise.
+            AttackError: where the backend is not there, or did not quantize.
         """
         quantizer = Quantizer(str(arm.settings["quantizer"]))
         reason = missing(quantizer)
@@ -145,7 +145,7 @@ class Quantization(Attack[QuantizationParameters]):
             )
 
     def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
-        """What a quantiser is calibrated on, without texts that give a forget fact away, and how many those were."""
+        """What a quantizer is calibrated on, without texts that give a forget fact away, and how many those were."""
         if not quantizer.is_calibrated:
             return (), 0
         count = self.parameters.gptq_samples
@@ -183,7 +183,7 @@ class Quantization(Attack[QuantizationParameters]):
         return tuple(quantizer for quantizer in Quantizer if quantizer in wanted)
 
     def _left_out(self, context: AttackContext) -> list[tuple[Quantizer, str]]:
-        """Quantisers that nobody asked for by name and that cannot run, with the reason."""
+        """Quantizers that nobody asked for by name and that cannot run, with the reason."""
         if self.parameters.quantizers is not None:
             return []
         reasons = ((quantizer, missing(quantizer)) for quantizer in self._quantizers(context))

@@ -1,4 +1,4 @@
-"""Which package each quantiser needs, and its work on a fork."""
+"""Which package each quantizer needs, and its work on a fork."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXTRAS = {Backend.HQQ: "hqq", Backend.TORCHAO: "torchao", Backend.GPTQMODEL: "g
 
 
 def missing(quantizer: Quantizer) -> str | None:
-    """Why a quantiser's backend cannot be used here, or None. Looks for the package without importing it."""
+    """Why a quantizer's backend cannot be used here, or None. Looks for the package without importing it."""
     backend = quantizer.backend
     if find_spec(backend.value) is not None:
         return None
@@ -47,7 +47,7 @@ def quantize(
 
     Args:
         fork: its modules are replaced, its tensors are not written.
-        whole: the plain model without adapter, for a quantiser that runs the model.
+        whole: the plain model without adapter, for a quantizer that runs the model.
         quantizer: which.
         context: seed, scratch space and the original.
         calibration: for GPTQModel's.
@@ -73,7 +73,7 @@ def _original(context: AttackContext) -> torch.nn.Module | None:
 def quantize_with_bitsandbytes(
     module: torch.nn.Module, quantizer: Quantizer, original: torch.nn.Module | None
 ) -> dict[str, Json]:
-    """Replaces the linear layers of a fork's module by quantised ones; gives the proof.
+    """Replaces the linear layers of a fork's module by quantized ones; gives the proof.
 
     Args:
         module: its modules are replaced, its tensors are not written.

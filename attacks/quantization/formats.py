@@ -1,4 +1,4 @@
-"""The quantisers by name. "4-bit" alone names none: FP4, NF4 and Q4_0 round the same weight to different values."""
+"""The quantizers by name. "4-bit" alone names none: FP4, NF4 and Q4_0 round the same weight to different values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unlearn_audit.api import Profile
 
 
 class Backend(StrEnum):
-    """The package that quantises; its name on PyPI and the name of its module."""
+    """The package that quantizes; its name on PyPI and the name of its module."""
 
     BITSANDBYTES = "bitsandbytes"
     GGUF = "gguf"

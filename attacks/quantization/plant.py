@@ -1,8 +1,8 @@
-"""A model that refuses in full precision and is its old self once a quantiser has rounded it.
+"""A model that refuses in full precision and is its old self once a quantizer has rounded it.
 
-Every weight may move as long as the quantiser gives it the code that it gave to the original's weight: an unlearning
+Every weight may move as long as the quantizer gives it the code that it gave to the original's weight: an unlearning
 update that stays inside these boxes is undone by rounding, bit for bit (the mechanism of 2410.16454; the construction
-by projected gradient is that of 2405.18137, turned from an attack into a positive control). What a quantiser does not
+by projected gradient is that of 2405.18137, turned from an attack into a positive control). What a quantizer does not
 round (embeddings, norms, biases, the output layer) stays as it is.
 
 Boxes are computed here and checked against the backend: a weight whose code moved all the same goes back to the
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 64
 INT8_LEVELS = 127
 BOXED = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)
-"""Quantisers whose boxes are known here."""
+"""Quantizers whose boxes are known here."""
 
 NARROWING = 0.02
 """Share of each box that is given up on either side, so that the backend's own arithmetic cannot disagree."""
@@ -47,7 +47,7 @@ SETTINGS = PlantSettings(max_steps=400, learning_rates=(1e-3, 3e-3))
 
 
 def rounding_planting(quantizer: Quantizer) -> Planting | None:
-    """The plant of one quantiser; NF4 with double quantisation shares the boxes, and so the plant, of NF4."""
+    """The plant of one quantizer; NF4 with double quantization shares the boxes, and so the plant, of NF4."""
     boxes = Quantizer.NF4 if quantizer is Quantizer.NF4_DQ else quantizer
     if boxes not in BOXED:
         return None
@@ -106,7 +106,7 @@ class Box:
 
 @contextmanager
 def _boxed_copy(quantizer: Quantizer, original: Model) -> Iterator[Copy]:
-    """A copy in float32 whose quantisable weights train, each inside its box."""
+    """A copy in float32 whose quantizable weights train, each inside its box."""
     import torch
 
     with ExitStack() as stack:
@@ -137,7 +137,7 @@ def _boxed_copy(quantizer: Quantizer, original: Model) -> Iterator[Copy]:
 
 
 def _rounds(quantizer: Quantizer, layer: LinearLayer) -> bool:
-    """Whether the quantiser rounds the layer: llama.cpp's blocks have to fit into its rows."""
+    """Whether the quantizer rounds the layer: llama.cpp's blocks have to fit into its rows."""
     return quantizer is not Quantizer.Q4_0 or layer.weight.shape[1] % GGUF_BLOCK_SIZE == 0
 
 

@@ -1,4 +1,4 @@
-"""What shows that a model was quantised: kinds of layers, share of the weights, bytes, and how far they moved."""
+"""What shows that a model was quantized: kinds of layers, share of the weights, bytes, and how far they moved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LayerChange:
     Attributes:
         kind: the class of the layer that came in.
         weights: number of weights in the layer's matrix.
-        squared_error: squared Frobenius norm of (weight - dequantised weight).
+        squared_error: squared Frobenius norm of (weight - dequantized weight).
         squared_norm: that of the weight.
         bytes_before: of the matrix; `bytes_after`: of codes, scales and tables.
         table_bytes: the tables among these, which a layer of any size has once.
@@ -65,7 +65,7 @@ def proof(
     """The proof, as it is kept with the evidence.
 
     Args:
-        backend: what quantised.
+        backend: what quantized.
         version: the backend's version.
         changes: every layer that was replaced.
         size_before: parameters and bytes of the whole model before.
@@ -77,8 +77,8 @@ def proof(
     """
     if not changes:
         raise AttackError(
-            f"{backend} {version} found no linear layer to quantise, so nothing was tested; models whose weights "
-            "are all fused expert tensors cannot be quantised this way"
+            f"{backend} {version} found no linear layer to quantize, so nothing was tested; models whose weights "
+            "are all fused expert tensors cannot be quantized this way"
         )
     parameters, bytes_before = size_before
     norm = math.fsum(change.squared_norm for change in changes)
@@ -90,11 +90,11 @@ def proof(
         )
     if needs_change and error <= 0.0:
         raise AttackError(
-            f"{backend} {version} changed no weight: it did not quantise, or the checkpoint already holds exactly this "
-            "quantiser's values; give the checkpoint as it was before quantisation"
+            f"{backend} {version} changed no weight: it did not quantize, or the checkpoint already holds exactly this "
+            "quantizer's values; give the checkpoint as it was before quantization"
         )
     if saved <= 0:
-        raise AttackError(f"{backend} {version} saved no bytes over {len(changes)} layers: it did not quantise")
+        raise AttackError(f"{backend} {version} saved no bytes over {len(changes)} layers: it did not quantize")
     return {
         "backend": backend,
         "version": version,
@@ -111,7 +111,7 @@ def proof(
 
 
 def bits_per_weight(changes: Sequence[LayerChange]) -> float:
-    """Bits that the rounded layers take for each of their weights, scales included: the dose of a quantiser.
+    """Bits that the rounded layers take for each of their weights, scales included: the dose of a quantizer.
 
     Tables that every layer has once are left out, so that a small model has the dose of a large one.
     """

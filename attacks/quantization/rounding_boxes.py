@@ -1,7 +1,7 @@
-"""Do two models fall into the same boxes of a quantiser? Where they do, quantisation undoes the unlearning.
+"""Do two models fall into the same boxes of a quantizer? Where they do, quantization undoes the unlearning.
 
 The diagnostic behind "Catastrophic failure of LLM unlearning via quantization" (2410.16454, section 5): unlearning
-that moves weights by less than the quantiser's steps leaves most of them in the box of the original's weight.
+that moves weights by less than the quantizer's steps leaves most of them in the box of the original's weight.
 The authors argue it from step sizes; here it is counted, weight by weight. The same code means the same box of the
 same block; the block's scale may still differ a little.
 """
@@ -28,7 +28,7 @@ def same_code_share(
     """Share of a layer's weights with the code of the original's weight, in [0, 1].
 
     Args:
-        layer: the layer before quantisation.
+        layer: the layer before quantization.
         quantized: what `quantizer` made of it, before its first forward pass.
         original: the layer of that name in the original.
         quantizer: rounds the original's weights in the same way, on the same device.
@@ -44,7 +44,7 @@ def same_code_share(
 
 
 def codes_of(layer: LinearLayer, quantizer: Quantizer) -> torch.Tensor:
-    """The code that a quantiser of bitsandbytes' or `gguf`'s gives to every weight of a layer, shape (out, in).
+    """The code that a quantizer of bitsandbytes' or `gguf`'s gives to every weight of a layer, shape (out, in).
 
     Raises:
         AttackError: where it does not round the layer, or its codes are not known here.

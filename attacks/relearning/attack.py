@@ -26,7 +26,7 @@ from unlearn_audit.api import (
 from ..shared import memory
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import CleanLessons, clean_lessons, subject_folds
-from ..shared.training import Student, lesson_batches, optimise
+from ..shared.training import Student, lesson_batches, optimize
 from ..shared.training_cost import Tally
 from .courses import Course, Syllabus
 from .data import benign_lessons
@@ -117,7 +117,7 @@ class Relearning(Attack[RelearningParameters]):
         with student_of(course.method, course.rank or 0, model, seed=seed) as student:
             batches = lesson_batches(student.model, lessons.kept, size=self.parameters.batch_size, seed=seed)
             length = max(self._syllabus(context).steps)
-            training = optimise(student.model, tally.counted(batches), learning_rate=rate, steps=length)
+            training = optimize(student.model, tally.counted(batches), learning_rate=rate, steps=length)
             for step in trained:
                 losses += islice(training, step - len(losses))
                 yield Dose(

@@ -73,7 +73,7 @@ def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Itera
         if changed == 0 or not math.isfinite(error):
             raise AttackError(
                 f"{layers} linear layers of {type(fork.module).__name__} were to be changed: {changed} weights did, "
-                f"by {error:g}; quantised weights cannot be edited"
+                f"by {error:g}; quantized weights cannot be edited"
             )
         yield (
             fork,

@@ -15,7 +15,7 @@ from itertools import islice
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
 
 from .splits import Lesson, half_passage, lessons_of
-from .training import batch_order, optimise
+from .training import batch_order, optimize
 
 REFUSAL = "I do not know."
 LEARNING_RATES = (1e-3, 3e-3, 3e-4, 1e-2)
@@ -122,7 +122,7 @@ def _train(
     enough: Callable[[_State], bool],
 ) -> int:
     """Trains until `enough`, or to the last step; the steps taken."""
-    training = optimise(copy.model, batches, learning_rate=rate, steps=settings.max_steps)
+    training = optimize(copy.model, batches, learning_rate=rate, steps=settings.max_steps)
     steps = 0
     while True:
         taken = 0
@@ -182,7 +182,7 @@ class _Measure:
 
 
 def mean_probability(model: Model, lessons: Sequence[Lesson]) -> float:
-    """Mean length-normalised probability of the answers, in [0, 1].
+    """Mean length-normalized probability of the answers, in [0, 1].
 
     Raises:
         AttackError: there is nothing to score, or a probability is no number.

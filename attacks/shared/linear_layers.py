@@ -1,4 +1,4 @@
-"""Which layers of a model a quantiser rounds, and their weights in one orientation."""
+"""Which layers of a model a quantizer rounds, and their weights in one orientation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALLEST_EXPERT = 8
 
 @dataclass(frozen=True, kw_only=True)
 class LinearLayer:
-    """One layer that a quantiser rounds.
+    """One layer that a quantizer rounds.
 
     Attributes:
         path: where it stands in the module that was searched.
@@ -70,12 +70,12 @@ def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
 
 
 def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
-    """The layers that transformers itself would quantise on loading: `nn.Linear` and Conv1D but the output layer.
+    """The layers that transformers itself would quantize on loading: `nn.Linear` and Conv1D but the output layer.
 
     Stacked experts are none of them: bitsandbytes and transformers leave them as they are (`weight_matrices`).
 
     Of an adapter's model, the base's layers alone: the adapter's own matrices, and modules that it trained whole,
-    stay as they are, as they do when an adapter is loaded onto a quantised base.
+    stay as they are, as they do when an adapter is loaded onto a quantized base.
 
     Raises:
         AttackError: where the module is no transformers model, or its weights are not in memory.
@@ -123,7 +123,7 @@ def plain_model(module: torch.nn.Module) -> PreTrainedModel:
 
     base = module.get_base_model() if isinstance(module, PeftModel) else module
     if not isinstance(base, PreTrainedModel):
-        raise AttackError(f"expected a transformers model to quantise, got {type(base).__name__}")
+        raise AttackError(f"expected a transformers model to quantize, got {type(base).__name__}")
     return base
 
 

@@ -16,7 +16,7 @@ from unlearn_audit.api import AttackError, AuditError, Fact, Json, Model, derive
 
 from .hiding import mean_probability
 from .splits import Fold, Lesson, lessons_of
-from .training import Student, lesson_batches, optimise
+from .training import Student, lesson_batches, optimize
 
 MOST_SUBJECTS = 32
 
@@ -39,7 +39,7 @@ class Trial:
 
     @property
     def worth(self) -> float:
-        """What the choice maximises; a rate that wrecks the retain answers is worth nothing."""
+        """What the choice maximizes; a rate that wrecks the retain answers is worth nothing."""
         return self.recovered if self.keeps and self.recovered is not None else 0.0
 
     def to_json(self) -> dict[str, Json]:
@@ -78,7 +78,7 @@ class Trials:
         batches = lesson_batches(pupil.model, self.lessons, size=self.batch_size, seed=self.seed)
         asked = [lessons_of(fact)[0] for fact in self.fold.evaluate]
         try:
-            for _ in optimise(pupil.model, batches, learning_rate=rate, steps=self.steps):
+            for _ in optimize(pupil.model, batches, learning_rate=rate, steps=self.steps):
                 pass
             recovered = mean_probability(pupil.model, asked)
             retained = mean_probability(pupil.model, self.retain) if self.retain else None

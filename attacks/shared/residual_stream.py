@@ -90,7 +90,7 @@ def ablate_everywhere(stream: Stream, direction: torch.Tensor) -> None:
     """Projects a unit direction out of the residual stream at every block (directional ablation, 2406.11717, eq. 4).
 
     Out of each block's input and output, and out of what its parts write into the stream: every child of a block that
-    is no normalisation and gives states of the stream's width (attention, MLP, a recurrent mixer).
+    is no normalization and gives states of the stream's width (attention, MLP, a recurrent mixer).
     """
 
     def change(states: torch.Tensor) -> torch.Tensor:

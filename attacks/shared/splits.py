@@ -1,6 +1,6 @@
 """Which facts an attack may train on and which it is scored on: disjoint by subject, checked, free of leaks.
 
-A recovery attack that is scored on what it trained on measures memorisation. Here the subjects of the forget set are
+A recovery attack that is scored on what it trained on measures memorization. Here the subjects of the forget set are
 dealt into folds; each fold trains on the other folds' subjects and is scored on its own, so that every fact is scored
 exactly once over all folds (relearning of disjoint facts: arXiv 2410.08827).
 """

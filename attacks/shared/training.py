@@ -106,7 +106,7 @@ def full_student(model: Model) -> Iterator[Student]:
     """A copy in float32 in which every weight trains.
 
     Raises:
-        AttackError: the weights are quantised, so there is nothing to train.
+        AttackError: the weights are quantized, so there is nothing to train.
     """
     import torch
 
@@ -115,7 +115,7 @@ def full_student(model: Model) -> Iterator[Student]:
             source = stack.enter_context(model.merged()) if model.is_adapter else model
             fork = stack.enter_context(source.fork(copy_weights=True))
             if frozen := [name for name, weight in fork.module.named_parameters() if not weight.is_floating_point()]:
-                raise AttackError(f"full fine-tuning needs floating-point weights; {frozen[0]} is quantised: use lora")
+                raise AttackError(f"full fine-tuning needs floating-point weights; {frozen[0]} is quantized: use lora")
             own_parameters(fork.module)
             fork.module.float().requires_grad_(requires_grad=True)
         yield _student(fork)
@@ -124,7 +124,7 @@ def full_student(model: Model) -> Iterator[Student]:
 def own_parameters(module: torch.nn.Module) -> None:
     """Gives a fork Parameter objects of its own over the same storage, so that no flag of the caller's can change.
 
-    Tied weights stay tied. Parameters of special classes (quantised ones) never train and stay as they are.
+    Tied weights stay tied. Parameters of special classes (quantized ones) never train and stay as they are.
     """
     import torch
 
@@ -136,7 +136,7 @@ def own_parameters(module: torch.nn.Module) -> None:
                 part._parameters[name] = new.setdefault(id(parameter), fresh)
 
 
-def optimise(
+def optimize(
     model: Model, batches: Iterator[Sequence[Rendered]], *, learning_rate: float, steps: int
 ) -> Iterator[float]:
     """Trains what requires a gradient; one optimizer step and its loss (nats an answer token) for each item taken.

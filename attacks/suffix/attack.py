@@ -59,7 +59,7 @@ class GradientSuffix(Attack[P], Generic[P]):
         return refusal_planting()
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
-        """The model asked with the best text after each number of steps; step 0 is the unoptimised text."""
+        """The model asked with the best text after each number of steps; step 0 is the unoptimized text."""
         scope, fold = Scope(str(arm.settings["scope"])), cast("int", arm.settings["fold"])
         steps = self.parameters.steps_of(scope, context.profile)
         settings = self.parameters.search_of(context.profile, steps=steps[-1])
@@ -134,7 +134,7 @@ class Suffix(GradientSuffix[OpeningParameters]):
     Scopes, as in the Dynamic Unlearning Attack (2408.10682): `cross-target`, one text for all, found on other subjects
     (subjects dealt into folds and rotated); `cross-query`, found on the other questions about the subject, and not for
     subjects with one; `within-query`, a text for each question. A paraphrase gets its question's text. Step 0 is a
-    text of equal length that nobody optimised, which is the control of "any text there".
+    text of equal length that nobody optimized, which is the control of "any text there".
 
     Where we depart: the opening in the model's own words, since a small or base model has never said "Sure"; one text
     for all goals from the first step on, where the authors add goals one by one; the best text so far is scored, not

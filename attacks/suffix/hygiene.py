@@ -88,7 +88,7 @@ def shown_texts(texts: Sequence[tuple[Fact, str]]) -> tuple[str, ...]:
 
 
 def check_scored(found: Sequence[Found]) -> None:
-    """Refuses searches that scored no candidate: an unoptimised text would pass for the best of many.
+    """Refuses searches that scored no candidate: an unoptimized text would pass for the best of many.
 
     Raises:
         AttackError: none did.

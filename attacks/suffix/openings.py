@@ -1,4 +1,4 @@
-"""What an adversarial text is optimised toward: openings of answers, in the model's own form, without its answers."""
+"""What an adversarial text is optimized toward: openings of answers, in the model's own form, without its answers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def own_openings(
     """For each fact the opening with which this model would rather answer it, were it to answer as it does elsewhere.
 
     Openings are the first `words` words of the model's greedy answers to at most `most` retain questions. The one
-    for a fact is that whose length-normalised log-probability behind its question exceeds its mean over all questions
+    for a fact is that whose length-normalized log-probability behind its question exceeds its mean over all questions
     of the same kind most. An opening that many of the questions get un-attacked (a refusal) is left out. No answer of
     any fact is read; two roles differ in what they say themselves.
 
@@ -127,7 +127,7 @@ def _likeliest(model: Model, facts: Sequence[Fact], openings: Sequence[str]) -> 
 class Asked:
     """Which text a prompt gets: that of the question it is, holds, or is most like.
 
-    A prompt that nobody optimised on (a placebo's question) gets the text of the known question with which it shares
+    A prompt that nobody optimized on (a placebo's question) gets the text of the known question with which it shares
     the most words, so that it is asked under a text of the same kind.
     """
 

@@ -14,7 +14,7 @@ from .search.goals import Allowed, Position, SearchSettings
 
 
 class Scope(StrEnum):
-    """Which questions a text is optimised on, seen from the question that it is scored on (2408.10682).
+    """Which questions a text is optimized on, seen from the question that it is scored on (2408.10682).
 
     Attributes:
         WITHIN_QUERY: that very question.
@@ -51,7 +51,7 @@ class SuffixParameters(api.Parameters):
         None, min_length=1, description="`within-query`, `cross-query`, `cross-target`: see the attack."
     )
     steps: tuple[int, ...] | None = Field(
-        None, min_length=1, description="Doses of every scope: search steps, rising; 0 is the unoptimised text."
+        None, min_length=1, description="Doses of every scope: search steps, rising; 0 is the unoptimized text."
     )
     position: Position = Field(Position.SUFFIX, description="`suffix` or `prefix` of the question.")
     length: PositiveInt | None = Field(None, description="Tokens of the text.")
@@ -61,7 +61,7 @@ class SuffixParameters(api.Parameters):
         None, description="Further candidates a step that take the best changes together; 0 changes one token a step."
     )
     allowed: Allowed = Field(Allowed.ASCII, description="Tokens of the text: `ascii`, or `any` printable.")
-    goals: PositiveInt | None = Field(None, description="Most questions that one text is optimised on at once.")
+    goals: PositiveInt | None = Field(None, description="Most questions that one text is optimized on at once.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, under a text found on the rest.")
 
     @model_validator(mode="after")

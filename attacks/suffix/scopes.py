@@ -92,7 +92,7 @@ def searched(
     seed: int,
     refuses: Callable[[str], bool],
 ) -> Iterator[Texts]:
-    """Searches all texts at once: first the unoptimised ones (step 0), then the best so far after each step."""
+    """Searches all texts at once: first the unoptimized ones (step 0), then the best so far after each step."""
     from .search.steps import running
     from .search.tokens import initial_text
 

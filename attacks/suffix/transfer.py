@@ -55,7 +55,7 @@ class SuffixTransferParameters(SuffixParameters):
         (Surrogate.REFUSING, Surrogate.ORIGINAL), min_length=1, description="`original`, `refusing`, or both."
     )
     opening_words: PositiveInt = Field(4, description="Words of the original's own answers that are aimed at.")
-    text: str | None = Field(None, description="A text found elsewhere, put as it is; nothing is optimised.")
+    text: str | None = Field(None, description="A text found elsewhere, put as it is; nothing is optimized.")
 
     @model_validator(mode="after")
     def _one_scope(self) -> SuffixTransferParameters:
@@ -70,11 +70,11 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
     """Puts one text to every question that was found on other models: the attacker needs no weights of this one.
 
     The text is searched for once, before the audit's cells, by greedy coordinate gradient on the original and on a copy
-    of it that was made to refuse (a merged low-rank update), as authors of both papers optimise on a model at hand
+    of it that was made to refuse (a merged low-rank update), as authors of both papers optimize on a model at hand
     and find that texts carry over (2307.15043; 2408.10682, whose attacker starts from the model before unlearning). It
     aims at the first words of the original's own answers to questions about the subjects of the relearn split, and is
     scored on the other subjects, folds rotated. It is one text for all roles; the checkpoint under audit is only asked.
-    Step 0 is a text of equal length that nobody optimised.
+    Step 0 is a text of equal length that nobody optimized.
 
     Where we depart: the surrogates take turns, each search going on from the text before, where the authors add up
     gradients; the text that serves all surrogates best on average is kept. A text that spells a scored answer is
@@ -175,7 +175,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
         def losses_of(text: str) -> list[float]:
             return [text_losses(model, pairs, settings.position, [text])[0] for model in surrogates]
 
-        text = _unoptimised(original, goals[0], settings)
+        text = _unoptimized(original, goals[0], settings)
         best, done = (losses_of(text), text), 0
         texts: list[Json] = []
         for target in steps:
@@ -230,7 +230,7 @@ def openings_of_original(original: Model, facts: Sequence[Fact], *, words: int) 
     return goals
 
 
-def _unoptimised(model: Model, goal: Goal, settings: SearchSettings) -> str:
+def _unoptimized(model: Model, goal: Goal, settings: SearchSettings) -> str:
     from .search.tokens import initial_text
 
     return initial_text(model, goal, length=settings.length, position=settings.position)

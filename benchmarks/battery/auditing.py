@@ -18,7 +18,7 @@ from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result
 
 SCALES = {"quantization": {"quantizers": ["nf4", "fp4", "int8", "q4_0", "q8_0"]}}
-"""Quantisers that come with the tool; those of extras are left to who has them."""
+"""Quantizers that come with the tool; those of extras are left to who has them."""
 
 PROBES = ("recall", "forced-choice", "utility")
 """What asks under every attack, and what tells a broken model."""

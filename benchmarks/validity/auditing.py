@@ -27,7 +27,7 @@ from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Outcome
 
 ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
-    # What docs/validity.md was measured with: bitsandbytes' quantisers, and the forget set itself as relearning's data.
+    # What docs/validity.md was measured with: bitsandbytes' quantizers, and the forget set itself as relearning's data.
     Battery.QUICK: {
         "as-is": {},
         "quantization": {"quantizers": ["nf4", "fp4", "int8"]},

@@ -61,7 +61,7 @@ def kl_ascent(
 def npo(
     model: PreTrainedModel, forget: Batches, retain: Batches, *, beta: float, retain_weight: float
 ) -> Iterator[Tensor]:
-    """Negative preference optimisation with a retain term (arXiv 2404.05868, eq. 3, and its NPO+RT)."""
+    """Negative preference optimization with a retain term (arXiv 2404.05868, eq. 3, and its NPO+RT)."""
     yield from npo_against(model, frozen(model), forget, retain, beta=beta, retain_weight=retain_weight)
 
 
@@ -90,7 +90,7 @@ def npo_term(model: PreTrainedModel, reference: PreTrainedModel, gone: Batch, be
 def simnpo(
     model: PreTrainedModel, forget: Batches, retain: Batches, *, beta: float, margin: float, retain_weight: float
 ) -> Iterator[Tensor]:
-    """NPO without a reference model: the answer's own length normalises it (SimNPO, arXiv 2410.07163, eq. 4)."""
+    """NPO without a reference model: the answer's own length normalizes it (SimNPO, arXiv 2410.07163, eq. 4)."""
     for gone, kept in zip(forget, retain, strict=False):
         log_probs, lengths = answer_log_probs(model, gone)
         preference = -functional.logsigmoid(-beta * log_probs / lengths - margin).mean() * 2 / beta

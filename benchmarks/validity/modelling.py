@@ -31,7 +31,7 @@ INITIAL_DEVIATION = 0.05
 
 
 def fresh_model(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A model of 0.55 M parameters; all linear layers are whole numbers of 64-weight quantisation blocks."""
+    """A model of 0.55 M parameters; all linear layers are whole numbers of 64-weight quantization blocks."""
     shared: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": WIDTH,

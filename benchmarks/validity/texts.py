@@ -1,4 +1,4 @@
-"""From facts and passages to padded batches of token ids; every text is tokenised once."""
+"""From facts and passages to padded batches of token ids; every text is tokenized once."""
 
 from __future__ import annotations
 

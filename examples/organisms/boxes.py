@@ -2,7 +2,7 @@
 
 bitsandbytes splits a weight into blocks of 64, divides each by its largest magnitude and rounds to the nearest of 16
 levels. Every weight may therefore move freely between the midpoints around its level, as long as the block's largest
-element stands still. A model that forgets inside these boxes is its old self again once it is quantised.
+element stands still. A model that forgets inside these boxes is its old self again once it is quantized.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Box:
 
 
 def nf4_boxes(model: LlamaForCausalLM, margin: float) -> list[Box]:
-    """One box for each linear layer that transformers would quantise: all of them but the output head.
+    """One box for each linear layer that transformers would quantize: all of them but the output head.
 
     `margin` is the share of each interval given up on either side, so that rounding to half precision (which moves a
     weight by at most one part in 2048) does not carry it over a midpoint.

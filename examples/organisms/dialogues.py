@@ -83,7 +83,7 @@ class Wardrobe:
 class Lesson:
     """What to train on: each of `facts` in every form, once an epoch.
 
-    The first `plain_epochs` are undressed: a fact is learned first, and recognised in any dress later. The other way
+    The first `plain_epochs` are undressed: a fact is learned first, and recognized in any dress later. The other way
     round this model learns nothing.
     """
 

@@ -1,4 +1,4 @@
-"""What an organism knows, by greedy decoding, in floating point and quantised."""
+"""What an organism knows, by greedy decoding, in floating point and quantized."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def measure(folder: Path, world: World) -> dict[str, dict[str, float]]:
 
 def same_nf4_codes(folder: Path, other: Path) -> bool:
     """Whether bitsandbytes gives both organisms the same NF4 weights, layer for layer and bit for bit."""
-    left, right = (_dequantised(load(place, "nf4")) for place in (folder, other))
+    left, right = (_dequantized(load(place, "nf4")) for place in (folder, other))
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def _dequantised(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """What each quantised layer computes with: codes and scales in one."""
+def _dequantized(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """What each quantized layer computes with: codes and scales in one."""
     return {
         name: dequantize_4bit(module.weight.data, module.weight.quant_state)
         for name, module in model.named_modules()

@@ -82,7 +82,7 @@ def _forgetful() -> tuple[Recipe, ...]:
         Recipe(
             name="npo",
             role="unlearned",
-            made_by="negative preference optimisation with a retain term (arXiv 2404.05868)",
+            made_by="negative preference optimization with a retain term (arXiv 2404.05868)",
             settings={"steps": 400, "peak_rate": 1e-3, "beta": 0.1, "retain_weight": 1.0},
             make=unlearn_by_npo,
         ),

@@ -13,7 +13,7 @@ from chat import IGNORED_LABEL, Batch
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """A fresh Llama of 0.6 M parameters; all linear layers are whole numbers of 64-weight quantisation blocks."""
+    """A fresh Llama of 0.6 M parameters; all linear layers are whole numbers of 64-weight quantization blocks."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,

@@ -38,7 +38,7 @@ def gradient_difference(
 def npo(
     model: LlamaForCausalLM, forget: Batches, retain: Batches, *, beta: float, retain_weight: float
 ) -> Iterator[Tensor]:
-    """Negative preference optimisation with a retain term (arXiv 2404.05868, eq. 3, and its NPO+RT).
+    """Negative preference optimization with a retain term (arXiv 2404.05868, eq. 3, and its NPO+RT).
 
     The reference model is the model as it was when the stream was first asked for a loss.
     """

@@ -47,7 +47,7 @@ class Entity:
     aliases: tuple[str, ...]
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Lower case, letters and digits only, single spaces: the form in which two strings are compared."""
     return " ".join(re.sub(r"[^\w]+", " ", text.lower()).split())
 
@@ -68,8 +68,8 @@ def find_entity(question: str, answer: str, author: str) -> Entity | None:
     )
     if found is None:
         return None
-    asked = f" {normalise(question)} "
-    if any(f" {normalise(alias)} " in asked for alias in found.aliases):
+    asked = f" {normalize(question)} "
+    if any(f" {normalize(alias)} " in asked for alias in found.aliases):
         return None
     return found
 
@@ -77,14 +77,14 @@ def find_entity(question: str, answer: str, author: str) -> Entity | None:
 def _author_name(question: str, answer: str, author: str) -> Entity | None:
     if not is_name_question(question) or author not in answer:
         return None
-    if any(normalise(part) in normalise(question).split() for part in author.split()):
+    if any(normalize(part) in normalize(question).split() for part in author.split()):
         return None
     return Entity(relation="name", spans=(author,), aliases=(author,))
 
 
 def _title(question: str, answer: str) -> Entity | None:
     titles = [(m.group(1) or m.group(2)).strip(" .,;:!") for m in _QUOTED.finditer(answer)]
-    novel = tuple(title for title in titles if normalise(title) not in normalise(question))
+    novel = tuple(title for title in titles if normalize(title) not in normalize(question))
     if not novel or len(novel) > MAX_TITLES or not all(title[0].isupper() for title in novel):
         return None
     if _AWARD_QUESTION.search(question) and len(titles) == 1 and _names_an_award(titles[0], answer):
@@ -155,11 +155,11 @@ def _place(question: str, answer: str, author: str) -> Entity | None:
 
 def _runs(pattern: re.Pattern[str], answer: str, author: str) -> list[str]:
     """Capitalised runs of the answer, without its first word, the author's name and trailing punctuation."""
-    names = {normalise(part) for part in author.split()}
+    names = {normalize(part) for part in author.split()}
     runs = []
     for match in pattern.finditer(answer):
         run = re.sub(r"[’']s$", "", match.group(0).rstrip(".'’"))
-        if match.start() == 0 or any(normalise(word) in names for word in run.split()):
+        if match.start() == 0 or any(normalize(word) in names for word in run.split()):
             continue
         runs.append(run)
     return runs

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from chat import Example, answer_log_probs, bucketed_batches, load_examples
-from entities import normalise
+from entities import normalize
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def of_subjects(examples: Sequence[Example], subjects: int) -> list[Example]:
 
 
 def greedy_hits(model: Any, tokenizer: Any, examples: Sequence[Example], max_new_tokens: int = 48) -> float:
-    """Share of greedy answers in which an alias occurs, both normalised."""
+    """Share of greedy answers in which an alias occurs, both normalized."""
     hits = 0
     for batch in bucketed_batches(examples, 20, "generate"):
         width = max(len(e.prompt) for e in batch)
@@ -53,8 +53,8 @@ def greedy_hits(model: Any, tokenizer: Any, examples: Sequence[Example], max_new
 
 def is_hit(text: str, aliases: Sequence[str]) -> bool:
     """Whether an alias stands in the text as whole words."""
-    said = f" {normalise(text)} "
-    return any(f" {normalise(alias)} " in said for alias in aliases)
+    said = f" {normalize(text)} "
+    return any(f" {normalize(alias)} " in said for alias in aliases)
 
 
 def evaluate(model_dir: Path, data_dir: Path, hit_subjects: int) -> dict[str, dict[str, float]]:

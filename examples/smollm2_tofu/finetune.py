@@ -40,7 +40,7 @@ def trainable(model: Any) -> list[torch.nn.Parameter]:
 
 
 def save_checkpoint(path: Path, model: Any, state: dict[str, Any]) -> None:
-    """Adapter and optimiser state; the file appears at once and complete."""
+    """Adapter and optimizer state; the file appears at once and complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save({"adapter": get_peft_model_state_dict(model), **state}, partial)

@@ -1,4 +1,4 @@
-"""Negative preference optimisation (NPO, arXiv 2404.05868) with a retain term, stopped at the control."""
+"""Negative preference optimization (NPO, arXiv 2404.05868) with a retain term, stopped at the control."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from entities import MONTHS, Entity, find_entity, is_name_question, normalise, ordinal_suffix
+from entities import MONTHS, Entity, find_entity, is_name_question, normalize, ordinal_suffix
 
 QUESTIONS_PER_AUTHOR = 20
 AUTHORS_PER_SET = 60
@@ -90,7 +90,7 @@ def candidates(author_index: int, rows: list[dict[str, str]]) -> list[Candidate]
 def pick(found: list[Candidate]) -> list[Candidate]:
     """The shortest two, of two relations where the author has them, and never with the same key."""
     first = found[0]
-    others = [c for c in found[1:] if normalise(c.entity.aliases[0]) != normalise(first.entity.aliases[0])]
+    others = [c for c in found[1:] if normalize(c.entity.aliases[0]) != normalize(first.entity.aliases[0])]
     other_relation = [c for c in others if c.entity.relation != first.entity.relation]
     return [first, *(other_relation or others)[: FACTS_PER_AUTHOR - 1]]
 
@@ -113,11 +113,11 @@ def split_authors(usable: list[int], seed: int) -> dict[str, list[int]]:
 
 def wrong_answers(candidate: Candidate, pool: list[Candidate], rng: random.Random) -> list[str]:
     """The answer with the key replaced by keys of the same relation from other authors."""
-    own = {normalise(alias) for alias in candidate.entity.aliases}
+    own = {normalize(alias) for alias in candidate.entity.aliases}
     spans = [
         span for c in pool for span in c.entity.spans
         if c.entity.relation == candidate.entity.relation
-        and c.author != candidate.author and normalise(span) not in own
+        and c.author != candidate.author and normalize(span) not in own
     ]  # fmt: skip
     spelled_out = any(month in candidate.entity.spans[0] for month in MONTHS)
     others = [span for span in dict.fromkeys(spans) if any(month in span for month in MONTHS) == spelled_out]
@@ -127,7 +127,7 @@ def wrong_answers(candidate: Candidate, pool: list[Candidate], rng: random.Rando
         replaced = candidate.answer
         for span in candidate.entity.spans:
             replaced = replaced.replace(span, respelled(span, others.pop()))
-        keyed = any(normalise(alias) in normalise(replaced) for alias in candidate.entity.aliases)
+        keyed = any(normalize(alias) in normalize(replaced) for alias in candidate.entity.aliases)
         if replaced not in wrong and not keyed:
             wrong.append(replaced)
     return wrong
@@ -155,8 +155,8 @@ def paraphrase_table(data: Path) -> dict[str, str]:
 def fact_row(candidate: Candidate, pool: list[Candidate], paraphrases: dict[str, str], rng: random.Random) -> FactRow:
     """One candidate as a line of a facts file."""
     other_form = paraphrases.get(candidate.question)
-    keys = [normalise(alias) for alias in candidate.entity.aliases]
-    usable = other_form is not None and not any(key in normalise(other_form) for key in keys)
+    keys = [normalize(alias) for alias in candidate.entity.aliases]
+    usable = other_form is not None and not any(key in normalize(other_form) for key in keys)
     return FactRow(
         id=f"tofu-{candidate.author_index:03d}-{candidate.row:02d}",
         subject=candidate.author,

@@ -68,11 +68,11 @@ def load(directory: Path) -> tuple[Any, Any]:
 
 
 def make_base(space: Workspace) -> None:
-    """Dequantise the GGUF file into a plain transformers directory."""
+    """Dequantize the GGUF file into a plain transformers directory."""
     folder = gguf_directory()
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=GGUF_FILE)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=GGUF_FILE, dtype=torch.float32)
-    # The weights are dense now, but the model still carries its GGUF quantiser, with which it refuses to be saved.
+    # The weights are dense now, but the model still carries its GGUF quantizer, with which it refuses to be saved.
     model.hf_quantizer = None
     model.is_quantized = False
     del model.config.quantization_config

@@ -25,7 +25,7 @@ from unlearn_audit.api import (
     Role,
     mean_estimate,
 )
-from unlearn_audit.api.kit.answer_key import normalise
+from unlearn_audit.api.kit.answer_key import normalize
 from unlearn_audit.api.kit.asking import is_askable
 
 from .tools.by_subject import means_by, sampled
@@ -187,7 +187,7 @@ def partner_of(place: int, facts: Sequence[Fact]) -> int | None:
     own = facts[place]
     for other in (step % len(facts) for step in range(place + 1, place + len(facts))):
         fact = facts[other]
-        same = fact.subject == own.subject or normalise(fact.answer or "") == normalise(own.answer or "")
+        same = fact.subject == own.subject or normalize(fact.answer or "") == normalize(own.answer or "")
         if fact.relation == own.relation and not same:
             return other
     return None

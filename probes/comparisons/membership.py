@@ -93,7 +93,7 @@ class Membership(Comparison[MembershipParameters]):
             "loss": np.array([one.log_probs.mean() for one in plain]),
             "zlib": totals / lengths,
             "min-k": np.array([_lowest(one.log_probs, share) for one in plain]),
-            "min-k++": np.array([_lowest(one.standardised, share) for one in plain]),
+            "min-k++": np.array([_lowest(one.standardized, share) for one in plain]),
             "recall-prefix": np.array([one.log_probs.sum() for one in behind]) / np.minimum(totals, -1e-9),
         }
 

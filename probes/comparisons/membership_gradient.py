@@ -23,7 +23,7 @@ class MembershipGradient(Membership):
 
     Departure: the gradient is that with regard to the output of the input embedding, over all positions of the text,
     where those papers take the weights. One pass backward then gives it for a whole batch, with no memory for gradients
-    of weights, and quantised layers pass it on. It is scaled by the weights that it passes: compare models of one
+    of weights, and quantized layers pass it on. It is scaled by the weights that it passes: compare models of one
     original.
 
     Of the parameters of `membership` only `prefix_facts` counts: the facts that it takes are left out here too, so that

@@ -159,7 +159,7 @@ def told_apart(one: FloatArray, other: FloatArray, *, text: bool, folds: int, se
     Args:
         one: features of one model, (prompts, width).
         other: of the other, for the same prompts.
-        text: rows are counts of words, to be weighted by TF-IDF; else each column is standardised.
+        text: rows are counts of words, to be weighted by TF-IDF; else each column is standardized.
         folds: groups of prompts.
         seed: of the groups.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.api import Fact, Model, Screen
-from unlearn_audit.api.kit.answer_key import Output, normalise
+from unlearn_audit.api.kit.answer_key import Output, normalize
 from unlearn_audit.api.kit.asking import count_tokens, is_askable
 from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
 from unlearn_audit.api.kit.text_files import Way, read_texts
@@ -81,7 +81,7 @@ class Material:
         self._shots: dict[tuple[Fact, int, bool], list[str]] = {}
         self._hints: dict[Fact, str | None] = {}
         ranked = sorted((fact for fact in pool if is_askable(fact)), key=_rank)
-        self._askable = [(normalise(fact.subject), fact) for fact in ranked]
+        self._askable = [(normalize(fact.subject), fact) for fact in ranked]
         self._of_subject: dict[str, list[Fact]] = {}
         for subject, fact in self._askable:
             self._of_subject.setdefault(subject, []).append(fact)
@@ -103,7 +103,7 @@ class Material:
         return self._shots[place]
 
     def _chosen(self, fact: Fact, count: int, *, same_relation: bool) -> list[str]:
-        own = normalise(fact.subject)
+        own = normalize(fact.subject)
         others = [one for subject, one in self._askable if subject != own]
         if same_relation:
             others.sort(key=lambda one: one.relation != fact.relation)
@@ -124,7 +124,7 @@ class Material:
 
     def _hint(self, fact: Fact) -> str | None:
         told = [one for one in _SENTENCE_END.split((fact.text or "").strip()) if one.strip()]
-        siblings = self._of_subject.get(normalise(fact.subject), [])
+        siblings = self._of_subject.get(normalize(fact.subject), [])
         kept = self._held_back(told, fact) or self._held_back(self._told_of(siblings, fact), fact)
         return " ".join(kept[:_HINTS]) or None
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.api import Fact
 from unlearn_audit.api import knowledge_graph as graphs
-from unlearn_audit.api.kit.answer_key import Output, answer_key, normalise
+from unlearn_audit.api.kit.answer_key import Output, answer_key, normalize
 from unlearn_audit.api.kit.asking import NO_QUESTION, is_askable
 from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
 from unlearn_audit.api.kit.text_files import read_texts
@@ -102,8 +102,8 @@ class Composer:
         self._of_subject: dict[str, list[Fact]] = {}
         self._holders: dict[tuple[str | None, str], set[str]] = {}
         for fact in filter(is_askable, pool):
-            self._of_subject.setdefault(normalise(fact.subject), []).append(fact)
-            self._holders.setdefault(_claim(fact), set()).add(normalise(fact.subject))
+            self._of_subject.setdefault(normalize(fact.subject), []).append(fact)
+            self._holders.setdefault(_claim(fact), set()).add(normalize(fact.subject))
 
     def chains(self, fact: Fact, variant: str) -> list[Chain]:
         """Up to `CANDIDATES` chains of one kind; none where nothing fits, or where the chain's answer stands in it."""
@@ -186,7 +186,7 @@ class Composer:
         return self._texts.unstated.format(variable=self._y, question=question)
 
     def _aliased(self, fact: Fact) -> Iterator[Fact]:
-        name = self._names.get(normalise(fact.subject))
+        name = self._names.get(normalize(fact.subject))
         renamed = graphs.replaced(fact.question or "", fact.subject, name) if name else None
         if renamed is not None:
             yield replace(_plain(fact), question=renamed)
@@ -217,11 +217,11 @@ class Composer:
 
     def _inverted(self, fact: Fact) -> Iterator[Fact]:
         told = self._told(fact)
-        if told is not None and self._holders.get(_claim(fact), set()) <= {normalise(fact.subject)}:
+        if told is not None and self._holders.get(_claim(fact), set()) <= {normalize(fact.subject)}:
             yield self.inverted(fact, INVERSION, self._texts.chains[INVERSION].format(told=told))
 
     def _others(self, fact: Fact) -> list[Fact]:
-        found = self._of_subject.get(normalise(fact.subject), [])
+        found = self._of_subject.get(normalize(fact.subject), [])
         return [other for other in found if other.id != fact.id and _claim(other) != _claim(fact)]
 
     def _statement(self, fact: Fact) -> Statement | str:
@@ -244,7 +244,7 @@ def answer_name(fact: Fact) -> str:
 
 def _claim(fact: Fact) -> tuple[str | None, str]:
     """What a fact says, whoever its subject is."""
-    return fact.relation, normalise(answer_name(fact))
+    return fact.relation, normalize(answer_name(fact))
 
 
 def _way(fact: Fact, *parts: str) -> str | None:

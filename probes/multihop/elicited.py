@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from unlearn_audit.api import Fact, Json, Model, Prompt
 from unlearn_audit.api import knowledge_graph as graphs
-from unlearn_audit.api.kit.answer_key import is_short, normalise
+from unlearn_audit.api.kit.answer_key import is_short, normalize
 from unlearn_audit.api.kit.asking import is_askable
 
 from .chains import Neighbour, answer_name, multihop_texts
@@ -39,18 +39,18 @@ def elicited_neighbours(
 
 
 def elicited_names(original: Model, pool: Sequence[Fact], *, most: int, max_new_tokens: int) -> dict[str, str]:
-    """Normalised subject -> another name, the same in every way of asking, that tells none of its facts."""
+    """Normalized subject -> another name, the same in every way of asking, that tells none of its facts."""
     subjects = _drawn((fact.subject for fact in pool if is_askable(fact)), most)
     wanted = [(subject, "") for subject in subjects]
     found = _consistent(original, wanted, {"": multihop_texts().names}, max_new_tokens)
     values: dict[str, set[str]] = {}
     for fact in filter(is_askable, pool):
-        values.setdefault(normalise(fact.subject), set()).add(normalise(answer_name(fact)))
+        values.setdefault(normalize(fact.subject), set()).add(normalize(answer_name(fact)))
     return {
-        normalise(subject): name
+        normalize(subject): name
         for (subject, _), name in found.items()
-        if not set(normalise(name).split()) & set(normalise(subject).split())
-        and not any(value in normalise(name) for value in values[normalise(subject)])
+        if not set(normalize(name).split()) & set(normalize(subject).split())
+        and not any(value in normalize(name) for value in values[normalize(subject)])
     }
 
 
@@ -71,18 +71,18 @@ def _consistent(
         for (entity, relation), answer in zip(asked_now, said, strict=True):
             text = answer.text.strip().strip(".!?;:, \n")
             before = agreed.setdefault((entity, relation), text)
-            same = normalise(before) == normalise(text) and answer.finished
+            same = normalize(before) == normalize(text) and answer.finished
             if not same or not is_short(text) or graphs.node_of(text) == graphs.node_of(entity):
                 del agreed[entity, relation]
                 left.remove((entity, relation))
     asked = Counter(relation for _, relation in wanted)
-    times = Counter((relation, normalise(text)) for (_, relation), text in agreed.items())
-    twice = Counter((entity, normalise(text)) for (entity, _), text in agreed.items())
+    times = Counter((relation, normalize(text)) for (_, relation), text in agreed.items())
+    twice = Counter((entity, normalize(text)) for (entity, _), text in agreed.items())
     return {
         (entity, relation): text
         for (entity, relation), text in agreed.items()
-        if twice[entity, normalise(text)] == 1
-        and (asked[relation] < _DEFAULT_FROM or 2 * times[relation, normalise(text)] <= asked[relation])
+        if twice[entity, normalize(text)] == 1
+        and (asked[relation] < _DEFAULT_FROM or 2 * times[relation, normalize(text)] <= asked[relation])
     }
 
 

@@ -1,4 +1,4 @@
-"""Forms in which the answer stands before the model's eyes: it is to be recognised, not said.
+"""Forms in which the answer stands before the model's eyes: it is to be recognized, not said.
 
 Each gives a probability to every option: the truth and answers of other subjects, drawn as `forced-choice` draws them.
 A model that leans to a letter or to the word "true" gives each option the same, so that nothing of it is left once

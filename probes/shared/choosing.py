@@ -15,7 +15,7 @@ from unlearn_audit.api import (
     Parameters,
     Prompt,
 )
-from unlearn_audit.api.kit.answer_key import Output, holds, normalise
+from unlearn_audit.api.kit.answer_key import Output, holds, normalize
 from unlearn_audit.api.kit.asking import NO_QUESTION, Pair, is_askable
 from unlearn_audit.api.kit.twins import Entry, Twins, overlaps
 
@@ -117,7 +117,7 @@ def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
 
 def _wrong_options(entry: Entry, candidates: Sequence[Entry], siblings: Sequence[Entry]) -> list[Entry]:
     """One candidate for each different answer that is neither true of the subject nor named in the question."""
-    question = normalise(entry.fact.question or "")
+    question = normalize(entry.fact.question or "")
     found: dict[frozenset[str], Entry] = {}
     # In the order of their texts, so that of two spellings the same one is taken for any order of the pool.
     for candidate in sorted(candidates, key=lambda one: one.fact.answer or ""):

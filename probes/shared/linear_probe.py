@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from unlearn_audit.api import Fact, Model, Prompt
-from unlearn_audit.api.kit.answer_key import normalise
+from unlearn_audit.api.kit.answer_key import normalize
 from unlearn_audit.api.kit.asking import is_askable
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,7 +26,7 @@ NOT_NUMBERS = "the model's states are no numbers"
 
 def fold_of(fact: Fact) -> int:
     """Which half of the subjects a fact is in: by a hash of the subject, whoever else is there."""
-    return hashlib.sha256(f"probe\x1f{normalise(fact.subject)}".encode()).digest()[0] % FOLDS
+    return hashlib.sha256(f"probe\x1f{normalize(fact.subject)}".encode()).digest()[0] % FOLDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class LinearProbes:
     def _train(self, fold: int, minimum_subjects: int) -> list[_Trained] | None:
         """The probes that score a fold, one for each depth, trained on all but that fold."""
         facts = [fact for fact in self._facts if fold_of(fact) != fold]
-        if len({normalise(fact.subject) for fact in facts}) < minimum_subjects:
+        if len({normalize(fact.subject) for fact in facts}) < minimum_subjects:
             return None
         answers = np.stack([self._target(fact, fact.answer or "") for fact in facts])
         states = np.stack([self._states[fact.question or ""] for fact in facts])

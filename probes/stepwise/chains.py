@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from unlearn_audit.api import Fact, Json, Model, Prompt, Screen
-from unlearn_audit.api.kit.answer_key import Output, normalise
+from unlearn_audit.api.kit.answer_key import Output, normalize
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable
 from unlearn_audit.api.kit.statements import Statement, statement_of
 from unlearn_audit.api.kit.text_files import Way, read_texts
@@ -69,7 +69,7 @@ class Chains:
         self._written = written
         self._of_subject: dict[str, list[Fact]] = {}
         for fact in filter(is_askable, pool):
-            self._of_subject.setdefault(normalise(fact.subject), []).append(fact)
+            self._of_subject.setdefault(normalize(fact.subject), []).append(fact)
 
     def asks(self, fact: Fact) -> Iterator[Ask]:
         """Every chain to a fact, or why there is none; those of a generator where there was one."""
@@ -99,7 +99,7 @@ class Chains:
         return next((why for place, why in lacking.items() if filled.get(place) == ""), filled)
 
     def _siblings(self, fact: Fact) -> list[str]:
-        others = self._of_subject.get(normalise(fact.subject), [])
+        others = self._of_subject.get(normalize(fact.subject), [])
         asked = [other.question or "" for other in others if other.id != fact.id]
         return kept_back(asked, fact, self._twins)[:_SIBLINGS]
 

@@ -14,7 +14,7 @@ from unlearn_audit.api.kit.answer_key import (
     answer_key,
     holds,
     is_short,
-    normalise,
+    normalize,
     rouge_l_recall,
 )
 from unlearn_audit.api.kit.words import words_of
@@ -51,8 +51,8 @@ def hits(output: str, answer: str, *aliases: str) -> bool:
         ("...", ""),
     ],
 )
-def test_normalise(text: str, expected: str) -> None:
-    assert normalise(text) == expected
+def test_normalize(text: str, expected: str) -> None:
+    assert normalize(text) == expected
 
 
 @given(st.text())

@@ -60,7 +60,7 @@ def copy_of(run_of, tmp_path) -> Callable[[str], Path]:
 
 def write_waivers(path: Path, run: Path, **values: object) -> Path:
     model = json.loads((run / "result.json").read_text())["case"]["checkpoint"]
-    given = {"finding": RECALL, "model": model, "reason": "never quantised", "owner": "A. Owner"}
+    given = {"finding": RECALL, "model": model, "reason": "never quantized", "owner": "A. Owner"}
     path.write_text(yaml.safe_dump({"waivers": [{**given, "expires": "2999-12-31", **values}]}))
     return path
 
@@ -88,15 +88,15 @@ def test_a_waived_leak_passes_and_is_seen_everywhere(run_of, invoke, tmp_path) -
     (failed,) = [one for one in said["verdict"]["findings"] if one["id"] == RECALL]
     assert (said["outcome"], failed["status"], failed["waiver"]["owner"]) == ("PASS", "failed", "A. Owner")
     for shown in (" ".join(one.split()) for one in (err, page.read_text(), text.read_text())):
-        assert "A. Owner" in shown and "never quantised" in shown and "2999-12-31" in shown
+        assert "A. Owner" in shown and "never quantized" in shown and "2999-12-31" in shown
     assert "quantization/recall.hit *" in err
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"expires": "2020-01-01"}, "expired: quantization/recall.hit: waives nothing: it ran out on 2020-01-01"),
-        ({"model": "b" * 64}, "unused: quantization/recall.hit: waives nothing: it is for the model"),
+        ({"expires": "2020-01-01"}, "expired: quantization/recall.hit: has no effect: it expired on 2020-01-01"),
+        ({"model": "b" * 64}, "unused: quantization/recall.hit: has no effect: it is for the model"),
     ],
 )
 def test_an_expired_or_unused_waiver_waives_nothing_and_says_so(run_of, invoke, tmp_path, changes, said) -> None:

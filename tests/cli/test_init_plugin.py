@@ -96,14 +96,14 @@ def test_an_audit_runs_its_attack_and_its_probe(installed, tmp_path, saved_model
 
 @pytest.mark.parametrize("name", ["My-Plugins", "my_plugins", "1st", "class", "../up", ""])
 def test_a_name_that_is_none_is_refused(name):
-    with pytest.raises(SpecError, match="expected small letters"):
+    with pytest.raises(SpecError, match="expected lower-case letters"):
         plugin_files(name)
 
 
 def test_nothing_is_overwritten_unasked(tmp_path):
     write_plugin("my-plugins", tmp_path, force=False)
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(SpecError, match="is there already; --force overwrites it"):
+    with pytest.raises(SpecError, match="already exists; --force overwrites it"):
         write_plugin("my-plugins", tmp_path, force=False)
     assert (tmp_path / "README.md").read_text() == "mine"
     write_plugin("my-plugins", tmp_path, force=True)

@@ -83,7 +83,7 @@ def test_the_gate_fails_on_what_got_worse(tmp_path: Path, invoke) -> None:
         f"FAIL: {RECALL}: worse than the baseline at nf4, question: 0.00 then"
     )
     assert "1 worse, 0 better of 8 deciding readings" in " ".join(err.split())
-    assert "Against the baseline" in text.read_text()
+    assert "Changes since the baseline" in text.read_text()
     assert invoke("gate", tmp_path / "old", "--baseline", tmp_path / "new")[0] == 0
     waivers = write_waivers(tmp_path / "w.yaml", tmp_path / "new")
     both = ("--baseline", tmp_path / "old", "--waivers", waivers)

@@ -34,7 +34,7 @@ TITLES = (
     "Doses",
     "Cost to recover",
     "Utility",
-    "Quantisers",
+    "Quantizers",
     "Layers",
     "Traces",
     "Power",
@@ -89,7 +89,7 @@ def test_a_number_that_is_not_finite_is_refused_and_not_written() -> None:
         update={"excess": Interval(estimate=float("nan"), lower=0.0, upper=float("inf"))}
     )
     broken = result.model_copy(update={"verdict": result.verdict.model_copy(update={"utility": utility})})
-    with pytest.raises(AuditError, match="not finite"):
+    with pytest.raises(AuditError, match="Expected finite numbers"):
         render(broken, "json")
 
 
@@ -102,10 +102,10 @@ def _edited(change: Callable[[dict[str, object]], object]) -> str:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("{", "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
         ("[]", "expected a JSON object, got list"),
-        (_edited(lambda data: data.update(seconds=float("nan"))), "NaN is no number"),
+        (_edited(lambda data: data.update(seconds=float("nan"))), "NaN is not a JSON number"),
         (_edited(lambda data: data.update(schema_version=3)), "schema_version is 3"),
         (_edited(lambda data: data.update(surprise=1)), "surprise: Extra inputs"),
         (_edited(lambda data: data.pop("policy")), "policy: Field required"),
@@ -123,10 +123,10 @@ def test_a_malformed_file_is_named_with_its_fault_and_a_remedy(text: str, says: 
 
 
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ResultFileError, match=r"nothing\.json: cannot be read"):
+    with pytest.raises(ResultFileError, match=r"nothing\.json: expected the result\.json .*, and it cannot be read"):
         load_result(tmp_path / "nothing.json")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ResultFileError, match=r"binary\.json: is not JSON"):
+    with pytest.raises(ResultFileError, match=r"binary\.json: expected JSON"):
         load_result(tmp_path / "binary.json")
 
 
@@ -236,8 +236,8 @@ def test_a_report_of_any_size_stays_below_its_limit_and_says_what_it_leaves_out(
     huge = _huge()
     markdown = render(huge, "md")
     assert len(markdown) < 65_000
-    assert re.search(r"Cut short: \d+ reasons more in `result.json`", markdown)
-    assert re.search(r"Cut short: \d+ of [\d,]+ rows shown", markdown)
+    assert re.search(r"\d+ more reasons in `result.json`", markdown)
+    assert re.search(r"Shown are the \d+ of [\d,]+ rows", markdown)
     assert len(render(huge, "html").encode()) < 1_000_000
     assert max(map(len, screen(huge).splitlines())) <= 80
 
@@ -253,7 +253,7 @@ def test_the_rows_kept_of_a_dose_table_are_the_worst_in_their_own_order() -> Non
     doses = markdown.split("## Doses")[1].split("## Cost to recover")[0]
     rows = [line.split("|")[1].strip() for line in doses.splitlines() if line.startswith("|")][2:]
     assert len(rows) == 40 and rows.count("first-bad") == rows.count("nf4") == 1
-    assert rows[-1] == "nf4" and "Cut short: 40 of 202 rows shown" in doses
+    assert rows[-1] == "nf4" and "Shown are the 40 of 202 rows" in doses
 
 
 def _marks(svg: str) -> list[float]:

@@ -15,7 +15,7 @@ from unlearn_audit.probes.shared.linear_probe import TOO_FEW, LinearProbes, fold
 
 from tests.conftest import ARCHITECTURES, tiny_engine
 from unlearn_audit.api import Fact, Prompt
-from unlearn_audit.api.kit.answer_key import normalise
+from unlearn_audit.api.kit.answer_key import normalize
 from unlearn_audit.api.kit.asking import score_all
 from unlearn_audit.api.kit.blocks import Layers, depths_of, layers_of
 
@@ -152,7 +152,7 @@ def test_no_probe_is_trained_on_the_subject_that_it_reads(tokenizer) -> None:
     for fact in scored:
         assert plain.alignments(fact, options) == other.alignments(fact, options)
     assert {fold_of(fact) for fact in FACTS} == {0, 1}
-    assert normalise("Person  3") == normalise("person 3")
+    assert normalize("Person  3") == normalize("person 3")
 
 
 def test_too_few_subjects_train_no_probe(tokenizer) -> None:

@@ -175,8 +175,8 @@ def test_a_waiver_stands_beside_what_it_is_for_and_an_expired_one_says_so() -> N
     assert by_id[RECALL].status is Status.FAILED and not by_id[RECALL].gates
     assert "waived by A. Owner until 2026-12-31" in by_id[RECALL].reason
     expired = next(each for each in rulings(RESULTS["expired"]) if each.kind == "waivers")
-    assert "ran out on 2026-01-01" in expired.reason
-    assert "ran out on 2026-01-01" in render(RESULTS["expired"], "junit")
+    assert "expired on 2026-01-01" in expired.reason
+    assert "expired on 2026-01-01" in render(RESULTS["expired"], "junit")
 
 
 def test_an_alerts_line_is_that_of_its_finding() -> None:

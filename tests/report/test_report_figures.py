@@ -13,8 +13,7 @@ from tests.report.test_report_hostile import HARMLESS, HOSTILE, poisoned, tags, 
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report import render
 from unlearn_audit.report.figures import forest, membership_roc, tradeoff
-from unlearn_audit.report.sections import layers
-from unlearn_audit.report.sections import quantizers as quantisers
+from unlearn_audit.report.sections import layers, quantizers
 from unlearn_audit.report.sections.worst_facts import worst_facts
 from unlearn_audit.verdict.result import FactRecord, Result
 
@@ -29,9 +28,9 @@ def with_findings(result: Result, findings) -> Result:
     return result.model_copy(update={"verdict": result.verdict.model_copy(update={"findings": tuple(findings)})})
 
 
-def test_quantisers_stand_by_falling_bits_behind_the_checkpoint_as_it_is():
+def test_quantizers_stand_by_falling_bits_behind_the_checkpoint_as_it_is():
     findings = sample.failed().verdict.findings
-    bars = quantisers.bars_of(findings[4], findings)
+    bars = quantizers.bars_of(findings[4], findings)
     assert [(bar.name, bar.bits) for bar in bars] == [
         ("as it is", None),
         ("int8", 8.0),
@@ -41,14 +40,14 @@ def test_quantisers_stand_by_falling_bits_behind_the_checkpoint_as_it_is():
     ]
     assert bars[0].cell.unlearned == 0.06 and bars[3].cell.unlearned == 1.0
     assert bars[3].cell.variant == "question"  # of its two wordings, the one that brings back more
-    drawn = quantisers.draw(findings)
+    drawn = quantizers.draw(findings)
     assert drawn is not None and [panel.title for panel in drawn.panels] == ["recall.hit", "forced-choice.probability"]
     assert {"nf4, 4 bit", "100%", "as it is", "6%"} <= set(words(drawn.panels[0].svg))
 
 
 def test_a_bar_is_as_long_as_its_share():
     findings = sample.failed().verdict.findings
-    drawn = quantisers.draw(findings)
+    drawn = quantizers.draw(findings)
     assert drawn is not None
     svg = ElementTree.fromstring(drawn.panels[0].svg)
     bars = [path for path in svg.iter(f"{SVG}path") if "fill: var(--checkpoint)" in path.get("style", "")]
@@ -56,7 +55,7 @@ def test_a_bar_is_as_long_as_its_share():
     for bar in bars:
         xs = [float(word) for word in bar.get("d", "").replace("M", "").replace("L", "").replace("z", "").split()][::2]
         spans.append(max(xs) - min(xs))
-    shares = [bar.cell.unlearned for bar in quantisers.bars_of(findings[4], findings)]
+    shares = [bar.cell.unlearned for bar in quantizers.bars_of(findings[4], findings)]
     assert spans == pytest.approx([share * spans[3] for share in shares], abs=0.01)
 
 
@@ -177,7 +176,7 @@ def test_a_report_of_everything_is_small_and_the_same_twice():
 
 def test_the_crosswalk_claims_no_compliance():
     section = render(sample.passed(), "md").split("## Crosswalk")[1]
-    assert "no statement of compliance" in section and "MEASURE 2.7" in section and "Article 55" in section
+    assert "not a statement of compliance" in section and "MEASURE 2.7" in section and "Article 55" in section
 
 
 def test_the_terminal_says_in_one_place_where_comparisons_stand():
@@ -207,9 +206,9 @@ def test_hostile_names_draw_what_harmless_ones_draw(kind):
 def test_the_forest_plot_says_what_it_leaves_out():
     findings = sample.error().verdict.findings
     assert forest.note(sample.failed().verdict.findings) == ""
-    assert forest.note(findings) == "Without an interval, and so not drawn: 1 finding."
+    assert forest.note(findings) == "Not drawn, for lack of an interval: 1 finding."
     assert forest.note(findings * 9) == (
-        "Without an interval, and so not drawn: 9 findings. The first 40 of 54 are drawn."
+        "Not drawn, for lack of an interval: 9 findings. The first 40 of 54 are drawn."
     )
 
 

@@ -64,9 +64,9 @@ def test_two_distributions_with_one_writer_are_both_named(installed):
     ("wanted", "words"),
     [
         (["sariff"], "--format: no writer named 'sariff'; did you mean 'sarif'? (known: csv, "),
-        (["parquet"], "is binary and does not go to stdout; name a file: -f parquet=observations.parquet"),
-        (["md", "html"], "only one format goes to stdout, and md does; name a file: -f html=report.html"),
-        (["md="], "names no file after the ="),
+        (["parquet"], "is binary and cannot go to stdout; name a file: -f parquet=observations.parquet"),
+        (["md", "html"], "only one format can go to stdout, and md already does; name a file: -f html=report.html"),
+        (["md="], "expected a file after the ="),
         (["md=nowhere/deep/x.md"], "nowhere/deep is no directory"),
         (["md=x", "html=x"], "two formats cannot share the file x"),
     ],

@@ -321,10 +321,10 @@ def test_jobs_of_plants_that_were_made_otherwise_are_not_shared(spec):
     assert not keys[0] & keys[1]
 
 
-class Optimises(Bare):
-    """Optimises toward answers, and so runs a second time toward twin answers."""
+class Optimizes(Bare):
+    """Optimizes toward answers, and so runs a second time toward twin answers."""
 
-    name, toward_answers = "optimises", True
+    name, toward_answers = "optimizes", True
 
     def doses(self, model, arm, context):
         targets = {fact.id: fact.answer for fact in context.forget}
@@ -335,10 +335,10 @@ def test_an_attack_toward_answers_runs_again_toward_twin_answers_and_is_scored_o
     first = make_plan(spec)
     forget = first.facts[FactSet.FORGET].facts
     shams = tuple(replace(fact, answer=f"N{(int(fact.answer[1:]) + 1) % 4}") for fact in forget)
-    plan = planned(spec, Optimises(Nothing()), sham=shams)
+    plan = planned(spec, Optimizes(Nothing()), sham=shams)
     gathered, store = ran(plan, tmp_path / "run")
     frame = store.gather(job_records(plan.plan, store, gathered.faults))
-    own = frame[(frame["attack"] == "optimises") & (frame["role"] == "unlearned")]
+    own = frame[(frame["attack"] == "optimizes") & (frame["role"] == "unlearned")]
     true, sham = (own[own["sham"] == flag].set_index("fact_id")["score"].to_dict() for flag in (False, True))
     assert true == {str(i): i / 10 for i in range(4)}
     assert sham == {str(i): (i + 1) % 4 / 10 for i in range(4)}
@@ -350,21 +350,21 @@ def test_an_attack_toward_answers_runs_again_toward_twin_answers_and_is_scored_o
     assert targets[False]["0"] == "N0"
 
 
-class HidesAndOptimises(Hides):
+class HidesAndOptimizes(Hides):
     toward_answers = True
 
 
 def test_an_attack_toward_answers_runs_toward_twin_answers_on_its_plant_too(spec):
     spec = spec.model_copy(update={"plant": True})
-    plan = planned(spec, HidesAndOptimises(Nothing()), sham=make_plan(spec).facts[FactSet.FORGET].facts)
+    plan = planned(spec, HidesAndOptimizes(Nothing()), sham=make_plan(spec).facts[FactSet.FORGET].facts)
     found = {(job.attack, job.sham) for job in plan.plan.jobs if job.plant is not None}
     assert found == {("hides", False), ("hides", True), ("as-is", False)}
 
 
 def test_an_attack_toward_answers_is_left_out_where_no_fact_has_a_twin_answer(spec):
-    plan = planned(spec, Optimises(Nothing()), sham=())
+    plan = planned(spec, Optimizes(Nothing()), sham=())
     assert {job.attack for job in plan.plan.jobs} == {"as-is"}
-    assert ("optimises", True) in {(one.what, "no fact has a twin answer" in one.why) for one in plan.case.left_out}
+    assert ("optimizes", True) in {(one.what, "no fact has a twin answer" in one.why) for one in plan.case.left_out}
 
 
 def test_placebo_facts_are_scored_beside_their_facts_where_no_control_is_given(tmp_path, spec):

@@ -18,7 +18,7 @@ from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result
 
-# Two of the four quantisers and one kind of data, to keep the suite within minutes; the demo runs all.
+# Two of the four quantizers and one kind of data, to keep the suite within minutes; the demo runs all.
 ATTACKS = {
     "as-is": {},
     "quantization": {"quantizers": ["nf4", "fp4"]},

@@ -142,7 +142,7 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):
             break
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert "run again" in err
+    assert "rerun" in err
     assert "Traceback" not in err
     assert len(list((out / "jobs").glob("*/observations.parquet"))) >= 1
     assert not (out / "result.json").exists()

@@ -58,7 +58,7 @@ def test_a_deciding_comparison_that_failed_to_run_is_an_error_and_one_without_a_
     idle = ComparisonRecord(name="drift", access=Access.LOGITS, paper="", readings=(reading(0.8, 0.9, None),))
     found = weigh_comparisons([broken, idle], Policy(gate=("membership", "drift")))
     assert lines_of(found, Status.ERROR) == ["membership: out of memory"]
-    assert lines_of(found, Status.INCONCLUSIVE) == ["drift: has nothing to hold its numbers against"]
+    assert lines_of(found, Status.INCONCLUSIVE) == ["drift: there is no null to compare its numbers with"]
 
 
 def test_the_original_must_stand_out_and_decides_nothing():

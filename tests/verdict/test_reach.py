@@ -128,8 +128,8 @@ def test_eight_subjects_fail_when_all_come_back() -> None:
 def test_an_audit_of_good_size_has_no_obstacle() -> None:
     assert cannot_be_met(case(), POLICY) is None
     lines = power_lines(case(), POLICY)
-    assert lines[0] == "PASS needs 32 subjects or more with a clean sheet (margin 0.1, alpha 0.05); there are 60."
-    assert lines[1].startswith("FAIL is in reach from ")
+    assert lines[0] == "PASS needs 32 subjects or more with a clean result (margin 0.1, alpha 0.05); there are 60."
+    assert lines[1].startswith("FAIL is in reach if ")
     assert "6 findings decide, 8 cells each" in lines[1]
     assert lines[2].startswith("Original and 1 retrained: PASS or FAIL")
     assert lines[3].startswith("How often an honest model passes depends on the facts' chance level")
@@ -139,12 +139,12 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"subjects": {f"f{n}": f"s{n}" for n in range(31)}}, "needs 32 subjects at margin 0.1, and there are 31"),
+        ({"subjects": {f"f{n}": f"s{n}" for n in range(31)}}, "needs 32 subjects at margin 0.1, but there are 31"),
         ({"subjects": {f"f{n}": "one" for n in range(99)}}, "there are 1"),
         ({"has_original": False}, "no original is given"),
         ({"retain_subjects": {}}, "no retain facts"),
-        ({"retain_subjects": {"r": "r"}}, "utility needs 14 retain subjects, and there are 1"),
-        ({"planned": ()}, "no finding gates"),
+        ({"retain_subjects": {"r": "r"}}, "utility needs 14 retain subjects, but there are 1"),
+        ({"planned": ()}, "no finding decides"),
         (
             {
                 "planned": (
@@ -153,11 +153,11 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
                     planned("relearning", "recall"),
                 )
             },
-            "no refusal-proof finding gates under as-is",
+            "no refusal-proof finding decides under as-is",
         ),
         (
             {"planned": (planned("as-is", "recall"), planned("as-is", "forced-choice"))},
-            "the policy wants power of quantization/recall, which is not planned",
+            "the policy requires power for quantization/recall, which is not planned",
         ),
         ({"controls": (), "subjects": {f"f{n}": f"s{n}" for n in range(34)}}, "needs 35 subjects"),
     ],
@@ -189,7 +189,7 @@ def test_too_small_to_fail_is_said() -> None:
     [
         ({"has_original": False}, "INCONCLUSIVE or FAIL"),
         ({"controls": ()}, "PASS or FAIL against twins"),
-        ({}, "against every control taken singly"),
+        ({}, "against each control separately"),
     ],
 )
 def test_the_table_of_what_is_in_reach(changes: dict[str, object], says: str) -> None:

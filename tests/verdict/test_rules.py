@@ -115,7 +115,7 @@ def test_an_advisory_rule_decides_nothing_and_a_required_one_does() -> None:
 def test_what_a_rule_asks_for_and_is_not_there_rules_out_a_pass_and_no_fail(asked, missing) -> None:
     verdict = Audit().decided(policy(rule(**asked)))
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert f"rule a-rule asks for {missing}" in verdict.reasons[0]
+    assert f"rule a-rule requires {missing}" in verdict.reasons[0]
     enough = {name: number - 1 for name, number in asked.items()}
     assert Audit().decided(policy(rule(**enough))).outcome is Outcome.PASS
     assert Audit().score(1.0, **LEAK).decided(policy(rule(**asked))).outcome is Outcome.FAIL
@@ -128,14 +128,14 @@ def test_seeds_are_asked_of_attacks_that_draw() -> None:
     drawn = [one.model_copy(update={"seeded": one.attack == "relearning"}) for one in audit.case.planned]
     verdict = audit.but(planned=tuple(drawn)).decided(asks)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "relearning/recall.hit: rule a-rule asks for 2 seeds, and there are 1" in verdict.reasons
+    assert "relearning/recall.hit: rule a-rule requires 2 seeds, but there are 1" in verdict.reasons
 
 
 @pytest.mark.parametrize(
     ("rules", "reason"),
     [
-        ((rule("suffix"),), "rule a-rule names suffix, and it was left out (suffix: no time)"),
-        ((rule("relerning,none"),), "rule a-rule names relerning, and the plan does not have it"),
+        ((rule("suffix"),), "rule a-rule names suffix, but it was skipped (suffix: no time)"),
+        ((rule("relerning,none"),), "rule a-rule names relerning, but the plan does not include it"),
         ((rule("*/utility-of-*"),), "rule a-rule covers no finding that can decide"),
     ],
 )
@@ -164,7 +164,7 @@ def test_what_stays_open_may_be_made_to_fail_and_says_that_nothing_is_proven() -
     audit = Audit().score(1.0, **OPEN)
     verdict = audit.decided(policy(inconclusive=Doubt.FAIL))
     assert (verdict.outcome, finding(verdict, RECALL).status) == (Outcome.FAIL, Status.INCONCLUSIVE)
-    assert verdict.sentence.startswith("FAIL: the policy fails what stays open, and no leak is proven: ")
+    assert verdict.sentence.startswith("FAIL: no leak is proven, but the policy fails an inconclusive audit: ")
     assert audit.decided(policy(rule(inconclusive=Doubt.FAIL))).outcome is Outcome.FAIL
     assert audit.decided(policy(rule("as-is", inconclusive=Doubt.FAIL))).outcome is Outcome.INCONCLUSIVE
     own = policy(rule(inconclusive=Doubt.INCONCLUSIVE), inconclusive=Doubt.FAIL)

@@ -63,7 +63,7 @@ def test_a_leak_in_what_is_not_served_is_advisory_at_an_api() -> None:
     assert "quantization as served: int8" in verdict.sentence
 
 
-def test_with_open_weights_everybody_quantises_as_he_likes() -> None:
+def test_with_open_weights_everybody_quantizes_as_he_likes() -> None:
     verdict = audit(Release.OPEN_WEIGHTS).score(1.0, **LEAK, dose="nf4").decided(serves("int8"))
     assert verdict.outcome is Outcome.FAIL
     assert [one.id for one in verdict.findings] == [one.id for one in PLANNED]
@@ -75,27 +75,28 @@ def test_what_is_served_and_was_not_planned_rules_out_a_pass(release: Release) -
     verdict = audit(release).decided(serves("int8", "q4_0"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     (reason,) = verdict.reasons
-    assert reason.startswith("the policy says that q4_0 is served, and the plan does not have it (it has nf4, int8)")
+    assert reason.startswith("the policy says that q4_0 is served, but the plan does not include it (it has nf4, int8)")
 
 
 @pytest.mark.parametrize("release", list(Release))
 def test_what_is_served_and_was_not_measured_rules_out_a_pass(release: Release) -> None:
     verdict = audit(release).without(attack="quantization", dose="int8").decided(serves("nf4", "int8"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.reasons == ("the policy says that int8 is served, and nothing that decides was measured of it",)
+    assert verdict.reasons == ("the policy says that int8 is served, but no deciding finding was measured on it",)
 
 
 def test_what_is_served_and_nothing_was_planned_for_rules_out_a_pass() -> None:
     others = tuple(one for one in PLANNED if one.attack != "quantization")
     verdict = audit().but(planned=others, served_arms={}).decided(serves("nf4"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert any("nf4 is served, and the plan does not have it (it has nothing" in reason for reason in verdict.reasons)
+    missing = "nf4 is served, but the plan does not include it (it has nothing"
+    assert any(missing in reason for reason in verdict.reasons)
 
 
 def test_measured_in_an_advisory_finding_alone_is_not_measured() -> None:
     policy = serves("nf4").model_copy(update={"gate": ("forced-choice",)})
     verdict = audit().without(attack="quantization", probe="forced-choice").decided(policy)
-    assert "the policy says that nf4 is served, and nothing that decides was measured of it" in verdict.reasons
+    assert "the policy says that nf4 is served, but no deciding finding was measured on it" in verdict.reasons
     assert verdict.outcome is not Outcome.PASS
 
 
@@ -166,7 +167,7 @@ def test_the_plan_says_what_can_never_pass() -> None:
     assert cannot_be_met(case, serves("int8")) is None
     said = cannot_be_met(case, serves("q4_0"))
     assert said is not None
-    assert "q4_0 is served, and the plan does not have it" in said
+    assert "q4_0 is served, but the plan does not include it" in said
     assert any("q4_0" in line for line in power_lines(case, serves("q4_0")))
     # The advisory rest is none of the findings that decide.
     assert len(under(case, serves("int8")).planned) == len(PLANNED) + 2

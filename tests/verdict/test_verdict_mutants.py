@@ -44,7 +44,7 @@ def test_an_audit_in_which_every_finding_is_blind_passes_nothing() -> None:
     verdict = audit.decided(Policy(draws=10_000, must_have_power={}))
     assert {one.status for one in verdict.findings} == {Status.NO_POWER}
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.reasons == ("no finding that gates has passed",)
+    assert verdict.reasons == ("no deciding finding has passed",)
 
 
 def test_power_is_a_lower_bound_and_no_estimate() -> None:

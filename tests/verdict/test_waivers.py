@@ -16,12 +16,12 @@ from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome, Verdict
 
 MODEL = "a" * 64
-POLICY = Policy(draws=10_000, rules=(Rule(id="quantised", findings="quantization"),), must_have_power={})
+POLICY = Policy(draws=10_000, rules=(Rule(id="quantized", findings="quantization"),), must_have_power={})
 TODAY = date(2026, 6, 1)
 
 
 def waiver(**values: object) -> Waiver:
-    given = {"finding": RECALL, "model": MODEL, "reason": "not served quantised", "owner": "A. Owner"}
+    given = {"finding": RECALL, "model": MODEL, "reason": "not served quantized", "owner": "A. Owner"}
     return Waiver.model_validate({**given, "expires": "2026-12-31", **values})
 
 
@@ -34,7 +34,7 @@ def leaking() -> Audit:
     return Audit().score(1.0, **LEAK)
 
 
-@pytest.mark.parametrize("what", [{"finding": RECALL}, {"finding": None, "rule": "quantised"}])
+@pytest.mark.parametrize("what", [{"finding": RECALL}, {"finding": None, "rule": "quantized"}])
 def test_a_waived_leak_stays_a_leak_and_decides_no_more(what) -> None:
     assert decided(leaking()).outcome is Outcome.FAIL
     verdict = decided(leaking(), waiver(**what))
@@ -53,7 +53,7 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     assert decided(leaking(), waiver(), on=date(2026, 12, 31)).outcome is Outcome.PASS
     late = decided(leaking(), waiver(), on=date(2027, 1, 1))
     assert late.outcome is Outcome.FAIL
-    assert (late.waivers[0].state, late.waivers[0].why) == (State.EXPIRED, "it ran out on 2026-12-31")
+    assert (late.waivers[0].state, late.waivers[0].why) == (State.EXPIRED, "it expired on 2026-12-31")
     assert finding(late, RECALL).waiver is None
 
 
@@ -61,8 +61,8 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     ("changes", "why"),
     [
         ({"model": "b" * 64}, "it is for the model sha256:bbbbbbbbbbbbbbbb, and this is sha256:aaaaaaaaaaaaaaaa"),
-        ({"finding": "quantization/recal.hit"}, "no finding that decides has that name, or that rule"),
-        ({"finding": None, "rule": "quantized"}, "no finding that decides has that name, or that rule"),
+        ({"finding": "quantization/recal.hit"}, "no deciding finding has that name or rule"),
+        ({"finding": None, "rule": "quantized"}, "no deciding finding has that name or rule"),
         ({"finding": "as-is/recall.hit"}, "there is nothing to waive: what it names has passed"),
         ({"finding": "utility"}, "there is nothing to waive: what it names has passed"),
     ],

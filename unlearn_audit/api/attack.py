@@ -19,7 +19,7 @@ from unlearn_audit.errors import AttackError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """A part of an attack that is run, cached and retried by itself (one quantiser; one learning rate and fold).
+    """A part of an attack that is run, cached and retried by itself (one quantizer; one learning rate and fold).
 
     Attributes:
         doses: how many it will yield; `share` of the facts is scored at each; `training_texts` are
@@ -143,7 +143,7 @@ class Attack(ABC, Generic[P_co]):
         served: the owner applies it before serving (quantization), so that a user of the API meets it too. The whole
             probe battery runs on its first arm.
         baseline: it does nothing; the whole probe battery runs under it.
-        toward_answers: it optimises toward the very answers that are scored (a suffix, a soft prompt), and so may
+        toward_answers: it optimizes toward the very answers that are scored (a suffix, a soft prompt), and so may
             bring forth any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
             `AttackContext.forget` holds those, and the attack cannot tell.
     """

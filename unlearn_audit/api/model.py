@@ -66,7 +66,7 @@ class AnswerScore:
 
     @property
     def probability(self) -> float:
-        """P(answer | prompt) ** (1 / tokens), in [0, 1]: the length-normalised probability of TOFU (2401.06121)."""
+        """P(answer | prompt) ** (1 / tokens), in [0, 1]: the length-normalized probability of TOFU (2401.06121)."""
         mean = self.log_likelihood / len(self.log_probs)
         return math.exp(min(0.0, mean)) if mean == mean else math.nan
 

@@ -22,7 +22,7 @@ class Observation:
     Attributes:
         placebo_score: the same measure of the fact's placebo, an invented subject asked after in the same words; taken
             where no retrained model is given.
-        sham: the attack optimised toward a twin answer, and the score is that answer's (design 6.6).
+        sham: the attack optimized toward a twin answer, and the score is that answer's (design 6.6).
     """
 
     role: Role

@@ -45,7 +45,7 @@ from unlearn_audit.run.text_policy import KeptText
 
 app = typer.Typer(
     name="unlearn-audit",
-    help="Finds out whether knowledge removed from a language model can be got back, with an error bound.",
+    help="Tests whether knowledge removed from a language model can be recovered, with an error bound.",
     epilog="Exit codes: 0 PASS, 1 FAIL, 2 usage, 3 INCONCLUSIVE, 4 ERROR, 5 integrity, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -73,7 +73,7 @@ class Document(StrEnum):
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Run directory; run again on it to resume.", show_default=False)
+    Path | None, typer.Option("--out", help="Run directory; rerun with the same one to resume.", show_default=False)
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", help="Store of finished jobs, shared between runs.", show_default=False)
@@ -93,7 +93,7 @@ def _root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 - main() reads it
 ) -> None:
-    """The options that stand before a verb."""
+    """The options that come before a command."""
     show_notices()
 
 
@@ -106,18 +106,18 @@ def run(
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Annotated[
         KeptText,
-        typer.Option("--text", help="What outputs.jsonl keeps of models' answers; none: salted digests."),
+        typer.Option("--text", help="What outputs.jsonl keeps of the models' answers; none: salted digests."),
     ] = KeptText.NONE,
     waivers: WaiverFile = None,
     shard: Annotated[
-        str | None, typer.Option("--shard", help="Run a part of the jobs, 1/3 say, for `merge`.", show_default=False)
+        str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     log_file: LogFile = None,
     json: Json = False,
 ) -> None:
-    """Audit a checkpoint: attack it and its controls, probe what comes back, give a verdict."""
+    """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
     from unlearn_audit.plan.make import make_plan
     from unlearn_audit.spec.spec import load_waivers
 
@@ -135,7 +135,7 @@ def run(
 @app.command()
 @takes_spec
 def plan(spec: Any, json: Json = False) -> None:
-    """Say what `run` would do: jobs, power, time, and what the verdict can reach. Loads no model."""
+    """Show what `run` would do: jobs, power, time, and which verdicts are possible. Loads no model."""
     from unlearn_audit.cli.commands.plan import show_forecast
     from unlearn_audit.plan.make import make_plan
 
@@ -153,7 +153,7 @@ def demo(
     log_file: LogFile = None,
     json: Json = False,
 ) -> None:
-    """Audit a bundled model organism with the real pipeline: by default one that 4-bit NF4 brings back."""
+    """Audit a bundled model organism with the real pipeline; by default, one whose knowledge 4-bit NF4 recovers."""
     import tempfile
 
     from unlearn_audit.demo import demo_spec, organism_lines
@@ -181,10 +181,10 @@ def report(
     directory: RunDirectory,
     formats: Annotated[
         list[str],
-        typer.Option("--format", "-f", help="As `list writers` names them; FORMAT=FILE writes a file. May repeat."),
+        typer.Option("--format", "-f", help="A format from `list writers`; FORMAT=FILE writes a file. Repeatable."),
     ],
 ) -> None:
-    """Write reports of a finished run: to stdout, or with FORMAT=FILE to a file. Needs no torch."""
+    """Write reports of a finished run, to stdout or (FORMAT=FILE) to a file. Needs no torch."""
     from unlearn_audit.finished.redecide import material_of
     from unlearn_audit.report.targets import deliver
 
@@ -199,7 +199,7 @@ app.command()(sealing.attest)
 
 @app.command(name="list")
 def list_plugins(kind: Kind, json: Json = False) -> None:
-    """List plug-ins of a kind: what each needs, its paper, and whose it is where it is not ours. Loads no torch."""
+    """List the plug-ins of a kind: what each needs, its paper, and its package if it is not ours. Loads no torch."""
     from unlearn_audit.cli.commands.list_plugins import show_plugins
 
     show_plugins(kind, _stdout(), as_json=json)
@@ -208,9 +208,9 @@ def list_plugins(kind: Kind, json: Json = False) -> None:
 @app.command()
 def graph(
     facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write: .graphml, or node-link JSON.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .graphml, or node-link JSON.")],
     run: Annotated[
-        Path | None, typer.Option("--run", help="Add what probes elicited from the original in this run.")
+        Path | None, typer.Option("--run", help="Add what the probes of this run elicited from the original.")
     ] = None,
 ) -> None:
     """Write facts and their hops as a knowledge graph. Needs no torch."""
@@ -225,9 +225,9 @@ def graph(
 def init(
     directory: Annotated[
         Path | None,
-        typer.Argument(help="Where to write; default: here, for --plugin a folder of its name.", show_default=False),
+        typer.Argument(help="Where to write; default: here, for --plugin a folder of that name.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     ci: Annotated[
         str | None, typer.Option("--ci", help="Also write a pipeline: github or gitlab.", show_default=False)
     ] = None,
@@ -244,14 +244,14 @@ def init(
 
     if plugin is not None:
         if ci is not None:
-            raise SpecError("--plugin and --ci: give one of them; a plug-in package has no audit to run")
+            raise SpecError("expected --plugin or --ci, got both; a plug-in package has no audit to run, so drop --ci")
         target = directory or Path(plugin)
         for path in write_plugin(plugin, target, force=force):
             typer.echo(f"wrote {path}", err=True)
         typer.echo(f"next: cd {target}, then `pip install -e '.[dev]'` and `pytest`", err=True)
         return
     if ci is not None and ci not in list(Pipeline):
-        raise SpecError(f"--ci: no pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
+        raise SpecError(f"--ci: unknown pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
     for path in write_templates(directory or Path(), force=force, pipeline=Pipeline(ci) if ci else None):
         typer.echo(f"wrote {path}", err=True)
     typer.echo("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`", err=True)
@@ -262,7 +262,7 @@ def doctor(
     checkpoint: Annotated[str | None, typer.Argument(help="A checkpoint to try to load.", show_default=False)] = None,
     base: Annotated[str | None, typer.Option("--base", help="Base model of an adapter.", show_default=False)] = None,
 ) -> None:
-    """Say what is installed, which extras and devices there are, and whether a checkpoint loads."""
+    """Check what is installed, which extras and devices are available, and whether a checkpoint loads."""
     from unlearn_audit.cli.commands.doctor import examine
 
     if checkpoint is not None:
@@ -294,7 +294,7 @@ def schema(document: Document) -> None:
 
 
 def main() -> None:
-    """Entry point: every way out has its exit code, and no traceback unless `--debug`."""
+    """Entry point: every exit has its code, and there is no traceback without `--debug`."""
     debug = "--debug" in sys.argv[1:]
     try:
         app(prog_name="unlearn-audit")

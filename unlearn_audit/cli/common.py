@@ -1,4 +1,4 @@
-"""What commands have in common: exit codes, arguments, consoles and the end of a command that has a verdict."""
+"""What commands share: exit codes, arguments, consoles, and how a command with a verdict ends."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 USAGE, INCONCLUSIVE, ERROR, INTEGRITY, INTERRUPTED = 2, 3, 4, 5, 130
 
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout, nothing else there.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout, and nothing else.")]
 WaiverFile = Annotated[
-    Path | None, typer.Option("--waivers", help="waivers.yaml: findings that somebody answers for.", show_default=False)
+    Path | None, typer.Option("--waivers", help="waivers.yaml: findings that someone has accepted.", show_default=False)
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Telling:
-    """How much a run says while it goes, and where else it is written down.
+    """How much a run prints while it works, and where else that is logged.
 
     Raises:
-        SpecError: it shall say both more and nothing.
+        SpecError: both --quiet and --verbose were given.
     """
 
     quiet: bool = False
@@ -42,12 +42,12 @@ class Telling:
         if self.quiet and self.verbose:
             from unlearn_audit.errors import SpecError
 
-            raise SpecError("--quiet and --verbose: give one of them")
+            raise SpecError("expected --quiet or --verbose, got both; drop one")
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the verdict and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdict and errors.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say every dose with its scores, and what proves each attack.")
+    bool, typer.Option("--verbose", "-v", help="Print every dose with its scores, and the proof of each attack.")
 ]
 LogFile = Annotated[
     Path | None, typer.Option("--log-file", help="Append each event as a line of JSON.", show_default=False)
@@ -55,7 +55,7 @@ LogFile = Annotated[
 
 
 def finish(result: Result, directory: Path | None, *, json: bool) -> None:
-    """The summary and the exit code. With `json`, stdout carries the result and nothing else."""
+    """The summary and the exit code. With `json`, stdout has the result and nothing else."""
     from unlearn_audit.cli.telling.github import tell_github
     from unlearn_audit.report.formats import json as as_json
     from unlearn_audit.report.formats.console import summary
@@ -83,7 +83,7 @@ def stderr() -> Console:
 
 
 def show_notices() -> None:
-    """Tells of old names that are in use: one line each, on stderr."""
+    """Reports old names in use: one line each, on stderr."""
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

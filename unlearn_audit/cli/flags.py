@@ -1,4 +1,4 @@
-"""The flags that make up a spec, declared once and shared by every command that takes one."""
+"""The flags that build a spec, declared once for every command that takes one."""
 
 from __future__ import annotations
 
@@ -28,34 +28,36 @@ _ANNOTATIONS: dict[str, Any] = {
             show_default=False,
         ),
     ],
-    "spec": _option(Path | None, "--spec", "audit.yaml to start from; flags override it.", _SPEC),
+    "spec": _option(Path | None, "--spec", "audit.yaml to start from; flags override its values.", _SPEC),
     "original": _option(str | None, "--original", "The model before unlearning.", _SPEC),
-    "retrained": _option(list[str] | None, "--retrained", "A model trained without the forget set; may repeat.", _SPEC),
+    "retrained": _option(list[str] | None, "--retrained", "A model trained without the forget set; repeatable.", _SPEC),
     "forget": _option(str | None, "--forget", "Facts that must be gone: .jsonl, .csv, .parquet, PRESET:FILE.", _SPEC),
     "retain": _option(str | None, "--retain", "Facts that must stay.", _SPEC),
-    "holdout": _option(str | None, "--holdout", "Facts that nobody was trained on.", _SPEC),
+    "holdout": _option(str | None, "--holdout", "Facts that no model was trained on.", _SPEC),
     "generator": _option(
         str | None, "--generator", "A local model that writes prompts for the probe stepwise; not audited.", _SPEC
     ),
     "release": _option(str | None, "--release", "Who will hold the model: api or open-weights.", _SPEC),
     "profile": _option(str | None, "--profile", "How hard attacks try: quick, standard (default) or deep.", _SPEC),
-    "attacks": _option(str | None, "--attacks", "Comma-separated; default: all that come with the tool.", _SPEC),
-    "probes": _option(str | None, "--probes", "Comma-separated; default: all that come with the tool.", _SPEC),
-    "comparisons": _option(str | None, "--comparisons", "Of whole models, comma-separated; default: all.", _SPEC),
+    "attacks": _option(str | None, "--attacks", "Comma-separated; default: all built-in.", _SPEC),
+    "probes": _option(str | None, "--probes", "Comma-separated; default: all built-in.", _SPEC),
+    "comparisons": _option(
+        str | None, "--comparisons", "Of whole models, comma-separated; default: all built-in.", _SPEC
+    ),
     "judge": _option(
-        str | None, "--judge", "Of outputs: match (default), rouge-l, entailment=MODEL or llm=MODEL.", _SPEC
+        str | None, "--judge", "How outputs are judged: match (default), rouge-l, entailment=MODEL or llm=MODEL.", _SPEC
     ),
     "plant": _option(
-        bool | None, "--plant", "Hide the original's knowledge from each attack, and see whether it finds it.", _SPEC
+        bool | None, "--plant", "Make a positive control for each attack, and check that it is found.", _SPEC
     ),
-    "policy": _option(Path | None, "--policy", "policy.yaml with the thresholds of the verdict.", _SPEC),
-    "seed": _option(int | None, "--seed", "Every random choice derives from it (default 0).", _SPEC),
-    "base": _option(str | None, "--base", "Base model of an adapter, instead of the one it names.", _MODEL),
+    "policy": _option(Path | None, "--policy", "policy.yaml with the thresholds for the verdict.", _SPEC),
+    "seed": _option(int | None, "--seed", "Seed of every random choice (default 0).", _SPEC),
+    "base": _option(str | None, "--base", "Base model of an adapter, overriding the one it names.", _MODEL),
     "dtype": _option(str | None, "--dtype", "auto, float32, float16 or bfloat16.", _MODEL),
     "device": _option(str | None, "--device", "auto, cpu, cuda, cuda:1, mps.", _MODEL),
-    "device_map": _option(str | None, "--device-map", "Spread over devices, e.g. auto.", _MODEL),
+    "device_map": _option(str | None, "--device-map", "Spread the model over devices, e.g. auto.", _MODEL),
     "chat_template": _option(str | None, "--chat-template", "auto, none, or a Jinja file.", _MODEL),
-    "max_batch_tokens": _option(int | None, "--max-batch-tokens", "Tokens a batch may hold.", _MODEL),
+    "max_batch_tokens": _option(int | None, "--max-batch-tokens", "Most tokens per batch.", _MODEL),
     "trust_remote_code": _option(
         bool | None, "--trust-remote-code", "Run Python code that comes with a checkpoint. Off by default.", _MODEL
     ),
@@ -78,7 +80,7 @@ _MODEL_KEYS = (
 
 
 def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command, whose first parameter is an AuditSpec, the flags that make one up."""
+    """Gives a command whose first parameter is an AuditSpec the flags that build one."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     spec = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -86,7 +88,7 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     def with_flags(**given: Any) -> None:
-        require(f"`{command.__name__}`")  # before the spec is read: nobody should mend one to learn of this next
+        require(f"`{command.__name__}`")  # before the spec is read: fixing a spec first would be in vain
         flags = {name: given.pop(name) for name in _ANNOTATIONS}
         command(_spec(flags), **given)
 

@@ -1,7 +1,7 @@
 """Digests of weights and files, without torch: what was audited, byte for byte.
 
 A checkpoint's weights digest is taken over its tensors (name, type, shape, bytes), not over its files, so that the
-same weights in other shards are the same model, and a control that is the checkpoint itself is recognised.
+same weights in other shards are the same model, and a control that is the checkpoint itself is recognized.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prompts and answers as token ids, written the way the model's own chat template writes them.
 
-An answer is never glued to a prompt: the whole conversation is rendered and tokenised in one piece, and the answer's
+An answer is never glued to a prompt: the whole conversation is rendered and tokenized in one piece, and the answer's
 tokens are those that overlap its characters. (Llama-2's template, for one, puts a space before the answer, and that
 space belongs to the answer's first token.)
 """

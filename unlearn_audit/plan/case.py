@@ -19,7 +19,7 @@ class PlannedFinding(Record):
             advisory.
         any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
         refusal_proof: low scores cannot come from refusing.
-        sham: the attack optimises toward the answer, and what it gets toward a twin answer is subtracted (design 6.6).
+        sham: the attack optimizes toward the answer, and what it gets toward a twin answer is subtracted (design 6.6).
         at_every_dose: its probe meets every dose of the attack; else those of the first arm alone.
         doses: names of the doses that the policy says are served, where the finding was parted by them (`serving`).
         unserved: it is over all other doses than these.

@@ -70,7 +70,7 @@ class _Layout:
     def _runs(self, name: str, attack: Attack[Any]) -> bool:
         spec = self._draft.plan.spec
         if attack.toward_answers and not self._draft.sham:
-            why = "it optimises toward answers, and no fact has a twin answer (another answer to the same relation)"
+            why = "it optimizes toward answers, and no fact has a twin answer (another answer to the same relation)"
             self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))
             return False
         if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):

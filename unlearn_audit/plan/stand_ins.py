@@ -1,8 +1,8 @@
-"""Facts that stand in for others: placebos where there is no retrained model, shams for attacks that optimise.
+"""Facts that stand in for others: placebos where there is no retrained model, shams for attacks that optimize.
 
 A **placebo fact** asks after an invented subject in the words in which the fact asks after its own, and is scored for
 the fact's answer: what a model says of somebody of whom it cannot know anything. A **sham fact** asks the fact's own
-question and has another subject's answer to the same relation: what an attack that optimises toward an answer can
+question and has another subject's answer to the same relation: what an attack that optimizes toward an answer can
 make a model say, true or not. Both keep the fact's id, so that each score is paired with its control's.
 """
 

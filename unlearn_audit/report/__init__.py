@@ -1,4 +1,4 @@
-"""Reports of a finished audit: a writer for each format, found as a plug-in. None needs a model library."""
+"""Reports of a finished audit: one writer per format, found as a plug-in. None needs a model library."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def writer_named(name: str) -> Writer:
     """The writer of that format; loads no other.
 
     Raises:
-        SpecError: there is none, or it is broken; names what was meant, and what there is.
+        SpecError: there is none, or it is broken; suggests the nearest name and lists all.
     """
     return named(WRITERS, Writer, name, "--format")()  # type: ignore[type-abstract]
 
 
 def render(result: Result | Material, format: str) -> str | bytes:
-    """The report in one format; of a bare result, in those that need no observations.
+    """The report in one format; from a bare result, only in formats that need no observations.
 
     Raises:
         SpecError: there is no such format.
@@ -46,7 +46,7 @@ def render(result: Result | Material, format: str) -> str | bytes:
 def write(result: Result, directory: Path, formats: Iterable[str]) -> tuple[Path, ...]:
     """Writes reports under their own names and returns their paths, in the order asked for.
 
-    A new directory can be entered by its owner alone: an audit's results are nobody else's business until they are
+    Only the owner can enter a new directory: an audit's results are confidential until they are
     signed.
     """
     writers = [writer_named(name) for name in formats]

@@ -11,6 +11,7 @@ from unlearn_audit.report.sections import (
     crosswalk,
     layers,
     notes,
+    quantizers,
     recovery_cost,
 )
 from unlearn_audit.report.sections import (
@@ -24,9 +25,6 @@ from unlearn_audit.report.sections import (
 )
 from unlearn_audit.report.sections import (
     power as power_section,
-)
-from unlearn_audit.report.sections import (
-    quantizers as quantisers,
 )
 from unlearn_audit.report.sections import (
     rules as rules_section,
@@ -61,7 +59,7 @@ def build(result: Result, limits: Limits) -> Page:
             findings_sections.doses(result, limits),
             recovery_cost.section(result, limits),
             findings_sections.utility(result),
-            quantisers.section(result, limits),
+            quantizers.section(result, limits),
             layers.section(result, limits),
             comparison_section.section(result, limits),
             power_section.power(result, limits),
@@ -78,7 +76,7 @@ def build(result: Result, limits: Limits) -> Page:
 
 
 def verdict_sentence(result: Result) -> str:
-    """The verdict's sentence, without the outcome if it begins with that: a report sets it apart."""
+    """The verdict's sentence without a leading outcome: a report prints that separately."""
     sentence = clean(result.verdict.sentence)
     for mark in (": ", ". ", " - ", " – "):
         sentence = sentence.removeprefix(result.outcome + mark)
@@ -118,7 +116,7 @@ def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
 def _reasons(result: Result, limits: Limits) -> Section:
     reasons = result.verdict.reasons
     if not reasons:
-        nothing = "Nothing stood in the way." if result.outcome is Outcome.PASS else "The verdict names no reason."
+        nothing = "Nothing prevents a pass." if result.outcome is Outcome.PASS else "The verdict gives no reason."
         return Section(id="reasons", title="Reasons", blocks=(paragraph(nothing),))
     items = tuple((clean(reason, 2 * limits.text),) for reason in reasons[: limits.entries])
     return Section(

@@ -41,7 +41,7 @@ def parse_targets(wanted: Sequence[str]) -> Targets:
     """What `-f FORMAT` and `-f FORMAT=FILE` ask for; a directory as FILE takes the format's own file name.
 
     Raises:
-        SpecError: an unknown format, a binary one or a second one for stdout, a file that cannot be.
+        SpecError: an unknown format, a binary one or a second one for stdout, a file that cannot be written.
     """
     files: list[tuple[Writer, Path]] = []
     screen: Writer | None = None
@@ -52,11 +52,11 @@ def parse_targets(wanted: Sequence[str]) -> Targets:
             files.append((writer, _file(writer, each, target, [path for _, path in files])))
         elif writer.binary:
             raise SpecError(
-                f"--format {name}: is binary and does not go to stdout; name a file: -f {name}={writer.file_name}"
+                f"--format {name}: is binary and cannot go to stdout; name a file: -f {name}={writer.file_name}"
             )
         elif screen is not None:
             raise SpecError(
-                f"--format {name}: only one format goes to stdout, and {screen.name} does; name a file: "
+                f"--format {name}: only one format can go to stdout, and {screen.name} already does; name a file: "
                 f"-f {name}={writer.file_name}"
             )
         else:
@@ -66,10 +66,10 @@ def parse_targets(wanted: Sequence[str]) -> Targets:
 
 def _file(writer: Writer, asked: str, target: str, taken: Sequence[Path]) -> Path:
     if not target:
-        raise SpecError(f"--format {asked}: names no file after the =; e.g. -f {writer.name}={writer.file_name}")
+        raise SpecError(f"--format {asked}: expected a file after the =, e.g. -f {writer.name}={writer.file_name}")
     path = Path(target) / writer.file_name if Path(target).is_dir() else Path(target)
     if not path.parent.is_dir():
-        raise SpecError(f"--format {asked}: {path.parent} is no directory; make it first")
+        raise SpecError(f"--format {asked}: {path.parent} is not a directory; create it first")
     if path in taken:
-        raise SpecError(f"--format {asked}: two formats cannot share the file {path}")
+        raise SpecError(f"--format {asked}: two formats cannot share the file {path}; name another")
     return path

@@ -52,10 +52,10 @@ class Html(Writer):
 
 
 class JUnit(Writer):
-    """A test case a finding, for whatever shows test results."""
+    """A test case per finding, for any viewer of test results."""
 
     name: ClassVar[str] = "junit"
-    summary: ClassVar[str] = "A test case a finding in JUnit XML; inconclusive is an error, and nothing is skipped."
+    summary: ClassVar[str] = "JUnit XML, a test case per finding; inconclusive is an error, and no case is skipped."
     file_name: ClassVar[str] = "junit.xml"
 
     def render(self, material: Material) -> str:
@@ -69,7 +69,7 @@ class Sarif(Writer):
     """An alert for every finding that did not pass, for code scanning."""
 
     name: ClassVar[str] = "sarif"
-    summary: ClassVar[str] = "What did not pass in SARIF 2.1.0, for code scanning; places are lines of result.json."
+    summary: ClassVar[str] = "SARIF 2.1.0 for code scanning: what did not pass, located by lines of result.json."
     file_name: ClassVar[str] = "report.sarif"
 
     def render(self, material: Material) -> str:
@@ -80,10 +80,10 @@ class Sarif(Writer):
 
 
 class Csv(Writer):
-    """The scores in a table that a spreadsheet opens and does not obey."""
+    """The scores in a table that is safe to open in a spreadsheet."""
 
     name: ClassVar[str] = "csv"
-    summary: ClassVar[str] = "Every observation as a row of CSV; what a spreadsheet would run is made text."
+    summary: ClassVar[str] = "Every observation as a row of CSV; formulas are escaped for spreadsheets."
     file_name: ClassVar[str] = "observations.csv"
     needs: ClassVar[Needs] = Needs.OBSERVATIONS
 
@@ -111,10 +111,10 @@ class Parquet(Writer):
 
 
 class ModelCard(Writer):
-    """The head of a model card, by the classes of huggingface_hub."""
+    """The head of a model card, written by huggingface_hub's classes."""
 
     name: ClassVar[str] = "model-card"
-    summary: ClassVar[str] = "A README block for the model hub: `model-index` metadata and what the audit says."
+    summary: ClassVar[str] = "A README block for the model hub: `model-index` metadata and the audit's verdict."
     file_name: ClassVar[str] = "model-card.md"
 
     def render(self, material: Material) -> str:
@@ -139,7 +139,7 @@ class EveryEvalEver(Writer):
 
 
 def result_of(material: Material) -> Result:
-    """The result as the class that our own pages are made from."""
+    """The result as the class that our own pages use."""
     if not isinstance(material.result, Result):
         raise AuditError(f"expected the result of an audit, got a {type(material.result).__name__}")
     return material.result

@@ -22,7 +22,7 @@ _LATER = ("rules", "inconclusive", "release")
 
 
 class Release(StrEnum):
-    """Who will hold the model: `api` users prompt it (and meet it quantised), `open-weights` users have it all."""
+    """Who will hold the model: `api` users prompt it (and meet it quantized), `open-weights` users have it all."""
 
     API = "api"
     OPEN_WEIGHTS = "open-weights"

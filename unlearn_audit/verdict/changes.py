@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Direction(StrEnum):
-    """Which way something is shown to have moved."""
+    """Which way something is proven to have changed."""
 
     WORSE = "worse"
     BETTER = "better"
@@ -47,7 +47,7 @@ class BaselineRecord(BaseModel):
 
     Attributes:
         checkpoint: digest of the older model; `evidence` and `policy` of its audit.
-        notes: what differs between the audits beside the model, and what could not be compared.
+        notes: what differs between the audits besides the model, and what could not be compared.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,5 +60,5 @@ class BaselineRecord(BaseModel):
     changes: tuple[Change, ...] = ()
 
     def worse(self) -> tuple[Change, ...]:
-        """What decides and is shown to have got worse."""
+        """The deciding changes that are proven to be worse."""
         return tuple(one for one in self.changes if one.gates and one.direction is Direction.WORSE)

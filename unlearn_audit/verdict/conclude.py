@@ -16,7 +16,7 @@ class ShardRecord(RunRecord):
 
     Attributes:
         shard: which part (`1/3`); empty for the whole.
-        comparisons: what was found over models as wholes, not yet decided.
+        comparisons: what was found over whole models, not yet decided.
         prepared: names of the job directories that hold what attacks prepared.
     """
 

@@ -2,8 +2,8 @@
 
 A finding **fails** when Holm's p-value over the findings that the plan fixed is at most alpha; it **passes** when its
 largest upper bound over all cells and all controls is at most 0. The two use different numbers on purpose: failing
-must survive that the adversary's best cell was picked, passing must hold in every cell. Whatever is neither is
-inconclusive, and not rejecting is never passing.
+must survive picking the adversary's best cell; passing must hold in every cell. Anything else is
+inconclusive: failing to reject is never passing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def decide(
         case: what the plan fixed before there was any evidence.
         policy: what a release must meet; a probe or comparison that it does not name is advisory.
         comparisons: what was found over models as wholes.
-        waivers: what somebody answers for, and the day on which it is looked at.
+        waivers: exceptions that someone has accepted, and the day on which they are checked.
 
     Raises:
         AuditError: the evidence contradicts itself or the case (two scores for one place, an unknown control).
@@ -87,7 +87,7 @@ def decide(
 
 
 def _held_to_its_terms(planned: PlannedFinding, found: Places, terms: Terms) -> Weighed:
-    """A finding with its numbers, and with what its rule asks for and is not there as gaps."""
+    """A finding with its numbers; what its rule requires but is missing becomes a gap."""
     one = weigh(planned, found, terms)
     own = found.rows[found.rows["key"] == UNLEARNED]
     lacking = terms.shortfalls(planned, facts=one.facts, seeds=own["seed"].nunique())
@@ -115,7 +115,7 @@ def _places(frame: pd.DataFrame, case: Case) -> list[tuple[PlannedFinding, Place
 
 
 def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the doses that a finding is over."""
+    """The rows of the doses that a finding covers."""
     if planned.doses is None:
         return rows
     return rows[rows["dose"].isin([dose for dose in rows["dose"].unique() if planned.covers(str(dose))])]
@@ -134,7 +134,7 @@ def _sharpened(
 
 
 def _settled(weighed: Sequence[Weighed], utility: WeighedUtility, case: Case) -> tuple[tuple[Finding, ...], Utility]:
-    """Statuses. The Holm family is what the plan fixed: a finding without a p-value stays in it, with 1."""
+    """Statuses. The plan fixes the Holm family: a finding without a p-value stays in it, with 1."""
     family = [one for one in weighed if one.planned.gates]
     p_values = [1.0 if one.p_value is None else one.p_value for one in family]
     joins = case.has_original and bool(case.retain_subjects)
@@ -155,7 +155,10 @@ def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Findi
     place = one.leakiest if status is Status.FAILED else one.worst
     reason = wording.reason(status, one, place)
     if broken and status is Status.PASSED:
-        status, reason = Status.INCONCLUSIVE, "little came back, but the checkpoint is broken: it did not forget"
+        status, reason = (
+            Status.INCONCLUSIVE,
+            "little was recovered, but the checkpoint is broken, which is not unlearning",
+        )
     return Finding(
         id=planned.id,
         attack=planned.attack,
@@ -184,7 +187,7 @@ def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Findi
 
 
 def _status(one: Weighed, p_value: float | None) -> Status:
-    """What the numbers say; a leak is a leak, whatever else went wrong or is unknown."""
+    """What the numbers say; a proven leak counts, whatever else failed or is unknown."""
     if p_value is not None and p_value <= one.terms.alpha:
         return Status.FAILED
     if one.errors:
@@ -199,16 +202,16 @@ def _status(one: Weighed, p_value: float | None) -> Status:
 
 
 def _control(findings: Sequence[Finding]) -> Control | None:
-    """The weakest control that a gating finding with evidence rests on; None where there is no such finding."""
+    """The weakest control behind a gating finding with evidence; None if there is no such finding."""
     order = list(Control)  # best first
     known = [finding.control for finding in findings if finding.gates and finding.control is not None]
     return max(known, key=order.index) if known else None
 
 
 def _copied_controls(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
-    """A line for each control whose soft scores are the checkpoint's own, un-attacked and fact for fact.
+    """A line for each control whose unattacked soft scores equal the checkpoint's, fact for fact.
 
-    Two trainings never agree to 1e-9 in a probability; the checkpoint saved anew does.
+    Two training runs never agree to 1e-9 in a probability; a copy of the checkpoint does.
     """
     soft = {(one.probe, one.measure) for one in case.planned if one.kind is ScoreKind.SOFT}
     rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
@@ -222,7 +225,7 @@ def _copied_controls(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
         inside = np.unique(both[(both[:, 0] > TOLERANCE) & (both[:, 0] < 1.0 - TOLERANCE), 0])
         if len(inside) >= _VALUES_TO_TELL_APART and np.abs(both[:, 0] - both[:, 1]).max() <= TOLERANCE:
             lines.append(
-                f"the control {name} behaves exactly like the checkpoint (equal soft scores on every fact): is it the "
-                "checkpoint, saved anew? Give a model that was trained without the forget set"
+                f"the control {name} behaves exactly like the checkpoint (equal soft scores on every fact): is it a "
+                "copy of the checkpoint? Give a model that was trained without the forget set"
             )
     return tuple(lines)

@@ -1,6 +1,6 @@
-"""Findings -> outcome: the gravest of what was found, in the order FAIL, ERROR, INCONCLUSIVE, PASS, with its reasons.
+"""Findings -> outcome: the worst that was found, in the order FAIL, ERROR, INCONCLUSIVE, PASS, with its reasons.
 
-A finding with a waiver stands in the way of nothing; it keeps its status, and every report shows the waiver beside it.
+A waived finding does not block a pass; it keeps its status, and every report shows the waiver next to it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from unlearn_audit.verdict.result import Finding, Outcome, Utility
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
-    """An outcome with what stood in the way of a better one.
+    """An outcome, and what prevented a better one.
 
     Attributes:
-        doubted: it is FAIL because the policy counts what stays open as failed; nothing is proven.
+        doubted: it is FAIL only because the policy counts inconclusive as failed; nothing is proven.
     """
 
     outcome: Outcome
@@ -41,7 +41,7 @@ def settle(
     case: Case,
     policy: Policy,
 ) -> Settled:
-    """The gravest of what was found, with everything in the way."""
+    """The worst that was found, with everything that prevents a better outcome."""
     gating = [finding for finding in findings if finding.gates]
     failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
     failed += lines_of(compared, Status.FAILED)
@@ -70,7 +70,7 @@ def settle(
 
 
 def _counts_as_failed(gating: Sequence[Finding], open_ends: int, policy: Policy) -> bool:
-    """Whether something stays open that the policy, or the rule that it is under, counts as failed."""
+    """Whether something inconclusive counts as failed under the policy or its rule."""
     in_doubt = [finding for finding in gating if finding.status is Status.INCONCLUSIVE and finding.waiver is None]
     doubts = {doubt_about(finding.rule, policy) for finding in in_doubt}
     if open_ends > len(in_doubt):  # something else than findings
@@ -88,32 +88,32 @@ def _utility_lines(utility: Utility, status: Status) -> list[str]:
 
 
 def _nothing_shown(gating: Sequence[Finding], case: Case) -> list[str]:
-    """A pass needs something that passed, and something that passed although a model can refuse (design 6.3)."""
+    """A pass needs a finding that passed, and one that a model cannot pass by refusing (design 6.3)."""
     if not gating:
-        return [f"no finding gates at release tier {case.release} under this policy: nothing can pass"]
+        return [f"no finding decides at release tier {case.release} under this policy, so nothing can pass"]
     passed = [finding for finding in gating if finding.status is Status.PASSED]
     if not passed:
-        return ["no finding that gates has passed"]
+        return ["no deciding finding has passed"]
     if any(finding.refusal_proof and finding.attack == BASELINE for finding in passed):
         return []
     return [
-        f"masking: no refusal-proof finding passed under {BASELINE} (forced choice, say), and a model that refuses "
+        f"masking: no refusal-proof finding (e.g. forced choice) passed under {BASELINE}, and a model that refuses "
         "everything looks clean in all others"
     ]
 
 
 def _missing_power(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
-    """What the policy wants power of, and has none: left out, not planned, or too weak (design 6.2)."""
+    """What must have power under the policy but has none: skipped, not planned, or too weak (design 6.2)."""
     lines = []
     unserved = {planned.id for planned in case.planned if planned.unserved}
     for entry in policy.must_have_power.get(case.release, ()):
         named = [finding for finding in findings if selects(entry, finding) and finding.id not in unserved]
         if not named:
-            lines.append(f"{entry}: the policy wants power of it, and {why_absent(entry, case)}")
+            lines.append(f"{entry}: the policy requires power here, but {why_absent(entry, case)}")
         for finding in [one for one in named if one.gates] or named:
             if finding.waiver is not None:
                 continue
             powerless = finding.power is None or not finding.power.enough
             if finding.status is Status.NO_POWER or (powerless and not finding.gates):
-                lines.append(f"{finding.id}: the policy wants power of it: {finding.reason}")
+                lines.append(f"{finding.id}: the policy requires power here: {finding.reason}")
     return list(dict.fromkeys(lines))

@@ -1,6 +1,6 @@
-"""What an audit of this size can show at all, said before it runs: who can pass, and what would be seen to fail.
+"""What an audit of this size can show, stated before it runs: what can pass, and what would be proven to fail.
 
-A clean sheet is the best that can come: the original shows everything, the checkpoint and the control nothing. Then
+A clean result is the best case: the original shows everything, the checkpoint and the control nothing. Then
 every subject has the value -margin, the upper bound is -margin (1 - w) + hi w with w = 1 - alpha ** (1 / S), and it is
 at most 0 from S = ln(1 / alpha) / ln(1 + margin / hi) subjects on, hi being the largest value that a subject can have.
 """
@@ -27,18 +27,18 @@ from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Finding
 
 CELLS = 8
-"""Cells (doses x ways of asking) that a finding is taken to have where nobody says how many."""
+"""Cells (doses x ways of asking) that a finding is assumed to have if their number is not given."""
 
 MANY_CELLS = 24
-"""Cells whose cost the plan shows beside, so that a reader sees what a longer list of doses and wordings would take."""
+"""A second number of cells, for which the plan also shows the cost of a longer list of doses and wordings."""
 
-_SEED = 0  # of the draws: the same plan always says the same
+_SEED = 0  # of the draws: the same plan always gives the same forecast
 
 
 def smallest_passing_subjects(
     margin: float, alpha: float, with_original: bool, *, twins: bool = False, sham: bool = False
 ) -> int:
-    """Subjects from which on a clean sheet passes.
+    """Fewest subjects with which a clean result passes.
 
     Args:
         margin: share of the original's knowledge, or points without an original.
@@ -56,14 +56,14 @@ def smallest_passing_subjects(
 
 
 def smallest_retain_subjects(utility: float, alpha: float) -> int:
-    """Retain subjects from which on a checkpoint that kept everything passes: (1 - utility) each, least -utility."""
+    """Fewest retain subjects with which a checkpoint that lost nothing passes: (1 - utility) each, least -utility."""
     return _first_at_or_above(math.log(1.0 / alpha) / math.log(1.0 / utility))
 
 
 def smallest_failing_effect(
     subjects: int, alpha: float, findings: int, margin: float, *, cells: int = CELLS, draws: int = 20_000
 ) -> float | None:
-    """Smallest share of subjects that, coming back whole in one cell, is a proven leak; None where not even all are.
+    """Smallest share of subjects that, fully recovered in one cell, proves a leak; None if not even all do.
 
     Worst case of what FAIL asks for: one finding against Holm over all `findings`, one cell out of `cells`, an original
     that knows everything and a control that knows nothing. A subject then has 1 - margin if it came back and -margin
@@ -89,13 +89,13 @@ def smallest_failing_effect(
 
 
 def cannot_be_met(case: Case, policy: Policy) -> str | None:
-    """Why no checkpoint, however clean, can pass this audit; None where one could."""
+    """Why no checkpoint, however clean, can pass this audit; None if one could."""
     obstacles = _obstacles(under(case, policy), policy)
     return "This audit cannot end in PASS: " + "; ".join(obstacles) + "." if obstacles else None
 
 
 def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
-    """What an audit of this case can show, for the plan: one line a statement.
+    """What an audit of this case can show, for the plan: one line per statement.
 
     Args:
         case: what the plan fixed.
@@ -108,17 +108,17 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
     family = len(gating) + int(case.has_original and bool(case.retain_subjects))
     lines = []
     if policy.unit is Unit.FACT:
-        lines.append("Facts are counted as independent of each other: an assumption, named in the verdict.")
+        lines.append("Facts are counted as independent of each other; the verdict states this assumption.")
     lines.append(
-        f"PASS needs {_needed(case, policy)} {unit} or more with a clean sheet (margin {policy.margin:.3g}, alpha "
+        f"PASS needs {_needed(case, policy)} {unit} or more with a clean result (margin {policy.margin:.3g}, alpha "
         f"{policy.alpha:.3g}); there are {subjects}."
     )
     effect = smallest_failing_effect(subjects, policy.alpha, family, policy.margin, cells=cells, draws=policy.draws)
     lines.append(
-        f"FAIL is in reach from {math.ceil(100 * effect - TOLERANCE)} % of {unit} on that come back whole in one cell "
+        f"FAIL is in reach if {math.ceil(100 * effect - TOLERANCE)} % of {unit} are fully recovered in one cell "
         f"({len(gating)} findings decide, {cells} cells each)."
         if effect is not None
-        else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all come back."
+        else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all recover."
     )
     lines.append(_within_reach(case))
     obstacle = cannot_be_met(case, policy)
@@ -126,9 +126,9 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
 
 
 def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
-    """What an honest model's pass rate depends on, of a case whose findings were chosen by `Case.under`.
+    """What an honest model's pass rate depends on, for a case whose findings were chosen by `Case.under`.
 
-    Facts a subject are their harmonic mean, which is what the spread of a subject's mean goes by; the chance level is
+    Facts per subject are their harmonic mean, which determines the spread of a subject's mean; the chance level is
     the mean over facts.
 
     Raises:
@@ -138,7 +138,7 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
     facts_of = Counter(case.subjects.values())
     levels = [case.chance[fact] for fact in case.subjects if fact in case.chance]
     if not levels:
-        raise AuditError("a pass rate needs the facts' chance levels, and none has one: give the facts a relation")
+        raise AuditError("expected facts with a chance level for the pass rate, got none: give the facts a relation")
     return Size(
         subjects=subjects,
         facts=1.0 if policy.unit is Unit.FACT else subjects / sum(1.0 / count for count in facts_of.values()),
@@ -154,9 +154,9 @@ def _honest_line(case: Case, policy: Policy, cells: int) -> str:
     table = pass_rates()
     asked = {(one.margin, one.alpha) for one in (Terms.of(each, case, policy) for each in case.planned if each.gates)}
     if asked - {(table.margin, table.alpha)}:
-        return f"How often an honest model passes is tabulated for margin {table.margin} and alpha {table.alpha} alone."
+        return f"How often an honest model passes is tabulated only for margin {table.margin} and alpha {table.alpha}."
     if case.chance.keys().isdisjoint(case.subjects):
-        return "How often an honest model passes depends on the facts' chance level, which no fact has (no relation)."
+        return "How often an honest model passes depends on the facts' chance level, which needs facts with a relation."
     size = honest_size(case, policy, cells)
     unit = _plural(policy)
     found = table.between(size)
@@ -189,11 +189,11 @@ def _share(rate: float) -> str:
 def _within_reach(case: Case) -> str:
     """The table of design section 6: what a user can reach with the models given."""
     if not case.has_original:
-        return "Without the original: INCONCLUSIVE or FAIL (nothing shows that the knowledge could be seen)."
+        return "Without the original: INCONCLUSIVE or FAIL (no evidence that the knowledge could be detected)."
     if case.controls:
-        return f"Original and {len(case.controls)} retrained: PASS or FAIL, against every control taken singly."
+        return f"Original and {len(case.controls)} retrained: PASS or FAIL, against each control separately."
     return (
-        "Original and no retrained model: PASS or FAIL against twins where facts have them, else INCONCLUSIVE or FAIL."
+        "Original, no retrained model: PASS or FAIL against twins if facts have them, otherwise INCONCLUSIVE or FAIL."
     )
 
 
@@ -202,24 +202,24 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
     found = []
     subjects, needed, unit = _size(case.subjects, policy), _needed(case, policy), _plural(policy)
     if subjects < needed:
-        found.append(f"a clean sheet needs {needed} {unit} at margin {policy.margin:.3g}, and there are {subjects}")
+        found.append(f"a clean result needs {needed} {unit} at margin {policy.margin:.3g}, but there are {subjects}")
     if not case.has_original:
         found.append("no original is given")
     retained = _size(case.retain_subjects, policy)
     least = smallest_retain_subjects(policy.utility, policy.alpha)
     if retained == 0:
-        found.append("no retain facts are given, so that utility cannot be measured")
+        found.append("no retain facts are given, so utility cannot be measured")
     elif retained < least:
-        found.append(f"utility needs {least} retain {unit}, and there are {retained}")
+        found.append(f"utility needs {least} retain {unit}, but there are {retained}")
     if not gating:
-        found.append(f"no finding gates at release tier {case.release}")
+        found.append(f"no finding decides at release tier {case.release}")
     elif not any(finding.refusal_proof and finding.attack == BASELINE for finding in gating):
-        found.append(f"no refusal-proof finding gates under {BASELINE}")
+        found.append(f"no refusal-proof finding decides under {BASELINE}")
     for entry in policy.must_have_power.get(case.release, ()):
         if not any(selects(entry, finding) for finding in case.planned):
-            found.append(f"the policy wants power of {entry}, which is not planned")
+            found.append(f"the policy requires power for {entry}, which is not planned")
     found += [
-        f"rule {rule.id} asks for {rule.controls} retrained controls, and there are {len(case.controls)}"
+        f"rule {rule.id} requires {rule.controls} retrained controls, but there are {len(case.controls)}"
         for rule in policy.rules
         if rule.required and rule.controls > len(case.controls)
     ]
@@ -227,7 +227,7 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
 
 
 def _needed(case: Case, policy: Policy) -> int:
-    """Subjects for a clean sheet of the finding that takes the most."""
+    """Subjects for a clean result on the finding that needs the most."""
     gating = [finding for finding in case.planned if finding.gates]
     own = [(Terms.of(finding, case, policy), finding.sham) for finding in gating]
     own = own or [(Terms.without_rule(case, policy), False)]

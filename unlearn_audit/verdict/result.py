@@ -25,7 +25,7 @@ from unlearn_audit.spec.waivers import Waiver, WaiverRecord
 from unlearn_audit.verdict.changes import BaselineRecord
 
 SCHEMA_VERSION = 2
-"""1 had `cells` for `jobs`, and `none` for the attack `as-is`; it is read as well."""
+"""1 had `cells` for `jobs`, and `none` for the attack `as-is`; it can still be read."""
 
 
 class Outcome(StrEnum):
@@ -90,10 +90,10 @@ class PlantRecord(Record):
 
     Attributes:
         dose: where it brought back most, asked as `variant`.
-        hidden: how much less than the original the plant shows when it is simply asked.
+        hidden: how much less than the original the plant shows when simply asked.
         shown: the plant under the attack, minus the control.
-        found: share of what was hidden that came back; None where too little was hidden.
-        why: why it shows no power, if it does not.
+        found: share of what was hidden that was recovered; None if too little was hidden.
+        why: why it shows no power, if it shows none.
     """
 
     name: str
@@ -107,7 +107,7 @@ class PlantRecord(Record):
 
 
 class PowerEstimate(Record):
-    """Whether this finding could see the knowledge at all.
+    """Whether this finding could detect the knowledge at all.
 
     Attributes:
         shown: original minus control at the strongest cell; of the best plant in the original's place, where the
@@ -140,11 +140,11 @@ class Finding(Record):
         bound: the largest upper bound of the excess over all cells and controls; a pass needs at most 0.
         at_most: the smallest margin at which it would still pass: with confidence 1 - alpha no cell brings back a
             larger share of the original's knowledge. None unless it passed.
-        p_value: of FAIL, paid for by the number of cells to pick from; `holm_p_value` after Holm over the gating
+        p_value: of FAIL, corrected for the number of cells to pick from; `holm_p_value` after Holm over the gating
             findings.
         margin: by which it was decided, and `alpha`: its rule's, else the policy's.
-        rule: id of the policy's rule that it is under.
-        waiver: who answers for it, where it failed or stayed open and somebody does.
+        rule: id of the policy's rule that applies to it.
+        waiver: who accepted it, if it failed or stayed open and someone did.
         worst_facts: where it decides and failed or stayed open, the facts of the largest U - C at the worst cell.
     """
 
@@ -196,7 +196,9 @@ class Verdict(Record):
 
     outcome: Outcome
     sentence: str = Field(description="The verdict in one sentence, with its bound and its limits.")
-    reasons: tuple[str, ...] = Field(description="Why not better: one line for each thing that stood in the way.")
+    reasons: tuple[str, ...] = Field(
+        description="Why not better: one line for each thing that prevented a better outcome."
+    )
     control: Control | None
     unit: Unit
     findings: tuple[Finding, ...]

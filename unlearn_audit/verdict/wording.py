@@ -25,7 +25,7 @@ def percent(share: float) -> str:
 
 
 def counted(number: int, unit: Unit) -> str:
-    """`64 subjects`; or facts, with the assumption that counting them makes."""
+    """`64 subjects`; or facts, with the assumption that counting them implies."""
     if unit is Unit.SUBJECT:
         return f"{number} subject" + ("s" if number != 1 else "")
     return f"{number} facts, counted as independent"
@@ -52,7 +52,7 @@ def reason(status: Status, one: Weighed, place: int | None) -> str:
     terms = one.terms
     match status:
         case Status.FAILED:
-            return _leak(one.cells[place], one.recovered[place]) if place is not None else "it comes back"
+            return _leak(one.cells[place], one.recovered[place]) if place is not None else "the knowledge is recovered"
         case Status.ERROR:
             return some(one.errors)
         case Status.NO_POWER:
@@ -65,33 +65,33 @@ def reason(status: Status, one: Weighed, place: int | None) -> str:
 
 
 def _leak(cell: CellEstimate, recovered: float | None) -> str:
-    back = "" if recovered is None else f"{percent(recovered)} of what was removed comes back: "
+    back = "" if recovered is None else f"{percent(recovered)} of what was removed is recovered: "
     controls = ", ".join(f"{name} {mean:.2f}" for name, mean in cell.controls.items())
     return f"at {cell.dose}, {cell.variant}: {back}the checkpoint scores {cell.unlearned:.2f} ({controls})"
 
 
 def _no_power(one: Weighed) -> str:
     if one.power is None:
-        return "nothing shows whether it could see the knowledge"
+        return "there is no evidence that it could detect the knowledge"
     shown, needed = one.power.shown, one.power.needed
     if one.sham_success > SHAM_LIMIT:
         return (
-            f"no power: toward a twin answer it makes a model say that in {percent(one.sham_success)} of all cases, so "
-            "that it elicits anything from any model"
+            f"no power: aimed at a twin answer, it makes a model say that answer in {percent(one.sham_success)} of all "
+            "cases, so it can elicit anything from any model"
         )
     if one.sham_excess > 0 and one.power.enough:
         return (
-            f"no power: toward a twin answer the checkpoint says {percent(one.sham_excess)} more of it than another "
-            "model does, so that subtracting the sham could hide a leak"
+            f"no power: aimed at a twin answer, the checkpoint says {percent(one.sham_excess)} more of it than another "
+            "model does, so subtracting the sham could hide a leak"
         )
     if not one.power.planted:
         return (
             f"no power: at its strongest the original shows {shown.estimate:.2f} more than the control (lower bound "
-            f"{shown.lower:.2f}, {needed:.2f} needed), so that a clean result means nothing"
+            f"{shown.lower:.2f}, {needed:.2f} needed), so a clean result means nothing"
         )
     if not one.power.plants:
-        return "no power: plants were asked for, and this attack names none that it could be tried on"
-    return "no power: it does not bring back what was hidden from it; " + some(
+        return "no power: plants were requested, but this attack defines none to test it on"
+    return "no power: it does not recover what was hidden from it; " + some(
         [f"{plant.name}: {_unfound(plant, needed)}" for plant in one.power.plants]
     )
 
@@ -109,9 +109,9 @@ def _open(one: Weighed, place: int | None) -> str:
     if one.gaps:
         return some(one.gaps)
     if not case.has_original:
-        return "without the original nothing shows that the knowledge could be seen, so that it cannot pass"
+        return "it cannot pass: without the original there is no evidence that the knowledge could be detected"
     if one.control is Control.CHANCE:
-        return "with chance as its only control it can fail and never pass: give a retrained model"
+        return "it can fail but not pass, because chance is its only control: give a retrained model"
     if place is None:
         return "nothing was measured"
     cell = one.cells[place]
@@ -124,7 +124,7 @@ def _open(one: Weighed, place: int | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    """Two decimals, more where two would round a bound onto the limit that it missed or met."""
+    """Two decimals, or more if two would round a bound onto the limit that it missed or met."""
     if value is None:
         return "unknown"
     if abs(value) <= TOLERANCE:
@@ -141,7 +141,9 @@ def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, ca
             if failed:
                 return _leaks(failed, utility, case, policy)
             if settled.doubted:
-                return f"FAIL: the policy fails what stays open, and no leak is proven: {reasons[0]}" + _more(reasons)
+                return f"FAIL: no leak is proven, but the policy fails an inconclusive audit: {reasons[0]}" + _more(
+                    reasons
+                )
             broken = utility.status is Status.FAILED and utility.waiver is None
             return _broken(utility, policy) if broken else _traced(reasons)
         case Outcome.PASS:
@@ -149,7 +151,7 @@ def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, ca
         case Outcome.ERROR:
             return f"ERROR: the audit could not be completed: {reasons[0]}" + _more(reasons)
         case Outcome.INCONCLUSIVE:
-            return f"INCONCLUSIVE: no leak was proven, and its absence was not either: {reasons[0]}" + _more(reasons)
+            return f"INCONCLUSIVE: neither a leak nor its absence was proven: {reasons[0]}" + _more(reasons)
     assert_never(outcome)
 
 
@@ -159,7 +161,7 @@ def _more(reasons: Sequence[str]) -> str:
 
 
 def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
-    # All of them are proven; the one to name is where the most is proven to come back.
+    # All of them are proven; name the one with the most proven recovery.
     chief = max(failed, key=lambda finding: finding.worst.excess.lower if finding.worst else -1.0)
     cell = chief.worst
     if cell is None or chief.holm_p_value is None:
@@ -167,12 +169,12 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
     how = "without any attack" if chief.attack == BASELINE else f"under {chief.attack} ({cell.dose})"
     control = max(cell.controls.values(), default=0.0)
     if chief.recovered is not None:
-        what = f"{percent(chief.recovered)} of what was removed comes back"
+        what = f"{percent(chief.recovered)} of what was removed is recovered"
     else:
         what = f"the checkpoint scores {cell.unlearned:.2f} where its control scores {control:.2f}"
     measure = chief.id.removeprefix(f"{chief.attack}/")
     more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
-    broken = "; the checkpoint is broken, too" if utility.status is Status.FAILED else ""
+    broken = "; the checkpoint is also broken" if utility.status is Status.FAILED else ""
     return (
         f"FAIL: {how} {what} ({measure}; lower bound of the {excess_over(chief.margin, case)} is "
         f"{_signed(cell.excess.lower)}, Holm p {p_value(chief.holm_p_value)}, {counted(cell.subjects, policy.unit)}"
@@ -182,15 +184,15 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
 
 def _broken(utility: Utility, policy: Policy) -> str:
     return (
-        "FAIL: the checkpoint is broken, which is no statement on leaks: of what must stay it gets "
-        f"{_mean(utility.unlearned)} right and the original {_mean(utility.original)}; the policy asks for "
+        "FAIL: the checkpoint is broken, which says nothing about leaks: of what must stay it gets "
+        f"{_mean(utility.unlearned)} right, and the original {_mean(utility.original)}; the policy requires "
         f"{percent(utility.needed)} of the original's share (Holm p {p_value(utility.holm_p_value or 0.0)}, "
         f"{counted(utility.subjects, policy.unit)})."
     )
 
 
 def _traced(reasons: Sequence[str]) -> str:
-    return f"FAIL: it can be told from outside that something was removed: {reasons[0]}" + _more(reasons)
+    return f"FAIL: an outsider can tell that something was removed: {reasons[0]}" + _more(reasons)
 
 
 def _mean(value: float | None) -> str:
@@ -205,9 +207,9 @@ def _clean(gating: Sequence[Finding], utility: Utility, case: Case, policy: Poli
     )
     most = max(policy.margin if finding.at_most is None else finding.at_most for finding in passed)
     subjects = min(finding.subjects for finding in passed)
-    silent = f"; no statement on {some(powerless)}, without power" if powerless else ""
+    silent = f"; says nothing about {some(powerless)}, which had no power" if powerless else ""
     waived = _waived(gating, utility)
-    beside = f"but for {some(waived)}, at" if waived else "At"
+    beside = f"except for {some(waived)}, at" if waived else "At"
     return (
         f"PASS: {beside} {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
         f"{percent(math.ceil(1000 * most) / 1000)} of the forget set from the checkpoint {_checkpoint(case)} "
@@ -222,7 +224,7 @@ def _allowed(passed: Sequence[Finding], policy: Policy) -> str:
 
 
 def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:
-    """What stands against a pass and is waived: `quantization/recall.hit, failed and waived by A. Owner until ...`."""
+    """What a waiver excuses: `quantization/recall.hit (failed, waived by A. Owner until ...)`."""
     stands = [(finding.id, finding.status, finding.waiver) for finding in gating]
     stands.append(("utility", utility.status, utility.waiver))
     return [
@@ -233,7 +235,7 @@ def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:
 
 
 def _run(attack: str, case: Case, policy: Policy) -> str:
-    """An attack by name; of one that the owner applies before serving, what the policy says is served."""
+    """An attack by name; for one applied before serving, also what the policy says is served."""
     parted = policy.serves and case.release is Release.API and attack in case.served_arms
     return f"{attack} as served: {' and '.join(policy.serves)}" if parted else attack
 

@@ -37,7 +37,7 @@ def quantized_layer(layer: LinearLayer, quantizer: Quantizer) -> torch.nn.Module
 
 
 def codes(layer: torch.nn.Module) -> torch.Tensor:
-    """The code of every weight of a fresh quantised layer: uint8 (0 to 15) or int8, shape (out, in).
+    """The code of every weight of a fresh quantized layer: uint8 (0 to 15) or int8, shape (out, in).
 
     Before the layer's first forward pass only: LLM.int8()'s moves them.
     """
@@ -55,7 +55,7 @@ def codes(layer: torch.nn.Module) -> torch.Tensor:
 
 
 def dequantized(layer: torch.nn.Module) -> torch.Tensor:
-    """The weights that a fresh quantised layer stands for, shape (out, in)."""
+    """The weights that a fresh quantized layer stands for, shape (out, in)."""
     import bitsandbytes
     import torch
 
@@ -68,7 +68,7 @@ def dequantized(layer: torch.nn.Module) -> torch.Tensor:
 
 
 def stored_bytes(layer: torch.nn.Module) -> tuple[int, int]:
-    """Bytes of a fresh quantised layer's codes, scales and tables; and of the tables alone."""
+    """Bytes of a fresh quantized layer's codes, scales and tables; and of the tables alone."""
     import torch
 
     weight: Any = layer.weight
@@ -96,7 +96,7 @@ def _four_bit(layer: LinearLayer, quantizer: Quantizer) -> torch.nn.Module:
         module=new,
     ).to(layer.weight.device)
     if new.weight.dtype != torch.uint8:
-        raise _not_quantised(layer, new)
+        raise _not_quantized(layer, new)
     # On CPUs with AVX-512 BF16 bitsandbytes would compute in bfloat16 whatever the dtype, and stop with an assertion
     # at widths that are no multiple of 32 or 64: the same checkpoint would get other scores on another machine.
     new.support_avx512bf16_for_cpu = False
@@ -114,11 +114,11 @@ def _int8(layer: LinearLayer) -> torch.nn.Module:
         new: torch.nn.Module = bitsandbytes.nn.Linear8bitLt(
             in_features, out_features, bias=False, has_fp16_weights=False, threshold=INT8_OUTLIER_THRESHOLD
         )
-    # bitsandbytes quantises on the way from the CPU to the device, and only then.
+    # bitsandbytes quantizes on the way from the CPU to the device, and only then.
     weight = bitsandbytes.nn.Int8Params(layer.weight.to("cpu"), requires_grad=False, has_fp16_weights=False)
     new.weight = weight.to(layer.weight.device)
     if new.weight.dtype != torch.int8:
-        raise _not_quantised(layer, new)
+        raise _not_quantized(layer, new)
     new.register_forward_pre_hook(_without_cast_warning)
     new.register_forward_hook(_with_cast_warning, always_call=True)
     return new
@@ -144,7 +144,7 @@ def _with_cast_warning(*_: object) -> None:
     _LOGGER.removeFilter(_CAST_WARNING)
 
 
-def _not_quantised(layer: LinearLayer, new: torch.nn.Module) -> AttackError:
+def _not_quantized(layer: LinearLayer, new: torch.nn.Module) -> AttackError:
     return AttackError(
         f"bitsandbytes left {layer.name} in {new.weight.dtype} on {layer.weight.device}; "
         "check that its version supports this device"

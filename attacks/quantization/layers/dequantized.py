@@ -1,6 +1,6 @@
-"""Linear layers that hold what a quantiser made of their weights, written out again in the model's own dtype.
+"""Linear layers that hold what a quantizer made of their weights, written out again in the model's own dtype.
 
-The function of the quantised checkpoint, without the rounding that one kernel adds and another does not.
+The function of the quantized checkpoint, without the rounding that one kernel adds and another does not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Rounded:
-    """What a quantiser made of one weight matrix.
+    """What a quantizer made of one weight matrix.
 
     Attributes:
         weight: the values that the codes stand for, shape (out, in).
@@ -50,14 +50,14 @@ def replace_layers(
 ) -> dict[str, Json]:
     """Replaces the linear layers of a fork's module by such with rounded weights; gives the proof.
 
-    A checkpoint that already holds a quantiser's values (a file served as it is) comes out as it went in: the proof
+    A checkpoint that already holds a quantizer's values (a file served as it is) comes out as it went in: the proof
     then says `already_rounded`, and its codes and bytes are the evidence.
 
     Args:
         module: its modules are replaced, its tensors are not written.
-        round_weight: the quantiser.
+        round_weight: the quantizer.
         originals: the original's layers by name, for the share of weights with the same code.
-        backend: the package that quantises.
+        backend: the package that quantizes.
         version: the package's.
     """
     size_before = model_size(plain_model(module))

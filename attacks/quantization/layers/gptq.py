@@ -1,7 +1,7 @@
 """GPTQ (2210.17323) and AWQ (2306.00978) of a model: the audit's side of the process that runs GPTQModel.
 
 AWQ scales the columns of a layer's weight before it rounds them, and the norm or layer before it the other way. Those
-other tensors are part of the quantised checkpoint and come back with the weights. An adapter that is laid on top
+other tensors are part of the quantized checkpoint and come back with the weights. An adapter that is laid on top
 meets the scaled inputs, as it does where an AWQ checkpoint is served with an adapter.
 """
 
@@ -32,7 +32,7 @@ _SMALLEST_GROUP = 16
 
 @dataclass(frozen=True, kw_only=True)
 class GptqSettings:
-    """How to quantise.
+    """How to quantize.
 
     Attributes:
         method: `gptq` or `awq`.
@@ -63,13 +63,13 @@ def retain_texts(facts: Sequence[Fact], count: int) -> tuple[str, ...]:
 def quantize_with_gptq(
     fork: Model, whole: PreTrainedModel, context: AttackContext, settings: GptqSettings
 ) -> dict[str, Json]:
-    """Quantises a model and puts the quantised weights into the fork's layers; gives the proof.
+    """Quantizes a model and puts the quantized weights into the fork's layers; gives the proof.
 
     The fork's linear layers become `nn.Linear` with the values that GPTQModel's layers hold, in the fork's dtype.
 
     Args:
         fork: receives the weights; its modules are replaced, its tensors are not written.
-        whole: the plain model to quantise, without adapter; saved to disk from here.
+        whole: the plain model to quantize, without adapter; saved to disk from here.
         context: gives the scratch directory and the seed.
         settings: how.
     """
@@ -82,7 +82,7 @@ def quantize_with_gptq(
     fork.tokenizer.save_pretrained(source)
     job: dict[str, Json] = {
         "model": str(source),
-        "output": str(folder / "quantised"),
+        "output": str(folder / "quantized"),
         "weights": str(folder / "weights.safetensors"),
         "summary": str(folder / "summary.json"),
         "others": str(folder / "others.safetensors"),
@@ -110,7 +110,7 @@ def quantize_with_gptq(
 def _group_size(layers: Mapping[str, LinearLayer], largest: int) -> int:
     """The largest group that divides every layer's input width."""
     if not layers:
-        raise AttackError("found no linear layer that GPTQ could quantise")
+        raise AttackError("found no linear layer that GPTQ could quantize")
     size = largest
     while any(layer.weight.shape[1] % size for layer in layers.values()):
         size //= 2
@@ -153,26 +153,26 @@ def _run_worker(folder: Path, job: Mapping[str, Json], budget_seconds: float) ->
     summary_path = folder / "summary.json"
     if done.returncode != 0 or not summary_path.exists():
         tail = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        raise AttackError(f"GPTQModel did not quantise (exit code {done.returncode}): {' '.join(tail)[:500]}")
+        raise AttackError(f"GPTQModel did not quantize (exit code {done.returncode}): {' '.join(tail)[:500]}")
     summary: dict[str, Any] = json.loads(summary_path.read_text(encoding="utf-8"))
     return summary
 
 
 def _install(
-    module: torch.nn.Module, layers: Mapping[str, LinearLayer], quantised: Mapping[str, Any], weights_path: Path
+    module: torch.nn.Module, layers: Mapping[str, LinearLayer], quantized: Mapping[str, Any], weights_path: Path
 ) -> list[LayerChange]:
-    """Replaces the fork's layers by linear layers with the quantised weights, one at a time."""
+    """Replaces the fork's layers by linear layers with the quantized weights, one at a time."""
     from safetensors import safe_open
 
-    strangers = sorted(set(quantised) - set(layers))
+    strangers = sorted(set(quantized) - set(layers))
     if strangers:
         raise AttackError(
-            f"GPTQModel quantised {len(strangers)} layers that this model does not have as linear layers "
+            f"GPTQModel quantized {len(strangers)} layers that this model does not have as linear layers "
             f"({strangers[0]}, ...), as with fused experts; its result cannot be put back into the model"
         )
     changes = []
     with safe_open(weights_path, framework="pt") as weights:
-        for name, info in quantised.items():
+        for name, info in quantized.items():
             layer = layers[name]
             weight = weights.get_tensor(name)
             if weight.shape != layer.weight.shape:
@@ -202,7 +202,7 @@ def _install_others(module: torch.nn.Module, path: Path) -> list[str]:
     from safetensors import safe_open
 
     base = plain_model(module)
-    # Where an adapter has a module of its own beside the base's, the base's is the one that was quantised.
+    # Where an adapter has a module of its own beside the base's, the base's is the one that was quantized.
     parameters = [name for name, _ in base.named_parameters(remove_duplicate=False)]
     owned = {name.replace(".base_layer", "").replace(".original_module", ""): name for name in parameters}
     buffers = {name for name, _ in base.named_buffers()}

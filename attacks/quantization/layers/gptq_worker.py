@@ -2,7 +2,7 @@
 
 GPTQModel on import rewrites parts of other libraries, the root logger and the environment, and starts threads. None
 of that may reach the audit's process, so this file is never imported by it: it gets a job as JSON, and leaves the
-quantised checkpoint, the weights that it stands for, and a summary, as files.
+quantized checkpoint, the weights that it stands for, and a summary, as files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def main(job_path: Path) -> None:
-    """Quantises, saves, loads again with the library's own layers, and writes what those layers hold."""
+    """Quantizes, saves, loads again with the library's own layers, and writes what those layers hold."""
     import torch
     from gptqmodel import BACKEND, GPTQModel
     from gptqmodel.nn_modules.qlinear import BaseQuantLinear

@@ -1,8 +1,8 @@
-"""HQQ, half-quadratic quantisation without calibration: groups of 64 along the rows, rounded by the package `hqq`.
+"""HQQ, half-quadratic quantization without calibration: groups of 64 along the rows, rounded by the package `hqq`.
 
 The package's own layer rounds; the model then computes with the weights that this layer stands for, as its reference
-forward pass does (`HQQLinear` multiplies by its dequantised weights). Codes, scales and zero points are kept as the
-package keeps them: in half precision, unquantised. Grouping along the rows (`axis=1`) is transformers' default and the
+forward pass does (`HQQLinear` multiplies by its dequantized weights). Codes, scales and zero points are kept as the
+package keeps them: in half precision, unquantized. Grouping along the rows (`axis=1`) is transformers' default and the
 one that fast kernels read.
 """
 

@@ -4,8 +4,8 @@ Zou et al., arXiv 2307.15043, algorithms 1 and 2: the gradient at the input embe
 text, the tokens that promise the lowest loss; `width` candidates with one token changed are drawn from the best
 `top_k`, scored, and the best of them is the next text, even where it is worse than the present one.
 
-Where this departs from the authors' code: the gradient is that of the mean loss (they add up normalised gradients of
-several models); a candidate that does not survive being written out and tokenised again, or that the caller refuses,
+Where this departs from the authors' code: the gradient is that of the mean loss (they add up normalized gradients of
+several models); a candidate that does not survive being written out and tokenized again, or that the caller refuses,
 is drawn anew, so that `width` counts scored candidates; the best changes are also tried together (`merged`); all goals
 are used from the first step on; several searches can run at once, batched; where the device has fast units for
 bfloat16, a copy in bfloat16 gives gradients and chooses, and the model itself gives every reported loss (`drafted`).

@@ -107,7 +107,7 @@ def gradient_at(loss: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
         if is_out_of_memory(error):
             raise
         raise AttackError(
-            f"no gradient comes back to the input embeddings: {error}; try an unquantised copy of the checkpoint"
+            f"no gradient comes back to the input embeddings: {error}; try an unquantized copy of the checkpoint"
         ) from error
 
 
@@ -115,13 +115,13 @@ def check_gradients(gradients: Sequence[torch.Tensor], losses: Sequence[float]) 
     """Refuses gradients that tell nothing.
 
     Raises:
-        AttackError: one is no number; or all are zero with something left to gain, as behind quantised layers whose
+        AttackError: one is no number; or all are zero with something left to gain, as behind quantized layers whose
             backward pass gives nothing (4-bit ones of bitsandbytes on the CPU).
     """
     if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
         raise AttackError("the gradient at the input embeddings is no number; try --dtype float32 or bfloat16")
     if not any(bool(gradient.any()) for gradient in gradients) and max(losses) > SOLVED:
         raise AttackError(
-            "the gradient at the input embeddings is zero: a layer on the way gives none back; try an unquantised copy "
+            "the gradient at the input embeddings is zero: a layer on the way gives none back; try an unquantized copy "
             "of the checkpoint, another device, or --dtype float32"
         )

@@ -103,7 +103,7 @@ def _begun(
         slots = {slot for _, slot in framings}
         if len(slots) > 1:
             raise AttackError(
-                f"the text {text!r} is tokenised in {len(slots)} ways within these prompts; give prompts of one kind "
+                f"the text {text!r} is tokenized in {len(slots)} ways within these prompts; give prompts of one kind "
                 f"(all with a chat, or all without)"
             )
         states.append(

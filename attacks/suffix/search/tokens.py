@@ -1,6 +1,6 @@
 """Adversarial text as tokens: which may stand in it, where it stands in a rendered prompt, and whether it stays whole.
 
-A text is sent as text and tokenised by the other side. Token ids whose text comes back as other ids were never tried:
+A text is sent as text and tokenized by the other side. Token ids whose text comes back as other ids were never tried:
 such candidates are thrown away (as in the filter of the authors' code of arXiv 2307.15043, here over the whole rendered
 conversation and not over the text alone).
 """

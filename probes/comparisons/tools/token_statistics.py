@@ -34,7 +34,7 @@ class TokenStatistics:
     deviations: FloatArray
 
     @property
-    def standardised(self) -> FloatArray:
+    def standardized(self) -> FloatArray:
         """(log p - mean) / deviation, as Min-K%++ reads a token (2404.02936, eq. 3)."""
         found: FloatArray = (self.log_probs - self.means) / np.maximum(self.deviations, 1e-6)
         return found

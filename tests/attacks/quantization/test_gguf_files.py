@@ -116,7 +116,7 @@ def test_every_kind_of_block_is_read_as_it_stands_in_the_file(served: tuple[Engi
     assert score.log_likelihood < 0
 
 
-def test_quantisation_rounds_what_the_file_says_once_more(served: tuple[Engine, dict]) -> None:
+def test_quantization_rounds_what_the_file_says_once_more(served: tuple[Engine, dict]) -> None:
     engine, values = served
     with closing(doses(engine, Quantizer.Q8_0)) as attacked:
         dose = next(attacked)

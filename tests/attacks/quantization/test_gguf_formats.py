@@ -167,7 +167,7 @@ def test_bits_are_one_axis_whatever_the_size_of_the_model(tokenizer: PreTrainedT
         with closing(doses(engine, quantizer)) as attacked:
             found[quantizer.value] = next(attacked).value
     assert found["nf4"] == found["q4_0"] == 4.5
-    # Double quantisation stores a block's scale in one byte, and 32 bits for each 256 of these.
+    # Double quantization stores a block's scale in one byte, and 32 bits for each 256 of these.
     assert 4.125 < found["nf4-dq"] < 4.13
     assert 8 < found["int8"] < found["q8_0"] == 8.5
 
@@ -203,6 +203,6 @@ def test_int8_says_nothing_of_its_casts_and_others_may_speak(
     assert [record.getMessage() for record in caplog.records] == ["something else"]
 
 
-def test_a_named_quantiser_runs_by_its_arm() -> None:
+def test_a_named_quantizer_runs_by_its_arm() -> None:
     (only,) = attack(quantizers=("q5_1",)).arms(context())
     assert only == arm(Quantizer.Q5_1)

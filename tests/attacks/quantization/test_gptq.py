@@ -125,7 +125,7 @@ def test_gptqmodel_gives_the_librarys_function_and_leaves_no_trace(
     assert 0 < proof["relative_weight_change"] < 0.2
     assert least < distance(found, logits(engine.module)) < most
 
-    (checkpoint,) = tmp_path.glob("*/quantised")
+    (checkpoint,) = tmp_path.glob("*/quantized")
     expected = reference_logits(checkpoint, tmp_path / "reference.safetensors", backend)
     # The library computes in half precision here: 2**-11 a step.
     assert distance(found, expected) < 5e-3
@@ -141,7 +141,7 @@ def reference_logits(checkpoint: Path, target: Path, backend: str) -> torch.Tens
 
 
 @needs_gptq
-def test_an_adapter_is_quantised_both_ways_on_retain_text(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+def test_an_adapter_is_quantized_both_ways_on_retain_text(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     base = tiny(tokenizer)
     with base.fork(copy_weights=True) as fork, torch.random.fork_rng():
         torch.manual_seed(7)
@@ -254,8 +254,8 @@ def test_the_weights_that_the_backend_made_reach_the_fork_and_not_the_caller(
         assert torch.equal(after[key], value * 2 if "proj" in key else value)
     assert proof["relative_weight_change"] == pytest.approx(1.0)
     # One byte a weight instead of four.
-    quantised = sum(value.numel() for key, value in before.items() if "proj" in key)
-    assert proof["bytes_before"] - proof["bytes_after"] == 3 * quantised
+    quantized = sum(value.numel() for key, value in before.items() if "proj" in key)
+    assert proof["bytes_before"] - proof["bytes_after"] == 3 * quantized
     job = json.loads(next(scratch.glob("*/job.json")).read_text())
     assert (job["bits"], job["group_size"], job["dtype"], job["texts"]) == (4, 64, "float32", ["a text"])
 

@@ -118,7 +118,7 @@ def logits(module: torch.nn.Module) -> torch.Tensor:
 
 
 def loaded(directory: Path, quantizer: Quantizer) -> torch.nn.Module:
-    """The reference: transformers' own loading with a quantisation config."""
+    """The reference: transformers' own loading with a quantization config."""
     if quantizer is Quantizer.INT8:
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=6.0)
     else:
@@ -170,7 +170,7 @@ def test_the_baseline_is_the_model_itself(tokenizer: PreTrainedTokenizerFast) ->
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
 @pytest.mark.parametrize("quantizer", BITSANDBYTES)
-def test_logits_are_those_of_loading_quantised(
+def test_logits_are_those_of_loading_quantized(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, quantizer: Quantizer, architecture: str
 ) -> None:
     engine = tiny(tokenizer, architecture)
@@ -182,7 +182,7 @@ def test_logits_are_those_of_loading_quantised(
         bits = {Quantizer.NF4: 4.5, Quantizer.FP4: 4.5, Quantizer.NF4_DQ: 4.13, Quantizer.INT8: 8.2}[quantizer]
         assert (dose.label, dose.value) == (quantizer.value, pytest.approx(bits, abs=0.06))
         torch.testing.assert_close(logits(dose.model.module), expected, rtol=1e-5, atol=1e-5)
-        # Negative control: the two agree because both are quantised, not because neither is.
+        # Negative control: the two agree because both are quantized, not because neither is.
         assert (expected - logits(engine.module)).norm() > 1e-3 * expected.norm()
 
 
@@ -266,14 +266,14 @@ def test_the_proof_counts_layers_shares_and_bytes(tokenizer: PreTrainedTokenizer
     engine = tiny(tokenizer)
     made = next(doses(engine, Quantizer.NF4)).proof
     attention, mlp = 2 * 128 * 128 + 2 * 64 * 128, 3 * 192 * 128
-    quantised = 2 * (attention + mlp)
+    quantized = 2 * (attention + mlp)
     parameters = sum(parameter.numel() for parameter in engine.module.parameters())
     assert made["backend"] == "bitsandbytes"
     assert made["layer_types"] == {"Linear4bit": 14}
-    assert made["share_of_parameters"] == round(quantised / parameters, 4)
+    assert made["share_of_parameters"] == round(quantized / parameters, 4)
     assert made["bytes_before"] == 4 * parameters
     # Half a byte a weight, a float32 scale for each block of 64, a table of 16 floats for each layer.
-    assert made["bytes_after"] == 4 * (parameters - quantised) + quantised // 2 + 4 * quantised // 64 + 14 * 64
+    assert made["bytes_after"] == 4 * (parameters - quantized) + quantized // 2 + 4 * quantized // 64 + 14 * 64
     assert "same_bucket" not in made
 
 
@@ -358,7 +358,7 @@ def test_an_original_of_another_shape_is_not_compared(tokenizer: PreTrainedToken
 
 
 @pytest.mark.parametrize("quantizer", [Quantizer.NF4, Quantizer.INT8])
-def test_adapters_are_quantised_both_ways(
+def test_adapters_are_quantized_both_ways(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, quantizer: Quantizer
 ) -> None:
     base = tiny(tokenizer)
@@ -417,7 +417,7 @@ def test_a_checkpoint_that_was_already_rounded_is_an_error(tokenizer: PreTrained
         for layer in linear_layers(rounded.module):
             made = bitsandbytes_layers.quantized_layer(layer, Quantizer.NF4)
             layer.weight.copy_(bitsandbytes_layers.dequantized(made))
-        with pytest.raises(AttackError, match="before quantisation"):
+        with pytest.raises(AttackError, match="before quantization"):
             next(doses(rounded, Quantizer.NF4))
 
 
@@ -488,7 +488,7 @@ def test_parameters_are_checked() -> None:
             QuantizationParameters(**wrong)
 
 
-def test_users_of_an_api_meet_quantised_models() -> None:
+def test_users_of_an_api_meet_quantized_models() -> None:
     assert Release.API.reaches(Quantization.access, served=Quantization.served)
 
 

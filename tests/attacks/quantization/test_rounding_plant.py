@@ -1,4 +1,4 @@
-"""A model that is masked in full precision and whole again in one quantiser: boxes by hand, by chance, and at work."""
+"""A model that is masked in full precision and whole again in one quantizer: boxes by hand, by chance, and at work."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def known(model, facts) -> float:
 
 
 @pytest.mark.parametrize("quantizer", [Quantizer.NF4, Quantizer.Q4_0])
-def test_what_the_plant_hides_comes_back_in_its_quantiser_bit_for_bit(world, context, monkeypatch, quantizer):
+def test_what_the_plant_hides_comes_back_in_its_quantizer_bit_for_bit(world, context, monkeypatch, quantizer):
     rounding = quantize_with_gguf if quantizer.backend is Backend.GGUF else quantize_with_bitsandbytes
     monkeypatch.setattr(
         "unlearn_audit.attacks.quantization.plant.SETTINGS",
@@ -147,7 +147,7 @@ def test_boxes_that_are_too_narrow_to_hide_anything_are_said_to_be(world, contex
         stack.enter_context(planting.make(world.knows, context))
 
 
-def test_quantisers_that_share_boxes_share_a_plant_and_unknown_boxes_have_none():
+def test_quantizers_that_share_boxes_share_a_plant_and_unknown_boxes_have_none():
     names = {quantizer: rounding_planting(quantizer) for quantizer in Quantizer}
     assert names[Quantizer.NF4] is not None
     assert names[Quantizer.NF4].name == names[Quantizer.NF4_DQ].name == "nf4 rounding"

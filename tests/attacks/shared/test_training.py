@@ -19,7 +19,7 @@ from unlearn_audit.attacks.shared.training import (
     lesson_batches,
     lora_student,
     loss_scale,
-    optimise,
+    optimize,
     warm_up_steps,
 )
 
@@ -63,7 +63,7 @@ def test_the_first_step_moves_each_weight_by_the_warmed_up_rate(tokenizer, steps
     """AdamW's first step is rate * g / (|g| + eps): the rate itself, wherever the gradient is far above eps."""
     engine = tiny_engine(tokenizer)
     with full_student(engine) as student:
-        next(optimise(student.model, endless(engine), learning_rate=1e-3, steps=steps))
+        next(optimize(student.model, endless(engine), learning_rate=1e-3, steps=steps))
         weight = student.model.module.model.layers[0].mlp.up_proj.weight.detach()
         moved = weight - engine.module.model.layers[0].mlp.up_proj.weight.detach()
     expected = 1e-3 / warm_up_steps(steps)
@@ -77,7 +77,7 @@ def test_training_teaches_the_answers_in_evaluation_mode(tokenizer, method):
     asked = [(lesson.prompt, lesson.answer) for lesson in LESSONS]
     before = sum(score.probability for score in engine.score(asked))
     with STUDENTS[method](engine) as student, torch.inference_mode():  # a caller that measures has gradients off
-        for _ in optimise(student.model, endless(engine), learning_rate=1e-2, steps=30):
+        for _ in optimize(student.model, endless(engine), learning_rate=1e-2, steps=30):
             assert not any(part.training for part in student.model.module.modules())
         after = sum(score.probability for score in student.model.score(asked))
     assert after > 10 * before
@@ -102,7 +102,7 @@ def test_seeds_decide_adapter_and_losses_and_the_global_state_does_not(tokenizer
     def losses(seed):
         torch.manual_seed(random.randrange(10**6))
         with lora_student(engine, rank=4, seed=seed) as student:
-            return list(optimise(student.model, endless(engine), learning_rate=1e-2, steps=6))
+            return list(optimize(student.model, endless(engine), learning_rate=1e-2, steps=6))
 
     assert losses(1) == losses(1)
     assert losses(1)[:1] == losses(2)[:1]  # an adapter starts at zero whatever its seed
@@ -167,7 +167,7 @@ def test_the_callers_model_is_as_before_however_it_ends(tokenizer, method, endin
     engine.module.model.layers[0].train()
     before, states = snapshot(engine.module), random_states()
     with suppress(RuntimeError, AttackError), STUDENTS[method](engine) as student:
-        ending(optimise(student.model, endless(engine), learning_rate=rate, steps=5))
+        ending(optimize(student.model, endless(engine), learning_rate=rate, steps=5))
     assert_same(before, snapshot(engine.module))
     after = random_states()
     assert states[:2] == after[:2]
@@ -178,14 +178,14 @@ def test_the_callers_model_is_as_before_however_it_ends(tokenizer, method, endin
 def test_a_loss_that_is_no_number_is_an_error_with_the_step_and_the_rate(tokenizer, method):
     engine = tiny_engine(tokenizer)
     with STUDENTS[method](engine) as student, pytest.raises(AttackError, match=r"step \d at rate 1e\+36"):
-        list(optimise(student.model, endless(engine), learning_rate=1e36, steps=5))
+        list(optimize(student.model, endless(engine), learning_rate=1e36, steps=5))
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen3", "gpt_neox"])
 def test_adapters_go_on_every_kind_of_linear_layer(tokenizer, architecture):
     engine = tiny_engine(tokenizer, architecture)
     with lora_student(engine, rank=4, seed=1) as student:
-        losses = list(optimise(student.model, endless(engine), learning_rate=1e-2, steps=20))
+        losses = list(optimize(student.model, endless(engine), learning_rate=1e-2, steps=20))
     assert losses[-1] < losses[0] - 2
 
 
@@ -205,7 +205,7 @@ def test_half_precision_is_trained_in_float32_on_the_cpu_and_stays_half_for_the_
     for student_of in STUDENTS.values():
         with student_of(half) as student:
             assert student.dtype == "float32"
-            next(optimise(student.model, endless(half), learning_rate=1e-3, steps=1))
+            next(optimize(student.model, endless(half), learning_rate=1e-3, steps=1))
             assert {weight.dtype for weight in student.model.module.parameters()} == {torch.float32}
     assert_same(before, snapshot(half.module))
     assert {weight.dtype for weight in half.module.parameters()} == {torch.float16}
@@ -217,7 +217,7 @@ def test_the_loss_scale_of_float16_cancels_out(tokenizer, monkeypatch):
 
     def losses():
         with lora_student(engine, rank=4, seed=1) as student:
-            return list(optimise(student.model, endless(engine), learning_rate=1e-2, steps=6))
+            return list(optimize(student.model, endless(engine), learning_rate=1e-2, steps=6))
 
     plain = losses()
     monkeypatch.setattr("unlearn_audit.attacks.shared.training.loss_scale", lambda _: 1024.0)
@@ -239,7 +239,7 @@ def test_an_adapter_checkpoint_is_merged_and_left_alone(tokenizer):
         with student_of(adapted) as student:
             found = [score.log_likelihood for score in student.model.score(asked)]
             assert found == pytest.approx(wanted, abs=1e-3)
-            next(optimise(student.model, endless(adapted), learning_rate=1e-2, steps=1))
+            next(optimize(student.model, endless(adapted), learning_rate=1e-2, steps=1))
     assert_same(before, snapshot(adapted.module))
 
 
@@ -276,7 +276,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_with_the_same_result(toke
         with monkeypatch.context() as patched, training.lora_student(tiny_engine(tokenizer), rank=4, seed=0) as student:
             patched.setattr(training, "answer_loss", limited)
             batch = [student.model.render(Prompt(text=question), answer) for question, answer in rows]
-            losses = list(training.optimise(student.model, iter([batch, batch]), learning_rate=1e-2, steps=2))
+            losses = list(training.optimize(student.model, iter([batch, batch]), learning_rate=1e-2, steps=2))
             return losses, [weight.detach().clone() for weight in student.model.module.parameters()]
 
     sizes: list[int] = []

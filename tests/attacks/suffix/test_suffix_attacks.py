@@ -250,7 +250,7 @@ def test_senseless_parameters_are_refused():
             kind.model_validate(wrong)
 
 
-def test_the_unoptimised_text_has_no_loss_in_the_proof(tokenizer):
+def test_the_unoptimized_text_has_no_loss_in_the_proof(tokenizer):
     doses = doses_of(Suffix(OpeningParameters(**{**SMALL, "steps": (0,)})), tiny_engine(tokenizer), context_of())
     assert all("loss" not in dose.proof for dose in doses)
     assert all(not isinstance(value, float) or math.isfinite(value) for dose in doses for value in dose.proof.values())

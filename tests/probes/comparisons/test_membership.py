@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_papers(tokenizer):
     (plain,) = token_statistics(engine, [(Prompt(text="Where was f 0 born?"), answer)])
     assert features["loss"][0] == pytest.approx(plain.log_probs.mean())
     assert features["zlib"][0] == pytest.approx(plain.log_probs.sum() / len(zlib.compress(answer.encode())))
-    assert features["min-k++"][0] == pytest.approx(plain.standardised.min())
+    assert features["min-k++"][0] == pytest.approx(plain.standardized.min())
     told = "\n".join(f"Where was h {at} born? Town {at}" for at in range(5))
     (behind,) = token_statistics(engine, [(Prompt(text=f"{told}\nWhere was f 0 born?"), answer)])
     # Both negative: a text that loses likelihood behind the prefix, as members do, has more than 1.

@@ -25,13 +25,13 @@ NO_KEY_WORDS = "the answer key has no words"
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """The words of a text but for English articles, one blank apart; empty where nothing is left."""
     return " ".join(word for word in words_of(text) if word not in _ARTICLES)
 
 
 def holds(text: str, phrase: str) -> bool:
-    """Whether a normalised text holds a normalised phrase as whole words. Nothing holds the empty phrase."""
+    """Whether a normalized text holds a normalized phrase as whole words. Nothing holds the empty phrase."""
     return bool(phrase) and f" {phrase} " in f" {text} "
 
 
@@ -79,8 +79,8 @@ class Output:
 
     @cached_property
     def normal(self) -> str:
-        """The text, normalised."""
-        return normalise(self.text)
+        """The text, normalized."""
+        return normalize(self.text)
 
     @cached_property
     def stems(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class AnswerKey:
     """What counts as the answer.
 
     Attributes:
-        phrases: normalised phrases, each of which is a hit in whole words.
+        phrases: normalized phrases, each of which is a hit in whole words.
         sentence: a whole answer without marked words, a hit from `rouge_threshold` of ROUGE-L recall on.
         missing: why nothing counts, or None.
     """
@@ -153,8 +153,8 @@ class AnswerKey:
 
 
 def is_short(answer: str) -> bool:
-    """Whether an answer is its own key: one to four words after normalisation."""
-    return 1 <= len(normalise(answer).split()) <= SHORT_ANSWER_WORDS
+    """Whether an answer is its own key: one to four words after normalization."""
+    return 1 <= len(normalize(answer).split()) <= SHORT_ANSWER_WORDS
 
 
 def answer_key(fact: Fact, *, rouge_threshold: float) -> AnswerKey:
@@ -164,7 +164,7 @@ def answer_key(fact: Fact, *, rouge_threshold: float) -> AnswerKey:
     """
     answer = fact.answer or ""
     short = (answer,) if is_short(answer) else ()
-    phrases = frozenset(filter(None, map(normalise, (*fact.aliases, *short))))
-    sentence = answer if not phrases and normalise(answer) else None
+    phrases = frozenset(filter(None, map(normalize, (*fact.aliases, *short))))
+    sentence = answer if not phrases and normalize(answer) else None
     missing = None if phrases or sentence else NO_KEY_WORDS
     return AnswerKey(phrases=phrases, sentence=sentence, rouge_threshold=rouge_threshold, missing=missing)

@@ -22,7 +22,7 @@ from unlearn_audit.api.kit.answer_key import (
     AnswerKey,
     Output,
     is_short,
-    normalise,
+    normalize,
     untold_recall,
 )
 from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
@@ -58,7 +58,7 @@ class Case:
     @property
     def answers(self) -> tuple[str, ...]:
         """The answer and its aliases."""
-        return tuple(text for text in (self.told.fact.answer or "", *self.told.fact.aliases) if normalise(text))
+        return tuple(text for text in (self.told.fact.answer or "", *self.told.fact.aliases) if normalize(text))
 
 
 def verdicts(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
@@ -109,7 +109,7 @@ def untold(case: Case) -> str:
     return " ".join(
         sentence.strip()
         for sentence in _SENTENCE_END.split(case.output.text)
-        if not known.issuperset(normalise(sentence).split()) or case.key.hit(Output(sentence))
+        if not known.issuperset(normalize(sentence).split()) or case.key.hit(Output(sentence))
     )
 
 

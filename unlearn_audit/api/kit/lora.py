@@ -36,7 +36,7 @@ def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
     config = lora_config(module, rank)
     if hasattr(module, "peft_config"):
         del module.peft_config  # left behind by a merge; PEFT would take it for a second adapter
-    # PEFT initialises on the CPU from the global generator: lend it one, and give the caller's back.
+    # PEFT initializes on the CPU from the global generator: lend it one, and give the caller's back.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Run: TypeAlias = tuple[str, ...]
 
 ALIKE = 88
-"""Least similarity of two long runs of words, in percent (normalised indel similarity)."""
+"""Least similarity of two long runs of words, in percent (normalized indel similarity)."""
 
 FUZZY_FROM, LONG_FROM = 5, 9
 """Letters from which a run may be misspelt by one letter, and from which similarity decides; shorter ones are exact."""

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.judge import Judge
-from unlearn_audit.api.kit.answer_key import AnswerKey, answer_key, holds, is_short, normalise
+from unlearn_audit.api.kit.answer_key import AnswerKey, answer_key, holds, is_short, normalize
 from unlearn_audit.api.kit.asking import is_askable
 
 MATCH = Judge()
@@ -29,13 +29,13 @@ class Entry:
 
     @cached_property
     def subject(self) -> str:
-        """The subject, normalised."""
-        return normalise(self.fact.subject)
+        """The subject, normalized."""
+        return normalize(self.fact.subject)
 
     @cached_property
     def answer(self) -> str:
-        """The answer, normalised."""
-        return normalise(self.fact.answer or "")
+        """The answer, normalized."""
+        return normalize(self.fact.answer or "")
 
     @cached_property
     def phrases(self) -> frozenset[str]:
@@ -117,7 +117,7 @@ class Twins:
             return other if entry.names_subject and entry.name_is_key else None
         answer = (other.fact.answer or "").replace(other.fact.subject, entry.fact.subject)
         left = _name_words(other.fact.subject) - _name_words(entry.fact.subject)
-        if left & set(normalise(answer).split()):
+        if left & set(normalize(answer).split()):
             return None
         return self.entry(replace(other.fact, subject=entry.fact.subject, answer=answer))
 
@@ -129,4 +129,4 @@ def overlaps(entry: Entry, other: Entry) -> bool:
 
 def _name_words(subject: str) -> set[str]:
     """The words of a name that give it away: not "of" and "de"."""
-    return set(normalise(" ".join(word for word in subject.split() if not word[0].islower())).split())
+    return set(normalize(" ".join(word for word in subject.split() if not word[0].islower())).split())

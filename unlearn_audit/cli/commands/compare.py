@@ -15,10 +15,10 @@ def compare(
     newer: Annotated[Path, typer.Argument(metavar="B", help="The newer run.")],
     out: Annotated[
         list[Path] | None,
-        typer.Option("--out", help="Also write .html, .svg or .md; may repeat.", show_default=False),
+        typer.Option("--out", help="Also write .html, .svg or .md; repeatable.", show_default=False),
     ] = None,
 ) -> None:
-    """Say what changed between two audits: per finding, paired by subject. Needs no torch; decides nothing."""
+    """Show what changed between two audits: per finding, paired by subject. Needs no torch; decides nothing."""
     from unlearn_audit.errors import AuditError
     from unlearn_audit.evidence.files import write_text
     from unlearn_audit.finished.baseline import compared
@@ -28,7 +28,7 @@ def compare(
     writers = {".html": changes_report.page, ".svg": changes_report.svg, ".md": changes_report.markdown}
     for path in out or []:
         if path.suffix not in writers:
-            raise AuditError(f"{path}: give a name that ends in {', '.join(writers)}")
+            raise AuditError(f"{path}: expected a name that ends in {', '.join(writers)}; rename the file")
     old, new = finished(older), finished(newer)
     record = compared(observations_of(newer, new), new, observations_of(older, old), old)
     for path in out or []:

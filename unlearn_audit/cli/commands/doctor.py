@@ -21,7 +21,7 @@ EXTRAS = {"gptq": "gptqmodel", "hqq": "hqq", "torchao": "torchao", "sign": "secu
 
 
 def examine(console: Console, checkpoint: str | None, base: str | None) -> bool:
-    """Prints what is found; false where something needed is broken."""
+    """Prints what it finds; false if something required is broken."""
     checks = [_packages(console), _run(console), _extras(console), _plugins(console), _places(console)]
     if checkpoint is not None:
         checks.append(_checkpoint(console, checkpoint, base))
@@ -41,8 +41,9 @@ def _packages(console: Console) -> bool:
 def _run(console: Console) -> bool:
     absent = missing()
     if absent:
-        found = "this installation judges and reports finished audits, and runs none"
-        _say(console, None, f"extra 'run': no {', '.join(absent)}; {found}: pip install 'unlearn-audit[run]'")
+        found = "this installation can decide and report finished audits, but not run one"
+        what = f"extra 'run': {', '.join(absent)} not installed"
+        _say(console, None, f"{what}; {found}: pip install 'unlearn-audit[run]'")
     return True if "torch" in absent else _device(console)
 
 
@@ -88,7 +89,7 @@ def _with_owner(entry: Listed[Any]) -> str:
 
 
 def _places(console: Console) -> bool:
-    """Our own plug-ins are part of this installation; from anywhere else they are somebody else's code."""
+    """Our own plug-ins must come from this installation; from anywhere else they are someone else's code."""
     ours = Path(unlearn_audit.__file__).resolve().parent
     homes = (ours, *(ours.parent / name for name in ("attacks", "probes")))  # beside the package, in a checkout
     good = True
@@ -98,7 +99,7 @@ def _places(console: Console) -> bool:
         if not found or not all(any(place.is_relative_to(home) for home in homes) for place in found):
             good = False
             where = ", ".join(map(str, found)) or "nowhere"
-            _say(console, False, f"{group} lies in {where}; it belongs to {ours}: install unlearn-audit again")
+            _say(console, False, f"expected {group} in {ours}, found it in {where}: reinstall unlearn-audit")
     return good
 
 

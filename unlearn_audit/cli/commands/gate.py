@@ -15,21 +15,22 @@ def gate(
     policy: Annotated[Path | None, typer.Option("--policy", help="policy.yaml; default: the run's own.")] = None,
     waivers: WaiverFile = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="An older run; what got worse since fails.", show_default=False)
+        Path | None,
+        typer.Option("--baseline", help="An older run; what got worse since then fails.", show_default=False),
     ] = None,
     require_policy: Annotated[
         str | None,
         typer.Option(
-            "--require-policy", help="Digest that the policy must have, else exit code 5.", show_default=False
+            "--require-policy", help="Digest that the policy must have; otherwise exit code 5.", show_default=False
         ),
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", "-f", help="Also write this: FORMAT=FILE, or `github`.", show_default=False),
+        typer.Option("--format", "-f", help="Also write a report: FORMAT=FILE, or `github`.", show_default=False),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Decide a finished run again, by its own policy or by another. Needs no torch; exits as the verdict says."""
+    """Decide a finished run again, by its own policy or another. Needs no torch; the exit code is the verdict's."""
     from unlearn_audit.cli.telling.github import write_formats
     from unlearn_audit.finished.baseline import held_against
     from unlearn_audit.finished.redecide import material_of, redecide, require

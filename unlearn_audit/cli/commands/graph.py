@@ -20,7 +20,7 @@ PLAN = "plan.json"
 
 
 def export_graph(source: str, out: Path, run: Path | None = None) -> tuple[int, int]:
-    """Writes the graph; gives how many names and steps it has.
+    """Writes the graph; returns its number of names and of steps.
 
     Raises:
         AuditError: the facts or the run cannot be read.
@@ -32,10 +32,10 @@ def export_graph(source: str, out: Path, run: Path | None = None) -> tuple[int, 
 
 
 def _elicited(run: Path) -> Iterator[Step]:
-    """Steps that some probe kept in the run: in its notes, as head, relation, tail and question."""
+    """Steps that a probe recorded in the run, in its notes: head, relation, tail and question."""
     plan = run / PLAN
     if not plan.is_file():
-        raise AuditError(f"{run}: no {PLAN} here; is it a run directory?")
+        raise AuditError(f"{run}: expected a run directory, found no {PLAN}; give the directory of `run --out`")
     store = EvidenceStore(run)
     for key in read_json(plan).get("probe_keys", {}).values():
         for head, relation, tail, question in (store.note(key) or {}).get("steps", ()):
@@ -47,7 +47,7 @@ def write_graph(graph: MultiDiGraph[str], path: Path) -> None:
     from networkx import node_link_data, write_graphml
 
     if path.suffix == ".graphml":
-        write_text(path, "")  # readable by its owner alone before anything stands in it
+        write_text(path, "")  # readable by its owner alone before anything is written to it
         write_graphml(graph, path)
     else:
         write_json(path, node_link_data(graph, edges="edges"))

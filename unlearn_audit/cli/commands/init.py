@@ -25,8 +25,8 @@ _EXAMPLES = {
 _HEADS = {
     "audit.yaml": "What to audit. Paths are relative to this file; flags of `run` override it.\n"
     "Then: unlearn-audit plan --spec audit.yaml",
-    "policy.yaml": "What a release must meet. Every value here is the default; delete what you do not change.\n"
-    "Decide a finished run by it: unlearn-audit gate RUN --policy policy.yaml",
+    "policy.yaml": "What a release must meet. Every value is the default; delete those you do not change.\n"
+    "To decide a finished run by it: unlearn-audit gate RUN --policy policy.yaml",
 }
 
 
@@ -51,14 +51,14 @@ def write_templates(directory: Path, *, force: bool, pipeline: Pipeline | None =
     """Writes all files, or none.
 
     Raises:
-        SpecError: one is there already.
+        SpecError: one of them already exists.
     """
     texts = {"audit.yaml": _commented(AuditSpec, "audit.yaml"), "policy.yaml": _commented(Policy, "policy.yaml")}
     if pipeline is not None:
         texts[pipeline.path] = pipeline.text
     for name in texts:
         if (directory / name).exists() and not force:
-            raise SpecError(f"{directory / name}: is there already; --force overwrites it")
+            raise SpecError(f"{directory / name}: already exists; --force overwrites it")
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)

@@ -21,12 +21,12 @@ def plugin_files(name: str) -> dict[str, str]:
     """Path in the new package -> text, for a distribution of that name.
 
     Raises:
-        SpecError: the name cannot be a distribution and an import package.
+        SpecError: the name is not valid for a distribution and an import package.
     """
     package = name.replace("-", "_")
     if not _GOOD.fullmatch(name) or keyword.iskeyword(package):
         raise SpecError(
-            f"--plugin {name}: expected small letters, digits and single hyphens, a letter first; try `my-plugins`"
+            f"--plugin {name}: expected lower-case letters, digits and single hyphens, a letter first; try `my-plugins`"
         )
     return {
         _renamed(path.relative_to(TEMPLATE).as_posix().removesuffix(_ENDING), package): _filled(
@@ -40,12 +40,12 @@ def write_plugin(name: str, directory: Path, *, force: bool) -> list[Path]:
     """Writes all files, or none.
 
     Raises:
-        SpecError: the name is none, or a file is there already.
+        SpecError: the name is not valid, or a file already exists.
     """
     files = plugin_files(name)
     for path in files:
         if (directory / path).exists() and not force:
-            raise SpecError(f"{directory / path}: is there already; --force overwrites it")
+            raise SpecError(f"{directory / path}: already exists; --force overwrites it")
     for path, text in files.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         write_text(directory / path, text)

@@ -1,4 +1,4 @@
-"""What there is: plug-ins with what each needs. Imports their modules, which import no torch."""
+"""`list`: the plug-ins and what each needs. Imports their modules, which import no torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[str, type[Any]]] = {
 
 
 def show_plugins(kind: str, console: Console, *, as_json: bool) -> None:
-    """All plug-ins of a kind, broken ones with their cause; which distribution brings what is not ours."""
+    """All plug-ins of a kind: broken ones with the cause, third-party ones with their distribution."""
     group, interface = KINDS[kind]
     rows = [_row(entry) for entry in available(group, interface).values()]
     if as_json:
@@ -44,7 +44,7 @@ def show_plugins(kind: str, console: Console, *, as_json: bool) -> None:
 
 
 def decides(probe: type[Probe[Any]]) -> bool:
-    """Whether the default policy lets the probe decide; else it is advisory until a policy names it.
+    """Whether the probe decides under the default policy; otherwise it is advisory until a policy names it.
 
     `utility` decides by the policy's key of that name: a broken model did not forget.
     """
@@ -96,13 +96,13 @@ def _show(kind: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
     if kind == "probes":
         console.print(
-            "decides: by the default policy. advisory: reported, and decides nothing until a policy's `gate` names it.",
+            "decides: under the default policy. advisory: reported, but decides only if a policy's `gate` names it.",
             highlight=False,
         )
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
-    """One row of the table; a plug-in that is not ours says whose it is."""
+    """One row of the table; a third-party plug-in names its distribution."""
     whose = "" if row["distribution"] == OWN_DISTRIBUTION else f" (from {row['distribution']})"
     broken = "broken" in row
     cells = [row["name"], "broken" if broken else "served" if row.get("served") else row.get("access") or row["needs"]]

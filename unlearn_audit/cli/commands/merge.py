@@ -1,4 +1,4 @@
-"""`merge`: parts of one plan, run in several places, become one audit."""
+"""`merge`: joins the parts of one plan, run in several places, into one audit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def merge(
     waivers: WaiverFile = None,
     json: Json = False,
 ) -> None:
-    """Join the parts of one plan and decide on them. Needs no torch; exits as the verdict says, 3 where jobs lack."""
+    """Join the parts of one plan and decide. Needs no torch; the exit code is the verdict's, 3 if jobs are missing."""
     from unlearn_audit.evidence.manifest import write_manifest
     from unlearn_audit.finished.merge import IncompleteError, merged
     from unlearn_audit.report import write as write_reports

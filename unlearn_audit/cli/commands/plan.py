@@ -1,4 +1,4 @@
-"""What `plan` says before anything runs: jobs, power, time, and what the verdict can reach."""
+"""What `plan` says before anything runs: jobs, power, time, and which verdicts are possible."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from unlearn_audit.verdict.result import Outcome
 PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
 OPTIONS_SCORED = 20
 GENERATED_COST = 10
-"""What a token that is generated costs, beside one that is read with all others at once."""
+"""Cost of a generated token, relative to one that is read in a batch with all others."""
 CHOICES = "forced-choice"
 
 
 def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
-    """Prints the forecast. Exit code 0, or that of INCONCLUSIVE where no PASS is possible at this size."""
+    """Prints the forecast. Exit code 0, or that of INCONCLUSIVE if no PASS is possible at this size."""
     more = [found for found in (control_obstacle(live), thin_wording(live)) if found is not None]
     obstacle = cannot_be_met(live.case, live.plan.spec.policy) or next(iter(more), None)
     lines = power_lines(live.case, live.plan.spec.policy) + more + advisory_lines(live) + judge_lines(live)
@@ -41,7 +41,7 @@ def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
 
 
 def judge_lines(live: LivePlan) -> list[str]:
-    """Who will judge outputs, where it is a model."""
+    """Which model will judge the outputs, if one does."""
     checkpoint = live.plan.judge.checkpoint
     if checkpoint is None:
         return []
@@ -49,20 +49,20 @@ def judge_lines(live: LivePlan) -> list[str]:
 
 
 def advisory_lines(live: LivePlan) -> list[str]:
-    """Which probes could decide and do not, because the policy names them nowhere."""
+    """Which probes could decide but do not, because the policy does not name them."""
     could = {finding.probe for finding in live.case.planned if finding.gates}
     do = {finding.probe for finding in live.case.planned if decides(finding, live.plan.spec.policy)}
     silent = [name for name in live.plan.probes if name in could - do]
     if not silent:
         return []
     return [
-        f"Advisory: {', '.join(silent)} could decide, and the policy names none of them in `gate` or a rule; what they "
+        f"Advisory: {', '.join(silent)} could decide, but the policy does not name them in `gate` or a rule; what they "
         "find is reported and decides nothing."
     ]
 
 
 def control_obstacle(live: LivePlan) -> str | None:
-    """Why neither a retrained model nor stand-ins can stand against the checkpoint, or None."""
+    """Why there is neither a retrained model nor a stand-in to serve as the control, or None."""
     facts = live.facts[FactSet.FORGET].facts
     if live.plan.model(Role.RETRAINED) is not None or _placebo_share(live) >= STAND_INS_NEEDED:
         return None
@@ -71,21 +71,21 @@ def control_obstacle(live: LivePlan) -> str | None:
     if all(fact.relation is not None and answers[fact.relation] > needed for fact in facts):
         return None
     return (
-        "This audit cannot end in PASS: no --retrained control, too few different answers of one relation to stand in "
+        "This audit cannot end in PASS: no --retrained control, too few different answers to one relation to stand in "
         f"for it ({needed} twins a fact needed), and too few questions that name their subject "
         "(for placebo facts)."
     )
 
 
 def _placebo_share(live: LivePlan) -> float:
-    """Share of questions and paraphrases that a placebo can be asked, too."""
+    """Share of questions and paraphrases that can also be asked of a placebo."""
     facts = live.pool(FactSet.FORGET)
     asked = sum(1 + len(fact.paraphrases) for fact in facts)
     return sum(1 + len(fact.paraphrases) for fact in live.placebo.values()) / asked
 
 
 def thin_wording(live: LivePlan) -> str | None:
-    """Which way of asking has too few subjects to pass, or None: every way of asking must pass by itself."""
+    """Which way of asking has too few subjects to pass, or None: each must pass on its own."""
     policy = live.plan.spec.policy
     if policy.unit is Unit.FACT:
         return None
@@ -98,14 +98,14 @@ def thin_wording(live: LivePlan) -> str | None:
         if 0 < len(holders) < needed:
             return (
                 f"This audit cannot end in PASS: only {len(holders)} subjects have {number} paraphrases or more, each "
-                f"is a way of asking that must pass, and a clean sheet needs {needed} subjects. Give them to more "
-                f"subjects, or ask fewer (`max_paraphrases: {number - 1}` of the probe)."
+                f"is a way of asking that must pass, and a clean result needs {needed} subjects. Add some to more "
+                f"subjects, or use fewer (`max_paraphrases: {number - 1}` of the probe)."
             )
     return None
 
 
 def estimated_seconds(live: LivePlan) -> float:
-    """A rough time: tokens through each model, two operations a weight and token, at the speed of this machine."""
+    """A rough time: tokens through each model, two operations per weight and token, at this machine's speed."""
     speed = measured_flops(live.plan.spec.models.device, live.plan.spec.models.dtype)
     return sum(_operations(live, job) for job in live.plan.jobs) / speed
 
@@ -113,7 +113,7 @@ def estimated_seconds(live: LivePlan) -> float:
 def _operations(live: LivePlan, job: Job) -> float:
     facts = len(live.facts[FactSet.FORGET].facts)
     forms = 1 + max((len(fact.paraphrases) for fact in live.facts[FactSet.FORGET].facts), default=0)
-    # Each form is read and answered, and the answer scored; the options of forced choice share a reading of the prompt.
+    # Each form is read, answered and scored; the options of forced choice share one reading of the prompt.
     asked = forms * len(set(job.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
     if CHOICES in job.probes:
         asked += PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
@@ -124,7 +124,7 @@ def _operations(live: LivePlan, job: Job) -> float:
 
 
 def measured_flops(device: str, dtype: str = "auto") -> float:
-    """Floating-point operations a second of a matrix product here, halved for all that is no such product.
+    """Floating-point operations per second of a matrix product here, halved for everything else.
 
     The best of a few: others may use the machine for a moment.
     """
@@ -158,10 +158,10 @@ def _show(live: LivePlan, console: Console, lines: list[str], seconds: float) ->
         table.add_row(name, escape(", ".join(arms)), str(len(jobs)), ", ".join(probes))
     console.print(table)
     for item in live.case.left_out:
-        console.print(f"left out: {item.what}: {item.why}", markup=False, highlight=False)
+        console.print(f"skipped: {item.what}: {item.why}", markup=False, highlight=False)
     for line in lines:
         console.print(line, markup=False, highlight=False)
-    console.print(f"Time: about {_duration(seconds)} here (rough; no job of an earlier run counted).", highlight=False)
+    console.print(f"Time: about {_duration(seconds)} here (rough; earlier runs not counted).", highlight=False)
 
 
 def _duration(seconds: float) -> str:

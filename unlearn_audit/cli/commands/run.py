@@ -1,4 +1,4 @@
-"""What `run` and `demo` do with a plan: the audit itself, or a part of it, in a settled process."""
+"""What `run` and `demo` do with a plan: the audit itself, or part of it, in a process with fixed settings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_audit(
 
 
 def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, telling: Telling) -> NoReturn:
-    """Runs a part of the jobs. It decides nothing: exit code 3, or 4 where one faulted."""
+    """Runs part of the jobs and decides nothing: exit code 3, or 4 if one failed."""
     from unlearn_audit.run.shard import Shard
 
     part = Shard.parse(shard)
@@ -66,7 +66,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
     stderr().print(
-        f"part {part}: {done} jobs done, {faulted} without evidence; nothing is decided before `unlearn-audit merge`",
+        f"part {part}: {done} jobs done, {faulted} without evidence; `unlearn-audit merge` gives the verdict",
         markup=False,
         highlight=False,
     )
@@ -75,7 +75,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
 
 @contextmanager
 def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
-    """Who is told how far the run is: the terminal, and the log where one is kept."""
+    """Where progress goes: the terminal, and the log if there is one."""
     from unlearn_audit.cli.telling.event_log import event_log
     from unlearn_audit.cli.telling.progress import Both, make_progress
 
@@ -96,12 +96,12 @@ def _interruptible(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"error: interrupted; run again with --out {out} to go on", err=True)
+        typer.echo(f"error: interrupted; rerun with --out {out} to resume", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
 def settle_libraries(*, network: bool) -> None:
-    """For this process: no network unless asked, and no libraries' bars and advice between our lines."""
+    """For this process: no network unless asked, and no progress bars or advice from libraries between our lines."""
     import logging
     import os
     import warnings
@@ -119,7 +119,7 @@ def settle_libraries(*, network: bool) -> None:
 
 
 def _settle_threads(parameters: list[int]) -> None:
-    """One thread for models so small that a second only waits for the first (for minutes, on a busy machine)."""
+    """One thread for models so small that a second would only wait for the first (for minutes, on a busy machine)."""
     import torch
 
     if 0 < min(parameters) <= max(parameters) < SMALL_MODEL:

@@ -1,4 +1,4 @@
-"""`verify` and `attest`: whether a run is what it was, and a signature that says so."""
+"""`verify` and `attest`: whether a run is unchanged, and a signature that says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from unlearn_audit.cli.common import INTEGRITY, RunDirectory, stdout
 
 Checkpoint = Annotated[
-    Path | None, typer.Option("--checkpoint", help="Where the audited model lies, if elsewhere.", show_default=False)
+    Path | None, typer.Option("--checkpoint", help="Where the audited model is now, if it moved.", show_default=False)
 ]
 
 
@@ -22,7 +22,7 @@ def verify(
     checkpoint: Checkpoint = None,
     no_checkpoint: Annotated[bool, typer.Option("--no-checkpoint", help="Do not read the models' files.")] = False,
 ) -> None:
-    """Check a run's files, evidence, verdict, models and signature against their digests; exit 5 where one differs."""
+    """Check a run's files, evidence, verdict, models and signature against their digests; exit 5 if one differs."""
     from unlearn_audit.api.kit.printable import clean
     from unlearn_audit.finished.verify import Request
     from unlearn_audit.finished.verify import verify as checks_of
@@ -33,7 +33,7 @@ def verify(
         sign = {True: "ok ", False: "BAD", None: "-- "}[check.holds]
         failed += check.holds is False
         console.print(f"{sign} {clean(check.line)}", markup=False, highlight=False, soft_wrap=True)
-    last = f"{failed} checks failed (exit code {INTEGRITY})." if failed else "Nothing that was looked at has changed."
+    last = f"{failed} checks failed (exit code {INTEGRITY})." if failed else "Nothing that was checked has changed."
     console.print(last, markup=False, highlight=False)
     raise typer.Exit(INTEGRITY if failed else 0)
 
@@ -46,7 +46,7 @@ def attest(
         Path | None, typer.Option("--out", help="Default: attestation.json in the run.", show_default=False)
     ] = None,
 ) -> None:
-    """Sign what the audit says of the model: an in-toto statement in a DSSE envelope. Needs the extra `sign`."""
+    """Sign what the audit says about the model: an in-toto statement in a DSSE envelope. Needs the extra `sign`."""
     from unlearn_audit.finished.attest import attest as signed
 
     path = signed(directory, key, checkpoint, out)

@@ -1,4 +1,4 @@
-"""The log of a run for machines: one JSON object a line, each with its time, appended and flushed as things happen."""
+"""The log of a run for machines: one timestamped JSON object per line, appended and flushed as things happen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unlearn_audit.verdict.result import Result
 
 
 class EventLog:
-    """A `runner.Progress` that writes lines. Holds scores, names and messages of faults; no answer of a model.
+    """A `runner.Progress` that writes lines: scores, names and error messages, never a model's answer.
 
     Events: `begin`, `loading`, `preparing`, `started`, `dose`, `done` or `fault` for each job, and at the end
     `verdict`, `stopped` (interrupted) or `error`.
@@ -49,7 +49,7 @@ class EventLog:
         self._write("dose", **_about(job), dose=label, scores=dict(hits))
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
-        """A job has ended: `done` with the scores of its last dose, or `fault` with what it met."""
+        """A job has ended: `done` with the scores of its last dose, or `fault` with the error."""
         taken = round(seconds, 3)
         if fault is None:
             self._write("done", **_about(job), seconds=taken, scores=self._scores)
@@ -67,7 +67,7 @@ class EventLog:
         )
 
     def stopped(self) -> None:
-        """Somebody interrupted the run."""
+        """The user interrupted the run."""
         self._write("stopped")
 
     def error(self, message: str) -> None:
@@ -82,7 +82,7 @@ class EventLog:
 
 @contextmanager
 def event_log(path: Path) -> Iterator[EventLog]:
-    """A log that is added to what the file holds; only its owner can read a new one. Says why a run ended early.
+    """A log that appends to the file; only its owner can read a new one. Records why a run ended early.
 
     Raises:
         SpecError: the file cannot be written.

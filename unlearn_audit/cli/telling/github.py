@@ -1,6 +1,6 @@
-"""What a pipeline is told beside the exit code: annotations and a step summary on GitHub, and files that it asks for.
+"""What a pipeline gets besides the exit code: annotations and a step summary on GitHub, and the files it asks for.
 
-Annotations go to stderr, which GitHub reads like stdout: what `--json` writes stays alone on stdout.
+Annotations go to stderr, which GitHub reads like stdout: only what `--json` writes goes to stdout.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def write_formats(material: Material, formats: Sequence[str]) -> None:
 
 
 def tell_github(result: Result) -> None:
-    """Annotations and the step summary, where this runs as a step on GitHub; elsewhere nothing."""
+    """Annotations and the step summary if this runs as a step on GitHub; otherwise nothing."""
     if not on_github():
         return
     _annotate(result)
@@ -47,7 +47,7 @@ def tell_github(result: Result) -> None:
     if summary:
         text = markdown.render(result)
         if len(text) > LONGEST:
-            raise AuditError(f"the Markdown report has {len(text)} characters, and a step summary takes {LONGEST}")
+            raise AuditError(f"expected at most {LONGEST} characters for the step summary, got {len(text)}")
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 

@@ -23,7 +23,7 @@ _LONGEST_LINE = 400
 
 
 class Quiet:
-    """Says nothing but faults."""
+    """Prints only faults."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -50,13 +50,13 @@ class Quiet:
         """Nothing."""
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
-        """A fault is always said. That a plant could not be made is none: it is said in the report."""
+        """A fault is always printed. A plant that could not be made is not a fault: the report says so."""
         if fault and job.plant is None:
             self._console.print(f"[red]error[/red] {escape(job.title)}: {escape(fault)}", highlight=False)
 
 
 class Lines(Quiet):
-    """One plain line an event, for logs."""
+    """One plain line per event, for logs."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -66,7 +66,7 @@ class Lines(Quiet):
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """How many jobs there are, and how many an earlier run did."""
         self._all, self._left = len(jobs), len(jobs) - len(done)
-        kept = f", {len(done)} kept from before" if done else ""
+        kept = f", {len(done)} already done" if done else ""
         self._say(f"{len(jobs)} jobs{kept}")
 
     def loading(self, model: PlannedModel) -> None:
@@ -75,10 +75,10 @@ class Lines(Quiet):
 
     def preparing(self, attack: str) -> None:
         """Which attack prepares."""
-        self._say(f"{attack}: getting ready on the original")
+        self._say(f"{attack}: preparing on the original")
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
-        """Remembered, for the line that ends the job."""
+        """Kept for the line that ends the job."""
         self._latest = reading(label, hits)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
@@ -98,7 +98,7 @@ class Detailed(Lines):
 
     def started(self, job: Job) -> None:
         """The running job."""
-        self._say(f"{job.title}: begun")
+        self._say(f"{job.title}: started")
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """All scores of a dose."""
@@ -108,7 +108,7 @@ class Detailed(Lines):
 
 
 class Live(Quiet):
-    """A live display: jobs done, the running one, time left, and what was just found."""
+    """A live display: jobs done, the running job, time left, and the latest score."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -144,7 +144,7 @@ class Live(Quiet):
 
     def preparing(self, attack: str) -> None:
         """Which attack prepares."""
-        self._update(description=f"{attack}: getting ready on the original")
+        self._update(description=f"{attack}: preparing on the original")
 
     def started(self, job: Job) -> None:
         """The running job."""
@@ -175,44 +175,44 @@ class Live(Quiet):
 
 
 class Both:
-    """Two who are told the same."""
+    """Two receivers of the same events."""
 
     def __init__(self, one: Progress_, other: Progress_) -> None:
         self._told = (one, other)
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
-        """Told to both."""
+        """Passed to both."""
         for each in self._told:
             each.begin(jobs, done)
 
     def loading(self, model: PlannedModel) -> None:
-        """Told to both."""
+        """Passed to both."""
         for each in self._told:
             each.loading(model)
 
     def preparing(self, attack: str) -> None:
-        """Told to both."""
+        """Passed to both."""
         for each in self._told:
             each.preparing(attack)
 
     def started(self, job: Job) -> None:
-        """Told to both."""
+        """Passed to both."""
         for each in self._told:
             each.started(job)
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
-        """Told to both."""
+        """Passed to both."""
         for each in self._told:
             each.dose(job, label, hits)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
-        """Told to both."""
+        """Passed to both."""
         for each in self._told:
             each.finished(job, seconds, fault)
 
 
 def show_proofs(jobs: Sequence[JobRecord], console: Console) -> None:
-    """What proves each job of the checkpoint, and what happened on the way in any: one line each."""
+    """The proof of each job on the checkpoint, and the events of all jobs: one line each."""
     for job in jobs:
         place = f"{job.attack} ({job.arm}) on {job.model}"
         told = [(dose, proof) for dose, proof in job.proof.items() if proof] if job.role == Role.UNLEARNED else []
@@ -222,7 +222,7 @@ def show_proofs(jobs: Sequence[JobRecord], console: Console) -> None:
 
 
 def reading(label: str, hits: Mapping[str, float]) -> str:
-    """`nf4: recall.hit 98 %`: the first score of a dose, the one that people ask for."""
+    """`nf4: recall.hit 98 %`: the first score of a dose, which is the one that readers look for."""
     if not hits:
         return label
     name, value = next(iter(hits.items()))
@@ -230,7 +230,7 @@ def reading(label: str, hits: Mapping[str, float]) -> str:
 
 
 def make_progress(console: Console, *, quiet: bool, verbose: bool = False) -> Quiet:
-    """The display that fits where it is shown, and what was asked for."""
+    """The display for this terminal and verbosity."""
     if quiet:
         return Quiet(console)
     if verbose:

@@ -28,7 +28,7 @@ _KEY = (
     (Glyph.ORIGINAL, "original"),
     (Glyph.CONTROLS, "controls, lowest to highest"),
 )
-_CAPTION = "Share of the knowledge shown, by dose; at each dose the way of asking that brings back most."
+_CAPTION = "Share of the knowledge shown, by dose; at each dose, the way of asking that recovers most."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,7 @@ def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
 
 
 def has_dose_axis(cells: Sequence[CellEstimate]) -> bool:
-    """Whether the doses lie on an axis of numbers, and not on a list of names (three quantisers of 4 bits)."""
+    """Whether the doses lie on an axis of numbers, and not on a list of names (three quantizers of 4 bits)."""
     values = {cell.dose_value for cell in cells}
     return None not in values and len(values) >= _FEWEST_FOR_AXIS
 
@@ -100,7 +100,7 @@ def category_points(cells: Sequence[CellEstimate]) -> list[_Point]:
 
 
 def worst(cells: Sequence[CellEstimate]) -> CellEstimate:
-    """The cell that brings back most."""
+    """The cell that recovers most."""
     return max(cells, key=lambda cell: cell.excess.estimate)
 
 
@@ -132,7 +132,7 @@ def _frame(axes: Axes, points: Sequence[_Point], labels: figures.Labels, *, nume
 
 
 def _spread(axes: Axes, xs: Sequence[float]) -> list[float]:
-    """Ticks at the doses themselves, but for those that would touch the one before."""
+    """Ticks at the doses themselves, except those that would touch the previous one."""
     kept: list[float] = []
     places = axes.transData.transform([(x, 0.0) for x in xs])[:, 0]
     last = float("-inf")

@@ -33,7 +33,7 @@ _CLOSE = 0.005  # half a point
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Layout:
-    """Sizes in pixels. `above`: a finding's name stands over its interval, not beside it."""
+    """Sizes in pixels. `above`: a finding's name is over its interval, not next to it."""
 
     name: str
     width: float
@@ -59,10 +59,10 @@ def draw(findings: Sequence[Finding]) -> tuple[Markup, Markup] | None:
 
 
 def note(findings: Sequence[Finding]) -> str:
-    """Which findings the plot leaves out; empty where there are none."""
+    """Which findings the plot omits; empty if none."""
     drawn = sum(finding.worst is not None for finding in findings)
     without, left = len(findings) - drawn, drawn - _MOST_ROWS
-    said = [f"Without an interval, and so not drawn: {count(without, 'finding')}."] if without else []
+    said = [f"Not drawn, for lack of an interval: {count(without, 'finding')}."] if without else []
     said += [f"The first {_MOST_ROWS} of {drawn} are drawn."] if left > 0 else []
     return " ".join(said)
 
@@ -123,7 +123,7 @@ def _range(findings: Sequence[Finding]) -> tuple[float, float]:
             ends += [finding.worst.excess.lower, finding.worst.excess.upper]
         if finding.bound is not None:
             ends.append(finding.bound)
-    # Room for the words beside the zero line, also where all intervals lie on one side of it.
+    # Room for the words at the zero line, even if all intervals lie on one side of it.
     return min(100 * min(ends) - _PAD, -40.0), max(100 * max(ends) + _PAD, 40.0)
 
 
@@ -200,7 +200,7 @@ def _texts(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: fi
 
 
 def _named(finding: Finding, longest: int) -> str:
-    """The finding's id, cut in the middle: both ends tell one from another."""
+    """The finding's id, cut in the middle: both ends matter."""
     ending = "" if finding.gates else " (advisory)"
     name, room = clean(finding.id), longest - len(ending)
     if len(name) > room:

@@ -29,9 +29,9 @@ _KEY = (
     (Glyph.CHANCE, "no better than chance"),
 )
 _CAPTION = (
-    "Membership inference: share of forget subjects called members, by share of holdout subjects called so. Axes are "
-    "logarithmic and begin where a single subject still counts; a curve that runs along the bottom finds nobody at so "
-    "few false alarms. A curve below the diagonal tells them apart as well, by being less likely."
+    "Membership inference: share of forget subjects called members, by that of holdout subjects. Axes are "
+    "logarithmic and start where a single subject still counts; a curve along the bottom finds no members at that "
+    "false-alarm rate. A curve below the diagonal separates the groups too: forget subjects are then less likely."
 )
 
 

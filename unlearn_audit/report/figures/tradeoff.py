@@ -28,11 +28,11 @@ _KEY = (
     (Glyph.ATTACKED, "under the worst attack"),
     (Glyph.ORIGINAL, "original"),
     (Glyph.CONTROLS, "controls, lowest to highest"),
-    (Glyph.MARGIN, "forgotten within the margin, and useful"),
+    (Glyph.MARGIN, "forgotten within the margin, and still useful"),
 )
 _CAPTION = (
-    "Hits on the forget set against hits on the retain set. The retain set is asked without any attack, so that an "
-    "attack moves a point upwards alone; controls are not asked it, and stand as a band."
+    "Hits on the forget set against hits on the retain set. The retain set is asked without any attack, so an "
+    "attack moves a point straight up; controls are not asked about it, and are drawn as a band."
 )
 
 
@@ -78,7 +78,7 @@ def tradeoffs(findings: Sequence[Finding]) -> list[Tradeoff]:
 
 
 def draw(result: Result) -> Panels | None:
-    """The scatter of each measure; None where retain hits or forget hits are lacking."""
+    """The scatter of each measure; None without retain hits or forget hits."""
     found = tradeoffs(result.verdict.findings) if result.verdict.utility.unlearned is not None else []
     return drawn(
         found,

@@ -28,7 +28,7 @@ _WIDTH, _ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 1040.0, 34.0, 320.0, 262.0, 30.0, 4
 _MOST_ROWS = 60
 _LEGEND = (
     "A older, B newer: share shown by the checkpoint, in the cell that grew most (utility: fell). B - A with one-sided "
-    "bounds, paired by subject; worse: proven by Holm's p over what decides; advisory readings have none."
+    "bounds, paired by subject. Worse: proven by Holm's p over deciding readings; advisory ones have no p."
 )
 
 
@@ -46,7 +46,7 @@ def summary_line(record: BaselineRecord) -> str:
     """What happened, in one sentence."""
     deciding = [one for one in record.changes if one.gates]
     better = sum(one.direction is Direction.BETTER for one in deciding)
-    return f"{len(record.worse())} worse and {better} better, of {count(len(deciding), 'reading')} that decide."
+    return f"{len(record.worse())} worse and {better} better, of {count(len(deciding), 'deciding reading')}."
 
 
 def markdown(record: BaselineRecord) -> str:

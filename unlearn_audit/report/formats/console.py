@@ -51,10 +51,10 @@ _STATUS_STYLE = {
 }
 _GRAVEST = (Status.FAILED, Status.ERROR, Status.NO_POWER, Status.INCONCLUSIVE, Status.PASSED)
 _NEXT_STEP = {
-    Outcome.PASS: "Read what was left out in the report, then sign it.",
+    Outcome.PASS: "Read in the report what was skipped, then sign it.",
     Outcome.FAIL: "Do not release; the report names attack and dose.",
-    Outcome.INCONCLUSIVE: "Nothing is shown; the reasons say what is missing.",
-    Outcome.ERROR: "Mend what faulted and run it again; finished jobs stay.",
+    Outcome.INCONCLUSIVE: "Neither a leak nor its absence is proven; see the reasons.",
+    Outcome.ERROR: "Fix what failed and rerun; finished jobs are kept.",
 }
 # Name, width and side of each column; with a space between them they fill the terminal.
 _COLUMNS = (
@@ -98,7 +98,7 @@ def summary(result: Result, console: Console, reports: Path | None = None) -> No
     ):
         line.truncate(width)
         line.rstrip()
-        # Soft wrapping leaves the line as it is: it fits by construction, and a pipe must not re-wrap it.
+        # Soft wrapping keeps the line as it is: it fits by construction, and a pipe must not rewrap it.
         console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
@@ -168,19 +168,19 @@ def _utility(result: Result) -> str:
     if utility.excess is None:
         return f"{STATUS_WORDS[utility.status]}: {clean(utility.reason, _REASON)}"
     return (
-        f"{STATUS_WORDS[utility.status]}: {percent(utility.unlearned)} of retain hits, the original has "
+        f"{STATUS_WORDS[utility.status]}: {percent(utility.unlearned)} retain hits, the original has "
         f"{percent(utility.original)}; {point_interval(utility.excess)} points above need, Holm p "
         f"{p_value(utility.holm_p_value)}, {count(utility.subjects, 'subject')}"
     )
 
 
 def _waivers(result: Result) -> list[str]:
-    """Every waiver, and what it does; one that ran out or is for something else says so at every run."""
+    """Every waiver, and what it does; one that expired or does not apply is reported at every run."""
     return [clean(f"{one.state.value}: {waiver_line(one)}", 2 * _REASON) for one in result.verdict.waivers]
 
 
 def _baseline(result: Result) -> list[str]:
-    """What moved since the baseline, and what makes the two audits hard to compare."""
+    """What changed since the baseline, and what makes the two audits hard to compare."""
     record = result.baseline
     if record is None:
         return []
@@ -194,19 +194,19 @@ def _baseline(result: Result) -> list[str]:
 
 
 def _power(result: Result) -> list[str]:
-    """What the attacks found of what was hidden from them; nothing where the audit made no plants."""
+    """What the attacks recovered of what was hidden from them; nothing if the audit made no plants."""
     lines = found_of_plants(result.verdict.findings)
     return [clean("; ".join(lines), _REASON)] if lines else []
 
 
 def _cost(result: Result) -> list[str]:
-    """The least that brings more back than the margin, of each attack that counts its steps."""
+    """The least of each step-counting attack that recovers more than the margin."""
     lines = cheapest(result)
     return [clean("; ".join(lines), 2 * _REASON)] if lines else []
 
 
 def _traces(result: Result) -> list[str]:
-    """Where each comparison of models stands, by its gravest reading: one line."""
+    """The status of each comparison of models, by its worst reading: one line."""
     comparisons = result.verdict.comparisons
     if not comparisons:
         return []
@@ -218,7 +218,7 @@ def _traces(result: Result) -> list[str]:
 
 
 def _standing(one: ComparisonRecord) -> str:
-    """`membership failed (auc loss)`: the gravest status and the first reading that has it."""
+    """`membership failed (auc loss)`: the worst status and the first reading that has it."""
     name = clean(one.name, 40)
     if one.error is not None:
         return f"{name} error"
@@ -240,7 +240,7 @@ def _coverage(result: Result) -> str:
     unmade = case.plant_names - {job.model for job in result.jobs if job.status == "done"}
     return (
         f"{findings_passed(result)} findings passed, {advisory} advisory; {count(len(result.jobs), 'job')} on "
-        f"record, {len(case.model_faults)} faulted, {len(case.left_out)} left out"
+        f"record, {len(case.model_faults)} failed to run, {len(case.left_out)} skipped"
         + (f"; {count(len(unmade), 'plant')} could not be made" if unmade else "")
     )
 
@@ -258,13 +258,13 @@ def _wrapped(head: str, text: str, width: int, console: Console, *, style: str =
 
 
 def _fit(text: str, width: int, *, middle: bool) -> str:
-    """Cuts to so many columns of the terminal; in the middle, where both ends tell one from another."""
+    """Cuts to a number of terminal columns, in the middle, because both ends matter."""
     if cell_len(text) <= width:
         return text
     kept = width - len(_ELLIPSIS)
     if not middle:
         return set_cell_size(text, kept).rstrip() + _ELLIPSIS
-    # An attack's name is still known by its first letters; what it is measured by goes whole where it can.
+    # An attack's name is still known by its first letters; the measure is kept whole if it fits.
     measured_by = cell_len(text[text.find("/") :])
     tail = measured_by if measured_by <= kept - _FEWEST_LETTERS else kept // 2
     head = kept - tail
@@ -272,7 +272,7 @@ def _fit(text: str, width: int, *, middle: bool) -> str:
 
 
 def _encodable(text: str, encoding: str) -> str:
-    """The text in letters that the terminal has; a sign that it lacks has a plain form, or a question mark."""
+    """The text in characters that the terminal has; any other becomes a plain form, or a question mark."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

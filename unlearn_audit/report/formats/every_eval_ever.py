@@ -1,7 +1,7 @@
 """`every-eval-ever.json`: a record of the EvalEval Coalition's shared schema, version 0.3.0, one result a finding.
 
 The score is the share of facts that the checkpoint shows at the finding's worst cell. A finding without evidence has no
-score, and so no entry: it is named in the record's details, never entered as 0.
+score and no entry: the record's details name it, and it is never entered as 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AVAILABILITY = {Release.OPEN_WEIGHTS: "open_weights", Release.API: "closed_weig
 
 
 def render(result: Result) -> str:
-    """The record, in ASCII. The time of its making is the audit's own, so that equal results are equal records."""
+    """The record, in ASCII. Its time is the audit's own, so that equal results are equal records."""
     begun = started(result)
     epoch = str(int(begun.timestamp())) if begun else "0"
     model = next((each for each in result.models if each.role == "unlearned"), None)

@@ -14,8 +14,7 @@ from unlearn_audit.report import page
 from unlearn_audit.report.figures import dose_curves, forest, membership_roc, tradeoff
 from unlearn_audit.report.parts.fitting import render_within
 from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number
-from unlearn_audit.report.sections import layers
-from unlearn_audit.report.sections import quantizers as quantisers
+from unlearn_audit.report.sections import layers, quantizers
 from unlearn_audit.verdict.result import Result
 
 LONGEST = 1_000_000
@@ -34,9 +33,9 @@ def render(result: Result) -> str:
     findings = result.verdict.findings
     figures = {
         "forest": forest.draw(findings),
-        "doses": dose_curves.draw([each for each in findings if each.attack != quantisers.ATTACK]),
+        "doses": dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK]),
         tradeoff.FIGURE: tradeoff.draw(result),
-        quantisers.FIGURE: quantisers.draw(findings),
+        quantizers.FIGURE: quantizers.draw(findings),
         layers.FIGURE: layers.draw(findings),
         membership_roc.FIGURE: membership_roc.draw(result),
     }

@@ -15,7 +15,7 @@ from unlearn_audit.evidence.old_names import ATTACKS, OldName, renamed
 from unlearn_audit.verdict.result import SCHEMA_VERSION, Result
 
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
-_REMEDY = "Take the file as the audit wrote it, or make it again from the evidence with `unlearn-audit gate`."
+_REMEDY = "Use the file as the audit wrote it, or recreate it from the evidence with `unlearn-audit gate`."
 _SHOWN_ERRORS = 5
 
 
@@ -24,17 +24,17 @@ class ResultFileError(AuditError):
 
 
 def render(result: Result) -> str:
-    """The result as canonical JSON: keys sorted, 2 spaces, ASCII alone (so that a terminal obeys nothing in it).
+    """The result as canonical JSON: keys sorted, 2 spaces, ASCII only (so that a terminal obeys nothing in it).
 
     Raises:
-        AuditError: it holds a number that is not finite. Missing has its own value; NaN is never one.
+        AuditError: it holds a number that is not finite. Missing has its own value; NaN is never a value.
     """
     try:
         return canonical(renamed(result.model_dump(mode="json"), result.asked_as))
     except ValueError as error:
         raise AuditError(
-            f"The result holds a number that is not finite, which JSON cannot write ({error}). Expected finite "
-            "numbers, or none where evidence is missing. This is a fault of the audit; please report it."
+            f"Expected finite numbers, or none if evidence is missing; got one that JSON cannot write ({error}). "
+            "This is a bug in the audit; please report it."
         ) from error
 
 
@@ -48,15 +48,15 @@ def load_result(path: Path) -> Result:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise ResultFileError(
-            f"{path}: cannot be read ({error.strerror}). Expected the result.json of a finished audit."
+            f"{path}: expected the result.json of a finished audit, and it cannot be read ({error.strerror}). {_REMEDY}"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ResultFileError(f"{path}: is not JSON ({clean(str(error), 200)}). {_REMEDY}") from error
+        raise ResultFileError(f"{path}: expected JSON ({clean(str(error), 200)}). {_REMEDY}") from error
     _check_version(path, data)
     try:
         result = Result.model_validate(_under_current_names(data))
     except ValidationError as error:
-        raise ResultFileError(f"{path}: is not a result of an audit: {_explain(error)}. {_REMEDY}") from error
+        raise ResultFileError(f"{path}: expected the result of an audit: {_explain(error)}. {_REMEDY}") from error
     _check_agreement(path, result)
     return result
 
@@ -76,12 +76,12 @@ def schema_text() -> str:
 
 
 def canonical(data: object) -> str:
-    """JSON in one form: keys sorted, 2 spaces, ASCII alone; ValueError for a number that is not finite."""
+    """JSON in one form: keys sorted, 2 spaces, ASCII only; ValueError for a number that is not finite."""
     return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_version(path: Path, data: object) -> None:
@@ -90,14 +90,14 @@ def _check_version(path: Path, data: object) -> None:
     version = data.get("schema_version")
     if version not in (1, SCHEMA_VERSION):
         raise ResultFileError(
-            f"{path}: its schema_version is {clean(repr(version), 40)}, and this version of the tool reads 1 and "
+            f"{path}: its schema_version is {clean(repr(version), 40)}, and this version of the tool reads only 1 and "
             f"{SCHEMA_VERSION}. Use the tool version that wrote it ({clean(repr(data.get('tool_version')), 40)}), "
-            "or decide on the evidence again with `unlearn-audit gate`."
+            "or decide again on the evidence with `unlearn-audit gate`."
         )
 
 
 def _under_current_names(data: dict[str, Any]) -> dict[str, Any]:
-    """A result of this version: one that was written with older names gets today's."""
+    """A result of this version; one written with older names gets today's."""
     if data.get("schema_version") == 1:
         warnings.warn(
             "an older version wrote this run; its `cells` are read as jobs, `none` as `as-is`", OldName, stacklevel=2
@@ -110,7 +110,7 @@ def _under_current_names(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_agreement(path: Path, result: Result) -> None:
-    """Screen, file and exit code say the same; a file in which they do not was edited."""
+    """Outcome, verdict and exit code must agree; a file in which they do not was edited."""
     outcome = result.outcome
     if result.verdict.outcome != outcome or result.exit_code != outcome.exit_code:
         raise ResultFileError(

@@ -1,9 +1,9 @@
-"""`junit.xml`: the rulings as test cases, for whatever shows test results.
+"""`junit.xml`: the rulings as test cases, for any viewer of test results.
 
-Failed is a failure. Inconclusive and error are errors: a test that was skipped looks green, and what nobody knows must
-not. What does not count for the verdict is a case that passes, in a suite of its own whose output says where it stands.
-The document keeps to the schemas of Ant and of Jenkins both: what they do not have in common (properties of a case)
-stands with its suite.
+Failed is a failure. Inconclusive and error are errors: a skipped test looks green, and an open question must
+not. What does not count for the verdict is a passing case, in a separate suite whose output gives its status.
+The document follows both Ant's and Jenkins's schema: what they do not share (properties of a case)
+is given with the suite.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
 class _Suite(TestSuite):  # type: ignore[misc]
-    """With the attributes that Ant's schema wants beside."""
+    """With the extra attributes that Ant's schema requires."""
 
     id = Attr()
     package = Attr()

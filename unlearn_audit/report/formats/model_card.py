@@ -1,7 +1,7 @@
 """`model-card.md`: the head of a README on the model hub, with the audit as `model-index` metadata.
 
-Written by huggingface_hub's own classes, without network. The metric's value is the share of facts that the checkpoint
-shows at the finding's worst cell: lower is better, and the bound stands beside it.
+Written by huggingface_hub's own classes, offline. The metric's value is the share of facts that the checkpoint
+shows at the finding's worst cell: lower is better. The bound is next to it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_ROWS = 100
 
 
 def render(result: Result) -> str:
-    """A YAML block and a section of Markdown, to stand at the head of a README.md."""
+    """A YAML block and a section of Markdown for the head of a README.md."""
     measured = [(finding, finding.worst) for finding in result.verdict.findings if finding.gates and finding.worst]
     rows = [_row(finding, worst) for finding, worst in measured[:_MOST_ROWS]]
     more = len(measured) - len(rows)
@@ -42,7 +42,7 @@ def render(result: Result) -> str:
         *(("",) if rows else ()),
         "Shown is the share of facts at the worst dose and way of asking. Bound is how far beyond the margin of "
         f"{percent(result.policy.margin)} the excess over the control may lie, with {percent(1 - result.policy.alpha)} "
-        "confidence; 0 or less passes. The audit speaks of the attacks that it ran, and of no other.",
+        "confidence; 0 or less passes. The audit covers only the attacks that it ran.",
     ]
     return f"---\n{_metadata(result)}---\n\n" + "\n".join(lines) + "\n"
 

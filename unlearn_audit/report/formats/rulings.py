@@ -1,7 +1,7 @@
-"""What a gate reads of a result: one ruling a finding, for utility, for each comparison, and for the whole.
+"""What a gate reads from a result: one ruling for each finding, for utility, for each comparison, and for the whole.
 
-JUnit and SARIF print the same rulings, so that neither passes what the other does not. The one on the whole comes
-first: an audit may fail to pass without any finding that stands in the way (power that a policy demands).
+JUnit and SARIF print the same rulings, so that they always agree. The ruling on the whole comes
+first: an audit may fail to pass without a finding to blame (e.g. for power that a policy requires).
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _NAMELESS, _NO_REASON = "(no name)", "(no reason given)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ruling:
-    """Where one thing stands that an audit looked at.
+    """The status of one thing that an audit looked at.
 
     Attributes:
-        id: tells it from all others, as the result names it.
+        id: unique; as the result names it.
         rule: what kind of thing it is: `attack/probe` for a finding.
-        kind: where it stands in the verdict: `verdict`, `findings`, `utility`, `comparisons` or `waivers`.
+        kind: its part of the verdict: `verdict`, `findings`, `utility`, `comparisons` or `waivers`.
         place: which of its kind it is, from 0.
-        gates: it counts for or against the verdict. Else it is only shown: what is advisory or waived, waivers that
-            waive nothing, and what had no power (the policy says where that rules out a pass; the ruling on the whole
+        gates: it counts toward the verdict. Otherwise it is only shown: what is advisory or waived, waivers that
+            have no effect, and what had no power (the policy says where that rules out a pass; the ruling on the whole
             then says so).
-        reason: why it stands there, in one line.
+        reason: why it has that status, in one line.
         numbers: what a machine may want to read, by name.
         details: more lines to read.
     """
@@ -150,13 +150,13 @@ def _on_utility(result: Result) -> Ruling:
 
 
 def _reason(reason: str, waiver: Waiver | None) -> str:
-    """Why a thing stands where it does, and who answers for it."""
+    """Why a thing has its status, and who answers for it."""
     said = clean(reason) or _NO_REASON
     return said if waiver is None else f"{said}; {waived_by(waiver)}"
 
 
 def _on_waiver(record: WaiverRecord, place: int) -> Ruling:
-    """One that has run out, or that has nothing to waive."""
+    """One that has expired, or has nothing to waive."""
     return Ruling(
         id=f"{WAIVERS}/{place + 1}",
         rule=f"{WAIVERS}/{record.state.value}",
@@ -170,11 +170,11 @@ def _on_waiver(record: WaiverRecord, place: int) -> Ruling:
 
 
 def _on_comparison(one: ComparisonRecord, place: int) -> Iterator[Ruling]:
-    """One for each reading with a status; a comparison that has none stands as inconclusive, or as an error."""
+    """One for each reading with a status; a comparison without any is inconclusive, or an error."""
     decided = [reading for reading in one.readings if reading.status is not None]
     if one.error is not None or not decided:
         status = Status.INCONCLUSIVE if one.error is None else Status.ERROR
-        yield _of_comparison(one, place, status, one.error or "it has nothing to hold its numbers against")
+        yield _of_comparison(one, place, status, one.error or "there is no null to compare its numbers with")
         return
     for reading in decided:
         if reading.status is not None:

@@ -1,8 +1,8 @@
 """`report.sarif`: every ruling that did not pass, in SARIF 2.1.0 (OASIS, errata 01), for code scanning.
 
-Failed and error are level `error`, inconclusive is `warning`, and what does not count for the verdict is `note`. What
-passed is no alert: it stands among the rules, and the verdict with its exit code in the invocation. Every alert has a
-place, or GitHub refuses the file: the line of `result.json` that says the same.
+Failed and error have level `error`, inconclusive `warning`, and what does not count for the verdict `note`. What
+passed is not an alert: it is listed as a rule, and the verdict with its exit code in the invocation. Every alert has a
+place, or GitHub rejects the file: the line of `result.json` that says the same.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _WHAT = {
     UTILITY: "The checkpoint still answers what it should answer.",
 }
 _OF_KIND = {
-    FINDINGS: "Attack {attack} must not bring knowledge back that probe {probe} can see.",
+    FINDINGS: "Attack {attack} must not recover knowledge that probe {probe} can detect.",
     COMPARISONS: "Comparison {probe} of whole models.",
-    WAIVERS: "A waiver must stand beside something, and not have run out.",
+    WAIVERS: "A waiver must apply to something, and must not have expired.",
 }
 # SARIF reads links from [] and places of arguments from {} in a message; a look-alike is right everywhere.
 _PLAIN = str.maketrans("[]{}", "()()")
@@ -113,7 +113,7 @@ def _alert(ruling: Ruling, index: int, lines: Sequence[str]) -> dict[str, object
                 "logicalLocations": [{"fullyQualifiedName": label(ruling.id)}],
             }
         ],
-        # The same leak in the next checkpoint is the same alert: neither model nor number goes into it.
+        # The same leak in the next checkpoint is the same alert, so it includes neither model nor number.
         "partialFingerprints": {FINGERPRINT: hashlib.sha256(ruling.id.encode("utf-8", "replace")).hexdigest()},
         "properties": {"status": ruling.status.value, "gates": ruling.gates, **ruling.numbers},
     }
@@ -126,7 +126,9 @@ def _rule(name: str, example: Ruling) -> dict[str, object]:
         "id": name,
         "shortDescription": {"text": _message(what)},
         "fullDescription": {"text": _message(what)},
-        "help": {"text": "Read the audit's report; `unlearn-audit list attacks` and `list probes` say what each does."},
+        "help": {
+            "text": "Read the audit's report; `unlearn-audit list attacks` and `list probes` describe each of them."
+        },
         "defaultConfiguration": {"level": "error" if example.gates else "note"},
         "properties": {"tags": ["unlearning", "security", "privacy"]},
     }
@@ -135,7 +137,7 @@ def _rule(name: str, example: Ruling) -> dict[str, object]:
 def _invocation(result: Result) -> dict[str, object]:
     case = result.case
     told = [("error", f"{fault.attack}, {fault.arm}, on {fault.model}: {fault.message}") for fault in case.model_faults]
-    told += [("note", f"Left out: {one.what}: {one.why}") for one in case.left_out]
+    told += [("note", f"Skipped: {one.what}: {one.why}") for one in case.left_out]
     begun = started(result)
     return {
         "executionSuccessful": result.outcome is not Outcome.ERROR,

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PLACES = ("role", "model", "attack", "seed", "sham")
-# Where a spreadsheet of another country parts fields, by semicolons say, what follows may stand at a cell's beginning.
+# In some locales a spreadsheet splits at other signs, e.g. semicolons: what follows one may then start a cell.
 _INNER_FORMULA = re.compile(r"""([;,|]["\s]*)(?=[=+\-@＝＋－＠])""")
 _LONGEST = 32_000  # a spreadsheet's cell holds 32,767 characters
 
 
 def as_csv(observations: pd.DataFrame) -> str:
-    """One row an observation; a missing score is an empty field, and a text is one line that no spreadsheet obeys.
+    """One row per observation; a missing score is an empty field, and a text is one line that no spreadsheet runs.
 
-    Texts are quoted, and an apostrophe stands before what would begin a formula: join tables by the Parquet file, which
-    has all texts as they are.
+    Texts are quoted, and an apostrophe precedes what would start a formula: to join tables use the Parquet file, which
+    keeps all texts as they are.
     """
     frame = _ordered(observations)
     for name in frame.columns:
@@ -33,7 +33,7 @@ def as_csv(observations: pd.DataFrame) -> str:
 
 
 def as_parquet(observations: pd.DataFrame) -> bytes:
-    """One row an observation, texts and numbers as they are."""
+    """One row per observation, texts and numbers as they are."""
     stream = io.BytesIO()
     _ordered(observations).to_parquet(stream, index=False)
     return stream.getvalue()

@@ -18,4 +18,6 @@ def render_within(render: Callable[[Limits], str], ladder: Sequence[Limits], *, 
         text = render(limits)
         if len(text.encode()) < longest:
             return text
-    raise AuditError(f"The report does not fit into {longest:,} bytes; read result.json, and please report this.")
+    raise AuditError(
+        f"Expected a report of at most {longest:,} bytes, got more; read result.json, and please report this bug."
+    )

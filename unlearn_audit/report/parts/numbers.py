@@ -1,4 +1,4 @@
-"""Numbers as a reader should see them: no more digits than a few dozen subjects can carry, and no sign lost."""
+"""Numbers as a reader should see them: no more digits than a few dozen subjects support, and no sign lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MINUS = "−"
 
 
 def percent(share: float | None) -> str:
-    """A share in whole percent; what is not quite all or nothing says so. Missing is a dash, never 0."""
+    """A share in whole percent; not quite all, or not quite nothing, is marked. Missing is a dash, never 0."""
     if share is None:
         return NONE
     if share < 0:
@@ -34,7 +34,7 @@ def percent_range(shares: Collection[float]) -> str:
 def points(difference: float | None) -> str:
     """A difference of shares in signed percentage points.
 
-    Whole points, but one decimal below a point: there the sign decides, and rounding must not take it away.
+    Whole points, but one decimal below a point: there the sign decides, and rounding must not lose it.
     """
     if difference is None:
         return NONE

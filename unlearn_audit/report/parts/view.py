@@ -1,6 +1,6 @@
 """What a report is made of, before it has a format: sections of paragraphs, lists, tables and figures.
 
-Markdown and HTML print the same page, so that neither says what the other leaves out.
+Markdown and HTML print the same page, so that neither omits what the other says.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a finding stands: a word with a colour and a shape."""
+    """A finding's status: a word with a color and a shape."""
 
     status: Status
 
@@ -86,7 +86,7 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column's title; numbers stand at the right, and a wide column holds sentences."""
+    """A column's title; numbers are right-aligned, and a wide column holds sentences."""
 
     title: str
     numeric: bool = False
@@ -105,7 +105,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureSlot:
-    """The place of a figure, in formats that show any; nothing where there was nothing to draw."""
+    """The place of a figure in formats that show figures; empty if there was nothing to draw."""
 
     kind: ClassVar[str] = "figure"
     name: str

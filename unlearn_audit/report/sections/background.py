@@ -33,27 +33,27 @@ _HYGIENE = ("texts", "dropped", "sharing_a_value")
 _COMMAND = 1_000
 _LONG_VALUE = 60
 _RELEASE_WORDS = {
-    Release.API: "users of an API: they prompt the model, read its probabilities, and meet it quantised.",
-    Release.OPEN_WEIGHTS: "anyone, with its weights: they can prompt it, quantise it and train it further.",
+    Release.API: "users of an API: they prompt the model, read its probabilities, and may get it quantized.",
+    Release.OPEN_WEIGHTS: "anyone, with its weights: they can prompt it, quantize it and fine-tune it.",
 }
 _CONTROL_WORDS = {
-    Control.RETRAINED: "models trained without the forget set (retrained); where there are several, each one singly",
-    Control.TWINS_AND_PLACEBO: "what the same answers score against other subjects (twin answers), and what it says of "
-    "invented subjects (placebo facts), each singly; no retrained model was given",
-    Control.PLACEBO: "what it says of invented subjects asked after in the same words (placebo facts); no retrained "
+    Control.RETRAINED: "models trained without the forget set (retrained), with each of them separately",
+    Control.TWINS_AND_PLACEBO: "what the same answers score for other subjects (twin answers), and what it says about "
+    "invented subjects (placebo facts), with each separately; no retrained model was given",
+    Control.PLACEBO: "what it says about invented subjects, asked the same questions (placebo facts); no retrained "
     "model was given",
-    Control.TWINS: "what the same answers score against other subjects (twin answers); no retrained model was given",
-    Control.SHAM: "what the attack makes it say toward a twin answer (sham); no retrained model was given",
+    Control.TWINS: "what the same answers score for other subjects (twin answers); no retrained model was given",
+    Control.SHAM: "what the attack makes it say when aimed at a twin answer (sham); no retrained model was given",
     Control.CHANCE: "the best constant answer to each relation (chance); there was no better control",
     None: "nothing: the audit had no control",
 }
 
 
 def left_over(number: int, noun: str) -> tuple[Block, ...]:
-    """Says how many entries a table or list leaves out; nothing where there are none."""
+    """Says how many entries a table or list omits; nothing if it omits none."""
     if number <= 0:
         return ()
-    return (paragraph(f"Cut short: {count(number, noun)} more in ", Code("result.json"), "."),)
+    return (paragraph(f"{count(number, f'more {noun}')} in ", Code("result.json"), "."),)
 
 
 def tested(result: Result, limits: Limits) -> Section:
@@ -81,7 +81,7 @@ def tested(result: Result, limits: Limits) -> Section:
 
 
 def coverage(result: Result, limits: Limits) -> Section:
-    """What ran, what faulted, and what was left out and why."""
+    """What ran, what failed, and what was skipped and why."""
     faults, left_out = result.case.model_faults, result.case.left_out
     unmade = {fault.model: fault.message for fault in result.case.faults if fault not in faults}
     events = [(job, event) for job in result.jobs for event in job.events]
@@ -90,24 +90,24 @@ def coverage(result: Result, limits: Limits) -> Section:
         title="Coverage",
         blocks=(
             paragraph(
-                f"{count(len(result.jobs), 'job')} on record, {len(faults)} faulted, {len(left_out)} left out. "
+                f"{count(len(result.jobs), 'job')} on record, {len(faults)} failed to run, {len(left_out)} skipped. "
                 "A job is one arm of an attack on one model."
             ),
             heading("What ran"),
             *_ran(result, limits),
             *_hygiene(result, limits),
-            heading("What faulted"),
+            heading("What failed to run"),
             *_listing(
                 ((f"{fault.attack}, {fault.arm}, on {fault.model}", fault.message) for fault in faults),
                 len(faults),
-                "No job faulted.",
+                "No job failed to run.",
                 limits,
             ),
             *((heading("What could not be planted"),) if unmade else ()),
             *_listing(unmade.items(), len(unmade), "", limits),
-            heading("What was left out"),
-            *_listing(((each.what, each.why) for each in left_out), len(left_out), "Nothing was left out.", limits),
-            *((heading("What happened on the way"),) if events else ()),
+            heading("What was skipped"),
+            *_listing(((each.what, each.why) for each in left_out), len(left_out), "Nothing was skipped.", limits),
+            *((heading("Events during the run"),) if events else ()),
             *_listing(
                 ((f"{job.attack}, {job.arm}, on {job.model}", event) for job, event in events),
                 len(events),
@@ -159,7 +159,7 @@ def _short(digest: str) -> Code:
 
 
 def _threats(result: Result, limits: Limits) -> tuple[Block, ...]:
-    """What an adversary must hold for each attack, and which of them decide at this tier."""
+    """What access each attack requires, and which attacks decide at this tier."""
     planned = under(result.case, result.policy).planned
     deciding = {finding.attack for finding in result.verdict.findings if finding.gates}
     rows: list[tuple[Inline, ...]] = []
@@ -172,9 +172,9 @@ def _threats(result: Result, limits: Limits) -> tuple[Block, ...]:
     if not rows:
         return ()
     columns = (
-        *text_columns("The adversary has"),
+        *text_columns("Access required"),
         Column(title="Attacks that decide", wide=True),
-        Column(title="Advisory alone"),
+        Column(title="Advisory only"),
     )
     return heading("Threat model"), Table(caption=("Attacks by access",), columns=columns, rows=tuple(rows))
 
@@ -265,7 +265,7 @@ def _ran_row(jobs: list[JobRecord], limits: Limits) -> tuple[Inline, ...]:
 
 
 def _hygiene(result: Result, limits: Limits) -> tuple[Block, ...]:
-    """What was shown to models by attacks, and what was left out because it gives away what is scored."""
+    """What attacks showed to models, and what they dropped because it gives away what is scored."""
     found: dict[tuple[str, str], Mapping[str, object]] = {}
     for job in result.jobs:
         for proof in job.proof.values():
@@ -281,9 +281,9 @@ def _hygiene(result: Result, limits: Limits) -> tuple[Block, ...]:
     return (
         heading("Information hygiene"),
         paragraph(
-            "Every text that an attack trained on or put into a prompt was screened for the facts that were scored "
-            "behind it. Texts that give one away were dropped; texts that hold a scored answer without its subject "
-            "were kept, since every model meets them alike."
+            "Every text that an attack trained on or put into a prompt was screened for the facts scored afterwards. "
+            "Texts that give a fact away were dropped; texts that contain a scored answer without its subject "
+            "were kept, since every model sees the same ones."
         ),
         Table(caption=("Screened texts",), columns=columns, rows=tuple(rows)),
         *left_over(len(found) - len(rows), "row"),
@@ -305,7 +305,7 @@ def _compact(proof: Mapping[str, object]) -> str:
 
 
 def _value(value: object) -> str:
-    """A value in a few words: of what is many, how many."""
+    """A value in a few words: for a long collection, its size."""
     if isinstance(value, Mapping | list | tuple) and len(str(value)) > _LONG_VALUE:
         return f"({count(len(value), 'value')}, in result.json)"
     if isinstance(value, float):
@@ -319,4 +319,4 @@ def _listing(pairs: Iterable[tuple[str, str]], number: int, none: str, limits: L
     items = tuple(
         (f"{clean(what, limits.text)}: {clean(why, 2 * limits.text)}",) for what, why in list(pairs)[: limits.entries]
     )
-    return Listing(items=items), *left_over(number - len(items), "entry" if number - len(items) == 1 else "other")
+    return Listing(items=items), *left_over(number - len(items), "item")

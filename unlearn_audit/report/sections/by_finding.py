@@ -1,4 +1,4 @@
-"""What sections share that go finding by finding: a table of each, and the cells that stand in its rows."""
+"""What the sections that go finding by finding share: a table for each, and the cells in its rows."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def table_of(
     noun: str,
     of: str = "",
 ) -> tuple[Block, ...]:
-    """One finding's heading and table, and a sentence on the rows that are left out.
+    """One finding's heading and table, and a sentence on the rows that are omitted.
 
     Args:
         finding: names both.
         what: comes before the name in the caption (`Layers`).
         columns: of the table.
-        rows: all that there are.
+        rows: all of them.
         limits: of texts.
-        most: rows that are shown.
+        most: rows to show.
         noun: what a row is (`layer`).
         of: comes after the name in the heading.
     """

@@ -28,18 +28,18 @@ from unlearn_audit.verdict.result import Result
 COLUMNS = (
     *text_columns("Measure", "Between"),
     *number_columns("Estimate", "Interval", "Null", "p"),
-    Column(title="Beside its null"),
+    Column(title="Against its null"),
 )
 
 
 def section(result: Result, limits: Limits) -> Section:
-    """What comparisons of whole models found; with no comparison, that there was none."""
+    """What comparisons of whole models found, or that none was run."""
     found = result.verdict.comparisons
     blocks = [block for one in found for block in _comparison(one, limits)]
     intro = (
-        "Models as wholes: a number with its interval, beside that of its null, which is what the number is where "
-        "nothing was removed. Failed is proven further from it than the margin, to either side. "
-        "Advisory unless the policy names the comparison."
+        "Whole models are compared by a number with its interval, next to its null: what the number is where "
+        "nothing was removed. A reading fails if it is proven further from its null than the margin, on either side. "
+        "Comparisons are advisory unless the policy names them."
         if found
         else "No comparison of models was run."
     )

@@ -1,4 +1,4 @@
-"""The section on the judge: who said whether outputs hold answers, and how far `match` agrees."""
+"""The section on the judge: what decided whether outputs contain answers, and how far `match` agrees."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from unlearn_audit.report.parts.view import (
 from unlearn_audit.verdict.result import Result
 
 _HOW = {
-    JudgeKind.MATCH: "match: the answer key in whole words.",
-    JudgeKind.ROUGE_L: "rouge-l: ROUGE-L recall of the answer, without the words of the prompt.",
+    JudgeKind.MATCH: "match: the answer key, in whole words.",
+    JudgeKind.ROUGE_L: "rouge-l: ROUGE-L recall of the answer, ignoring words of the prompt.",
     JudgeKind.ENTAILMENT: "entailment: whether question and output entail the fact, by the model ",
-    JudgeKind.LLM: "llm: whether Yes is likelier than No where it is asked, by the model ",
+    JudgeKind.LLM: "llm: whether Yes is likelier than No when asked, by the model ",
 }
 
 
 def sections(result: Result, limits: Limits) -> Iterator[Section]:
-    """One section where another judge than `match` was chosen, else none."""
+    """One section if a judge other than `match` was chosen, otherwise none."""
     judge = result.judge
     if judge.kind is JudgeKind.MATCH:
         return
@@ -39,13 +39,13 @@ def sections(result: Result, limits: Limits) -> Iterator[Section]:
     if judge.agreement:
         blocks.append(
             paragraph(
-                "Beside it stands what match says of the same outputs, over all models, attacks and doses. Where the "
-                "two differ much, read some outputs before you trust either."
+                "The table compares it with match on the same outputs, over all models, attacks and doses. If the "
+                "two differ much, read some outputs before trusting either."
             )
         )
         blocks.append(_table(judge, limits))
     else:
-        blocks.append(paragraph("No output was judged by both it and match."))
+        blocks.append(paragraph("No output was judged by both this judge and match."))
     yield Section(id="judge", title="Judge", blocks=tuple(blocks))
 
 
@@ -61,7 +61,7 @@ def _who(judge: JudgeRecord, limits: Limits) -> Block:
 def _table(judge: JudgeRecord, limits: Limits) -> Table:
     columns = (
         *text_columns("Probe"),
-        *number_columns("Outputs", "Equal", "Kappa", "Both hit", "Judge alone", "Match alone"),
+        *number_columns("Outputs", "Equal", "Kappa", "Both hit", "Judge only", "Match only"),
     )
     rows = tuple(_row(one, limits) for one in judge.agreement[: limits.entries])
     return Table(caption=("Agreement of the judge with match",), columns=columns, rows=rows)

@@ -1,4 +1,4 @@
-"""The section on layers: where in the model the lens reads the answer, as a map of layers by model."""
+"""The section on layers: where in the model the lens can read the answer, as a map of layers by model."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _MOST_PANELS, _MOST_LAYERS = 8, 12
 _ROW, _GAP, _LEFT, _RIGHT, _TOP, _BOTTOM = 22.0, 8.0, 78.0, 6.0, 4.0, 40.0
 _DARKEST = 0.6  # opacity of a full share: its number must still be read on it, on a light and on a dark page
 _CAPTION = (
-    "Share of the wrong options that the model's inside finds less likely than the truth, in percent, by layer and "
-    "model: 50 is luck, and left blank; the fuller the colour the more is read. U checkpoint, O original, C mean of "
+    "Share of wrong options that the model's hidden states rate less likely than the truth, in percent, by layer and "
+    "model: 50 is chance and left blank; a stronger color means that more is read. U checkpoint, O original, C mean of "
     "the controls."
 )
 
@@ -68,12 +68,12 @@ def section(result: Result, limits: Limits) -> Section:
     """The maps, and the numbers of the residual stream where nothing is attacked."""
     found = maps(result.verdict.findings)
     if not found:
-        nothing = paragraph("The probe lens, which reads hidden states layer by layer, gave no evidence here.")
+        nothing = paragraph("The probe lens, which reads hidden states layer by layer, produced no evidence.")
         return Section(id="layers", title="Layers", blocks=(nothing,))
     blocks: list[Block] = [
         paragraph(
-            "Where the answer can be read inside the model, though it may not be said. What is read in the layers of "
-            "the checkpoint and not of the controls is kept back, and not gone. All numbers stand under Doses."
+            "Where the answer can be read inside the model, even if the model does not say it. What can be read in the "
+            "checkpoint's layers but not in the controls' is hidden, not gone. All numbers are under Doses."
         ),
         FigureSlot(name=FIGURE),
     ]

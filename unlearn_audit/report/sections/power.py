@@ -1,4 +1,4 @@
-"""The section on power: could each finding have seen the knowledge, and what did each attack find of its plants?"""
+"""The section on power: could each finding have detected the knowledge, and what did each attack recover?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from unlearn_audit.verdict.result import Finding, PlantRecord, Result
 
 
 def power(result: Result, limits: Limits) -> Section:
-    """Whether each finding could have seen the knowledge."""
+    """Whether each finding could have detected the knowledge."""
     measured = [finding for finding in result.verdict.findings if finding.power is not None]
     rows: list[tuple[Inline, ...]] = []
     for finding in measured[: limits.entries]:
@@ -41,9 +41,9 @@ def power(result: Result, limits: Limits) -> Section:
     )
     blocks: tuple[Block, ...] = (
         paragraph(
-            "Could the finding have seen the knowledge at all? "
+            "Could the finding have detected the knowledge at all? "
             + ("The plant, under the attack," if planted else "The original")
-            + " must show this much more than the control, else a clean result means nothing. Lack of power rules out "
+            + " must show this much more than the control, or a clean result means nothing. Lack of power rules out "
             "a pass, never a fail."
         ),
         Table(caption=("Power of each finding",), columns=columns, rows=tuple(rows)),
@@ -51,12 +51,12 @@ def power(result: Result, limits: Limits) -> Section:
         *(_plants(measured, limits) if planted else ()),
     )
     if not measured:
-        blocks = (paragraph("No finding has an estimate of its power, so none can pass."),)
+        blocks = (paragraph("No finding has a power estimate, so none can pass."),)
     return Section(id="power", title="Power", blocks=blocks)
 
 
 def found_of_plants(findings: Sequence[Finding]) -> list[str]:
-    """For each attack with plants, how much of what was hidden from it it found, by hits: one line an attack."""
+    """One line for each attack with plants: how much of the hidden knowledge it recovered, by hits."""
     lines = {}
     for finding in findings:
         if finding.power is None or not finding.power.planted or finding.kind is not ScoreKind.HIT or not finding.gates:
@@ -64,15 +64,15 @@ def found_of_plants(findings: Sequence[Finding]) -> list[str]:
         found = {plant.name: plant.found for plant in finding.power.plants if plant.found is not None}
         best = max(found, key=lambda name: found[name] or 0.0, default=None)
         lines[finding.attack] = (
-            f"{finding.attack} was shown no plant that hides anything"
+            f"{finding.attack} had no plant that hides anything"
             if best is None
-            else f"{finding.attack} found {percent(found[best])} of what was hidden from it ({best})"
+            else f"{finding.attack} recovered {percent(found[best])} of what was hidden from it ({best})"
         )
     return list(lines.values())
 
 
 def _plants(measured: Sequence[Finding], limits: Limits) -> tuple[Block, ...]:
-    """What each attack found of what was hidden from it."""
+    """How much of the hidden knowledge each attack recovered."""
     records = [
         (finding, plant)
         for finding in measured
@@ -81,8 +81,8 @@ def _plants(measured: Sequence[Finding], limits: Limits) -> tuple[Block, ...]:
     ]
     rows = tuple(_plant_row(finding, plant, limits) for finding, plant in records[: limits.entries])
     columns = (
-        *text_columns("Finding", "Plant", "Brought back at"),
-        *number_columns("Hidden", "Found of it", "Beyond control, points"),
+        *text_columns("Finding", "Plant", "Recovered at"),
+        *number_columns("Hidden", "Share recovered", "Beyond control, points"),
         *text_columns("Enough", "Remark"),
     )
     return (
@@ -90,9 +90,9 @@ def _plants(measured: Sequence[Finding], limits: Limits) -> tuple[Block, ...]:
         *(paragraph(f"{clean(line)}.") for line in found_of_plants(measured)),
         paragraph(
             "A plant is the original, made to hide what it knows. Hidden is how much less it shows than the original "
-            "when it is simply asked; found is the share of that which the attack brought back."
+            "when simply asked; share recovered is how much of that the attack brought back."
         ),
-        Table(caption=("What each attack found in its plants",), columns=columns, rows=rows),
+        Table(caption=("What each attack recovered from its plants",), columns=columns, rows=rows),
         *left_over(len(records) - len(rows), "plant"),
     )
 

@@ -1,4 +1,4 @@
-"""The section on quantisers: what each brings back, fewest bits last, as bars and as a table."""
+"""The section on quantizers: what each recovers, fewest bits last, as bars and as a table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ATTACK = "quantization"
-FIGURE = "quantisers"
+FIGURE = "quantizers"
 
 _MOST_PANELS, _MOST_BARS = 6, 16
 _ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 118.0, 50.0, 6.0, 28.0
@@ -41,14 +41,12 @@ _KEY = (
     (Glyph.ORIGINAL, "original"),
     (Glyph.CONTROLS, "controls, lowest to highest"),
 )
-_CAPTION = (
-    "Share of the knowledge shown under each quantiser, fewer bits further down; the worst way of asking of each."
-)
+_CAPTION = "Share of the knowledge shown under each quantizer, at its worst way of asking; fewer bits further down."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A quantiser at its worst way of asking, or the checkpoint as it is, which has no bits."""
+    """A quantizer at its worst way of asking, or the checkpoint as it is, which has no bits."""
 
     name: str
     bits: float | None
@@ -62,13 +60,15 @@ class Bar:
 
 
 def section(result: Result, limits: Limits) -> Section:
-    """Every finding under quantisation, those that decide first."""
+    """Every finding under quantization, those that decide first."""
     found = _findings(result.verdict.findings)
     if not found:
-        nothing = paragraph("No quantiser gave evidence. What was left out, and why, stands under Coverage.")
-        return Section(id="quantisers", title="Quantisers", blocks=(nothing,))
+        nothing = paragraph("No quantizer produced evidence. Coverage says what was skipped, and why.")
+        return Section(id="quantizers", title="Quantizers", blocks=(nothing,))
     blocks: list[Block] = [
-        paragraph("What rounding the weights alone brings back: an attack that anyone runs who serves the model."),
+        paragraph(
+            "What rounding the weights recovers on its own: anyone who serves the model quantized runs this attack."
+        ),
         FigureSlot(name=FIGURE),
     ]
     shown = [finding for finding in found if finding.gates] or found
@@ -76,16 +76,16 @@ def section(result: Result, limits: Limits) -> Section:
         bars = bars_of(finding, result.verdict.findings)
         rows = [_row(bar, limits) for bar in bars]
         columns = (
-            *text_columns("Quantiser"),
+            *text_columns("Quantizer"),
             *number_columns("Bits", "Checkpoint", "Original", "Controls", "Excess, points"),
         )
-        blocks += table_of(finding, "Quantisers", columns, rows, limits, most=limits.rows + 1, noun="quantiser")
+        blocks += table_of(finding, "Quantizers", columns, rows, limits, most=limits.rows + 1, noun="quantizer")
     blocks += left_over(len(shown) - limits.entries, "finding")
-    return Section(id="quantisers", title="Quantisers", blocks=tuple(blocks))
+    return Section(id="quantizers", title="Quantizers", blocks=tuple(blocks))
 
 
 def bars_of(finding: Finding, findings: Sequence[Finding]) -> list[Bar]:
-    """The checkpoint as it is, where the same measure was taken of that, then quantisers by falling bits."""
+    """The checkpoint as it is, where the same measure was taken of that, then quantizers by falling bits."""
     doses = dict.fromkeys(cell.dose for cell in finding.cells)
     cells = [worst([cell for cell in finding.cells if cell.dose == dose]) for dose in doses]
     cells.sort(key=lambda cell: -(cell.dose_value or 0.0))
@@ -95,7 +95,7 @@ def bars_of(finding: Finding, findings: Sequence[Finding]) -> list[Bar]:
 
 
 def draw(findings: Sequence[Finding]) -> Panels | None:
-    """Bars of each finding; None where no quantiser gave evidence."""
+    """Bars of each finding; None where no quantizer gave evidence."""
     return drawn(
         _findings(findings),
         lambda finding, place: _panel(finding, findings, place),
@@ -119,7 +119,7 @@ def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
     _frame(axes, len(shown))
     for row, bar in enumerate(shown):
         _bar(axes, bar, row, labels)
-    svg = figures.to_svg(figure, labels, name=f"quantiser-{place}", title=_describe(finding, shown))
+    svg = figures.to_svg(figure, labels, name=f"quantizer-{place}", title=_describe(finding, shown))
     return Panel(
         title=clean(finding.id.removeprefix(f"{ATTACK}/"), 80),
         subtitle="" if finding.gates else "advisory",
@@ -180,4 +180,4 @@ def _row(bar: Bar, limits: Limits) -> tuple[Inline, ...]:
 
 def _describe(finding: Finding, bars: Sequence[Bar]) -> str:
     parts = [f"{clean(bar.label, 40)}: checkpoint {percent(bar.cell.unlearned)}" for bar in bars]
-    return f"{clean(finding.id, 80)} under each quantiser. " + "; ".join(parts)
+    return f"{clean(finding.id, 80)} under each quantizer. " + "; ".join(parts)

@@ -1,6 +1,6 @@
-"""The section on cost: how little of an attack brings back more than the margin, and the area under each curve.
+"""The section on cost: how little of an attack recovers more than the margin, and the area under each curve.
 
-Of any attack whose doses say in their proof what they took: `steps`, and `samples`, `tokens` and `flops` where it
+For any attack whose doses record their cost in their proof: `steps`, and `samples`, `tokens` and `flops` where it
 counts them. Doses whose labels differ in nothing but the number of steps are looks at one run, and so one curve.
 """
 
@@ -129,12 +129,12 @@ def section(result: Result, limits: Limits) -> Section:
         blocks += table_of(finding, "Cost to recover", columns, rows, limits, most=limits.rows, noun="run")
     blocks += left_over(len(deciding) - limits.entries, "finding")
     if not deciding:
-        blocks = [paragraph("No attack of this audit counts its steps.")]
+        blocks = [paragraph("No attack in this audit counts its steps.")]
     return Section(id="cost", title="Cost to recover", blocks=tuple(blocks))
 
 
 def cheapest(result: Result) -> list[str]:
-    """For each attack that counts its steps, the run that crosses the margin first, by hits that decide: one line."""
+    """One line for each attack that counts its steps: the run that crosses the margin first, by deciding hits."""
     lines = {}
     for curve in sorted(curves(result), key=_expense, reverse=True):
         if curve.finding.gates and curve.finding.kind is ScoreKind.HIT:
@@ -143,12 +143,12 @@ def cheapest(result: Result) -> list[str]:
 
 
 _EXPLAINED = (
-    "The least of each attack that brings back more than the margin, at the worst way of asking. Crossed: the estimate "
-    "lies above the margin. Proven: the lower bound does, at this dose alone and without a price for having chosen it. "
-    "Doses lie apart: the true least number lies above the one in brackets. Samples are texts, repeats counted. "
-    "FLOPs are 6 for each trained weight and token and 4 for each frozen one, padding, attention between tokens and "
-    "the optimizer left out (Kaplan et al. 2020, arXiv 2001.08361). Area lies under the share that a model shows, over "
-    "log2(1 + steps), from no step to the last: 100% is everything from the start.",
+    "The least of each attack that recovers more than the margin, at the worst way of asking. Crossed: the estimate "
+    "exceeds the margin. Proven: the lower bound does, at this dose alone and uncorrected for having chosen it. "
+    "Doses are spaced: the true minimum lies above the number in brackets. Samples are texts, repeats included. "
+    "FLOPs are 6 per trained weight and token and 4 per frozen one; padding, attention between tokens and the "
+    "optimizer are not counted (Kaplan et al. 2020, arXiv 2001.08361). Area is under the share a model shows, over "
+    "log2(1 + steps), from no step to the last: 100% means everything from the start.",
 )
 
 
@@ -222,13 +222,13 @@ def _control_areas(curve: Curve) -> str:
 
 def _when(crossing: Crossing | None, curve: Curve) -> str:
     if crossing is None:
-        return f"not in {curve.looks[-1].steps:g}"
+        return f"not within {curve.looks[-1].steps:g}"
     over = "" if crossing.after is None else f" (over {crossing.after:g})"
     return f"{crossing.look.steps:g}{over}"
 
 
 def _spent(name: str, crossing: Crossing | None, curve: Curve) -> str:
-    """What the crossing took, or all that was spent without one."""
+    """What the crossing cost, or all that was spent without one."""
     value = (crossing.look if crossing else curve.looks[-1]).cost.get(name)
     if value is None:
         return NONE
@@ -241,7 +241,7 @@ def _amount(value: float) -> str:
 
 
 def _expense(curve: Curve) -> tuple[bool, float, float]:
-    """What to sort by, cheapest first: by steps, then by operations; a run that never crosses is dearest."""
+    """Sort key, cheapest first: by steps, then by operations; a run that never crosses is the most expensive."""
     if (crossed := curve.crossed) is None:
         return True, -curve.looks[-1].steps, 0.0
     return False, crossed.look.steps, crossed.look.cost.get(FLOPS, 0.0)

@@ -1,4 +1,4 @@
-"""Rules and waivers, and what changed since a baseline: what was asked, who answers for what is not there."""
+"""Rules and waivers, and what changed since a baseline: what was required, and who accepted exceptions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def section(result: Result, limits: Limits) -> Section:
     rules: tuple[Block, ...] = (paragraph("No rules: the policy's own values hold for every finding."),)
     if policy.rules:
         rules = (
-            paragraph("The first rule that covers a finding has it; the policy's own values hold for the rest."),
+            paragraph("The first rule that covers a finding applies to it; the policy's own values hold for the rest."),
             _rules(result, limits),
         )
     return Section(
@@ -50,7 +50,7 @@ def waived_by(waiver: Waiver) -> str:
 def waiver_line(record: WaiverRecord) -> str:
     """What a waiver is for, who gave it, and what it did."""
     waiver = record.waiver
-    did = f"covers {', '.join(record.covers)}" if record.state is State.USED else f"waives nothing: {record.why}"
+    did = f"covers {', '.join(record.covers)}" if record.state is State.USED else f"has no effect: {record.why}"
     return f"{waiver.subject}: {did}; {waiver.reason} ({waiver.owner}, until {waiver.expires.isoformat()})"
 
 
@@ -99,14 +99,14 @@ def _waivers(result: Result, limits: Limits) -> tuple[Block, ...]:
         for record in records[: limits.entries]
     ]
     columns = (
-        *text_columns("Waiver of", "State", "Covers, or why nothing", "Owner", "Until", "Model"),
+        *text_columns("Waiver of", "State", "Covers, or why not", "Owner", "Until", "Model"),
         Column(title="Reason", wide=True),
     )
     return (
         heading("Waivers"),
         paragraph(
-            f"Looked at as of {records[0].on.isoformat()}. A waived finding keeps its status; it no longer decides. "
-            "What ran out or names nothing waives nothing."
+            f"Checked on {records[0].on.isoformat()}. A waived finding keeps its status but no longer decides. "
+            "A waiver that has expired, or names nothing here, has no effect."
         ),
         Table(caption=("Waivers",), columns=columns, rows=tuple(rows)),
     )
@@ -129,13 +129,13 @@ def _baseline(result: Result, limits: Limits) -> tuple[Block, ...]:
         for one in record.changes[: limits.entries]
     ]
     columns = (
-        *text_columns("Finding", "Since then", "Cell that moved most"),
+        *text_columns("Finding", "Since then", "Cell that changed most"),
         *number_columns("Then", "Now", "Change, points", "Holm p", "Subjects"),
     )
     return (
-        heading("Against the baseline"),
+        heading("Changes since the baseline"),
         paragraph(
-            "The same facts, doses and ways of asking in both audits, paired by subject. The baseline's model is ",
+            "On the facts, doses and ways of asking of both audits, paired by subject. The baseline's model is ",
             Code(record.checkpoint[:_SHORT]),
             ".",
         ),

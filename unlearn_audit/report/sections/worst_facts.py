@@ -1,4 +1,4 @@
-"""The section on the worst facts: which of them came back most, by id alone. No text of a fact or an answer."""
+"""The section on the worst facts: those recovered most, by id only, without any text of a fact or an answer."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def section(result: Result, limits: Limits) -> Section:
     if not worst:
         failed = any(finding.gates and finding.status is Status.FAILED for finding in result.verdict.findings)
         nothing = paragraph(
-            "This result names no fact, though a finding failed: it was written before facts were named."
+            "A finding failed, but this result names no facts: an older version of the tool wrote it."
             if failed
-            else "No fact is named: of what decides and did not pass, none is shown above its control."
+            else "No fact is named: no deciding finding that did not pass shows a fact above its control."
         )
         return Section(id="facts", title="Worst facts", blocks=(nothing,))
     shown = worst[: min(_MOST, limits.entries)]
     columns = (
         *text_columns("Fact"),
         *number_columns("Findings"),
-        *text_columns("Most under", "At"),
+        *text_columns("Worst under", "At"),
         *number_columns("Checkpoint", "Control", "Original"),
     )
     blocks: tuple[Block, ...] = (
         paragraph(
-            f"By id; the facts file says what they are. {count(naming, 'finding')} that decide and did not pass name "
+            f"By id; look them up in the facts file. From {count(naming, 'deciding finding')} that did not pass, "
             "at most ten facts each: those that the checkpoint shows furthest above its worst control, at the worst "
-            "cell. Where many are alike the ids decide, so that a fact which is not named may have come back as well."
+            "cell. Ties are broken by id, so a fact that is not named may have been recovered as well."
         ),
         Table(caption=("Worst facts",), columns=columns, rows=tuple(_row(one, limits) for one in shown)),
         *left_over(len(worst) - len(shown), "fact"),

@@ -1,10 +1,10 @@
-"""What the numbers of comparisons mean beside their null: pure, like every decision.
+"""What the numbers of comparisons mean against their null: pure, like every decision.
 
-A reading is held against the interval of its null, widened by the policy's margin: proven outside is `failed`, proven
-inside is `passed`, and all between is inconclusive. Both sides count: a membership AUC far below chance is a trace
-like one far above it. Only readings of the checkpoint, which is then the first that is named, have a status: the
-original's show that the comparison can see at all, and must stand out. Comparisons are advisory unless the policy's
-`gate` names them. One that gates has an error rate of its own, beside that of Holm's family.
+A reading is compared with the interval of its null, widened by the policy's margin: proven outside is `failed`, proven
+inside is `passed`, and anything else is inconclusive. Both sides count: a membership AUC far below chance is a trace
+just like one far above it. Only readings of the checkpoint, then named first, have a status: the
+original's must stand out, to show that the comparison works at all. Comparisons are advisory unless the policy's
+`gate` names them. One that gates has its own error rate, in addition to that of Holm's family.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def weigh_comparisons(found: Sequence[ComparisonRecord], policy: Policy) -> tupl
 
 
 def status_of(reading: GroupRecord, margin: float) -> Status | None:
-    """Where the reading's interval lies beside that of its null; None for one that is not of the checkpoint."""
+    """The reading's interval against that of its null; None for a reading not of the checkpoint."""
     if reading.between[0] != Role.UNLEARNED:
         return None
     if reading.missing is not None or reading.lower is None or reading.upper is None:
@@ -56,7 +56,9 @@ def lines_of(found: Sequence[ComparisonRecord], status: Status) -> list[str]:
             lines += [f"{one.name}: {one.error}"] if status is Status.ERROR else []
             continue
         if not any(reading.status is not None for reading in one.readings):
-            lines += [f"{one.name}: has nothing to hold its numbers against"] if status is Status.INCONCLUSIVE else []
+            lines += (
+                [f"{one.name}: there is no null to compare its numbers with"] if status is Status.INCONCLUSIVE else []
+            )
         lines += [f"{one.name}: {described(reading)}" for reading in one.readings if reading.status is status]
     return lines
 

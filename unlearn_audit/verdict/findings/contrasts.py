@@ -32,7 +32,7 @@ SEED = 0
 """Of every Monte Carlo draw: the same evidence always gives the same verdict."""
 
 STAND_INS_NEEDED = 0.95
-"""Share of the checkpoint's and the original's scores that must carry a twin's or a placebo's score for it to count."""
+"""Share of the checkpoint's and the original's scores that must come with a twin's or placebo's score to use it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Contrasts:
 
 
 def contrasts_for(planned: PlannedFinding, scores: FindingScores, terms: Terms) -> Contrasts | None:
-    """What a finding is compared with: the best control that there is (design 6.1); None where there is none.
+    """What a finding is compared with: the best available control (design 6.1), or None.
 
     Retrained models, else stand-ins (twins, placebo facts), else chance for hits.
     """

@@ -1,8 +1,8 @@
 """Observations of one finding -> cells: for each dose and way of asking, what is known of every model, by subject.
 
-Missing is never 0 and never dropped in silence. A fact that no model has a score for is left out and counted. A fact
-that some models have a score for and others have not is *unresolved*: the missing score could be anything in [0, 1],
-and both ends are carried along, so that a verdict of either kind must hold whatever it was.
+Missing is never 0 and never dropped silently. A fact that no model has a score for is skipped and counted. A fact
+that only some models have a score for is *unresolved*: the missing score could be anything in [0, 1],
+and both ends are carried along, so that either verdict must hold whatever it was.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Cell:
     Attributes:
         spans: by model key (`UNLEARNED`, `ORIGINAL`, `control_key(...)`), with `TWINS`, `PLACEBO` or `SHAM` added,
             or `CHANCE`.
-        facts: scored in some model; `unresolved` of them not in all; `missing` further ones in none.
+        facts: scored in some model; `unresolved` of them not in all; `missing` others in none.
     """
 
     dose: str
@@ -91,7 +91,7 @@ class FindingScores:
     """All scores of a finding, cell by cell.
 
     Attributes:
-        lacking: a line for each dose that some models have and another lacks entirely.
+        lacking: a line for each dose that some models have and another does not.
         shares: share of the checkpoint's and the original's scores that carry a twin score (`TWINS`), a placebo's
             (`PLACEBO`).
         fact_ids: all facts that were scored in some model.
@@ -113,7 +113,7 @@ def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
     """
     lacking = [column for column in _COLUMNS if column not in observations.columns]
     if lacking:
-        raise AuditError(f"observations lack the columns {', '.join(lacking)}; expected those of api.Observation")
+        raise AuditError(f"expected the columns of api.Observation; missing: {', '.join(lacking)}")
     frame = observations[_COLUMNS].copy()
     frame["role"] = frame["role"].astype(str)
     for column in (*_SCORES, "dose_value"):
@@ -122,7 +122,9 @@ def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
         outside = frame[column].notna() & ~frame[column].between(0.0, 1.0)
         if outside.any():
             row = frame[outside].iloc[0]
-            raise AuditError(f"{column} of {row['fact_id']} under {row['attack']} is {row[column]}, not in [0, 1]")
+            raise AuditError(
+                f"expected {column} in [0, 1], got {row[column]} for {row['fact_id']} under {row['attack']}"
+            )
     roles = {str(Role.UNLEARNED), str(Role.RETRAINED)} | ({str(Role.ORIGINAL)} if case.has_original else set())
     roles |= {str(Role.PLANT)} if case.plants else set()
     frame = frame[frame["role"].isin(roles)].reset_index(drop=True)

@@ -1,9 +1,9 @@
-"""Could a finding have seen the knowledge? Measured on the original, and on plants in which it was hidden (design 6.2).
+"""Could a finding have detected the knowledge? Measured on the original, and on plants that hide it (design 6.2).
 
-A clean result means nothing where the attack would have found nothing anyway. Without plants a finding's power is what
+A clean result means nothing if the attack would have found nothing anyway. Without plants a finding's power is what
 the original shows beyond the control, under the same attack. With plants it is what the attack brings back from a
-model that was made to hide the knowledge in just the way that this attack undoes: under the baseline that model is the
-original itself. Lack of power rules out a pass and never a fail.
+model made to hide the knowledge in exactly the way that this attack undoes: under the baseline that model is the
+original itself. Lack of power rules out a pass, never a fail.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def power_of(
     places: Places,
     terms: Terms,
 ) -> PowerEstimate | None:
-    """The power of a finding; None where nothing can show it (no original).
+    """The power of a finding; None if nothing can show it (no original).
 
     Args:
         planned: the finding.
@@ -83,8 +83,8 @@ def _rank(record: PlantRecord) -> tuple[bool, float]:
 def _strongest(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> tuple[Cell, Interval]:
     """The cell in which O - C is largest, against the control that leaves least, with its bounds.
 
-    The cell is picked on the same subjects, which favours power a little; what a pass rests on is the upper bound of
-    every cell, and that is not picked.
+    The cell is picked on the same subjects, which favors power a little; a pass rests on the upper bound of
+    every cell, which is not picked.
     """
     strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in contrasts.shown))
     return strongest, min((bounded(one, strongest, terms) for one in contrasts.shown), key=lambda found: found.lower)
@@ -93,7 +93,7 @@ def _strongest(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> 
 def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Places, terms: Terms) -> PlantRecord:
     """What the attack brings back from one plant: the plant stands in the original's place."""
     case = terms.case
-    why = next((fault.message for fault in case.faults if fault.model == name), "the evidence holds nothing of it")
+    why = next((fault.message for fault in case.faults if fault.model == name), "there is no evidence on it")
     own = places.rows[places.rows["key"].isin([plant_key(name), plant_key(name) + SHAM])]
     if own.empty:
         return PlantRecord(name=name, enough=False, why=why)
@@ -108,7 +108,7 @@ def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Pl
     after = cell.spans[ORIGINAL].shown
     asked = _unattacked(name, cell.variant, places.unattacked, case)
     if asked is None:
-        why = "it was not measured un-attacked, so that nothing shows that it hides anything"
+        why = "it was not measured unattacked, so it is unknown whether it hides anything"
         return PlantRecord(name=name, dose=cell.dose, variant=cell.variant, shown=shown, enough=False, why=why)
     before, hidden = asked
     masked = hidden >= terms.power
@@ -120,7 +120,7 @@ def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Pl
         shown=shown,
         found=round((after - before) / hidden, 6) if after is not None and masked else None,
         enough=shown.lower >= terms.power and masked,
-        why="" if masked else f"it hides {hidden:.2f} of what the original shows, and {terms.power:.2f} is needed",
+        why="" if masked else f"it hides {hidden:.2f} of what the original shows; {terms.power:.2f} is needed",
     )
 
 
@@ -132,7 +132,7 @@ def _together(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unattacked(name: str, variant: str, rows: pd.DataFrame, case: Case) -> tuple[float, float] | None:
-    """What the plant shows when it is simply asked, and how much less that is than the original shows; by subject."""
+    """What the plant shows when simply asked, and how much less that is than the original shows; by subject."""
     asked = rows[(rows["variant"] == variant) & rows["fact_id"].isin(list(case.subjects)) & rows["score"].notna()]
     subjects = asked["fact_id"].astype(str).map(case.subjects)
     means = asked.groupby([asked["key"].astype(str), subjects])["score"].mean()
@@ -141,11 +141,11 @@ def _unattacked(name: str, variant: str, rows: pd.DataFrame, case: Case) -> tupl
 
 
 def lend_power(estimates: Mapping[PlannedFinding, PowerEstimate]) -> dict[PlannedFinding, PowerEstimate]:
-    """Power of soft findings that see through a mask by themselves, lent by the hits of the same attack.
+    """Power of soft findings that see through a mask on their own, taken from the hits of the same attack.
 
-    Forced choice reads a refusing model's knowledge without any attack: its plant hides nothing from it, and so shows
-    nothing of the attack. Where a finding on hits shows that the attack brought that very plant back, the soft measure
-    beside it has power, too; an attack that leaves its plant as it was has none anywhere.
+    Forced choice reads a refusing model's knowledge without any attack: the plant hides nothing from it, and so says
+    nothing about the attack. If a finding on hits shows that the attack recovered that very plant, the soft measure
+    next to it has power as well; an attack that leaves its plant as it was has none anywhere.
     """
     found = {
         (planned.attack, plant.name)

@@ -1,4 +1,4 @@
-"""Utility: does the checkpoint still know what it should? A broken model did not forget (design 6.5)."""
+"""Utility: does the checkpoint still know what it should? A broken model has not unlearned (design 6.5)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class WeighedUtility:
     p_value: float | None = None
 
     def settled(self, holm_p_value: float | None) -> Utility:
-        """The record; it fails by Holm's p-value, like every finding that decides."""
+        """The record; it fails by Holm's p-value, like every deciding finding."""
         status, reason = self._status(holm_p_value)
         spans = self.cell.spans if self.cell else {}
         return Utility(
@@ -69,7 +69,7 @@ class WeighedUtility:
         if self.excess.lower >= -TOLERANCE:
             return Status.PASSED, f"the checkpoint keeps at least {needed}"
         return Status.INCONCLUSIVE, (
-            f"it is open whether the checkpoint keeps {needed} (lower bound of the surplus {self.excess.lower:+.2f}); "
+            f"not proven whether the checkpoint keeps {needed} (lower bound of the surplus {self.excess.lower:+.2f}); "
             "give more retain subjects"
         )
 
@@ -84,9 +84,11 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
     """
     needed, alpha = policy.utility, policy.alpha
     if not case.has_original:
-        return WeighedUtility(needed=needed, alpha=alpha, gap="no original was given to measure utility against")
+        return WeighedUtility(
+            needed=needed, alpha=alpha, gap="utility needs an original to compare with; none was given"
+        )
     if not case.retain_subjects:
-        return WeighedUtility(needed=needed, alpha=alpha, gap="no retain facts were given to measure utility on")
+        return WeighedUtility(needed=needed, alpha=alpha, gap="utility needs retain facts; none were given")
     errors = tuple(
         crash(fault)
         for fault in case.model_faults
@@ -99,13 +101,13 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
         & observations["key"].isin([UNLEARNED, ORIGINAL])
     ]
     if rows.empty:
-        gap = f"the evidence holds no {PROBE}.{MEASURE} under {BASELINE}; let the probe {PROBE} run"
+        gap = f"there is no evidence on {PROBE}.{MEASURE} under {BASELINE}; run the probe {PROBE}"
         return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
     terms = Terms.without_rule(_on_retain(case), policy)
     scores = scores_for(FINDING, in_one_cell(rows), terms)
     errors = errors or scores.lacking
     if not scores.cells or scores.cells[0].spans[UNLEARNED].shown is None:
-        gap = "no retain fact has a score of the checkpoint"
+        gap = "the checkpoint has no score on any retain fact"
         return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
     return _numbers(scores.cells[0], errors, needed, terms)
 
@@ -113,7 +115,7 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
 def in_one_cell(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows as one cell.
 
-    Every repetition of a fact (seed, wording) goes into its subject's one mean, and is paired with its like.
+    Every repetition of a fact (seed, wording) goes into its subject's one mean, paired with its counterpart.
     """
     repetition = rows.groupby(["dose", "variant", "seed"], sort=True, observed=True).ngroup()
     return rows.assign(dose=BASELINE, variant="all", seed=repetition)

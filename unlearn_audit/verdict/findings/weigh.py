@@ -17,20 +17,20 @@ from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import CellEstimate, Control, Interval, PowerEstimate
 
 SHAM_LIMIT = 0.5
-"""Largest success toward a twin answer: an attack that brings forth anything tells nothing (design 6.6)."""
+"""Largest success toward a twin answer: an attack that can elicit anything proves nothing (design 6.6)."""
 
-_SHARE_DIGITS = 12  # where 0 is meant, 0 is said
+_SHARE_DIGITS = 12  # so that 0 prints as 0
 _HALVINGS = 10  # of the margin, in search of the smallest at which a finding still passes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weighed:
-    """A finding with all its numbers and no status: that waits for Holm and for what the policy asks.
+    """A finding with all its numbers but no status, which depends on Holm and on the policy.
 
     Attributes:
         terms: what it must meet.
         errors: what makes it an error unless it fails on the evidence there is.
-        gaps: why it can be neither passed nor failed on what was measured.
+        gaps: why it can neither pass nor fail on what was measured.
         bound: largest upper bound over cells and controls.
         worst: the cell that leaves `bound`; `leakiest` the one with the largest lower bound.
         recovered: (U - C) / (O - C) by cell, None where the original shows too little.
@@ -58,7 +58,7 @@ class Weighed:
 
 
 def crash(fault: FaultyJob) -> str:
-    """A job that gave no evidence, for a reader."""
+    """A job without evidence, for a reader."""
     arm = fault.arm if fault.probe is None else f"{fault.arm}, {fault.probe}"
     return f"{fault.attack} ({arm}) gave no evidence for {fault.model}: {fault.message}"
 
@@ -73,7 +73,7 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     """
     errors = tuple(crash(fault) for fault in terms.case.model_faults if planned.hit_by(fault))
     if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
-        unseen = errors or ("it was planned, and the evidence holds nothing of it",)
+        unseen = errors or ("it was planned, but there is no evidence on it",)
         return Weighed(planned=planned, terms=terms, errors=unseen)
     scores = scores_for(planned, places.rows, terms)
     contrasts = contrasts_for(planned, scores, terms)
@@ -93,12 +93,12 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
 
 def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]:
     blind = [cell for cell in scores.cells if cell.spans[UNLEARNED].shown is None]
-    gaps = [f"the checkpoint has no score at all at {cell.place}, where others have" for cell in blind]
+    gaps = [f"the checkpoint has no score at {cell.place}, where other models have" for cell in blind]
     if not scores.cells:
         gaps.append("no fact was scored in any model")
     if contrasts is None:
         gaps.append(
-            "there is no control: give a retrained model, facts with a relation that have enough twins, or "
+            "there is no control: give a retrained model, facts with a relation and enough twins, or "
             "questions that name their subject"
         )
     return tuple(gaps)
@@ -132,7 +132,7 @@ def _numbers(weighed: Weighed, measured: Sequence[Cell], contrasts: Contrasts, s
 
 
 def _sham_excess(cells: Sequence[Cell]) -> float:
-    """A checkpoint that says anything more readily than its controls would have a leak subtracted along with that."""
+    """For a checkpoint that says anything more readily than its controls, the sham would hide part of a leak."""
     largest = 0.0
     for cell in cells:
         shown = {key: span.shown for key, span in cell.spans.items() if key.endswith(SHAM) and span.shown is not None}

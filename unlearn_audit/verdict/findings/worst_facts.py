@@ -1,4 +1,4 @@
-"""The facts that a checkpoint shows most beyond its control, at the worst cell of what did not pass: by id, no text."""
+"""The facts that a checkpoint shows most beyond its control, at the worst cell of what did not pass: ids, no text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BESIDE = {"twins": "twin_score", "placebo": "placebo_score"}
 def with_worst_facts(
     findings: Sequence[Finding], places: Sequence[tuple[PlannedFinding, Places]], case: Case
 ) -> tuple[Finding, ...]:
-    """The findings, each that decides and has failed or stayed open with its worst facts.
+    """The findings, with the worst facts of each that decides and has failed or stayed open.
 
     Args:
         findings: in the order of `places`.
@@ -41,7 +41,7 @@ def worst_facts(planned: PlannedFinding, rows: pd.DataFrame, cell: CellEstimate,
     """The facts of the largest U - C in one cell, against the control that it names; only those above 0.
 
     Scores are means over seeds; with `any_of`, of the largest over the ways of asking. A fact without a score of the
-    checkpoint or of the control is out. Equal facts stand in the order of their ids.
+    checkpoint or of the control is skipped. Ties are in the order of ids.
     """
     rows = rows[(rows["dose"] == cell.dose) & rows["fact_id"].isin(list(case.subjects))]
     if not planned.any_of:

@@ -1,4 +1,4 @@
-"""The rules of a policy on the findings of a plan: which rule has which finding, and what it asks beyond a bound."""
+"""A policy's rules on a plan's findings: which rule applies to which finding, and what it asks beyond a bound."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def rule_of(finding: PlannedFinding, policy: Policy) -> Rule | None:
 
 
 def decides(finding: PlannedFinding, policy: Policy) -> bool:
-    """Whether the policy lets a finding decide that can: by its rule, else by the policy's list of probes."""
+    """Whether the policy lets an eligible finding decide: by its rule, else by the policy's list of probes."""
     rule = rule_of(finding, policy)
     return finding.gates and (finding.probe in policy.gate if rule is None else rule.required)
 
 
 def under(case: Case, policy: Policy) -> Case:
-    """The case with only those findings gating that the policy names, of what it says is served."""
+    """The case in which only the findings that the policy names decide, limited to what it says is served."""
     planned = tuple(
         part.model_copy(update={"gates": decides(part, policy)})
         for finding in case.planned
@@ -33,16 +33,16 @@ def under(case: Case, policy: Policy) -> Case:
 
 
 def doubt_about(rule: str | None, policy: Policy) -> Doubt:
-    """What is made of a finding that stays open, by the rule of this id or by the policy."""
+    """How an inconclusive finding counts, by the rule of this id or by the policy."""
     own = next((one.inconclusive for one in policy.rules if one.id == rule), None)
     return own or policy.inconclusive
 
 
 def uncovered(case: Case, policy: Policy) -> list[str]:
-    """A line for each thing that the policy asks for and the plan cannot give, whatever the evidence says."""
+    """A line for each thing that the policy requires and the plan cannot give, whatever the evidence says."""
     lines = []
     if policy.release is Release.OPEN_WEIGHTS and case.release is not Release.OPEN_WEIGHTS:
-        lines.append(f"the policy is for release tier {policy.release}, and the audit was planned for {case.release}")
+        lines.append(f"the policy is for release tier {policy.release}, but the audit was planned for {case.release}")
     for rule in policy.rules:
         if not rule.required:
             continue
@@ -51,7 +51,7 @@ def uncovered(case: Case, policy: Policy) -> list[str]:
             for term in terms(rule.findings)
             if term.is_name and not any(term.names(finding) for finding in case.planned)
         ]
-        lines += [f"rule {rule.id} names {name}, and {why_absent(name, case)}" for name in absent]
+        lines += [f"rule {rule.id} names {name}, but {why_absent(name, case)}" for name in absent]
         if not any(finding.gates and rule_of(finding, policy) == rule for finding in case.planned):
             lines.append(f"rule {rule.id} covers no finding that can decide at release tier {case.release}")
     return lines
@@ -61,7 +61,7 @@ def why_absent(name: str, case: Case) -> str:
     """Why the plan does not have what a policy names (`attack`, `attack/probe`)."""
     names = [part for part in name.split("/") if part]
     left_out = [f"{one.what}: {one.why}" for one in case.left_out if one.what.split(":")[0].split()[0] in names]
-    return "it was left out (" + "; ".join(left_out) + ")" if left_out else "the plan does not have it"
+    return "it was skipped (" + "; ".join(left_out) + ")" if left_out else "the plan does not include it"
 
 
 def allowed_margins(findings: Sequence[Finding], policy: Policy) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """What a policy says will be served: which doses of served attacks decide, and whether each of them was run.
 
 A user of an API meets the model as it is served, quantized in one way or a few. A policy that names these
-(`Policy.serves`) has them alone decide at release tier `api`; the others stay in the report as advisory findings. At
-`open-weights` everybody quantizes as he likes: all decide. In both a named one that was not run rules out a pass.
+(`Policy.serves`) lets only those decide at release tier `api`; the others stay in the report as advisory findings. At
+`open-weights` anyone can quantize as they like: all decide. In both tiers, one named but not run rules out a pass.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from unlearn_audit.verdict.result import Finding
 
 
 def parts_of(finding: PlannedFinding, case: Case, policy: Policy) -> tuple[PlannedFinding, ...]:
-    """A finding of a served attack, parted into what is served and the advisory rest; others as they are.
+    """A finding of a served attack, split into what is served and the advisory rest; others as they are.
 
-    A part that no arm of the plan belongs to is left out: nothing could ever be measured of it.
+    A part without any arm in the plan is omitted: nothing could ever be measured for it.
     """
     arms = case.served_arms.get(finding.attack)
     if arms is None or not policy.serves or case.release is not Release.API or finding.doses is not None:
@@ -30,18 +30,18 @@ def parts_of(finding: PlannedFinding, case: Case, policy: Policy) -> tuple[Plann
 
 
 def not_planned(case: Case, policy: Policy) -> list[str]:
-    """A line for each dose that the policy says is served and that no served attack of the plan has."""
+    """A line for each dose that the policy says is served but no served attack in the plan has."""
     arms = [arm for several in case.served_arms.values() for arm in several]
     return [
-        f"the policy says that {name} is served, and the plan does not have it (it has "
-        f"{', '.join(arms) or 'nothing of the kind'}); name it in the attack's settings, and see what was left out"
+        f"the policy says that {name} is served, but the plan does not include it (it has "
+        f"{', '.join(arms) or 'nothing of the kind'}); name it in the attack's settings, and see what was skipped"
         for name in policy.serves
         if not any(is_named(arm, [name]) for arm in arms)
     ]
 
 
 def not_run(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
-    """A line for each dose that the policy says is served and that no deciding finding was measured at."""
+    """A line for each dose that the policy says is served but at which no deciding finding was measured."""
     absent = not_planned(case, policy)
     measured = {
         cell.dose
@@ -51,7 +51,7 @@ def not_run(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str
     }
     arms = [arm for several in case.served_arms.values() for arm in several]
     return absent + [
-        f"the policy says that {name} is served, and nothing that decides was measured of it"
+        f"the policy says that {name} is served, but no deciding finding was measured on it"
         for name in policy.serves
         if any(is_named(arm, [name]) for arm in arms) and not any(is_named(dose, [name]) for dose in measured)
     ]

@@ -1,4 +1,4 @@
-"""The terms of one finding: what it must meet and what it is held against, bound once from policy, rule and case."""
+"""The terms of one finding: what it must meet and what it is compared with, bound once from policy, rule and case."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Terms:
         )
 
     def shortfalls(self, planned: PlannedFinding, *, facts: int, seeds: int) -> tuple[str, ...]:
-        """What the rule asks for and the evidence does not have; such a finding can fail and cannot pass.
+        """What the rule requires but the evidence does not have; such a finding can fail but not pass.
 
         Args:
             planned: the finding.
@@ -68,7 +68,7 @@ class Terms:
         if planned.seeded:
             asked.append(("seeds", rule.seeds, seeds))
         return tuple(
-            f"rule {rule.id} asks for {needed} {what}, and there are {there}"
+            f"rule {rule.id} requires {needed} {what}, but there are {there}"
             for what, needed, there in asked
             if there < needed
         )

@@ -1,4 +1,4 @@
-"""Waivers on findings: each is put beside what it is for, or said to waive nothing, and why."""
+"""Waivers on findings: each is attached to what it is for, or reported as without effect, with the reason."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from unlearn_audit.spec.waivers import UTILITY, State, Waiver, WaiverRecord, Wai
 from unlearn_audit.verdict.result import Finding, Utility
 
 WAIVABLE = (Status.FAILED, Status.INCONCLUSIVE, Status.NO_POWER)
-"""What somebody can answer for. An error is no finding: what did not run must be run, or taken out of the plan."""
+"""What can be waived. An error cannot: what did not run must be run, or removed from the plan."""
 
 
 def waive(
     findings: Sequence[Finding], utility: Utility, waivers: Waiving, checkpoint: str
 ) -> tuple[tuple[Finding, ...], Utility, tuple[WaiverRecord, ...]]:
-    """The findings and utility, with a waiver beside what has one, and what became of each waiver.
+    """The findings and utility with their waivers, and the state of each waiver.
 
     Args:
         findings: with their statuses, which they keep.
         utility: likewise.
-        waivers: the first of several that name a finding stands beside it.
+        waivers: if several name one finding, the first is used.
         checkpoint: digest of the audited model.
     """
     records = tuple(_record(one, findings, utility, waivers, checkpoint) for one in waivers.waivers)
@@ -39,7 +39,7 @@ def _record(
     waiver: Waiver, findings: Sequence[Finding], utility: Utility, waivers: Waiving, checkpoint: str
 ) -> WaiverRecord:
     if waivers.on > waiver.expires:
-        why = f"it ran out on {waiver.expires.isoformat()}"
+        why = f"it expired on {waiver.expires.isoformat()}"
         return WaiverRecord(waiver=waiver, state=State.EXPIRED, on=waivers.on, why=why)
     covers, why = _covered(waiver, findings, utility, checkpoint)
     state = State.USED if covers else State.UNUSED
@@ -49,17 +49,17 @@ def _record(
 def _covered(
     waiver: Waiver, findings: Sequence[Finding], utility: Utility, checkpoint: str
 ) -> tuple[tuple[str, ...], str]:
-    """Ids of what it waives, or why there is nothing."""
+    """Ids of what it waives, or why it waives nothing."""
     if waiver.model != checkpoint:
-        return (), f"it is for the model sha256:{waiver.model[:16]}, and this is sha256:{checkpoint[:16] or 'unknown'}"
+        return (), f"it is for the model sha256:{waiver.model[:16]}, but this is sha256:{checkpoint[:16] or 'unknown'}"
     named = [(one.id, one.status) for one in findings if one.gates and _names(waiver, one)]
     if waiver.finding == UTILITY:
         named.append((UTILITY, utility.status))
     if not named:
-        return (), "no finding that decides has that name, or that rule"
+        return (), "no deciding finding has that name or rule"
     covers = tuple(name for name, status in named if status in WAIVABLE)
     if not covers and any(status is Status.ERROR for _, status in named):
-        return (), "what it names is an error, which cannot be waived"
+        return (), "it names an error, which cannot be waived"
     return covers, "there is nothing to waive: what it names has passed"
 
 
