@@ -55,9 +55,14 @@ def imported(module: str) -> Iterator[str]:
                     yield found
 
 
+@cache
 def graph() -> nx.DiGraph:
     edges = [(module, other) for module in MODULES for other in imported(module) if other != module]
     return nx.DiGraph(edges)
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if module.startswith("unlearn_audit.") else ""
 
 
 def circles(found: nx.DiGraph) -> list[list[str]]:
@@ -188,3 +193,13 @@ def test_every_parameter_has_a_type():
             if one.annotation is None and one.arg not in ("self", "cls")
         ]
     assert not untyped
+
+
+def test_run_and_verdict_do_not_know_each_other_and_the_verdict_sees_the_case_alone():
+    taken = [
+        f"{one} -> {other}"
+        for one, other in graph().edges
+        if (room_of(one), room_of(other)) in {("run", "verdict"), ("verdict", "run"), ("verdict", "models")}
+        or ((room_of(one), room_of(other)) == ("verdict", "plan") and other != "unlearn_audit.plan.case")
+    ]
+    assert not taken
