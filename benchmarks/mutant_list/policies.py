@@ -69,8 +69,8 @@ POLICIES = (
         name="result-not-decided-again",
         wrong="a result that was changed together with its manifest goes through the gate",
         file="unlearn_audit/finished/redecide.py",
-        old="    if verdict is not None and not agrees(result.verdict, verdict):\n",
-        new="    if verdict is not None and agrees(verdict, result.verdict) is None:\n",
+        old="    if verdict is not None and not agrees(result, verdict):\n",
+        new="    if verdict is not None and agrees(result, verdict) is None:\n",
         tests=(f"{GATE}::test_a_tampered_run_is_exit_5[resealed]",),
     ),
 )

@@ -1,4 +1,4 @@
-"""Audits of the bundled organisms, each run once for the whole session on store that they share."""
+"""Audits of the bundled organisms, each run once for the whole session, on a store that they share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from rich.console import Console
 
 from unlearn_audit.audit import audit
@@ -32,20 +33,29 @@ def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
 
 
 @pytest.fixture(scope="session")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all audits of a session keep their store, those of its other processes too."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for all processes of a session."""
     own = tmp_path_factory.getbasetemp()
-    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-store"
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def run_of(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> Callable[[str], Path]:
-    """The run directory of an organism's audit, by its name."""
+def shared_store(shared: Path) -> Path:
+    """The store that all audits of a session share."""
+    return shared / "shared-store"
+
+
+@pytest.fixture(scope="session")
+def run_of(shared: Path, shared_store: Path) -> Callable[[str], Path]:
+    """The run directory of an organism's audit, by its name; no process runs what another has run or is running."""
 
     @cache
     def run(name: str) -> Path:
-        out = tmp_path_factory.mktemp(name) / "run"
-        run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, shared_store)
+        out = shared / "audits" / name
+        out.parent.mkdir(exist_ok=True)
+        with FileLock(out.with_suffix(".lock")):
+            if not (out / "manifest.json").exists():
+                run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, shared_store)
         return out
 
     return run

@@ -56,6 +56,7 @@ def test_what_a_refusal_hides_comes_back(audited, attack):
     assert found.recovered > LEAST_BACK[attack]
 
 
+@pytest.mark.slow
 def test_what_was_never_learned_comes_back_by_none(audited):
     result = audited("retrained-1", *OTHERS)
     failed = [found.id for found in result.verdict.findings if found.status in (Status.FAILED, Status.ERROR)]

@@ -27,6 +27,7 @@ def failed(result: Result) -> set[str]:
     return {found.id for found in result.verdict.findings if found.gates and found.status is Status.FAILED}
 
 
+@pytest.mark.slow
 def test_the_original_fails_without_any_attack(audited):
     result = audited("original")
     assert result.outcome is Outcome.FAIL
@@ -42,6 +43,7 @@ def test_a_refusal_tuned_model_is_clean_when_asked_and_fails_by_relearning(audit
     assert relearning.recovered > 0.5
 
 
+@pytest.mark.slow
 def test_a_model_unlearned_by_npo_fails(audited):
     result = audited("npo")
     assert result.outcome is Outcome.FAIL
@@ -72,12 +74,14 @@ def test_a_model_that_never_learned_passes_against_two_others(audited):
     assert len(result.case.controls) == 2
 
 
+@pytest.mark.slow
 def test_a_broken_model_does_not_pass(audited):
     result = audited("broken")
     assert result.outcome is not Outcome.PASS
     assert result.verdict.utility.status is Status.FAILED
 
 
+@pytest.mark.slow
 def test_refusing_everything_is_no_way_to_pass(audited):
     result = audited("refuses-all")
     assert result.outcome is not Outcome.PASS
@@ -85,6 +89,7 @@ def test_refusing_everything_is_no_way_to_pass(audited):
     assert result.verdict.utility.status is Status.FAILED
 
 
+@pytest.mark.slow
 def test_the_same_audit_twice_gives_the_same_evidence(tmp_path: Path):
     attacks = {"quantization": {"quantizers": ["nf4"]}, "relearning": {"steps": [0, 5]}}
     spec = demo_spec("refusal").model_copy(update={"attacks": attacks, "probes": ASKED, **ALONE})

@@ -14,7 +14,7 @@ from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome, Result
 
-pytestmark = pytest.mark.science
+pytestmark = [pytest.mark.science, pytest.mark.slow]
 
 POLICY = Policy(must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")})
 RELEARNING = "relearning/recall.hit"

@@ -135,7 +135,7 @@ def test_seeds_are_asked_of_attacks_that_draw() -> None:
     ("rules", "reason"),
     [
         ((rule("suffix"),), "rule a-rule names suffix, but it was skipped (suffix: no time)"),
-        ((rule("relerning,none"),), "rule a-rule names relerning, but the plan does not include it"),
+        ((rule("relerning,as-is"),), "rule a-rule names relerning, but the plan does not include it"),
         ((rule("*/utility-of-*"),), "rule a-rule covers no finding that can decide"),
     ],
 )

@@ -845,6 +845,7 @@ def at_rates(audit: Audit, rng: np.random.Generator, rates: dict[str, float], co
     return audit.decided()
 
 
+@pytest.mark.slow
 def test_retrained_against_retrained_passes_in_most_seeds_and_never_fails() -> None:
     rng = np.random.default_rng(0)
     rates = {"unlearned": 0.02, "retrained": 0.02}

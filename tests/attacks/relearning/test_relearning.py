@@ -290,6 +290,7 @@ def test_rates_are_chosen_on_the_plant_and_found_again_by_the_doses(world, conte
     assert dose.label == "lora r16 lr 3e-03 step 0"
 
 
+@pytest.mark.slow
 def test_benign_text_has_rates_of_its_own_that_leave_the_model_whole(world, context):
     where = replace(context, profile=Profile.STANDARD)
     grid = (1e-4, 1e-3, RATE)
