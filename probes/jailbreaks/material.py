@@ -17,9 +17,9 @@ from unlearn_audit.api.kit.statements import Statement, short_answer, statement_
 from unlearn_audit.api.kit.text_files import Way, read_texts
 from unlearn_audit.api.kit.twins import Twins
 
-NO_SYNONYM = "no word of the question has another in the list"
-NO_HINT = "nothing else is told of the subject that keeps the answer back"
-NO_SHOTS = "no other subject's fact keeps the answer back, or fits into the model's context"
+NO_SYNONYM = "no word of the question has a synonym in the list"
+NO_HINT = "no other text about the subject withholds the answer"
+NO_SHOTS = "no other subject's fact withholds the answer and fits into the model's context"
 
 _TEMPLATE_TOKENS = 64
 """Room left in the context for what a chat template writes around a message."""
