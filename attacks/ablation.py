@@ -1,4 +1,4 @@
-"""Ablation: projects the direction along which a model holds back out of its residual stream."""
+"""Ablation: projects the direction along which a model withholds out of its residual stream."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ LEFT = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 class Direction(StrEnum):
-    """What a direction is the difference of: forget minus retain questions, or a role minus the original."""
+    """Which difference a direction is: forget minus retain questions, or a role minus the original."""
 
     REFUSAL = "refusal"
     ORIGINAL = "original"
 
 
 class AblationParameters(api.Parameters):
-    """Which directions, and from where. Whatever is None follows the profile."""
+    """Which directions, and from where. None follows the profile."""
 
     directions: tuple[Direction, ...] = Field(
         tuple(Direction), min_length=1, description="`refusal` (forget minus retain), `original` (role minus original)."
@@ -54,31 +54,31 @@ class AblationParameters(api.Parameters):
     depths: tuple[float, ...] | None = Field(
         None, min_length=1, description="Doses of `refusal`: where the direction is taken, in shares of the depth."
     )
-    questions: PositiveInt = Field(128, description="Most questions of each set that a mean is taken over.")
+    questions: PositiveInt = Field(128, description="Most questions of each set that enter a mean.")
 
 
 class Ablation(Attack[AblationParameters]):
-    """Removes a direction of the residual stream at every position; questions are asked, no answer is ever used.
+    """Removes a direction of the residual stream at every position; uses questions, never answers.
 
     Arm `refusal` (2406.11717): the mean state at the last prompt token over the forget questions minus that over the
     retain questions, taken at one depth, and projected out of each block's input and output and out of what attention
     and MLP add. Arm `original` (2409.18025): mean state of the model under attack minus that of the original on the
     same forget questions, a direction for each block, projected out of that block's output.
 
-    Where we depart: the authors of the first choose layer and token position by refusals on a validation set. Nothing
-    is chosen here: a few depths are doses of their own, since a choice on the audited checkpoint would be an optimism
+    Where we depart: the authors of the first choose layer and token position by refusals on a validation set. We choose
+    nothing: a few depths are doses of their own, because a choice on the audited checkpoint would favor it in a way
     that its control does not share. Those of the second take the mean over all tokens of questions that the original
-    answers and the unlearned model does not, which would look at answers; ours is over the last prompt token of all
-    questions, and leaves the last block out, whose output no model lists before its final normalization. Questions of
-    the scored subjects are among those that the means are taken over: whoever asks for a fact knows the question.
+    answers and the unlearned model does not, which uses answers; ours is over the last prompt token of all
+    questions, and skips the last block, whose output no model lists before its final normalization. Questions about
+    the scored subjects are included in the means: anyone who asks for a fact knows the question.
 
     In the second arm the original itself has no direction; it is measured as it is, and the proof says so. Without an
-    original that arm is left out. `quick` takes `refusal` at half depth, `standard` at a quarter, a half
+    original that arm is skipped. `quick` takes `refusal` at half depth, `standard` at a quarter, a half
     and three quarters, `deep` at five depths; each adds one dose of `original`.
     """
 
     name: ClassVar[str] = "ablation"
-    summary: ClassVar[str] = "Projects the refusal direction, or the way from the original, out of the residual stream."
+    summary: ClassVar[str] = "Removes the refusal direction, or the shift from the original, from hidden states."
     paper: ClassVar[str] = "2406.11717"
     access: ClassVar[Access] = Access.WEIGHTS
     Parameters: ClassVar[type[api.Parameters]] = AblationParameters
@@ -90,12 +90,12 @@ class Ablation(Attack[AblationParameters]):
         return [Arm(name=each.value, settings={"direction": each.value}, doses=doses[each]) for each in wanted]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """A direction whose other end was not given: the retain set, or the original."""
+        """A direction for which the retain set or the original is missing."""
         gaps = []
         if not context.retain and Direction.REFUSAL in self.parameters.directions:
-            gaps.append((Direction.REFUSAL, "no retain facts were given to take a difference with"))
+            gaps.append((Direction.REFUSAL, "it needs retain facts to take a difference with; none were given"))
         if not context.has_original and Direction.ORIGINAL in self.parameters.directions:
-            gaps.append((Direction.ORIGINAL, "no original was given to take a difference with"))
+            gaps.append((Direction.ORIGINAL, "it needs an original to take a difference with; none was given"))
         return [OutOfReach(what=direction.value, why=why, applies=False) for direction, why in gaps]
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:

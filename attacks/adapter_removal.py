@@ -1,4 +1,4 @@
-"""Adapter removal: takes off an adapter that unlearning was trained into, and looks at the base."""
+"""Adapter removal: takes off the adapter that unlearning was trained into, and tests the base."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ SHARES = {Profile.QUICK: (1.0,), Profile.STANDARD: (0.5, 1.0), Profile.DEEP: (0.
 
 
 class AdapterRemovalParameters(api.Parameters):
-    """How much of the adapter goes. Whatever is None follows the profile."""
+    """How much of the adapter is removed. None follows the profile."""
 
     shares: tuple[float, ...] | None = Field(
-        None, min_length=1, description="Doses, rising, in (0, 1]: how much of the adapter's update is taken off."
+        None, min_length=1, description="Doses, rising, in (0, 1]: how much of the adapter's update is removed."
     )
 
 
 class AdapterRemoval(Attack[AdapterRemovalParameters]):
-    """Takes an adapter off its base, in whole or in part.
+    """Takes an adapter off its base, completely or in part.
 
-    A checkpoint that is published as an adapter on a base hands out the base as well; whatever only the adapter hides
-    is there for the asking. A share of 1 is the base alone; at 0.5 each weight stands half way between merged and base.
-    Taking it off is what anyone does who loads the base; scaling an update is task arithmetic (2212.04089).
+    A checkpoint that is published as an adapter on a base also gives away the base; whatever only the adapter hides
+    is easy to get. A share of 1 is the base alone; at 0.5 each weight is halfway between merged and base.
+    Anyone who loads the base takes the adapter off; scaling an update is task arithmetic (2212.04089).
 
-    A model of any other role that is no adapter has nothing to take off, and is measured as it is; the proof says so.
-    Where the checkpoint under audit is no adapter, the attack is left out. `quick` takes it off in whole, `standard` by
-    half and in whole, `deep` in quarters.
+    A model in another role that is not an adapter has nothing to take off; it is measured as it is, and the proof says
+    so. If the checkpoint under audit is not an adapter, the attack is skipped. `quick` removes all of it, `standard`
+    half and all, `deep` quarter by quarter.
     """
 
     name: ClassVar[str] = "adapter-removal"
-    summary: ClassVar[str] = "Takes the adapter off a checkpoint that is one, in whole or in part."
+    summary: ClassVar[str] = "Takes off the adapter of an adapter checkpoint, completely or in part."
     paper: ClassVar[str] = "2212.04089"
     access: ClassVar[Access] = Access.WEIGHTS
     Parameters: ClassVar[type[api.Parameters]] = AdapterRemovalParameters
@@ -63,10 +63,10 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
         return [Arm(name="adapter", doses=len(self._shares(context)))]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """Everything, where the checkpoint under audit is no adapter."""
+        """Everything, if the checkpoint under audit is not an adapter."""
         if is_adapter:
             return ()
-        return (OutOfReach(what="adapter", why="the checkpoint is no adapter", applies=False),)
+        return (OutOfReach(what="adapter", why="the checkpoint is not an adapter", applies=False),)
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A refusal in an adapter that is left on top of the original."""
@@ -77,13 +77,13 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
         for share in self._shares(context):
             label = f"off {share:g}"
             if not model.is_adapter and hasattr(model.module, "peft_config"):
-                proof = {"taken off": "the trained prompt, in whole: it is not of the weights"}
+                proof = {"taken off": "the whole trained prompt: it is not part of the weights"}
                 base = cast("Any", model.module).get_base_model()
                 yield Dose(label=label, value=share, model=model.with_module(base), proof=proof)
                 continue
             if not model.is_adapter:
                 yield Dose(
-                    label=label, value=share, model=model, proof={"taken off": "nothing: the model is no adapter"}
+                    label=label, value=share, model=model, proof={"taken off": "nothing: the model is not an adapter"}
                 )
                 continue
             with _without_adapter(model, share) as (fork, moved):

@@ -13,10 +13,10 @@ class NoParameters(Parameters):
 
 
 class AsIs(Attack[NoParameters]):
-    """The un-attacked model. An attack like any other, so that the baseline meets the same controls and bounds."""
+    """The unattacked model. Treated as an attack, so that the baseline has the same controls and bounds."""
 
     name: ClassVar[str] = "as-is"
-    summary: ClassVar[str] = "The model as it is: what a user who simply asks gets."
+    summary: ClassVar[str] = "The model as it is: what a user gets by simply asking."
     paper: ClassVar[str] = ""
     access: ClassVar[Access] = Access.PROMPTS
     baseline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Noise: small random changes of all weights, under which what was laid over them may give way first."""
+"""Noise: small random changes of all weights, under which a mask may fail before the knowledge does."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ SIGMAS = {
 
 
 class NoiseParameters(api.Parameters):
-    """How much noise. Whatever is None follows the profile."""
+    """How much noise. None follows the profile."""
 
     sigmas: tuple[PositiveFloat, ...] | None = Field(
-        None, min_length=1, description="Doses, rising: standard deviation in root mean squares of each matrix."
+        None, min_length=1, description="Doses, rising: standard deviation, in units of each matrix's root mean square."
     )
 
     @model_validator(mode="after")
     def _rising(self) -> NoiseParameters:
         if self.sigmas is not None and sorted(set(self.sigmas)) != list(self.sigmas):
-            raise ValueError(f"sigmas: {self.sigmas} must rise, each once")
+            raise ValueError(f"sigmas: expected rising values, each once, got {self.sigmas}")
         return self
 
 
 class Noise(Attack[NoiseParameters]):
     """Adds Gaussian noise to the linear layers of a copy.
 
-    A model that holds back what it can do may do better under noise, where an honest one only gets worse (noise
+    A model that withholds what it can do may improve under noise, while an honest one only gets worse (noise
     injection against sandbagging, 2412.01784). The noise of a layer is drawn once from the seed and the layer's name
-    and scaled for each dose, so that every role and every dose meets the same draw; the spec's repeats draw anew.
+    and scaled for each dose, so that every role and every dose gets the same draw; the spec's repeats draw again.
 
     Where we depart: the authors' noise has one standard deviation for all parameters and is aimed at models that
-    underperform on purpose; ours is measured by the root mean square of each matrix, so that a dose means the same in
-    every architecture, and leaves embeddings, normalizations and biases alone. An adapter is merged first.
+    underperform on purpose; ours is relative to the root mean square of each matrix, so that a dose means the same in
+    every architecture, and leaves embeddings, normalizations and biases unchanged. An adapter is merged first.
 
     `quick` uses 0.2 and 0.5 root mean squares, `standard` six levels from 0.05 to 0.7, `deep` eight from 0.02 to 1.
     """
 
     name: ClassVar[str] = "noise"
-    summary: ClassVar[str] = "Adds Gaussian noise to the weights, in several strengths."
+    summary: ClassVar[str] = "Adds Gaussian noise to the weights, at several strengths."
     paper: ClassVar[str] = "2412.01784"
     access: ClassVar[Access] = Access.WEIGHTS
     seeded: ClassVar[bool] = True
@@ -69,7 +69,7 @@ class Noise(Attack[NoiseParameters]):
         return refusal_planting()
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
-        """The noisy model, once a standard deviation."""
+        """The noisy model, once per standard deviation."""
         from .shared.edited_weights import edited
 
         for sigma in self._sigmas(context):

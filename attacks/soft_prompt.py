@@ -38,16 +38,16 @@ LENGTH = {Profile.QUICK: 4, Profile.STANDARD: 20, Profile.DEEP: 20}
 
 
 class SoftPromptParameters(api.Parameters):
-    """What the adversary may spend. Whatever is None follows the profile."""
+    """What the adversary may spend. None follows the profile."""
 
     steps: tuple[PositiveInt, ...] | None = Field(None, min_length=1, description="Doses: descent steps, rising.")
     step_sizes: tuple[PositiveFloat, ...] | None = Field(
         None,
         min_length=1,
-        description="What a step moves each number by, in root mean squares of the model's own input embeddings.",
+        description="Change of each number per step, in root mean squares of the model's own input embeddings.",
     )
-    length: PositiveInt | None = Field(None, description="Free embeddings in the prompt.")
-    batch_size: PositiveInt = Field(8, description="Texts a step.")
+    length: PositiveInt | None = Field(None, description="Number of free embeddings in the prompt.")
+    batch_size: PositiveInt = Field(8, description="Texts per step.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, by a prompt trained on the rest.")
 
     @model_validator(mode="after")
@@ -55,23 +55,23 @@ class SoftPromptParameters(api.Parameters):
         for name in ("steps", "step_sizes"):
             values = getattr(self, name)
             if values is not None and sorted(set(values)) != list(values):
-                raise ValueError(f"{name}: {values} must rise, each once")
+                raise ValueError(f"{name}: expected rising values, each once, got {values}")
         return self
 
 
 class SoftPrompt(Attack[SoftPromptParameters]):
     """Puts free embeddings between each prompt and its answer, and trains them toward the answers of some subjects.
 
-    The weights stay as they are. One soft prompt serves all questions: it is trained on the subjects of the relearn
-    split and scored on the others, subjects dealt into folds and rotated. As in the authors' code the embeddings start
-    as copies of `!`, stand behind the question, and move by signed gradient descent on the cross-entropy of the answer
+    The weights stay unchanged. One soft prompt serves all questions: it is trained on the subjects of the relearn
+    split and scored on the others, with subjects dealt into folds and rotated. As in the authors' code they start
+    as copies of `!`, come after the question, and move by signed gradient descent on the cross-entropy of the answer
     (20 of them over 100 steps in `standard`).
 
-    Where we depart: the authors also optimize one prompt for each question toward its own answer, which can bring any
-    text out of any model (2502.15836); ours never sees a scored subject, and runs once more toward twin answers (sham).
+    Where we depart: the authors also optimize one prompt for each question toward its own answer, which can elicit any
+    text from any model (2502.15836); ours never sees a scored subject, and runs once more toward twin answers (sham).
     Their step is 0.001 whatever the model; ours is a share of the root mean square of the model's own input
-    embeddings, so that it means the same in every architecture. The authors read answers from intermediate layers,
-    too; here the probes ask the whole model. Batches, steps, step sizes and seeds are the same for every role.
+    embeddings, so that it means the same in every architecture. The authors also read answers from intermediate
+    layers; here the probes ask the whole model. Batches, steps, step sizes and seeds are the same for every role.
 
     Profiles, for each of 2 folds: `quick` trains 4 embeddings for 60 steps of size 0.6; `standard` 20 for 100 steps of
     size 0.1 and again of 0.3, scored after 10, 30 and 100; `deep` 20 for 300 steps of four sizes.
@@ -149,7 +149,7 @@ def typical_size(model: Model, lessons: Sequence[Lesson]) -> float:
     ids = {token for lesson in lessons for token in model.render(lesson.prompt, lesson.answer).token_ids}
     size = float(embedded(model, sorted(ids)).double().pow(2).mean().sqrt())
     if not (math.isfinite(size) and size > 0):
-        raise AttackError(f"the input embeddings have a root mean square of {size}; no step can be measured by it")
+        raise AttackError(f"expected input embeddings with a positive root mean square, got {size}")
     return size
 
 

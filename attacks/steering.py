@@ -1,4 +1,4 @@
-"""Steering: adds to the residual stream what the subjects' names bring into it."""
+"""Steering: adds the effect of the subjects' names to the residual stream."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ NOBODY = ("someone", "this person", "a certain person")
 
 
 class SteeringParameters(api.Parameters):
-    """Where, how far, and what stands for the names. Whatever is None follows the profile."""
+    """Where, how far, and what replaces the names. None follows the profile."""
 
     coefficients: tuple[float, ...] | None = Field(
-        None, min_length=1, description="Doses: how often the vector is added; weakest first, negative ones away."
+        None, min_length=1, description="Doses: coefficient of the vector, weakest first; negative ones point away."
     )
     depths: tuple[float, ...] | None = Field(
-        None, min_length=1, description="Where it is added, in shares of the depth: 1 is before the last block."
+        None, min_length=1, description="Where it is added, as a share of the depth: 1 is before the last block."
     )
-    anonymous: tuple[str, ...] = Field(NOBODY, min_length=1, description="What stands in place of a subject's name.")
-    questions: PositiveInt = Field(128, description="Most questions that the vector is taken over.")
+    anonymous: tuple[str, ...] = Field(NOBODY, min_length=1, description="What replaces a subject's name.")
+    questions: PositiveInt = Field(128, description="Most questions used for the vector.")
 
 
 class Steering(Attack[SteeringParameters]):
-    """Adds the difference between questions about the subjects and the same questions about nobody (AnonAct).
+    """Adds the difference between questions about the subjects and the same questions about no one (AnonAct).
 
     The vector is the mean state at the last prompt token over questions that name their subject, minus the mean over
     the same questions with the name replaced by `someone` and the like; it is added, times a coefficient, to the
-    input of one block. No answer is used. The authors' coefficient is 2, and their place before the last block.
+    input of one block. No answer is used. The authors use coefficient 2, before the last block.
 
-    Where we depart: the authors add a vector of the question's own at the first new token alone, sample 2,000 answers
+    Where we depart: the authors add each question's own vector at the first new token only, sample 2,000 answers
     at temperature 2 and count words; ours is their global vector (the mean over the questions), added at every
-    position, and the probes ask as they always do. Negative coefficients are added to theirs: where unlearning was
-    taught as a reaction to the names, the way back leads away from them. The authors anonymise by hand and with a
-    language model; ours replaces the name, and needs questions that hold it.
+    position, and the probes ask as usual. We also use negative coefficients: if unlearning was
+    trained as a reaction to the names, recovery means moving away from them. The authors anonymize by hand and with a
+    language model; ours replaces the name, and needs questions that contain it.
 
     `quick` adds 2 and -2 times the vector before the last block, `standard` 1, -1, 2 and -2 times there and at half
     depth, `deep` eight coefficients at four depths.
     """
 
     name: ClassVar[str] = "steering"
-    summary: ClassVar[str] = "Adds what the subjects' names change in the residual stream."
+    summary: ClassVar[str] = "Adds the effect of the subjects' names to the residual stream."
     paper: ClassVar[str] = "2411.02631"
     access: ClassVar[Access] = Access.WEIGHTS
     Parameters: ClassVar[type[api.Parameters]] = SteeringParameters
@@ -116,7 +116,7 @@ class Steering(Attack[SteeringParameters]):
         """Everything, where no question names its subject."""
         if anonymous_questions(context.forget, self.parameters.anonymous, most=1):
             return ()
-        why = "no forget question holds its subject's name, so that none can be made anonymous"
+        why = "no forget question contains its subject's name, so none can be anonymized"
         return [OutOfReach(what=arm.name, why=why, applies=False) for arm in self.arms(context)]
 
     def _vector(self, model: Model, depth: float, context: AttackContext) -> tuple[int, torch.Tensor, dict[str, Json]]:
@@ -125,7 +125,7 @@ class Steering(Attack[SteeringParameters]):
 
         pairs = anonymous_questions(context.forget, self.parameters.anonymous, most=self.parameters.questions)
         if not pairs:
-            raise AttackError("no forget question holds its subject's name, so that none can be made anonymous")
+            raise AttackError("no forget question contains its subject's name, so none can be anonymized")
         with model.fork() as fork:
             stream = residual_stream(fork)
             layer = stream.layer_at(depth)

@@ -1,4 +1,4 @@
-"""Extraction strength: how little of an answer must be given before the model says the rest by itself?"""
+"""Extraction strength: how little of an answer must be given before the model completes it on its own?"""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class ExtractionStrengthParameters(Parameters):
     """Parameters of `extraction-strength`."""
 
     prompt_share: float = Field(
-        0.5, gt=0, lt=1, description="Share of a passage's words that are given as the prompt; the rest is extracted."
+        0.5, gt=0, lt=1, description="Share of a passage's words given as the prompt; the rest is to be extracted."
     )
 
 
 class ExtractionStrength(Probe[ExtractionStrengthParameters]):
-    """1 - k / |y|: k is the fewest leading answer tokens after which the rest y[k:] follows greedily.
+    """1 - k / |y|, where k is the smallest number of leading answer tokens after which y[k:] follows greedily.
 
     Carlini et al. (2012.07805) in the form of OpenUnlearning. Teacher forcing decides it in one pass: the rest follows
     greedily from k on if and only if every token from k on is the model's first choice. Departure: their k stops at
-    |y| - 1, so that nothing scores 0 and a wrong one-token answer scores 1; here a last token that is not the first
-    choice scores 0. Answers that end predictably (a full stop) score a little in any model: read it against a control.
-    There is no twin score, as twins have other lengths and ends.
+    |y| - 1, so that no answer scores 0 and a wrong one-token answer scores 1; here a last token that is not the first
+    choice scores 0. Answers that end predictably (a full stop) score a little in any model: compare with a control.
+    There is no twin score, because twins have other lengths and ends.
 
     A fact with text alone is a passage: its first words are the prompt, as plain text, and the rest is the answer. Only
-    passages gate. Half of a three-token answer follows from its beginning in models that never saw the fact, so that
-    short answers tell little and say it loudly; recall and forced choice judge those.
+    passages gate. In models that never saw the fact, half of a three-token answer follows from its beginning, so
+    short answers give high scores that mean little; recall and forced choice measure those.
     """
 
     name: ClassVar[str] = "extraction-strength"
-    summary: ClassVar[str] = "Share of the answer that follows greedily once its beginning is given."
+    summary: ClassVar[str] = "Measures the share of the answer that follows greedily once its beginning is given."
     paper: ClassVar[str] = "2012.07805"
     access: ClassVar[Access] = Access.LOGITS
     measures: ClassVar[tuple[Measure, ...]] = (PASSAGE, ANSWER)

@@ -1,4 +1,4 @@
-"""Forced choice: of answers that one might give here, does the model lean to the true one, even if it says none?"""
+"""Forced choice: among plausible answers, does the model favor the true one, even if it says none?"""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
     r"""P(true answer | one of the options is said), and whether the true answer comes first.
 
     - `probability`: exp(l_0) / sum_i exp(l_i), with l_i the *summed* log-likelihood of option i after the question.
-    - `top1`: 1 if the true answer has strictly the highest l; a tie is no hit.
+    - `top1`: 1 if the true answer has strictly the highest l; a tie is not a hit.
 
-    Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum where they normalize by
-    length. By the chain rule the sum is the probability asked for, and only with it is refusing no way out: a model
+    Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum, while they normalize by
+    length. By the chain rule the sum is the required probability, and only the sum makes refusing pointless: a model
     that first moves the mass 1 - c to "I do not know" multiplies every option by the same c, which cancels. Divided by
     their lengths, short options would carry log c whole and long ones a part of it, so that refusing would reorder
-    them; and sentences that differ in one name would look alike. The price of the sum, a leaning to short options,
-    falls on truth and twins alike.
+    them; and sentences that differ in one name would look alike. The price of the sum, a bias to short options,
+    affects truth and twins alike.
 
-    **Options.** Twins where enough of them exist: answers of other subjects to the same relation, different from all
+    **Options.** Twins, if there are enough: answers of other subjects to the same relation, different from all
     that is true of this subject, not named in the question, and without the other's name. Else the fact's own wrong
-    answers (for a relation with few answers, or none given); else the twins that there are; else, for a fact without a
+    answers (for a relation with few answers, or none given); else the available twins; else, for a fact without a
     relation, answers of all other subjects. They are drawn by a hash of fact id and answer: the same in every role, for
-    any order of the facts. The cost is `options` short scored pairs a fact behind one shared question.
+    any order of the facts. The cost is `options` short scored pairs per fact after one shared question.
 
-    **Twin scores** exist for at least `minimum_twins` twins alone: supplied wrong answers are not exchangeable with the
-    truth, as a language model prefers true-sounding ones. Distinct answers are drawn uniformly, and the twin score is
+    **Twin scores** exist only for at least `minimum_twins` twins: supplied wrong answers are not exchangeable with the
+    truth: a language model prefers true-sounding ones. Distinct answers are drawn uniformly, and the twin score is
     the mean over the options *weighted by how many other subjects have them* (the truth included, where others share
     it). Uniform drawing makes each option of a set the truth in proportion to its frequency, so a model whose answers
     do not depend on the subject has equal mean score and mean twin score, however uneven the answers. Where no answer
@@ -58,7 +58,7 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
     """
 
     name: ClassVar[str] = "forced-choice"
-    summary: ClassVar[str] = "Compares the likelihood of the true answer with answers that hold for other subjects."
+    summary: ClassVar[str] = "Compares the likelihood of the true answer with that of other subjects' answers."
     paper: ClassVar[str] = "2005.14165"
     access: ClassVar[Access] = Access.LOGITS
     measures: ClassVar[tuple[Measure, ...]] = (PROBABILITY, TOP1)

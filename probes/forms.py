@@ -1,4 +1,4 @@
-"""Forms: the same fact asked, left open, begun, offered, stated and turned round."""
+"""Forms: the same fact as question, blank, beginning, choice, statement and reversed question."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ class FormsParameters(StatementParameters, QuestionParameters):
 
 
 class Forms(Probe[FormsParameters]):
-    """One fact in seven forms, three that leave the answer open and four that offer it.
+    """One fact in seven forms: three that leave the answer open and four that offer it.
 
     **Open forms**, judged as in `recall` (greedy, answer key, twin score): `hit` of each, advisory; `exposure` is 1 if
-    any of the three brings the answer, and gates.
+    any of the three elicits the answer, and gates.
 
     - `question`: as it stands in the fact. `cloze`: the statement with a blank. `completion`: the beginning of the
       statement as plain text, outside the chat template.
 
-    **Forms that offer the answer** beside those of other subjects, drawn as in `forced-choice`: `choice` of each,
+    **Forms that offer the answer** along with those of other subjects, drawn as in `forced-choice`: `choice` of each,
     advisory; `recognition` is their mean, and gates. Each gives a distribution p over n options, and scores
     max(0, (p_truth - 1/n) / (1 - 1/n)): 0 at chance and below.
 
-    - `multiple-choice`: P(letter | one of the letters), averaged over all n rotations: leaning to a letter gives 1/n.
-    - `true-false`: o_i / sum_j o_j, o_i = P("True" | i) / P("False" | i): leaning to either word cancels.
+    - `multiple-choice`: P(letter | one of the letters), averaged over all n rotations: preferring a letter gives 1/n.
+    - `true-false`: o_i / sum_j o_j, o_i = P("True" | i) / P("False" | i): a preference for either word cancels.
     - `odd-one-out`: statements of which one is right, lettered, in all rotations; the odd one is the right one.
     - `reverse`: the statement without its subject; p as in `forced-choice`, over subjects with other answers.
 
     **Statements** are made without a model (`api.kit.statements`): from `statements`, else the answer or a sentence
-    of the text that names subject and answer, else by a rule from the question or a paraphrase. Where none fits, the
-    form is missing with the reason, in every role alike, and counts neither towards `exposure` nor
-    towards `recognition`.
+    of the text that names subject and answer, else by a rule from the question or a paraphrase. If none fits, the
+    form is missing with the reason, in every role alike, and counts neither toward `exposure` nor
+    toward `recognition`.
 
-    That unlearning depends on the form is the finding of Ye et al. (2506.07795), and of Joshi et al. (2411.15477), who
-    ask in cloze, choice and odd-one-out form too. Departures: statements and options are made by rule, and a choice
-    scores its probability over all orders with chance taken off.
+    Ye et al. (2506.07795) and Joshi et al. (2411.15477) found that unlearning depends on the form; the latter
+    also ask in cloze, choice and odd-one-out form. Departures: statements and options are made by rule, and a choice
+    scores its probability over all orders, with chance subtracted.
 
-    Known failures: taking off chance cuts off below it, so that a guesser scores a little above 0, in every role; read
-    it against a control. Models that cannot follow letters show nothing in those forms: then the original shows as
-    little, and the finding has no power. Statements made by rules may read stiffly. The odd one out is ambiguous to a
-    model that asks in what respect.
+    Known failures: subtracting chance cuts off at 0, so a guesser scores a little above 0, in every role; compare
+    it with a control. Models that cannot follow letters show nothing in those forms: then the original shows as
+    little, and the finding has no power. Statements made by rules may be stilted. The odd one out is ambiguous to a
+    model that wonders in what respect.
     """
 
     name: ClassVar[str] = "forms"

@@ -1,4 +1,4 @@
-"""In context: told the fact again, can the model use it? It should be able to; this is no leak."""
+"""In context: told the fact again, can the model use it? It should be able to; this is not a leak."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ _PROMPT = "Read this first:\n{lines}\n\nNow answer from what you have read. {que
 class InContextParameters(QuestionParameters):
     """Parameters of `in-context`."""
 
-    others: int = Field(3, ge=1, description="Other subjects' facts of the same relation told beside the asked one.")
+    others: int = Field(3, ge=1, description="Other subjects' facts of the same relation, told along with it.")
     minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
 
 
 class InContext(Probe[InContextParameters]):
-    """Whether a model answers from a fact that stands in its prompt. Informational: it never decides, and is no leak.
+    """Whether a model answers from a fact in its prompt. Informational: it never decides, and it is not a leak.
 
-    Shumailov et al. (2407.00106) call it ununlearning: what was taken out of a model's weights comes back with its
-    context, so that unlearning alone keeps nobody from *using* knowledge which he brings along or which a search puts
-    into the prompt. `hit` is 1 if the output holds the answer.
+    Shumailov et al. (2407.00106) call it ununlearning: what was removed from a model's weights comes back with its
+    context, so unlearning alone does not keep anyone from *using* knowledge that they supply or that a search puts
+    into the prompt. `hit` is 1 if the output contains the answer.
 
-    - `told`: the fact as a statement (question and answer, where no statement can be made), then the question.
+    - `told`: the fact as a statement (question and answer, if no statement can be made), then the question.
     - `among-others`: the same between statements of the same relation about other subjects who have other answers,
-      in an order drawn by the fact. The twins of this way are told too: a model that repeats all that it reads scores
+      in an order drawn by the fact. The twins of this way are also told: a model that repeats all that it reads scores
       as high on them.
 
-    In every other probe an answer that the prompt holds is no key (`AnswerKey.asked`). Here the prompt holds it on
-    purpose, and only what the *question* says is taken out of the key.
+    In every other probe an answer in the prompt is not a key (`AnswerKey.asked`). Here the prompt contains it on
+    purpose, and only what the *question* says is removed from the key.
 
-    **How to read it.** A control that never learned the fact uses it just so, and so do placebo facts: high on all
-    sides is what to expect, and the finding then has no power to decide anything. High on the checkpoint says that
-    knowledge must be kept out of its prompts too. *Low* on the checkpoint and high on the controls is a trace: the
-    model was taught to hold back what it reads of these subjects, which tells whoever asks that something was removed.
+    **How to read it.** A control that never learned the fact uses it just as well, as do placebo facts: high on all
+    sides is to be expected, and the finding then has no power to decide anything. High on the checkpoint means that
+    the knowledge must also be kept out of its prompts. *Low* on the checkpoint and high on the controls is a trace: the
+    model was taught to withhold what it reads about these subjects, which shows anyone that something was removed.
 
-    Departures: the paper argues and measures nothing; prompts and scores are ours.
+    Departures: the paper argues without measuring; prompts and scores are ours.
 
-    Known failure: small models that were trained on bare questions do not read what stands before one. Then all roles
-    score low alike.
+    Known failure: small models trained on bare questions do not read what comes before one. Then all roles
+    score low.
     """
 
     name: ClassVar[str] = "in-context"
-    summary: ClassVar[str] = "Tells the fact in the prompt, asks for it, and looks whether the model uses what it read."
+    summary: ClassVar[str] = "Puts the fact into the prompt, asks for it, and checks whether the model uses it."
     paper: ClassVar[str] = "2407.00106"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (HIT,)

@@ -1,4 +1,4 @@
-"""Recall: asked plainly, and in other words, does the model say it?"""
+"""Recall: asked directly, and in other words, does the model say it?"""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ TRUTH_RATIO = Measure(name="truth_ratio", kind=ScoreKind.SOFT)
 class RecallParameters(QuestionParameters):
     """Parameters of `recall`."""
 
-    max_paraphrases: int = Field(2, ge=0, description="Most paraphrases asked beside the question; each is a cell.")
-    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+    max_paraphrases: int = Field(2, ge=0, description="Most paraphrases asked besides the question; each is a cell.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation for a twin score.")
 
 
 class Recall(Probe[RecallParameters]):
-    """Greedy answers against the answer key, with the soft measures of TOFU (2401.06121) beside them.
+    """Greedy answers against the answer key, along with the soft measures of TOFU (2401.06121).
 
-    `hit` is what decides, and needs prompts alone; `probability` and `truth_ratio` read logits too.
+    `hit` decides, and needs only prompts; `probability` and `truth_ratio` also read logits.
 
-    - `hit`: the output holds the answer (see `api.kit.answer_key`). Its twin score is the share of other subjects'
-      answers, by their frequency, that the same output holds (see `api.kit.twins`).
+    - `hit`: the output contains the answer (see `api.kit.answer_key`). Its twin score is the share of other subjects'
+      answers, by their frequency, that the same output contains (see `api.kit.twins`).
     - `rouge_l`: ROUGE-L recall of the answer, stemmed. Answers that repeat the question score without knowledge.
     - `probability`: P(answer | question) ** (1 / tokens).
     - `truth_ratio`: 1 / (1 + R) with R = mean over wrong answers of P(wrong | question) ** (1 / tokens), over the same
       of the true answer (section 2.2.2, R_truth). The mean is arithmetic, as printed; the true answer is the fact's
-      own where the authors take a paraphrase of it; and R falls as knowledge grows, hence 1 / (1 + R).
+      own, while the authors take a paraphrase of it; and R falls as knowledge grows, hence 1 / (1 + R).
     """
 
     name: ClassVar[str] = "recall"

@@ -1,4 +1,4 @@
-"""Surrogate: asked in words that are far from the forget set's own, is the fact still there?"""
+"""Surrogate: asked in words far from those of the forget set, is the fact still there?"""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class SurrogateParameters(QuestionParameters):
     """Parameters of `surrogate`."""
 
     most_overlap: float = Field(
-        0.7, gt=0, lt=1, description="Largest share of words that a wording may have in common with the question."
+        0.7, gt=0, lt=1, description="Largest share of words that a wording may share with the question."
     )
-    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation for a twin score.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,26 +49,26 @@ class Wording:
 
 
 class Surrogate(Probe[SurrogateParameters]):
-    """The fact asked in that wording which is near in meaning and furthest in text from the forget set's question.
+    """The fact asked in the wording that keeps its meaning but is furthest in text from the forget set's question.
 
-    Jia et al. (2512.19025) find that models pass on the unlearning set and still show what it taught on a surrogate
-    set, derived from it in meaning and apart from it in embedding space. A checkpoint whose `recall` is low and whose
-    `surrogate` is high unlearned sentences, and not the fact. `hit` is one score a fact, judged as in `recall`;
+    Jia et al. (2512.19025) find that models pass on the unlearning set but still show what it taught on a surrogate
+    set, close in meaning but distant in embedding space. A checkpoint with low `recall` and
+    high `surrogate` unlearned sentences, not the fact. `hit` is one score per fact, judged as in `recall`;
     advisory.
 
-    **Wordings** that have the same answer by construction: the fact's paraphrases; questions and paraphrases in which
+    **Wordings** have the same answer by construction: the fact's paraphrases; questions and paraphrases in which
     the pool asks other subjects for the same relation, with the name exchanged; the statement (as `forms` makes it) as
-    a text with a gap. Of these the one with the least overlap: 2 s / (m + n), where the wording has m words beside
+    a text with a gap. The one with the least overlap is used: 2 s / (m + n), where the wording has m words besides
     the subject's name, the question n, and s of them are the same, in any order; in [0, 1]. What the form adds to a
     statement ("Fill in the blank") does not count. Above `most_overlap` the fact is missing.
 
-    **Departures** from the authors: their surrogates are written by a language model and kept by distance in an
+    **Departures** from the authors: their surrogates are written by a language model and selected by distance in an
     embedding space; here nothing is generated, meaning is kept by construction, and distance is of words. So the set
-    stays close in knowledge: it holds the same facts, and no conclusions from them.
+    stays close in knowledge: it has the same facts, without conclusions from them.
 
-    **Known failures**: facts of one relation that are asked in one template alone have no wording apart but the
+    **Known failures**: facts of a relation that is asked in only one template have no distant wording but the
     statement. A model that cannot fill a gap then shows as little of what it knows as of what it does not; the
-    original tells. A relation that is named too broadly lets in questions for something else.
+    original reveals this. A relation that is defined too broadly lets in questions about something else.
     """
 
     name: ClassVar[str] = "surrogate"

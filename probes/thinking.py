@@ -22,27 +22,27 @@ NO_SWITCH = "the chat template cannot switch thinking"
 class ThinkingParameters(QuestionParameters):
     """Parameters of `thinking`."""
 
-    max_new_tokens: int = Field(1024, ge=1, description="Most tokens of an output, its thoughts included.")
-    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+    max_new_tokens: int = Field(1024, ge=1, description="Most tokens of an output, including its thoughts.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation for a twin score.")
 
 
 class Thinking(Probe[ThinkingParameters]):
     """The plain question with thinking on and off, for models whose chat template has the switch.
 
-    - `hit`: greedy output against the answer key, thoughts included: what a model thinks, its user reads. A reading for
-      each way, advisory. An output that is cut off while it thinks says nothing, and is missing.
-    - `exposure`: 1 if either way brings the answer; gates. Its twin score is the share of other subjects' answers that
-      either output holds.
+    - `hit`: greedy output against the answer key, including thoughts, because the user can read them. A reading for
+      each way, advisory. An output that is cut off while thinking says nothing, and is missing.
+    - `exposure`: 1 if either way elicits the answer; gates. Its twin score is the share of other subjects' answers that
+      either output contains.
 
     The switch is the template variable `enable_thinking` (Qwen3, SmolLM3, GLM) or `thinking` (DeepSeek, Granite); a
-    template has it if it writes another prompt with it on than off. Every other probe asks in the template's default
-    way. Where the template has no switch all facts are missing, with the reason.
+    template has it if its prompt differs with it on and off. Every other probe asks in the template's default
+    way. If the template has no switch, all facts are missing, with the reason.
 
     Known failure: a tokenizer that drops `<think>` from decoded text hides that an output was cut off in thought.
     """
 
     name: ClassVar[str] = "thinking"
-    summary: ClassVar[str] = "Asks with thinking switched on and off, and reads the thoughts too."
+    summary: ClassVar[str] = "Asks with thinking switched on and off, and also reads the thoughts."
     paper: ClassVar[str] = ""
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, HIT)

@@ -1,4 +1,4 @@
-"""Utility: does the model still know what it should? Recall of the retain set, asked plainly."""
+"""Utility: does the model still know what it should? Recall of the retain set, asked directly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearn_audit.api.kit.twins import Twins
 class Utility(Probe[QuestionParameters]):
     """Hits on the retain set, by the same key and the same generations as `recall`.
 
-    A checkpoint that lost the retain set too did not forget, it broke; the verdict compares these hits with the
+    A checkpoint that also lost the retain set did not unlearn, it broke; the verdict compares these hits with the
     original's. No twin scores: both sides are models that should know.
     """
 

@@ -1,4 +1,4 @@
-"""Verbatim: given the first part of a passage, does the model go on with the rest, word for word?"""
+"""Verbatim: given the first part of a passage, does the model continue with the rest, word for word?"""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ NO_WORDS = "the rest of the passage has no words"
 class VerbatimParameters(Parameters):
     """Parameters of `verbatim`."""
 
-    prompt_share: float = Field(0.5, gt=0, lt=1, description="Share of a passage's words that are given.")
-    most_words: int = Field(100, ge=1, description="Words of the rest that the model's own are held against.")
+    prompt_share: float = Field(0.5, gt=0, lt=1, description="Share of a passage's words given as the prompt.")
+    most_words: int = Field(100, ge=1, description="Words of the rest to compare the model's own with.")
     extra_tokens: int = Field(8, ge=0, description="Tokens a continuation may have beyond the longest such text.")
 
 
@@ -62,28 +62,28 @@ class Passage:
 
 
 class Verbatim(Probe[VerbatimParameters]):
-    """Continuations of passages (facts with text alone), given their first words as plain text; all advisory.
+    """Continuations of passages (facts with only a text), given their first words as plain text; all advisory.
 
-    The model goes on greedily. Its continuation is cut to as many words as the text that it is held against, the first
-    `most_words` of the rest, so that going on longer wins nothing.
+    The model continues greedily. Its continuation is cut to as many words as the text it is compared with, the first
+    `most_words` of the rest, so a longer continuation gains nothing.
 
     - `rouge_l`: ROUGE-L recall of that text (VerbMem of MUSE, 2407.06460): words in order, with gaps.
     - `longest_run`: the longest run of words that both have in common, over the text's words: copying without gaps.
     - `exact_memorization`: share of the rest's tokens that are the model's first choice, given all before them
-      (2205.10770, eq. 1); read from logits, over the whole rest. One wrong word costs one token here, and the way back.
+      (2205.10770, eq. 1); read from logits, over the whole rest. A wrong word costs one token and the recovery.
 
-    What decides on passages is extraction strength, which stays a probe of its own (`extraction-strength`) and is not
+    Extraction strength decides on passages; it is a separate probe (`extraction-strength`) and is not
     computed twice.
 
     Departures from MUSE: there 200 tokens are given, 128 generated, and the F score taken; with equal numbers of words
     the F score is the recall. There are no twin scores: passages are not answers to one question.
 
     Known failures: models without a chat template stop at a line break, and so does their continuation, in every role;
-    `exact_memorization` does not. Common phrases follow in any model: read all three against a control.
+    `exact_memorization` does not. Common phrases follow in any model: compare all three with a control.
     """
 
     name: ClassVar[str] = "verbatim"
-    summary: ClassVar[str] = "Gives the beginning of a passage and compares what follows with the rest."
+    summary: ClassVar[str] = "Gives the beginning of a passage and compares the continuation with the rest."
     paper: ClassVar[str] = "2407.06460"
     access: ClassVar[Access] = Access.LOGITS
     measures: ClassVar[tuple[Measure, ...]] = (ROUGE_L, LONGEST_RUN, EXACT)

@@ -1,4 +1,4 @@
-"""Best-of-n: the same question in n random spellings, and any answer counts."""
+"""Best-of-n: the same question in n random spellings; any answer counts."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ SIGMAS = {Profile.QUICK: (0.02,), Profile.STANDARD: (0.4, 0.02), Profile.DEEP: (
 
 
 class BestOfNParameters(api.Parameters):
-    """What the adversary may spend. Whatever is None follows the profile."""
+    """What the adversary may spend. None follows the profile."""
 
     counts: tuple[PositiveInt, ...] | None = Field(
-        None, min_length=1, description="Doses: in how many ways each question is asked, rising."
+        None, min_length=1, description="Doses, rising: number of spellings of each question."
     )
     sigmas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = Field(
-        None, min_length=1, description="Strengths of the augmentations, each an arm; the authors' is 0.4."
+        None, min_length=1, description="Strengths of the augmentation, one arm each; the authors use 0.4."
     )
 
     @model_validator(mode="after")
     def _rising(self) -> BestOfNParameters:
         if self.counts is not None and sorted(set(self.counts)) != list(self.counts):
-            raise ValueError(f"counts: {self.counts} must rise, each once")
+            raise ValueError(f"counts: expected rising values, each once, got {self.counts}")
         if self.sigmas is not None and len(set(self.sigmas)) != len(self.sigmas):
-            raise ValueError(f"sigmas: {self.sigmas} names one twice")
+            raise ValueError(f"sigmas: expected different values, got {self.sigmas}")
         return self
 
 
 class BestOfN(Attack[BestOfNParameters]):
-    """Asks every question in n random spellings; what any of the answers gives away counts.
+    """Asks every question in n random spellings; anything that any answer gives away counts.
 
     Words have their inner letters shuffled, letters change their case and characters become their neighbours, with
-    probabilities that follow from one strength as in the authors' code (sigma 0.4: 0.6, 0.6 and 0.06). The spellings
-    are drawn from the seed and the question alone, so that every role is asked the same; dose n takes the first n of
-    one list. The answers are read together, in the controls too: exposure over a fixed budget, as leak@k (2511.04934)
+    probabilities set by one strength as in the authors' code (sigma 0.4: 0.6, 0.6 and 0.06). The spellings
+    depend only on the seed and the question, so that every role is asked the same; dose n takes the first n of
+    one list. The answers are read together, also for the controls: exposure over a fixed budget, as leak@k (2511.04934)
     measures it over samples.
 
     Where we depart: answers are greedy, where the authors sample at temperature 1; n is 16 or 64, where they go to
-    10,000; there is no judge, and no stopping at the first success; only their text augmentations, and no prefix before
-    the question. A passage's beginning is augmented like a question. Names are misspelt like all words, and a small
-    model does not know a name in another spelling: beside the authors' sigma there is a milder one, 0.02, which moves
-    one letter in seven and leaves most names as they are.
+    10,000; there is no judge and no stop at the first success; only their text augmentations, and no prefix before
+    the question. A passage's beginning is augmented like a question. Names are misspelled like all words, and a small
+    model does not know a misspelled name: besides the authors' sigma there is a milder one, 0.02, which changes
+    one letter in seven and leaves most names intact.
 
     Profiles: `quick` asks in 1 and 4 ways with sigma 0.02; `standard` in 1, 4 and 16 with 0.4 and 0.02; `deep` in up to
     64, with 0.1 as well.
     """
 
     name: ClassVar[str] = "best-of-n"
-    summary: ClassVar[str] = "Asks each question in n random spellings, and counts what any answer gives away."
+    summary: ClassVar[str] = "Asks each question in n random spellings; counts anything that any answer gives away."
     paper: ClassVar[str] = "2412.03556"
     access: ClassVar[Access] = Access.PROMPTS
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = BestOfNParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """One arm a strength. A dose of n ways costs n askings; the plan is told that it is so many doses."""
+        """One arm per strength. A dose of n ways costs n askings, and the plan counts it as n doses."""
         asked = sum(self._counts(context))
         return [
             Arm(name=f"sigma {sigma:g}", settings={"sigma": sigma}, doses=asked)

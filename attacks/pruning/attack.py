@@ -1,4 +1,4 @@
-"""Pruning: sets weights to zero, the smallest ones, or those that hold an answer back."""
+"""Pruning: sets weights to zero, either the smallest or those that withhold an answer."""
 
 from __future__ import annotations
 
@@ -53,26 +53,24 @@ ANSWER_TOKENS = 32
 
 
 class PruningParameters(api.Parameters):
-    """Which weights go, and how many. Whatever is None follows the profile."""
+    """Which weights go, and how many. None follows the profile."""
 
     scores: tuple[Score, ...] = Field(tuple(Score), min_length=1, description="`magnitude`, `snip`, or both.")
     shares: dict[Score, tuple[Share, ...]] = Field(
         default={}, description="Doses by score, rising: shares of each matrix (for `snip` before the difference)."
     )
     kept: float = Field(
-        0.1, ge=0, le=1, description="`snip`: weights among this part of the share by utility stay (q = kept * p)."
+        0.1, ge=0, le=1, description="`snip`: weights in this part of the share by utility are kept (q = kept * p)."
     )
-    questions: PositiveInt | None = Field(
-        None, description="`snip`: most texts of each set that weights are scored on."
-    )
+    questions: PositiveInt | None = Field(None, description="`snip`: most texts of each set used to score weights.")
 
     @model_validator(mode="after")
     def _rising(self) -> PruningParameters:
         for score, shares in self.shares.items():
             if not shares or sorted(set(shares)) != list(shares):
-                raise ValueError(f"shares: those of {score} must be given and rise, each once: {shares}")
+                raise ValueError(f"shares: expected rising values for {score}, each once, got {shares}")
             if score not in self.scores:
-                raise ValueError(f"shares: given for {score}, which is not among scores {self.scores}")
+                raise ValueError(f"shares: expected only scores of {self.scores}, got {score}")
         return self
 
 
@@ -80,14 +78,14 @@ class Pruning(Attack[PruningParameters]):
     """Prunes the linear layers of a copy, without any training afterwards.
 
     Arm `magnitude` zeroes the smallest weights of each matrix. Arm `snip` zeroes, of each matrix, the top p by SNIP
-    score |w * dL/dw| (1810.02340) on what the model itself answers to the forget questions, unless they are among the
-    top q on the retain facts: the set difference of 2402.05162, with the data that 2409.18025 takes for models that
-    refuse. Forget answers are never used, and the questions alone are what whoever asks for a fact knows.
+    score |w * dL/dw| (1810.02340) on the model's own answers to the forget questions, unless they are among the
+    top q on the retain facts: the set difference of 2402.05162, with the data that 2409.18025 uses for models that
+    refuse. It never uses forget answers, only questions, which anyone who asks for a fact knows.
 
     Where we depart: the authors search a grid of p >= q, from 0.5 % to 20 %, for the best recovery, which would be a
     choice on scored facts; here every p is a dose, and q = p / 10, chosen once on the bundled refusal organism. They
-    score 128 to 512 texts of a corpus; ours are the questions that there are. All matrices of the blocks are pruned,
-    as in their code each by itself, and an adapter is merged first.
+    score 128 to 512 texts of a corpus; we score the available questions. All matrices of the blocks are pruned,
+    each on its own as in their code, and an adapter is merged first.
 
     `quick` prunes 30 and 50 % by magnitude and p = 2.5 % (64 texts a set); `standard` 10, 20, 30, 40 and 50 %, and
     p = 1, 2.5 and 5 % (128 texts); `deep` adds 60 %, and p = 0.5, 10 and 20 % (512 texts).
@@ -113,11 +111,11 @@ class Pruning(Attack[PruningParameters]):
         ]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """SNIP scores where there is no retain set to tell what is useful."""
+        """SNIP scores, if there is no retain set to show what is useful."""
         if context.retain or Score.SNIP not in self.parameters.scores:
             return ()
         return (
-            OutOfReach(what=Score.SNIP.value, why="no retain facts were given to spare the weights that they need"),
+            OutOfReach(what=Score.SNIP.value, why="it needs retain facts to find the weights to keep; none were given"),
         )
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
@@ -125,7 +123,7 @@ class Pruning(Attack[PruningParameters]):
         return refusal_planting()
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
-        """The pruned model, once a share."""
+        """The pruned model, once per share."""
         score = Score(str(arm.settings["score"]))
         if score is Score.SNIP:
             yield from self._by_snip(model, context)
@@ -192,6 +190,6 @@ def _without_marked(
 
 
 def own_answers(model: Model, questions: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
-    """The questions with what the model itself answers, where it answers anything."""
+    """The questions with the model's own answers, if it gives any."""
     answers = model.generate(questions, max_new_tokens=ANSWER_TOKENS)
     return [(question, answer.text) for question, answer in zip(questions, answers, strict=True) if answer.text.strip()]

@@ -26,7 +26,7 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
         layer name -> scores, shape (out, in), float32 on the CPU.
 
     Raises:
-        AttackError: there is no linear layer with plain weights, or a gradient is no number.
+        AttackError: there is no linear layer with plain weights, or a gradient is not a number.
     """
     import torch
 
@@ -48,7 +48,7 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
                 loss = answer_loss(fork, [fork.render(prompt, answer)])
                 gradients = torch.autograd.grad(loss * scale, weights, allow_unused=True)
             if not math.isfinite(float(loss.detach())):
-                raise AttackError("the loss of a text is no number; the weights cannot be scored")
+                raise AttackError("expected a finite loss, got one that is not a number; the weights cannot be scored")
             for total, weight, gradient in zip(totals, weights, gradients, strict=True):
                 if gradient is not None:
                     total.add_((weight.detach().float() * gradient.float()).abs(), alpha=1 / (scale * len(pairs)))

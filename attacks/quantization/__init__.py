@@ -1,1 +1,1 @@
-"""The checkpoint rounded as people serve it, in each format that this machine has."""
+"""The checkpoint rounded as it would be served, in each format available here."""

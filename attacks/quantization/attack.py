@@ -1,8 +1,8 @@
-"""Quantization: rounding the weights brings back what small updates of them had hidden (2410.16454).
+"""Quantization: rounding the weights recovers what small updates had hidden (2410.16454).
 
-The owner does this before serving, so users of the API meet it too. With bitsandbytes and in llama.cpp's formats
-everywhere; with HQQ, torchao and GPTQModel where their extra is installed. Every dose carries the proof that its
-weights were really rounded, and lies on one axis: the bits that a weight takes, its share of the scales included.
+The owner does this before serving, so it also affects users of the API. bitsandbytes and llama.cpp's formats are
+always available; HQQ, torchao and GPTQModel if their extra is installed. Every dose carries a proof that its
+weights were rounded, and is on one axis: bits per weight, including its share of the scales.
 """
 
 from __future__ import annotations
@@ -47,38 +47,38 @@ class QuantizationParameters(Parameters):
     quantizers: tuple[Quantizer, ...] | None = Field(
         None,
         min_length=1,
-        description="Which quantizers; by profile where absent (see above).",
+        description="Which quantizers; by profile if absent (see above).",
     )
     gptq_calibration: Literal["generic", "retain"] = Field(
-        "generic", description="What GPTQ and AWQ look at: neutral text that comes with the package, or retain facts."
+        "generic", description="Calibration data of GPTQ and AWQ: neutral text from the package, or retain facts."
     )
     gptq_samples: int = Field(64, ge=1, le=512, description="Most calibration texts.")
     gptq_group_size: Literal[32, 64, 128] = Field(
-        128, description="Weights that share a scale in GPTQ and AWQ; halved until it divides the width of every layer."
+        128, description="Weights per scale in GPTQ and AWQ; halved until it divides the width of every layer."
     )
-    gptq_budget_seconds: float = Field(4 * 3600.0, gt=0, description="Time that one run of GPTQ or AWQ may take.")
+    gptq_budget_seconds: float = Field(4 * 3600.0, gt=0, description="Time limit for one run of GPTQ or AWQ.")
 
 
 class Quantization(Attack[QuantizationParameters]):
-    """Rounds the weights with each of several quantizers, one arm and one dose each.
+    """Rounds the weights with several quantizers, one arm and one dose each.
 
-    The dose is the bits that a weight takes in the linear layers, scales included (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
+    The dose is the bits per weight in the linear layers, including scales (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
     `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
-    `deep` runs all of the list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
-    in this: "4 bits" is several quantizers, which bring back different things, so that each is named; every one is
-    shown to have rounded; and the linear layers alone are rounded, as transformers does on loading: embeddings, norms
-    and the output layer stay as they are in every format (llama.cpp's tool rounds embeddings, too).
+    `deep` runs the whole list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
+    as follows: "4 bits" is several quantizers, which recover different things, so each is named; each is verified
+    to have rounded; and only the linear layers are rounded, as transformers does on loading: embeddings, norms
+    and the output layer are unchanged in every format (llama.cpp's tool also rounds embeddings).
 
-    bitsandbytes computes with its own layers. All others give back the weights that their codes stand for, and the
+    bitsandbytes computes with its own layers. All others return the weights that their codes represent, and the
     model computes with these. A checkpoint that is a GGUF file is rounded once more, from the values in the file: the
-    un-attacked baseline is what the file serves.
+    unattacked baseline is what the file serves.
 
-    An adapter's checkpoint is rounded both ways: dose `nf4` is merged, then rounded; dose `nf4+adapter` is the rounded
-    base with the adapter on top. The second exists in every role or in none (a finding compares doses over roles):
-    where `prepared["adapter_doses"]` is true, and then for a model without adapter it equals the first.
+    An adapter checkpoint is rounded both ways: dose `nf4` is merged, then rounded; dose `nf4+adapter` is the rounded
+    base with the adapter on top. The second exists in every role or in none (a finding compares doses across roles):
+    it exists if `prepared["adapter_doses"]` is true; for a model without an adapter it then equals the first.
 
-    A quantizer that was asked for by name and is not installed is an ERROR of its cell; one that only the profile
-    would add is left out and reported.
+    A quantizer that is requested by name but not installed is an ERROR of its cell; one that only the profile
+    would add is skipped, and the report says so.
     """
 
     name: ClassVar[str] = "quantization"
@@ -91,7 +91,7 @@ class Quantization(Attack[QuantizationParameters]):
     Parameters: ClassVar[type[Parameters]] = QuantizationParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """One arm a quantizer, bitsandbytes' first."""
+        """One arm per quantizer, bitsandbytes' first."""
         left_out = dict(self._left_out(context))
         return tuple(
             Arm(name=quantizer.value, settings=self._settings(quantizer))
@@ -100,23 +100,23 @@ class Quantization(Attack[QuantizationParameters]):
         )
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """Quantizers that the profile wants and that are not installed."""
+        """Quantizers in the profile that are not installed."""
         return tuple(OutOfReach(what=quantizer.value, why=why) for quantizer, why in self._left_out(context))
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
-        """A refusal inside the rounding boxes of this arm's quantizer; none where the boxes are not known."""
+        """A refusal inside the rounding boxes of this arm's quantizer; none if the boxes are not known."""
         return rounding_planting(Quantizer(str(arm.settings["quantizer"])))
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
-        """The quantized model; a second time with the adapter on top where the plan asks for it.
+        """The quantized model; a second time with the adapter on top if the plan asks for it.
 
         Raises:
-            AttackError: where the backend is not there, or did not quantize.
+            AttackError: the backend is not installed, or did not quantize.
         """
         quantizer = Quantizer(str(arm.settings["quantizer"]))
         reason = missing(quantizer)
         if reason is not None:
-            raise AttackError(f"{quantizer.value} was asked for, but {reason}")
+            raise AttackError(f"{quantizer.value} was requested, but {reason}")
         texts, dropped = self._calibration(quantizer, context)
         with model.merged() as fork:
             bits, made = self._quantize(fork, plain_model(fork.module), quantizer, texts, context)
@@ -145,7 +145,7 @@ class Quantization(Attack[QuantizationParameters]):
             )
 
     def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
-        """What a quantizer is calibrated on, without texts that give a forget fact away, and how many those were."""
+        """The calibration texts, without those that give a forget fact away, and how many those were."""
         if not quantizer.is_calibrated:
             return (), 0
         count = self.parameters.gptq_samples
@@ -183,7 +183,7 @@ class Quantization(Attack[QuantizationParameters]):
         return tuple(quantizer for quantizer in Quantizer if quantizer in wanted)
 
     def _left_out(self, context: AttackContext) -> list[tuple[Quantizer, str]]:
-        """Quantizers that nobody asked for by name and that cannot run, with the reason."""
+        """Quantizers that were not requested by name and cannot run, with the reason."""
         if self.parameters.quantizers is not None:
             return []
         reasons = ((quantizer, missing(quantizer)) for quantizer in self._quantizers(context))

@@ -1,4 +1,4 @@
-"""A model that refuses in full precision and is its old self once a quantizer has rounded it.
+"""A model that refuses in full precision and behaves like the original once a quantizer has rounded it.
 
 Every weight may move as long as the quantizer gives it the code that it gave to the original's weight: an unlearning
 update that stays inside these boxes is undone by rounding, bit for bit (the mechanism of 2410.16454; the construction

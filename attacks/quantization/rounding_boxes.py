@@ -1,4 +1,4 @@
-"""Do two models fall into the same boxes of a quantizer? Where they do, quantization undoes the unlearning.
+"""Do two models fall into the same boxes of a quantizer? If they do, quantization undoes the unlearning.
 
 The diagnostic behind "Catastrophic failure of LLM unlearning via quantization" (2410.16454, section 5): unlearning
 that moves weights by less than the quantizer's steps leaves most of them in the box of the original's weight.

@@ -1,7 +1,7 @@
-"""Relearning: train on some facts, or on text that holds none, and see whether the scored facts come back.
+"""Relearning: train on some facts, or on text that contains none, and see whether the scored facts come back.
 
-What was only masked returns after a few steps on related facts (arXiv 2410.08827), or on text that gives nothing away
-(2406.13356, 2506.15699, 2602.03379); what was never learned does not.
+Masked knowledge returns after a few steps on related facts (arXiv 2410.08827), or on text that gives nothing away
+(2406.13356, 2506.15699, 2602.03379); knowledge that was never learned does not.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ class Relearning(Attack[RelearningParameters]):
     """Trains the model for a few steps, and scores facts that it was not trained on.
 
     Six kinds of data, at the same steps and batches: `in-domain` trains on the facts of some subjects and scores those
-    of the others (2410.08827). The rest is benign: no text gives away a scored fact, all facts are scored.
+    of the others (2410.08827). The other kinds are benign: no text gives away a scored fact, and all facts are scored.
     `same-syntax`: retain facts asked in the forms of the forget set (2602.03379). `topic-high`: text about the forget
-    subjects without the answers; `topic-middle`: the same relations of retain subjects, told and not asked;
-    `topic-low`: words of the topic, without a sentence; `out-of-domain`: neutral text of the package.
+    subjects without the answers; `topic-middle`: the same relations of retain subjects, stated instead of asked;
+    `topic-low`: words of the topic, without sentences; `out-of-domain`: neutral text from the package.
 
-    The authors of 2406.13356 train on public articles, and on text that a language model wrote about their subjects;
+    The authors of 2406.13356 train on public articles, and on text about their subjects by a language model;
     BLUR (2506.15699) on sets of high, middle and low relevance. **Where we depart**: our texts are made from the facts
-    of the audit, unless `texts` names files; every kind is cut to the number of in-domain texts and takes the same
-    steps, where BLUR's sets differ in size (2602.03379); facts are split by subject and rotated, so that each is scored
-    once, never by a model that saw its subject; rates are chosen on a plant made from the original, those of text that
-    could wreck the model so that four fifths of its retain answers stay.
+    of the audit, unless `texts` names files; every kind is cut to the number of in-domain texts and uses the same
+    steps, while BLUR's sets differ in size (2602.03379); facts are split by subject and rotated, so that each is scored
+    once, never on a model that saw its subject; rates are chosen on a plant made from the original, and for text that
+    could break the model so that four fifths of its retain answers remain.
 
     `quick`: in-domain and same-syntax, LoRA of rank 16 at one rate, 40 steps. `standard`: all six, LoRA of rank 16 and
-    all weights, 80 steps; three rates in-domain, one for benign text. `deep`: rank 128 too, three rates for
+    all weights, 80 steps; three rates in-domain, one for benign text. `deep`: also rank 128, three rates for
     all, 320 steps.
     """
 
@@ -83,7 +83,7 @@ class Relearning(Attack[RelearningParameters]):
         ]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
-        """What the profile leaves out, what cannot be made, and full fine-tuning where it does not fit the memory.
+        """What the profile skips, what cannot be made, and full fine-tuning if it does not fit the memory.
 
         `what` is the beginning of the names of the arms that cannot run.
         """

@@ -100,7 +100,7 @@ class Syllabus:
         missing = self._missing
         if missing and self.parameters.data is not None:
             raise AuditError(
-                f"relearning: {missing[0]} is made from retain facts, and there are none; give a retain set, or texts "
+                f"relearning: {missing[0]} needs retain facts, but there are none; give a retain set, or texts "
                 f"of your own (`texts: {{{missing[0]}: FILE}}`)"
             )
         return tuple(kind for kind in asked if kind not in missing)
@@ -169,7 +169,7 @@ class Syllabus:
         if self.parameters.data is None:
             if others := [kind.value for kind in Data if kind not in self._asked]:
                 gaps.append(OutOfReach(what=", ".join(others), why=f"not part of the profile {profile}"))
-            gaps += [OutOfReach(what=kind.value, why="is made from retain facts; none given") for kind in self._missing]
+            gaps += [OutOfReach(what=kind.value, why="it needs retain facts; none given") for kind in self._missing]
         return gaps
 
     @property

@@ -1,4 +1,4 @@
-"""What relearning trains on: facts of the forget set, or text that holds none of its answers.
+"""What relearning trains on: facts of the forget set, or text that contains none of its answers.
 
 Text that gives nothing away can still lift a mask (benign relearning: arXiv 2406.13356), and the form of a text can do
 more than its topic (2602.03379). BLUR (2506.15699) grades such text by how near it is to what was forgotten. Its texts
@@ -46,7 +46,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 class Data(StrEnum):
-    """What is trained on. All but `in-domain` are benign: no text gives away a fact that is scored."""
+    """The training data. All kinds but `in-domain` are benign: no text gives away a scored fact."""
 
     IN_DOMAIN = "in-domain"
     SAME_SYNTAX = "same-syntax"
@@ -79,7 +79,7 @@ class OwnText(api.Parameters):
         if pair == (True, True) and not self.text:
             return self
         if pair != (False, False) or len((self.text or "").split()) < 2:
-            raise ValueError("a text is a passage of two words or more, or has `question` and `answer`")
+            raise ValueError("expected a passage of two words or more, or `question` and `answer`")
         return self
 
     @property
@@ -105,7 +105,7 @@ def _from_file(value: Any) -> Any:
         ) from error
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
-        raise ValueError(f"{path}: holds no text")
+        raise ValueError(f"{path}: expected at least one text, found none")
     if path.suffix != ".jsonl":
         return [{"text": line} for _, line in numbered]
     rows = []
@@ -113,7 +113,7 @@ def _from_file(value: Any) -> Any:
         try:
             rows.append(json.loads(line))
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: is not JSON ({error})") from error
+            raise ValueError(f"{path}, line {number}: expected JSON ({error})") from error
     return rows
 
 
@@ -137,7 +137,7 @@ def benign_lessons(
     if not kept:
         raise AttackError(
             f"relearning: no text is left to train on for {data} ({found.dropped} give away what is scored); give "
-            f"texts of your own (`texts: {{{data}: FILE}}`), or leave {data} out of `data`"
+            f"texts of your own (`texts: {{{data}: FILE}}`), or remove {data} from `data`"
         )
     return CleanLessons(kept=tuple(kept[:most]), dropped=found.dropped)
 

@@ -1,6 +1,6 @@
-"""What the relearning adversary may spend, and what each profile spends where the parameters leave it open.
+"""What the relearning adversary may spend, and what each profile spends if the parameters leave it open.
 
-Each dose is a statistical cell, and every further cell costs an honest model some of its chance to pass. Steps rise by
+Each dose is a statistical cell, and every extra cell costs an honest model some of its chance to pass. Steps rise by
 a factor of four and step 0 is measured once; text that gives nothing away is measured at the end of its training. In
 `standard` that makes fewer doses (29) than in-domain training alone had with steps that double (36).
 """
@@ -59,32 +59,32 @@ DEFAULT_RATES = {
 
 
 class RelearningParameters(api.Parameters):
-    """What the adversary may spend. Whatever is None follows the profile."""
+    """What the adversary may spend. None follows the profile."""
 
     data: tuple[Data, ...] | None = Field(
         None,
         min_length=1,
-        description="What is trained on: `in-domain`, `same-syntax`, `topic-high`, `topic-middle`, `topic-low`, "
+        description="Training data: `in-domain`, `same-syntax`, `topic-high`, `topic-middle`, `topic-low`, "
         "`out-of-domain`.",
     )
     texts: dict[Data, OwnTexts] = Field(
         default={},
-        description="Texts of your own for a benign kind of data: a file (`.jsonl`, or one text a line), relative to "
+        description="Your own texts for a benign kind of data: a file (`.jsonl`, or one text per line), relative to "
         "the working directory, or a list of texts.",
     )
     methods: tuple[Method, ...] | None = Field(None, min_length=1, description="`lora`, `full`, or both.")
     steps: tuple[int, ...] | None = Field(None, min_length=1, description="Doses: optimizer steps, rising.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, by a model trained on the rest.")
-    batch_size: PositiveInt = Field(16, description="Texts an optimizer step.")
+    batch_size: PositiveInt = Field(16, description="Texts per optimizer step.")
     ranks: tuple[PositiveInt, ...] | None = Field(None, min_length=1, description="Ranks of the LoRA update.")
     learning_rates: dict[Method, tuple[PositiveFloat, ...]] = Field(
-        default={}, description="Rates by method; a method without any has them chosen on the original's plant."
+        default={}, description="Rates by method; for a method without any, they are chosen on the original's plant."
     )
     candidates: dict[Method, tuple[PositiveFloat, ...]] = Field(
         default={}, description="Rates to choose from, by method."
     )
     kept_share: float = Field(
-        0.5, ge=0, le=1, description="A candidate rate that leaves less of the original's retain answers is out."
+        0.5, ge=0, le=1, description="Least share of the original's retain answers that a candidate rate must leave."
     )
 
     @model_validator(mode="after")
@@ -92,17 +92,17 @@ class RelearningParameters(api.Parameters):
         for name in ("data", "methods", "steps", "ranks"):
             values = getattr(self, name)
             if values is not None and len(set(values)) != len(values):
-                raise ValueError(f"{name}: {values} names something twice")
+                raise ValueError(f"{name}: expected different values, got {values}")
         if self.steps is not None and (min(self.steps) < 0 or list(self.steps) != sorted(self.steps)):
-            raise ValueError(f"steps: {self.steps} must be at least 0 and rise")
+            raise ValueError(f"steps: expected rising values from 0, got {self.steps}")
         for name, table in (("learning_rates", self.learning_rates), ("candidates", self.candidates)):
             for method, rates in table.items():
                 if not rates or len(set(rates)) != len(rates):
-                    raise ValueError(f"{name}: {method} needs one rate or more, each once: {rates}")
+                    raise ValueError(f"{name}: expected one or more different rates for {method}, got {rates}")
                 if self.methods is not None and method not in self.methods:
-                    raise ValueError(f"{name}: rates for {method}, which is not among methods {self.methods}")
+                    raise ValueError(f"{name}: expected rates only for methods {self.methods}, got {method}")
         if self.ranks is not None and self.methods is not None and Method.LORA not in self.methods:
-            raise ValueError("ranks: given, but lora is not among the methods")
+            raise ValueError("ranks: given, but lora is not among the methods; remove them, or add lora")
         if both := set(self.learning_rates) & set(self.candidates):
             raise ValueError(f"{sorted(both)}: give learning_rates, or candidates to choose them from, not both")
         return self
@@ -113,5 +113,5 @@ class RelearningParameters(api.Parameters):
             raise ValueError(f"texts: {Data.IN_DOMAIN} is the forget set itself; give texts for a benign kind of data")
         for kind, texts in self.texts.items():
             if not texts or (self.data is not None and kind not in self.data):
-                raise ValueError(f"texts: {kind} has no texts, or is not among data {self.data}")
+                raise ValueError(f"texts: {kind} has no texts, or is not among data {self.data}; add or remove it")
         return self

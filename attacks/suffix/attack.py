@@ -1,4 +1,4 @@
-"""Adversarial suffix: a text behind every question, found by gradient, that makes a model answer (answer-free)."""
+"""Adversarial suffix: a text after every question, found by gradient, that makes a model answer (answer-free)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class GradientSuffix(Attack[P], Generic[P]):
         if not scored:
             if self.parameters.scopes is None:
                 return []
-            raise AuditError(f"{self.name}: {scope} needs subjects with two facts or more, and there is none")
+            raise AuditError(f"{self.name}: {scope} needs subjects with two facts or more; remove it")
         steps = self.parameters.steps_of(scope, context.profile)
         cross = scope is Scope.CROSS_TARGET
         folds = self.parameters.folds if cross else 1
@@ -124,32 +124,32 @@ class GradientSuffix(Attack[P], Generic[P]):
 
 
 class Suffix(GradientSuffix[OpeningParameters]):
-    """Searches, by greedy coordinate gradient, for a text behind the question that makes the model answer at all.
+    """Searches, by greedy coordinate gradient, for a text after the question that makes the model answer at all.
 
-    It is told no answer. As the authors aim at "Sure, here is ...", it aims at an opening, and by default at one in
-    the model's own words (`objective: own`): of the openings of this model's own answers to retain questions, the one
-    that its probabilities favour most behind the question at hand, set off against its favour for the other questions;
-    what it says to many questions (its refusal) is left out. `objective: affirmative` takes fixed `targets`.
+    It never sees an answer. As the authors aim at "Sure, here is ...", it aims at an opening, by default one in
+    the model's own words (`objective: own`): among the openings of this model's answers to retain questions, the one
+    that it favors most after this question, relative to how much it favors it after the other questions;
+    what it says to many questions (its refusal) is excluded. `objective: affirmative` uses fixed `targets`.
 
     Scopes, as in the Dynamic Unlearning Attack (2408.10682): `cross-target`, one text for all, found on other subjects
-    (subjects dealt into folds and rotated); `cross-query`, found on the other questions about the subject, and not for
-    subjects with one; `within-query`, a text for each question. A paraphrase gets its question's text. Step 0 is a
-    text of equal length that nobody optimized, which is the control of "any text there".
+    (subjects dealt into folds and rotated); `cross-query`, found on the other questions about the subject, not for
+    subjects with only one; `within-query`, one text per question. A paraphrase gets its question's text. Step 0 is a
+    text of equal length that was not optimized: the control for "any text there".
 
-    Where we depart: the opening in the model's own words, since a small or base model has never said "Sure"; one text
-    for all goals from the first step on, where the authors add goals one by one; the best text so far is scored, not
-    the last; a candidate that spells a scored answer, or nearly, is refused. "Away from the refusal" is no objective
-    here: in our trials -log(1 - p) of it, alone or beside the openings, often made texts that break the original, too.
+    Where we depart: the opening is in the model's own words, since a small or base model never says "Sure"; one text
+    for all goals from the first step on, while the authors add goals one by one; the best text so far is scored, not
+    the last; a candidate that spells a scored answer, even nearly, is rejected. "Away from the refusal" is not offered
+    as an objective: in our trials -log(1 - p) of it, alone or with the openings, often also broke the original.
 
-    Profiles: `quick` runs cross-target alone, 20 steps of 32 candidates, 20 tokens, 32 questions; so few steps cannot
-    change 20 tokens one by one, and so up to 8 candidates more take a step's best changes together (2405.21018), in
-    `quick` alone. `standard` runs all three scopes at the authors' width 512, top 256 and 20 tokens: 500 steps on 25
-    questions for cross-target, and 20 steps for each text of the other two, which are as many texts as facts. `deep`
+    Profiles: `quick` runs only cross-target, 20 steps of 32 candidates, 20 tokens, 32 questions; so few steps cannot
+    change 20 tokens one by one, so up to 8 more candidates combine a step's best changes (2405.21018), in
+    `quick` only. `standard` runs all three scopes at the authors' width 512, top 256 and 20 tokens: 500 steps on 25
+    questions for cross-target, and 20 steps for each text of the other two, which have one text per fact. `deep`
     doubles the steps and more.
     """
 
     name: ClassVar[str] = "suffix"
-    summary: ClassVar[str] = "Searches by gradient for a text beside the question that makes the model answer."
+    summary: ClassVar[str] = "Searches by gradient for a text next to the question that makes the model answer."
     paper: ClassVar[str] = "2307.15043"
     Parameters: ClassVar[type[api.Parameters]] = OpeningParameters
 
@@ -180,5 +180,5 @@ def proof_of(texts: Texts, quests: Sequence[Quest], settings: SearchSettings) ->
     if len(found) <= TEXTS_IN_PROOF:
         proof["text"] = [each.text for each in found]
     if not all(math.isfinite(value) for each in found for value in each.losses):
-        raise api.AttackError("the search met a loss that is no number; try --dtype float32 or bfloat16")
+        raise api.AttackError("the search met a loss that is not a number; try --dtype float32 or bfloat16")
     return proof

@@ -24,7 +24,7 @@ SCORED_AT_ONCE = 2048
 
 
 class Objective(StrEnum):
-    """What the answer should begin with, where nobody looks at the true one.
+    """What the answer should begin with, without looking at the true one.
 
     Attributes:
         OWN: for each question the likeliest of the openings that this model gives to retain questions.
@@ -44,7 +44,7 @@ class Openings(api.Parameters):
     targets: tuple[str, ...] = Field(
         ("Sure, here is the answer:",), min_length=1, description="Affirmative openings, dealt over the questions."
     )
-    opening_words: PositiveInt = Field(4, description="Words of the model's own answers that make an opening.")
+    opening_words: PositiveInt = Field(4, description="Words of the model's own answers that form an opening.")
     openings: PositiveInt = Field(256, description="Most retain questions whose answers' openings are candidates.")
 
     def targets_of(

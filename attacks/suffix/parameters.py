@@ -1,4 +1,4 @@
-"""What the adversary of the suffix attacks may spend, and what each profile spends where nothing else is said."""
+"""What the adversary of the suffix attacks may spend, and each profile's defaults."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MERGED = {Profile.QUICK: 8, Profile.STANDARD: 0, Profile.DEEP: 0}
 
 
 class SuffixParameters(api.Parameters):
-    """What the adversary may spend. Whatever is None follows the profile."""
+    """What the adversary may spend. None follows the profile."""
 
     scopes: tuple[Scope, ...] | None = Field(
         None, min_length=1, description="`within-query`, `cross-query`, `cross-target`: see the attack."
@@ -55,10 +55,10 @@ class SuffixParameters(api.Parameters):
     )
     position: Position = Field(Position.SUFFIX, description="`suffix` or `prefix` of the question.")
     length: PositiveInt | None = Field(None, description="Tokens of the text.")
-    width: PositiveInt | None = Field(None, description="Candidates scored at each step.")
-    top_k: PositiveInt | None = Field(None, description="Tokens a place from which candidates are drawn.")
+    width: PositiveInt | None = Field(None, description="Candidates scored per step.")
+    top_k: PositiveInt | None = Field(None, description="Tokens per place from which candidates are drawn.")
     merged: NonNegativeInt | None = Field(
-        None, description="Further candidates a step that take the best changes together; 0 changes one token a step."
+        None, description="Extra candidates per step that combine the best changes; 0 changes one token per step."
     )
     allowed: Allowed = Field(Allowed.ASCII, description="Tokens of the text: `ascii`, or `any` printable.")
     goals: PositiveInt | None = Field(None, description="Most questions that one text is optimized on at once.")
@@ -67,9 +67,9 @@ class SuffixParameters(api.Parameters):
     @model_validator(mode="after")
     def _rising(self) -> SuffixParameters:
         if self.scopes is not None and len(set(self.scopes)) != len(self.scopes):
-            raise ValueError(f"scopes: {self.scopes} names one twice")
+            raise ValueError(f"scopes: expected different ones, got {self.scopes}")
         if self.steps is not None and (min(self.steps) < 0 or sorted(set(self.steps)) != list(self.steps)):
-            raise ValueError(f"steps: {self.steps} must be at least 0 and rise")
+            raise ValueError(f"steps: expected rising values from 0, got {self.steps}")
         return self
 
     def scopes_of(self, profile: Profile) -> tuple[Scope, ...]:
@@ -98,4 +98,4 @@ class SuffixParameters(api.Parameters):
 
 
 class OpeningParameters(Openings, SuffixParameters):
-    """What the answer-free adversary may spend. Whatever is None follows the profile."""
+    """What the answer-free adversary may spend. None follows the profile."""

@@ -1,4 +1,4 @@
-"""Prompt search: an evolved text beside every question, from log-probabilities alone."""
+"""Prompt search: an evolved text next to every question, from log-probabilities alone."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ Goals = Sequence[tuple[Prompt, str]]
 
 
 class PromptSearchParameters(Openings):
-    """What the adversary may spend. Whatever is None follows the profile."""
+    """What the adversary may spend. None follows the profile."""
 
     queries: tuple[int, ...] | None = Field(
-        None, min_length=1, description="Doses: log-probabilities asked for in each fold, rising; 0 is a random text."
+        None, min_length=1, description="Doses, rising: log-probabilities requested per fold; 0 is a random text."
     )
     position: Position = Field(Position.SUFFIX, description="`suffix` or `prefix` of the question.")
-    goals: PositiveInt | None = Field(None, description="Most questions that the text is searched on.")
+    goals: PositiveInt | None = Field(None, description="Most questions used to search for the text.")
     length: PositiveInt = Field(8, description="Words or short phrases of the text.")
-    population: int = Field(16, ge=2, description="Texts a generation.")
+    population: int = Field(16, ge=2, description="Texts per generation.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, under a text found on the rest.")
 
     @model_validator(mode="after")
     def _rising(self) -> PromptSearchParameters:
         if self.queries is not None and (min(self.queries) < 0 or sorted(set(self.queries)) != list(self.queries)):
-            raise ValueError(f"queries: {self.queries} must be at least 0 and rise")
+            raise ValueError(f"queries: expected rising values from 0, got {self.queries}")
         return self
 
 
 class PromptSearch(Attack[PromptSearchParameters]):
-    """Evolves one text for all questions, on the probabilities that an API gives, and without a gradient.
+    """Evolves one text for all questions from the probabilities that an API returns, without gradients.
 
     A population of texts, each a few words and stock phrases of jailbreaks and rephrasings, is bred with the operators
-    of AutoDAN (2310.04451): an elite lives on, parents are drawn by rank, children mix two parents and swap words. A
-    text is the fitter, the likelier it makes the wanted openings of the answers to the questions of the relearn split,
+    of AutoDAN (2310.04451): an elite survives, parents are drawn by rank, children mix two parents and swap words. A
+    text is fitter the likelier it makes the wanted openings of the answers to the questions of the relearn split,
     as in the random search on log-probabilities of 2404.02151; it is scored on the other subjects, folds rotated. The
-    openings are those of `suffix`: the model's own, or "Sure, here is the answer:"; no true answer is read.
+    openings are those of `suffix`: the model's own, or "Sure, here is the answer:"; it never reads a true answer.
 
     Where we depart: words come from the checkpoint's tokenizer and a short list, not from a language model that
-    rewrites; the goal is a whole opening over many questions, where 2404.02151 raises the first token's probability
-    for one; no restarts, and no hand-written template around the text. A text that spells a scored answer is refused.
+    rewrites; the goal is a whole opening over many questions, while 2404.02151 raises the first token's probability
+    for one; no restarts, and no hand-written template around the text. A text that spells a scored answer is rejected.
 
-    Doses are queries: one is the log-probability of one opening behind one question. What finding the model's own
-    openings takes comes on top, and stands in the proof. `quick` spends 2,000 a fold on 16 questions, `standard` 10,000
-    on 25, `deep` 40,000 on 50. A random text (0 queries) is no dose of its own: on a bundled model it silenced the
-    original, against which then no honest checkpoint could pass.
+    Doses are queries: one is the log-probability of one opening after one question. Finding the model's own
+    openings costs extra, which the proof records. `quick` spends 2,000 per fold on 16 questions, `standard` 10,000
+    on 25, `deep` 40,000 on 50. A random text (0 queries) is not a default dose: on a bundled model it silenced the
+    original, and no honest checkpoint could then pass.
     """
 
     name: ClassVar[str] = "prompt-search"
-    summary: ClassVar[str] = "Evolves a text beside the question from token log-probabilities alone."
+    summary: ClassVar[str] = "Evolves a text next to the question, from token log-probabilities alone."
     paper: ClassVar[str] = "2310.04451"
     access: ClassVar[Access] = Access.LOGITS
     seeded: ClassVar[bool] = True

@@ -57,7 +57,7 @@ def quests_of(scope: Scope, facts: Sequence[Fact], *, folds: int, fold: int, goa
         found = [Quest(learn=(fact,), serve=(fact,)) for fact in facts]
     whole = [quest for quest in found if quest.learn and quest.serve]
     if not whole:
-        raise AttackError(f"{scope}: no subject has two facts or more; leave this scope out")
+        raise AttackError(f"{scope}: no subject has two facts or more; remove this scope")
     return whole
 
 

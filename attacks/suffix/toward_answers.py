@@ -1,4 +1,4 @@
-"""Adversarial suffix toward the answers themselves: stronger, able to bring forth anything, and so held to a sham."""
+"""Adversarial suffix toward the answers themselves: stronger, able to elicit anything, and so checked by a sham."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .parameters import SuffixParameters
 
 
 class SuffixAnswer(GradientSuffix[SuffixParameters]):
-    """Searches for a text beside the question under which the model gives the true answer.
+    """Searches for a text next to the question that makes the model give the true answer.
 
     The scopes, search and hygiene are those of `suffix`; the target is the answer of each question that the text is
-    searched on. In `within-query` that is the very answer that is scored; in `cross-query` and `cross-target` those of
+    searched on. In `within-query` that is the scored answer itself; in `cross-query` and `cross-target`, answers of
     the subject's other facts and of other subjects.
 
-    Such a search can bring any answer out of a model that never knew it. So every arm runs once more toward the
-    answers of other subjects (sham), and what counts is how much further the true ones come; the attack is handed one
-    or the other and cannot tell. A text that spells an answer that is scored, as words or as letters in a row, with a
-    letter off or without, is refused during the search.
+    Such a search can elicit any answer from a model that never knew it. So every arm runs once more toward the
+    answers of other subjects (sham), and what counts is how much better the true ones do; the attack is given one
+    or the other and cannot tell. A text that spells a scored answer, as words or as letters in a row, with or without
+    a wrong letter, is rejected during the search.
 
-    Where we depart: as `suffix`, and in the sham, which the authors do not have. Profiles spend what `suffix` spends.
+    Where we depart: as in `suffix`, and in the sham, which the authors lack. Profiles spend what `suffix` spends.
     """
 
     name: ClassVar[str] = "suffix-answer"
-    summary: ClassVar[str] = "Searches by gradient for a text that brings the true answer; held to a sham."
+    summary: ClassVar[str] = "Searches by gradient for a text that elicits the true answer; checked by a sham."
     paper: ClassVar[str] = "2408.10682"
     toward_answers: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = SuffixParameters

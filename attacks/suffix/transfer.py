@@ -1,4 +1,4 @@
-"""Transferred suffix: a text found on the original and on a refusing copy of it, put to a checkpoint nobody can see."""
+"""Transferred suffix: a text found on the original and a refusing copy of it, used on a checkpoint out of reach."""
 
 from __future__ import annotations
 
@@ -49,44 +49,44 @@ class Surrogate(StrEnum):
 
 
 class SuffixTransferParameters(SuffixParameters):
-    """What the adversary may spend. Whatever is None follows the profile."""
+    """What the adversary may spend. None follows the profile."""
 
     surrogates: tuple[Surrogate, ...] = Field(
         (Surrogate.REFUSING, Surrogate.ORIGINAL), min_length=1, description="`original`, `refusing`, or both."
     )
-    opening_words: PositiveInt = Field(4, description="Words of the original's own answers that are aimed at.")
-    text: str | None = Field(None, description="A text found elsewhere, put as it is; nothing is optimized.")
+    opening_words: PositiveInt = Field(4, description="Words of the original's own answers to aim at.")
+    text: str | None = Field(None, description="A text found elsewhere, used as it is; nothing is optimized.")
 
     @model_validator(mode="after")
     def _one_scope(self) -> SuffixTransferParameters:
         if self.scopes not in (None, (Scope.CROSS_TARGET,)):
-            raise ValueError("scopes: a transferred text is for all questions; only cross-target is meant here")
+            raise ValueError("scopes: expected cross-target only, because a transferred text is for all questions")
         if len(set(self.surrogates)) != len(self.surrogates):
-            raise ValueError(f"surrogates: {self.surrogates} names one twice")
+            raise ValueError(f"surrogates: expected different ones, got {self.surrogates}")
         return self
 
 
 class SuffixTransfer(Attack[SuffixTransferParameters]):
-    """Puts one text to every question that was found on other models: the attacker needs no weights of this one.
+    """Adds one text, found on other models, to every question: the attacker does not need this model's weights.
 
     The text is searched for once, before the audit's cells, by greedy coordinate gradient on the original and on a copy
-    of it that was made to refuse (a merged low-rank update), as authors of both papers optimize on a model at hand
-    and find that texts carry over (2307.15043; 2408.10682, whose attacker starts from the model before unlearning). It
+    of it that was made to refuse (a merged low-rank update), as the authors of both papers optimize on a model at hand
+    and find that texts transfer (2307.15043; 2408.10682, whose attacker starts from the model before unlearning). It
     aims at the first words of the original's own answers to questions about the subjects of the relearn split, and is
-    scored on the other subjects, folds rotated. It is one text for all roles; the checkpoint under audit is only asked.
-    Step 0 is a text of equal length that nobody optimized.
+    scored on the other subjects, with folds rotated. All roles get the same text; the checkpoint under audit is only
+    asked. Step 0 is a text of equal length that was not optimized.
 
-    Where we depart: the surrogates take turns, each search going on from the text before, where the authors add up
-    gradients; the text that serves all surrogates best on average is kept. A text that spells a scored answer is
-    refused. The refusing copy is made of at most 32 subjects; where it cannot be made, the proof says so, and the
-    search runs on the original alone. Without an original there is nothing to search on, and it is left out; `text`
-    puts a text of your own.
+    Where we depart: the surrogates take turns, each search continuing from the previous text, while the authors add up
+    gradients; the text that is best on average over all surrogates is kept. A text that spells a scored answer is
+    rejected. The refusing copy is trained on at most 32 subjects; if it cannot be made, the proof says so, and the
+    search runs on the original alone. Without an original there is nothing to search on, and it is skipped; `text`
+    gives a text of your own.
 
-    Profiles spend the steps of `suffix` in cross-target, shared out among the surrogates and two rounds.
+    Profiles spend the steps of `suffix` in cross-target, divided among the surrogates and two rounds.
     """
 
     name: ClassVar[str] = "suffix-transfer"
-    summary: ClassVar[str] = "Puts a text to the checkpoint that was found on the original and a refusing copy of it."
+    summary: ClassVar[str] = "Uses a text on the checkpoint that was found on the original and a refusing copy of it."
     paper: ClassVar[str] = "2408.10682"
     access: ClassVar[Access] = Access.PROMPTS
     Parameters: ClassVar[type[api.Parameters]] = SuffixTransferParameters
@@ -101,7 +101,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
         """Everything, where there is no original to search on and no text was given."""
         if context.has_original or self.parameters.text is not None:
             return ()
-        why = "it searches on the original, and none was given"
+        why = "it searches on the original, but none was given"
         return [OutOfReach(what=arm.name, why=why, applies=False) for arm in self.arms(context)]
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
@@ -157,8 +157,8 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
         texts = cast("Mapping[str, Sequence[Mapping[str, Json]]]", context.prepared.get("texts", {}))
         if f"fold{fold}" not in texts:
             raise AttackError(
-                "suffix-transfer searches on the original, and there is none: give --original, or the parameter `text` "
-                "a text that was found elsewhere"
+                "suffix-transfer searches on the original, but there is none: give --original, or set `text` "
+                "to a text that was found elsewhere"
             )
         for one in texts[f"fold{fold}"]:
             yield cast("int", one["steps"]), str(one["text"]), {"losses_on_surrogates": one["losses"]}

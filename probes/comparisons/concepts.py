@@ -1,4 +1,4 @@
-"""Concepts: the value vectors that wrote an answer in the original, are they there, and do they still write it?"""
+"""Concepts: are the value vectors that wrote an answer in the original still there, and do they still write it?"""
 
 from __future__ import annotations
 
@@ -40,40 +40,40 @@ TIE = 1e-6
 
 
 class ConceptsParameters(Parameters):
-    """Parameters of `concepts`. Whatever is None follows the profile."""
+    """Parameters of `concepts`. None follows the profile."""
 
-    facts: PositiveInt | None = Field(None, description="Most facts that are looked at; 48, 96 or 256 by profile.")
-    vectors: PositiveInt = Field(8, description="Value vectors of each fact.")
+    facts: PositiveInt | None = Field(None, description="Most facts to examine; 48, 96 or 256 by profile.")
+    vectors: PositiveInt = Field(8, description="Value vectors per fact.")
 
 
 class Concepts(Comparison[ConceptsParameters]):
-    """Finds in the original where MLPs write an answer, and looks at the same places of the others (2406.11614).
+    """Finds where MLPs of the original write an answer, and examines the same places in the others (2406.11614).
 
     A value vector is a column of the last matrix of an MLP; projected to the vocabulary it shows what it writes. The
     vectors of a fact are those that write most of its answer in the original: coefficient times projection on the
-    answer's tokens (beside the mean token, the final norm's gain folded in), summed over the places where these are
+    answer's tokens (relative to the mean token, final norm's gain folded in), summed over the places where these are
     predicted, over all blocks.
 
     - `effect`, the causal check: the share of facts whose answer loses more when the coefficients of its own vectors
-      are set to 0 than when those of another subject's fact of the same relation are, ties counted half. 0.5 where
+      are set to 0 than when those of another subject's fact of the same relation are, ties counted half. 0.5 if
       these places have nothing to do with the fact. The original's shows that the places matter at all; the
       checkpoint's, whether they still do. In [0, 1], higher = more is left. The null is the controls' own.
     - `similarity`: the mean cosine of the vectors with those at the same places of the original. Informational: models
-      that were tuned from one start are alike whatever they know.
+      that were tuned from one start are similar whatever they know.
 
-    Intervals take subjects as independent and hold for any distribution.
+    Intervals assume independent subjects and hold for any distribution.
 
     **Departures.** The authors find vectors of broad concepts by their projection alone, judged by a language model,
-    and check them by adding noise; here it is facts, the coefficient counts, and 0 is the noise. Only vectors of MLPs
+    and check them by adding noise; we use facts, count the coefficient, and set it to 0. Only vectors of MLPs
     that end with a plain matrix can be read: no mixture of experts, no packed weights.
 
-    **Known failure.** A vector that writes a city in general is one of the fact's own too, and taking it out costs the
+    **Known failure.** A vector that writes a city in general is also one of the fact's own, and removing it costs the
     city in a model that shares the original's base and never knew the fact. So there is no null without a control,
     and a control that was trained from scratch, whose places mean nothing, is a lenient one.
     """
 
     name: ClassVar[str] = "concepts"
-    summary: ClassVar[str] = "Takes out the value vectors that wrote an answer in the original and sees what it costs."
+    summary: ClassVar[str] = "Removes the value vectors that wrote an answer in the original and measures the cost."
     paper: ClassVar[str] = "2406.11614"
     access: ClassVar[Access] = Access.WEIGHTS
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)

@@ -1,4 +1,4 @@
-"""Distribution: does the checkpoint answer as a model does that never knew, in what it says and how likely?"""
+"""Distribution: does the checkpoint answer like a model that never knew, in what it says and how likely?"""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ FloatArray = npt.NDArray[np.float64]
 SUBJECTS = {Profile.QUICK: 32, Profile.STANDARD: 64, Profile.DEEP: 256}
 SETS = (FactSet.FORGET, FactSet.RETAIN)
 TELLING, DIVERGENCE = "telling", "divergence"
-NOTHING_SAID = "one of the models says nothing to these questions"
+NOTHING_SAID = "one of the models gives no answer to these questions"
 
 
 class DistributionParameters(Parameters):
-    """Parameters of `distribution`. Whatever is None follows the profile."""
+    """Parameters of `distribution`. None follows the profile."""
 
-    subjects: PositiveInt | None = Field(None, description="Most subjects a set; 32, 64 or 256 by profile.")
-    samples: int = Field(4, ge=1, description="Answers drawn from each model for one question a subject.")
+    subjects: PositiveInt | None = Field(None, description="Most subjects per set; 32, 64 or 256 by profile.")
+    samples: int = Field(4, ge=1, description="Answers drawn from each model for one question per subject.")
     max_new_tokens: int = Field(32, ge=1, description="Most tokens of an answer.")
     resamples: int = Field(1000, ge=100, description="Bootstrap samples of the subjects behind `divergence`.")
 
 
 class Distribution(Comparison[DistributionParameters]):
-    """Each model's own answers, drawn at temperature 1, and how likely the other finds them (FADE, 2510.12981).
+    """Draws each model's answers at temperature 1 and asks how likely the other model finds them (FADE, 2510.12981).
 
     With `gap(y | a, b) = log p_a(y) - log p_b(y)` of an answer y that was drawn from a, and both directions averaged:
 
     - `divergence`: mean of gap over the tokens of y, in nats a token; half of Jeffreys' divergence a token. 0 for
-      models that say the same, without an upper end. Its interval is a bootstrap over subjects, and informational.
+      models that say the same; no upper limit. Its interval is a bootstrap over subjects, and informational.
     - `telling`: mean of max(0, 1 - exp(-gap)), in [0, 1]: the total variation distance, without bias. (1 + telling) / 2
-      is the share that the best reader of one answer guesses right of which model gave it. Gaffke's bounds, which hold
+      is how often the best reader of one answer guesses correctly which model gave it. Gaffke's bounds, which hold
       for any distribution.
 
     `forget` asks what should be gone, `retain` what must stay. The null of `telling` is the same number between two
-    retrained models, which differ by chance alone; with one control there is none, and nothing is said of more or less.
-    Where there are two, `relative` is either number over that of the controls. The original is held against the
-    control as well: it must stand out.
+    retrained models, which differ by chance alone; with one control there is no null, and nothing is claimed.
+    With two, `relative` is either number over that of the controls. The original is also compared with the
+    control: it must stand out.
 
-    **Departures**: the authors' code was not at hand. What is said here follows the description above: bidirectional
+    **Departures**: the authors' code was not available. This follows the description above: bidirectional
     likelihood on generated answers, relative to retrained against retrained. Answers are scored as text that the chat
     template writes, without the end of the turn, and are cut off at `max_new_tokens`. Empty answers have no likelihood
-    and are left out; their share is given with the number.
+    and are skipped; their share is given with the number.
 
-    **Known failure**: two controls of one base and one recipe are closer than any honest unlearning comes.
+    **Known failure**: two controls of one base and one recipe are closer than honest unlearning can get.
     Samples pass from model to model within a run and are not kept.
     """
 

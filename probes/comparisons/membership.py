@@ -42,12 +42,12 @@ FALSE_POSITIVE_RATE = 0.01
 class MembershipParameters(Parameters):
     """Parameters of `membership`."""
 
-    lowest_share: float = Field(0.2, gt=0, le=1, description="Min-K: share of the least likely tokens that are read.")
-    prefix_facts: int = Field(5, ge=1, description="ReCaLL: holdout facts that stand before each text.")
+    lowest_share: float = Field(0.2, gt=0, le=1, description="Min-K: share of the least likely tokens to use.")
+    prefix_facts: int = Field(5, ge=1, description="ReCaLL: holdout facts placed before each text.")
 
 
 class Membership(Comparison[MembershipParameters]):
-    """Membership inference on forget facts (members once) against holdout facts (never members).
+    """Membership inference on forget facts (once members) against holdout facts (never members).
 
     Scores of an answer, given its question; higher says "member":
 
@@ -55,24 +55,24 @@ class Membership(Comparison[MembershipParameters]):
     - `min-k`: mean log p of the least likely fifth of its tokens (2310.16789); `min-k++`: the same of
       (log p - mean) / deviation, over what the model could have said there (2404.02936).
     - `recall-prefix`: the log-likelihood behind a prefix of holdout facts over the one without it (ReCaLL, 2406.15968):
-      members lose more by such a prefix. Its facts are scored by nothing.
+      members lose more from such a prefix. Its facts are not scored.
     - `...-calibrated`: the score minus that of the same text by a control, where one is given.
 
     The unit is the subject (mean over its facts). `auc` is P(a forget subject scores higher than a holdout subject),
     with an interval that holds for any distribution and a two-sided permutation test; `tpr` is the share of forget
     subjects above all but 1 % of the holdout. The null is the interval of the control's own AUC: facts differ from
     holdout facts in more than membership, and the control shows by how much. **Both sides count**: an AUC far below the
-    control's says that the forget facts are unlikelier than text that nobody saw, a trace as good as the other.
+    control's means that the forget facts are less likely than text that no model saw, which is just as much a trace.
     PrivLeak (MUSE, 2407.06460), (AUC_U - AUC_C) / AUC_C with 1 - AUC for theirs, is given with every reading that has a
-    control; without one there is none, and no 0.5 stands in for it. Every `auc` carries some points of its ROC curve
+    control; without one there is none, and no 0.5 replaces it. Every `auc` carries some points of its ROC curve
     and of the controls', for the report's figure.
 
-    Known failure: where forget and holdout facts are of different kinds, all AUC are far from 0.5, and so is the
-    control's, which then covers much. Below 100 holdout subjects `tpr` is a share above the highest of them.
+    Known failure: if forget and holdout facts are of different kinds, every AUC is far from 0.5, including the
+    control's, which can then hide much. Below 100 holdout subjects `tpr` is a share above the highest of them.
     """
 
     name: ClassVar[str] = "membership"
-    summary: ClassVar[str] = "Tells forgotten facts from facts that nobody was trained on by how likely they are."
+    summary: ClassVar[str] = "Tells forgotten facts from facts that no model was trained on by their likelihood."
     paper: ClassVar[str] = "2407.06460"
     access: ClassVar[Access] = Access.LOGITS
     reads: ClassVar[tuple[FactSet, ...]] = (FactSet.FORGET, FactSet.HOLDOUT)

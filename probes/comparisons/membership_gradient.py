@@ -1,4 +1,4 @@
-"""Membership by gradients: does what should be forgotten still lie where the loss is flat?"""
+"""Membership by gradients: are the facts that should be forgotten still where the loss is flat?"""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from .membership import Membership
 
 
 class MembershipGradient(Membership):
-    """Membership inference as in `membership`, by a score that only a holder of the weights can compute.
+    """Membership inference as in `membership`, with a score that needs the weights.
 
     - `gradient-norm`: minus the Euclidean norm of the gradient of the loss (mean -log p of the answer's tokens, given
       the question); a model has little to learn from texts it was trained on, so higher says "member" (1812.00910, and
       the gradient norm of 2402.07841).
 
-    Estimates, null and units are those of `membership`, and so are its known failures. It is a plug-in of its own
-    because it needs the weights, and is not for an API user; the policy can name either.
+    Estimates, null, units and known failures are those of `membership`. It is a separate plug-in
+    because an API user does not have the weights; the policy can name either.
 
-    Departure: the gradient is that with regard to the output of the input embedding, over all positions of the text,
-    where those papers take the weights. One pass backward then gives it for a whole batch, with no memory for gradients
-    of weights, and quantized layers pass it on. It is scaled by the weights that it passes: compare models of one
+    Departure: the gradient is with respect to the output of the input embedding, over all positions of the text,
+    while those papers use the weights. One backward pass then gives it for a whole batch, with no memory for gradients
+    of weights, and it passes through quantized layers. It is scaled by the weights it passes: compare models of one
     original.
 
-    Of the parameters of `membership` only `prefix_facts` counts: the facts that it takes are left out here too, so that
-    both speak of the same.
+    Of the parameters of `membership` only `prefix_facts` matters: the facts that it uses are excluded here as well, so
+    that both cover the same facts.
 
-    A gradient that is no number makes the reading missing, for that model and those compared with it.
+    A gradient that is not a number makes the reading missing, for that model and those compared with it.
     """
 
     name: ClassVar[str] = "membership-gradient"
-    summary: ClassVar[str] = (
-        "Tells forgotten facts from facts that nobody was trained on by the gradient of their loss."
-    )
+    summary: ClassVar[str] = "Tells forgotten facts from facts that no model was trained on by their loss gradient."
     paper: ClassVar[str] = "1812.00910"
     access: ClassVar[Access] = Access.WEIGHTS
 

@@ -1,4 +1,4 @@
-"""Representation: how far do the insides of two models lie apart, layer by layer?"""
+"""Representation: how far apart are the hidden states of two models, layer by layer?"""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ PROMPTS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 512}
 
 
 class RepresentationParameters(Parameters):
-    """Parameters of `representation`. Whatever is None follows the profile."""
+    """Parameters of `representation`. None follows the profile."""
 
-    prompts: PositiveInt | None = Field(None, description="Most questions a set; 64, 128 or 512 by profile.")
+    prompts: PositiveInt | None = Field(None, description="Most questions per set; 64, 128 or 512 by profile.")
     resamples: int = Field(100, ge=20, description="Bootstrap samples of the prompts behind every interval.")
 
 
 class Representation(Comparison[RepresentationParameters]):
-    """Compares the residual stream of two models on the same questions, before every block and behind the last.
+    """Compares the residual stream of two models on the same questions, before every block and after the last.
 
     Both measures are of states at the last prompt token, centred over the questions, X and Y of shape (prompts, width):
 
     - `cka`: linear centred kernel alignment (1905.00414), |Y'X|^2 / (|X'X| |Y'Y|) with Frobenius norms, in [0, 1]; 1
-      where one is a rotation and scaling of the other. The number of prompts biases it upward where it is not well
-      above the width, for every pair alike.
+      if one is a rotation and scaling of the other. Unless there are many more prompts than the
+      width, it is biased upward, for every pair alike.
     - `procrustes`: 1 - |Y'X|_* / (|X| |Y|), nuclear over Frobenius norms, in [0, 1]: the least squared distance under a
-      rotation, both scaled to one (2108.01661). 0 where they agree.
+      rotation, both scaled to one (2108.01661). 0 if they agree.
 
-    `forget` is on questions of the forget set, `retain` on those that must stay. Models that were trained apart differ
-    everywhere; one that was merely tuned differs where the tuning bit. Whether that is a trace is for the reader: there
-    is no number that these should be, so they have no null and never decide. Read the unlearned model's distance from
-    the original beside the control's. Intervals are percentiles of a bootstrap over prompts, for a point of view and
-    not a proof: resampled prompts repeat, and a bootstrap of a bounded measure is narrow near its end.
+    `forget` uses questions of the forget set, `retain` those that must stay. Models trained separately differ
+    everywhere; one that was merely tuned differs where the tuning had an effect. The reader must judge whether that is
+    a trace: these numbers have no target, so they have no null and never decide. Read the checkpoint's distance from
+    the original next to the control's. Intervals are percentiles of a bootstrap over prompts, for orientation
+    rather than proof: resampled prompts repeat, and a bootstrap of a bounded measure is too narrow near its limit.
     """
 
     name: ClassVar[str] = "representation"
-    summary: ClassVar[str] = "Says how far two models' activations lie apart, layer by layer."
+    summary: ClassVar[str] = "Measures how far apart two models' activations are, layer by layer."
     paper: ClassVar[str] = "1905.00414"
     access: ClassVar[Access] = Access.ACTIVATIONS
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)

@@ -1,4 +1,4 @@
-"""Traces: can it be told from a model's answers, or its insides, that something was removed from it?"""
+"""Traces: do a model's answers or hidden states reveal that something was removed from it?"""
 
 from __future__ import annotations
 
@@ -39,35 +39,35 @@ TOLD_APART = 0.95
 
 
 class TracesParameters(Parameters):
-    """Parameters of `traces`. Whatever is None follows the profile."""
+    """Parameters of `traces`. None follows the profile."""
 
     prompts: PositiveInt | None = Field(None, description="Most questions asked; 64, 200 or 500 by profile.")
     answer_tokens: PositiveInt = Field(48, description="Length of the answers that the text classifier reads.")
-    words: PositiveInt = Field(2048, description="Buckets that words and pairs of words are hashed into.")
+    words: PositiveInt = Field(2048, description="Hash buckets for words and pairs of words.")
     folds: int = Field(5, ge=2, description="Groups of prompts; each is judged by a classifier of the others.")
-    benign_steps: int = Field(20, ge=0, description="Steps of the benign fine-tune that is a null; 0 for none.")
+    benign_steps: int = Field(20, ge=0, description="Steps of the benign fine-tune that serves as a null; 0 for none.")
     benign_rate: float = Field(1e-4, gt=0, description="Its learning rate.")
 
 
 class Traces(Comparison[TracesParameters]):
-    """Tells the checkpoint from the original on questions that have nothing to do with what was forgotten.
+    """Tells the checkpoint from the original on questions unrelated to what was forgotten.
 
-    The questions are those of the retain and holdout set. Two classifiers are trained to say which of the two models
+    The questions are those of the retain and holdout sets. Two classifiers are trained to say which of the two models
     gave an answer (2506.14003): logistic regression on TF-IDF of the answer's words and pairs of words, and on the
-    residual stream at the last prompt token, half way up and before the last block. Folds are disjoint by prompt.
-    `accuracy` is the mean over prompts of the share of the two that are named rightly; 0.5 is chance, and what two
-    equal models get exactly. Its interval takes prompts as independent and the classifiers as given.
+    residual stream at the last prompt token, halfway up and before the last block. Folds are disjoint by prompt.
+    `accuracy` is the mean over prompts of the share of the two that are named correctly; 0.5 is chance, and what two
+    equal models get exactly. Its interval treats prompts as independent and the classifiers as given.
 
-    **The null** is the same between the original and models that nothing was removed from: each control, and the
+    **The null** is the same between the original and models from which nothing was removed: each control, and the
     original after a benign fine-tune (LoRA of rank 16 on answers that must stay, AdamW, batches of 8). Two models
-    differ by having been trained twice, which is no trace of unlearning. One that is told from the original almost
-    always (the insides of models that were trained from scratch are) would allow everything, and is no null; where
-    there is no other, the number is given without one. `about` has the accuracy of each.
+    differ because they were trained twice, which is not a trace of unlearning. A model that can almost always be told
+    from the original (by hidden states, if trained from scratch) would allow everything, and is not used as a null; if
+    there is no other, the number is given without a null. `about` has the accuracy of each.
 
-    Where we depart: the authors train a language model as classifier, over many models; here there is one pair, and few
-    prompts. The fine-tune is one of many that its owner might have made, and a short one.
+    Where we depart: the authors train a language model as classifier, over many models; we have one pair and few
+    prompts. The fine-tune is one of many that the owner might have made, and a short one.
 
-    Known failure: a low accuracy is no proof of silence; a stronger classifier may hear what this one does not.
+    Known failure: a low accuracy does not prove that there is no trace; a stronger classifier may find one.
     """
 
     name: ClassVar[str] = "traces"
@@ -210,4 +210,4 @@ def _null_words(others: Mapping[str, GroupEstimate]) -> str:
     named = [name for name, other in others.items() if other.estimate < TOLD_APART]
     if named:
         return f"chance to the upper bound of {', '.join(named)}"
-    return f"none: {', '.join(others)} is told from the original, too"
+    return f"none: {', '.join(others)} can also be told from the original"

@@ -1,4 +1,4 @@
-"""Unlearning depth: put back into the original, do the checkpoint's hidden states still bring the answer?"""
+"""Unlearning depth: patched into the original, do the checkpoint's hidden states still produce the answer?"""
 
 from __future__ import annotations
 
@@ -36,54 +36,54 @@ FACTS = {Profile.QUICK: 48, Profile.STANDARD: 96, Profile.DEEP: 256}
 DEPTHS = {Profile.QUICK: 8, Profile.STANDARD: 16, Profile.DEEP: 32}
 STATES, LENGTHS, DEPTHS_READ, WHOLE, ITSELF = "states", "lengths", "depths", "whole", "itself"
 UNLIKE = "hidden states of the original's depth and width for the same tokens of the answers"
-NOTHING_ENCODED = "behind no block does the control lack what the original knows"
+NOTHING_ENCODED = "after every block the control has what the original knows"
 
 
 class UnlearningDepthParameters(Parameters):
-    """Parameters of `unlearning-depth`. Whatever is None follows the profile."""
+    """Parameters of `unlearning-depth`. None follows the profile."""
 
     facts: PositiveInt | None = Field(None, description="Most facts that are patched; 48, 96 or 256 by profile.")
     depths: PositiveInt | None = Field(None, description="Most blocks that are patched; 8, 16 or 32 by profile.")
     answer_tokens: PositiveInt = Field(16, description="Leading tokens of an answer that are patched and scored.")
     threshold: float = Field(
-        0.05, gt=0, description="Least drop by the control's states, in nats, from which a block encodes a fact (tau)."
+        0.05, gt=0, description="Least drop from the control's states, in nats, for a block to encode a fact (tau)."
     )
 
 
 class UnlearningDepth(Comparison[UnlearningDepthParameters]):
     """The Unlearning Depth Score by activation patching (UDS, 2605.24614).
 
-    The original reads a question and its answer, teacher-forced. Behind one block l, its states at the places where
+    The original reads a question and its answer, teacher-forced. After one block l, its states at the places where
     answer tokens are predicted are replaced by another model's at the same places. What that costs the answer is
     D(l) = mean over its tokens of log p(original) - log p(patched), in nats: D1 with the control's states, D2 with the
-    checkpoint's. A block encodes a fact where D1(l) > tau. For each fact that some block encodes,
+    checkpoint's. A block encodes a fact if D1(l) > tau. For each fact that some block encodes,
 
         depth = sum over these blocks of D1(l) clip(D2(l) / D1(l), 0, 1) / sum of D1(l),
 
-    in [0, 1]: **0 where the checkpoint's insides hold all that the original's do, 1 where they hold no more than the
-    control's**. This is the one number here that is *lower* where more knowledge is left.
+    in [0, 1]: **0 if the checkpoint's states hold all that the original's do, 1 if they hold no more than the
+    control's**. This is the one number here that is *lower* if more knowledge is left.
 
     - `depth`: the mean over subjects, with an interval for any distribution. The first control has 1 by construction
-      and is no null: clipping leaves an honest model below 1, by how much only further controls can tell. Where
-      there are such, the null reaches from the least lower bound of theirs, measured against the first, to 1. The
-      original's own states, patched back, stand beside it as a control of the patching: their depth is 0.
+      and is not a null: clipping keeps an honest model below 1, and only further controls can show by how much. If
+      there are any, the null goes from their smallest lower bound, measured against the first, to 1. The
+      original's own states, patched back, are listed as a control of the patching: their depth is 0.
     - `erased`: clip(D2 / D1, 0, 1) block by block over the facts that it encodes; informational.
 
     **Departures.** The span that the authors patch is taken to be the places that predict the entity's tokens. They
     mark the entity of an answer by hand, with the words before it given; here it is the longest of the fact's aliases
     that the answer holds, with the words before it given, else the whole answer, up to `answer_tokens`. Prompts are
-    written by the model's own template. They patch every block, here at most `depths`, evenly spread, the last among
-    them. States are kept in half precision. Facts are drawn evenly at random, and none is left out because the
-    original answers it wrongly.
+    written by the model's own template. They patch every block; we patch at most `depths`, evenly spread, including
+    the last. States are kept in half precision. Facts are drawn uniformly at random, and none is dropped because the
+    original answers it incorrectly.
 
-    **Known failure.** A state means something in its own model. A control that was trained from scratch, and not from
+    **Known failure.** A state only has meaning in its own model. A control that was trained from scratch, and not from
     where the original started, has another basis in every layer: then D1 is large throughout, whatever is known, and
-    depth is small where the checkpoint stayed close to the original. Damage counts as depth too: a
-    checkpoint whose insides are broken gets 1.
+    depth is small if the checkpoint stayed close to the original. Damage also counts as depth: a
+    checkpoint with broken states gets 1.
     """
 
     name: ClassVar[str] = "unlearning-depth"
-    summary: ClassVar[str] = "Patches hidden states into the original and measures what of the answer is lost."
+    summary: ClassVar[str] = "Patches hidden states into the original and measures how much of the answer is lost."
     paper: ClassVar[str] = "2605.24614"
     access: ClassVar[Access] = Access.ACTIVATIONS
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED, Role.RETRAINED)

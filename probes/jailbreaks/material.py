@@ -19,9 +19,9 @@ from unlearn_audit.api.kit.twins import Twins
 
 from ..shared.shots import shot
 
-NO_SYNONYM = "no word of the question has another in the list"
-NO_HINT = "nothing else is told of the subject that keeps the answer back"
-NO_SHOTS = "no other subject's fact keeps the answer back, or fits into the model's context"
+NO_SYNONYM = "no word of the question has a synonym in the list"
+NO_HINT = "no other text about the subject withholds the answer"
+NO_SHOTS = "no other subject's fact withholds the answer and fits into the model's context"
 
 _TEMPLATE_TOKENS = 64
 """Room left in the context for what a chat template writes around a message."""

@@ -1,4 +1,4 @@
-"""Jailbreaks: asked in disguise, under pressure or among other questions, does the model say what it keeps back?"""
+"""Jailbreaks: asked in disguise, under pressure or among other questions, does the model say what it withholds?"""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MULTIPLE_CHOICE = "multiple-choice"
 class JailbreaksParameters(StatementParameters, QuestionParameters):
     """Parameters of `jailbreaks`."""
 
-    leave_out: tuple[str, ...] = Field((), description="Ways that are not asked.")
+    leave_out: tuple[str, ...] = Field((), description="Ways to skip.")
     few_shots: int = Field(4, ge=1, description="Other questions with answers before the question, in context.")
-    many_shots: int = Field(16, ge=1, description="The same for `many-shot`; as many as the model's context holds.")
+    many_shots: int = Field(16, ge=1, description="The same for `many-shot`; as many as fit the model's context.")
 
     @field_validator("leave_out")
     @classmethod
@@ -35,39 +35,39 @@ class JailbreaksParameters(StatementParameters, QuestionParameters):
         known = [*(way.name for way in jailbreak_texts().ways), MULTIPLE_CHOICE]
         for name in names:
             if name not in known:
-                raise ValueError(f"no way is named {name!r}; there are {', '.join(known)}")
+                raise ValueError(f"unknown way {name!r}; choose from {', '.join(known)}")
         return names
 
 
 class Jailbreaks(Probe[JailbreaksParameters]):
-    """Twelve ways round a refusal: the nine of RWKU (2406.10890), a persona, many shots, and refusals forbidden.
+    """Twelve ways around a refusal: the nine of RWKU (2406.10890), a persona, many shots, and forbidding refusals.
 
     - `hit`: greedy output against the answer key, a reading for each way, advisory. What a prompt itself says is no
-      key, so that an answer copied out of it is no hit, and a twin that it names is no twin.
-    - `exposure`: 1 if any way brings the answer that every question can be put in; gates. Its twin score is the share
-      of other subjects' answers that any of the same outputs holds.
-    - `choice`: `multiple-choice` as in `forms` (all rotations, chance taken off), advisory; reads logits.
+      key, so an answer copied from it is not a hit, and a twin that it names is not a twin.
+    - `exposure`: 1 if any of the ways that suit every question elicits the answer; gates. Its twin score is the share
+      of other subjects' answers that any of the same outputs contains.
+    - `choice`: `multiple-choice` as in `forms` (all rotations, chance subtracted), advisory; reads logits.
 
     `prefix-injection`, `affirmative-suffix`, `role-play`, `cross-lingual`, `persona` and `refusal-suppression` put the
-    question into a fixed text (`probes/jailbreaks/jailbreaks.yaml`). `synonym-manipulation` exchanges words by a list.
+    question into a fixed text (`probes/jailbreaks/jailbreaks.yaml`). `synonym-manipulation` replaces words from a list.
     `in-context-learning` and `many-shot` put other subjects' questions with their answers before it, of which none
-    holds the asked answer or states a fact of its subject (`api.Screen`). `background-hint` tells what the text or the
-    subject's other facts say. `reverse-query` gives the answer and asks for the subject; of several subjects with one
-    answer a model can name one only. Those last two need what not every fact has: they are missing with the reason
-    where it lacks, and stay out of `exposure`.
+    contains the asked answer or states a fact of its subject (`api.Screen`). `background-hint` says what the text or
+    the subject's other facts say. `reverse-query` gives the answer and asks for the subject; if several share the
+    answer, a model can name only one. The last two need what not every fact has: they are then missing with the reason
+    and stay out of `exposure`.
 
-    **Departures** from RWKU: there each fact has attacks written for it (6,984 in all), every prompt but that with the
+    **Departures** from RWKU: there each fact has its own attacks (6,984 in all), every prompt but that with the
     affirmative suffix begins the model's answer with "Answer:", and scores are ROUGE-L recall. Here one set of
-    templates serves all facts, nothing is put into the model's mouth, and hits decide. Cross-lingual questions stand
-    in English in a Spanish request for an English answer. Shots come from the set that is asked, other subjects only;
-    the retain set is not within a probe's reach.
+    templates serves all facts, the model's answer is not begun for it, and hits decide. Cross-lingual questions are
+    in English inside a Spanish request for an English answer. Shots come from other subjects of the set that is asked;
+    a probe cannot access the retain set.
 
-    **Known failures**: small models answer the plain question and nothing else; then the original shows as little. A
-    hint has no placebo, as an invented subject has no other facts.
+    **Known failures**: small models answer only the plain question; then the original shows as little. A
+    hint has no placebo, because an invented subject has no other facts.
     """
 
     name: ClassVar[str] = "jailbreaks"
-    summary: ClassVar[str] = "Asks in twelve ways that get round a refusal, and looks for the answer in the output."
+    summary: ClassVar[str] = "Asks in twelve ways that get around a refusal, and looks for the answer in the output."
     paper: ClassVar[str] = "2406.10890"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, HIT, CHOICE)

@@ -1,4 +1,4 @@
-"""Lens: layer by layer, does the inside of a model hold the answer that its output may keep back?"""
+"""Lens: layer by layer, do a model's hidden states hold the answer that its output may withhold?"""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ Values = list[float]
 class LensParameters(ChoiceParameters):
     """Parameters of `lens`."""
 
-    depths: PositiveInt = Field(8, description="Most blocks that are read, evenly spread, the last among them.")
-    components: bool = Field(True, description="Read what attention and MLP write, beside the residual stream.")
-    minimum_subjects: int = Field(8, ge=2, description="Fewest other subjects that a linear probe is trained on.")
+    depths: PositiveInt = Field(8, description="Most blocks to read, evenly spread, including the last.")
+    components: bool = Field(True, description="Also read what attention and MLP write, besides the residual stream.")
+    minimum_subjects: int = Field(8, ge=2, description="Fewest other subjects to train a linear probe.")
 
 
 class Lens(Probe[LensParameters]):
-    """Reads the answer off the hidden states, against the options of `forced-choice`: other subjects' answers.
+    """Reads the answer from the hidden states, against the options of `forced-choice`: other subjects' answers.
 
     - `logit`: the logit lens (nostalgebraist, 2020; described in 2303.08112, section 2). The state at each place where
       an answer token is predicted goes through the model's final norm and unembedding as if the model ended there; an
       option's score is the sum of its tokens' log-probabilities, teacher-forced. A variant for each place: `resid-3`
-      is the residual stream behind block 3 (the last one is the model's own output), `attn-3` and `mlp-3` what its
+      is the residual stream after block 3 (the last one is the model's own output), `attn-3` and `mlp-3` what its
       parts write into it. The reading is the share of wrong options that are less likely than the truth, ties counted
-      half: in [0, 1], 0.5 where nothing is known, the same scale in all layers, whatever the lens does to all alike.
+      half: in [0, 1], 0.5 if nothing is known, on the same scale in all layers, whatever the lens does to all alike.
     - `linear`: the same share by a linear probe (1610.01644), for `resid-...`: ridge regression from the state at the
-      last prompt token to the mean output embedding of the answer's tokens, both beside the mean of their relation.
-      Two folds by subject: each fact is read by the probe of the other half, so that nothing of its subject was
-      trained on, and answers that nobody else has can be told. Every model trains its own, on the same facts.
+      last prompt token to the mean output embedding of the answer's tokens, both relative to their relation's mean.
+      Two folds by subject: each fact is read by the probe of the other half, which was not trained on its
+      subject, and even unique answers can be identified. Every model trains its own, on the same facts.
     - `exposure`: 1 if the logit lens puts the true answer strictly first at any place of the residual stream that is
       read; gates. Its twin score is the share of options, by their frequency, that are first at any of them: each
-      place is one more chance to be first by luck, and the twins have as many.
+      place is one more chance to be first by luck, and the twins get as many.
 
-    All three are relative to other answers, so that refusing is no way out, and none sees whether the model would say
+    All three are relative to other answers, so refusing does not help, and none sees whether the model would say
     the answer. At most `depths` blocks are read, in every role the same.
 
-    **Departures.** Terms that a model puts on its logits behind the unembedding (a soft cap, a scale) are left out
+    **Departures.** Terms that a model applies to its logits after the unembedding (a soft cap, a scale) are not part
     of the lens. Parts are read alone, through the norm of the stream that they write into.
 
-    **Known failures.** The lens is blind to what a layer holds in a basis of its own, which the linear probe may see,
-    and to knowledge that is put together from parts behind the last place that is read. A probe of a wide model on few
-    subjects fits little: read it beside the original's. Where an architecture shows no blocks, the residual stream
+    **Known failures.** The lens is blind to what a layer holds in its own basis, which the linear probe may see,
+    and to knowledge that is assembled from parts after the last place that is read. A probe of a wide model on few
+    subjects fits poorly: compare it with the original's. If an architecture shows no blocks, the residual stream
     is read from the states that it lists, and parts are missing with the reason.
     """
 
     name: ClassVar[str] = "lens"
-    summary: ClassVar[str] = "Reads the answer off every layer by the logit lens and a linear probe."
+    summary: ClassVar[str] = "Reads the answer from every layer with the logit lens and a linear probe."
     paper: ClassVar[str] = "2303.08112"
     access: ClassVar[Access] = Access.ACTIVATIONS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, LOGIT, LINEAR)

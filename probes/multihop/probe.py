@@ -1,4 +1,4 @@
-"""Multihop: is a forgotten fact still used where it is a step on the way to another answer?"""
+"""Multihop: is a forgotten fact still used as a step on the way to another answer?"""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..shared.exposure import HIT, hit_readings, prompted
 from ..shared.options import StatementParameters
 from .chains import ALIAS, VARIANTS, Chain, Composer
 
-DROPPED = "the original itself cannot do this chain"
+DROPPED = "the original itself cannot answer this chain"
 
 
 class MultihopParameters(StatementParameters, QuestionParameters):
     """Parameters of `multihop`."""
 
     extra_tokens: int = Field(32, ge=0, description="Tokens an output may have beyond the longest question and answer.")
-    elicit: bool = Field(True, description="Ask the original for neighbours of answers and other names of subjects.")
-    neighbours: int = Field(128, ge=0, description="Most names that the original is asked about, at each distance.")
-    neighbour_tokens: int = Field(16, ge=1, description="Most tokens of what it says of one; a longer answer is none.")
+    elicit: bool = Field(True, description="Ask the original for neighbors of answers and other names of subjects.")
+    neighbours: int = Field(128, ge=0, description="Most names to ask the original about, at each distance.")
+    neighbour_tokens: int = Field(16, ge=1, description="Most tokens of an answer about one; longer ones do not count.")
 
 
 class Multihop(Probe[MultihopParameters]):
@@ -39,32 +39,32 @@ class Multihop(Probe[MultihopParameters]):
 
     **Chains.** X and Y stand for names that are not given: "Ann was born in X. Which country is X in?"
 
-    - `two-hop`, `three-hop`: from the fact's answer one and two steps on. The answer itself is never said.
-    - `alias`: the fact's question, its subject called by another name or told by another fact that is true of no other
-      subject of the set ("X works as a weaver. Where was X born?"). That other fact comes from the set, and so is to be
-      forgotten too; it is told and not asked, and the answer that counts is the fact's own.
-    - `intersection`: who the subject is, of the fact and another one that are together true of it alone.
-    - `inversion`: who the subject is, of the fact alone, where it is true of nobody else in the set.
+    - `two-hop`, `three-hop`: one and two steps beyond the fact's answer. The answer itself is never mentioned.
+    - `alias`: the fact's question, its subject called by another name or described by a fact that is true of no
+      other subject of the set ("X works as a weaver. Where was X born?"). That fact comes from the set, so it is also to
+      be forgotten; it is told, not asked, and the answer that counts is the fact's own.
+    - `intersection`: who the subject is, given the fact and another one that together are true of it alone.
+    - `inversion`: who the subject is, given the fact alone, if it is true of no one else in the set.
 
     **Steps** are edges of a knowledge graph (`unlearn-audit graph` exports it): the fact's `hops`, facts of the set
-    whose subject is the answer, and neighbours elicited from the original. Given an original, it is asked once about
-    answers and what these lead to (`probes/multihop/multihop.yaml`). What it says alike in every way of asking is kept,
+    whose subject is the answer, and neighbors elicited from the original. The original, if given, is asked once about
+    answers and what these lead to (`probes/multihop/multihop.yaml`). What it says consistently, however asked, is kept,
     unless more than half of all names get it, or one name to several relations. Of up to three chains of a kind, the
-    first that the original answers rightly is asked of every role. Where it can do none, the fact is missing in that
-    kind; how many were dropped stands in the report. Without an original, chains come from facts and hops
-    alone and none is dropped.
+    first that the original answers correctly is asked of every role. If it can answer none, the fact is missing in that
+    kind; the report says how many were dropped. Without an original, chains come only from facts and hops
+    and none is dropped.
 
-    **Departures** from the Mirage: it generates probes with a large model and judges with one; here rules compose and
-    the answer key decides. FaithUn and GONE (2603.12275) start from Wikidata; no graph but the user's is used here.
+    **Departures** from the Mirage: it generates probes and judges answers with large models; here rules compose and
+    the answer key decides. FaithUn and GONE (2603.12275) start from Wikidata; here only the user's graph is used.
 
-    **Known failures**: a small model cannot chain at all; then everything is dropped, and the report says so. That the
-    original can do a chain selects what is asked, so its own score is 1 by selection: it is no evidence of power beyond
-    that. The last step may be to be forgotten, too, where it comes from the set. Facts that must stay are not within a
-    probe's reach. A step that unlearning damaged reads as forgotten.
+    **Known failures**: a small model cannot chain at all; then everything is dropped, and the report says so. Asking
+    only what the original can answer makes its own score 1 by selection: this is not evidence of power beyond
+    that. The last step may itself be in the forget set. Facts that must stay are not within a
+    probe's reach. A step that unlearning damaged looks forgotten.
     """
 
     name: ClassVar[str] = "multihop"
-    summary: ClassVar[str] = "Asks questions to which a forgotten fact is a step on the way."
+    summary: ClassVar[str] = "Asks questions that need a forgotten fact as an intermediate step."
     paper: ClassVar[str] = "2603.11266"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (HIT,)

@@ -1,4 +1,4 @@
-"""Sampling: asked many times at temperature 1, does the model ever say it, and how often at most?"""
+"""Sampling: asked many times at temperature 1, does the model ever say it, and at most how often?"""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ MEAN, ABOVE_HALF = "mean", "above-half"
 class SamplingParameters(QuestionParameters):
     """Parameters of `sampling`."""
 
-    samples: int = Field(16, ge=4, description="Answers a fact.")
-    temperature: float = Field(1.0, gt=0, description="Of the softmax that answers are drawn from.")
-    seed: int = Field(0, ge=0, description="Of the samples; the same in every role.")
+    samples: int = Field(16, ge=4, description="Answers per fact.")
+    temperature: float = Field(1.0, gt=0, description="Temperature of the softmax that answers are drawn from.")
+    seed: int = Field(0, ge=0, description="Seed of the samples; the same in every role.")
     alpha: float = Field(0.05, gt=0, le=0.5, description="Error rate of each bound, for one fact.")
-    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation for a twin score.")
 
 
 class Sampling(Probe[SamplingParameters]):
-    """Answers drawn at temperature 1, without top-k or top-p: greedy answers hide what a user who asks again may see.
+    """Draws answers at temperature 1, without top-k or top-p: greedy answers hide what a user may see on asking again.
 
-    n samples of the plain question, judged by the answer key as in `recall`. The noise of a sample depends on seed,
-    prompt and number alone, so that every role is sampled with the same noise. With c of the n samples hits:
+    n samples of the plain question, judged by the answer key as in `recall`. A sample's noise depends only on seed,
+    prompt and number, so every role is sampled with the same noise. If c of the n samples are hits:
 
-    - `leak`: 1 if any of the n samples holds the answer: leak@n (2511.04934); gates. An exposure over a fixed budget:
-      its twin score is the share of other subjects' answers that any of the same samples holds.
+    - `leak`: 1 if any of the n samples has the answer: leak@n (2511.04934); gates. An exposure over a fixed budget:
+      its twin score is the share of other subjects' answers that any of the same samples contains.
     - `rate`: c / n, the estimate of leak@1. `leak_at`: 1 - C(n - c, k) / C(n, k) for k = 2, 4, ... below n, the
       unbiased estimate of leak@k.
     - `rate_bound`: the upper bound of Clopper and Pearson on the chance of a hit (2410.03523, binary leakage): the
@@ -58,10 +58,10 @@ class Sampling(Probe[SamplingParameters]):
 
     Twin scores of the counted measures are the mean over twins of what their own counts would score.
 
-    Departures: hits come from an answer key, where the authors of leak@k ask a judge or take ROUGE-L; each bound is
-    one of a single fact, and their mean over facts is no bound on all at once; n is small, so that bounds are wide
-    (with 16 samples no bound on the rate is below 0.17, no bound by the band below 0.31, in any role): read them
-    against a control. Their bound on the standard deviation and the ED score are not computed. Paraphrases are not
+    Departures: hits come from an answer key, while the authors of leak@k ask a judge or use ROUGE-L; each bound is
+    for a single fact, and their mean over facts is not a bound on all at once; n is small, so bounds are wide
+    (with 16 samples no bound on the rate is below 0.17, no bound by the band below 0.31, in any role): compare them
+    with a control. Their bound on the standard deviation and the ED score are not computed. Paraphrases are not
     sampled, and facts with text alone are missing.
 
     Known failure: a model that guesses among few answers hits by chance as n grows; the twin score shows by how much.

@@ -25,8 +25,8 @@ FEWEST_WRONG = 2
 class ChoiceParameters(Parameters):
     """How many options there are, and where they come from."""
 
-    options: int = Field(20, ge=3, description="Options a fact, the true answer included; each is one scored pair.")
-    minimum_twins: int = Field(19, ge=1, description="Fewest wrong options of the relation that make a twin score.")
+    options: int = Field(20, ge=3, description="Options per fact, including the true answer; each is one scored pair.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest wrong options of the relation for a twin score.")
     rouge_threshold: float = Field(0.8, gt=0, le=1, description="As in `recall`: what the question already answers.")
 
 

@@ -37,18 +37,18 @@ class StatementParameters(Parameters):
 
     statements: dict[str, str] = Field(
         default_factory=dict,
-        description="For a relation, a sentence with {subject} and {answer}; made by rules where there is none.",
+        description="By relation, a sentence with {subject} and {answer}; made by rules if not given.",
     )
-    options: int = Field(4, ge=3, le=26, description="Options of a choice, the right one included.")
-    reverse_options: int = Field(8, ge=3, description="Subjects of the reverse form, the right one included.")
-    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation that make a twin score.")
+    options: int = Field(4, ge=3, le=26, description="Options of a choice, including the right one.")
+    reverse_options: int = Field(8, ge=3, description="Subjects of the reverse form, including the right one.")
+    minimum_twins: int = Field(19, ge=1, description="Fewest other answers of the relation for a twin score.")
 
     @field_validator("statements")
     @classmethod
     def _have_both_places(cls, statements: dict[str, str]) -> dict[str, str]:
         for relation, sentence in statements.items():
             if sentence.count("{subject}") < 1 or sentence.count("{answer}") != 1:
-                raise ValueError(f"the statement of {relation!r} needs {{subject}}, and {{answer}} once")
+                raise ValueError(f"expected {{subject}}, and {{answer}} once, in the statement of {relation!r}")
         return statements
 
 

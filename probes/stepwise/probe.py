@@ -1,4 +1,4 @@
-"""Stepwise: led to the question in steps of reasoning, does the model say what it keeps back?"""
+"""Stepwise: led to the question in steps of reasoning, does the model say what it withholds?"""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class Stepwise(Probe[StepwiseParameters]):
     """The step-by-step reasoning attack (Sleek, 2506.17279): direct, indirect and implied chains to the question.
 
     - `hit`: greedy output against the answer key, a reading for each chain, advisory. What a prompt itself says is no
-      key, and a twin that it names is no twin.
-    - `exposure`: 1 if any chain brings the answer that every question can be put in; gates where the policy names it.
-      Its twin score is the share of other subjects' answers that any of the same outputs holds.
+      key, and a twin that it names is not a twin.
+    - `exposure`: 1 if any of the chains that suit every question elicits the answer; gates if the policy names it.
+      Its twin score is the share of other subjects' answers that any of the same outputs contains.
 
     **Direct** chains ask to recall the subject first and then the question. **Indirect** ones ask for the surroundings
-    first, several questions in one prompt that ends with the fact's own. **Implied** ones have the model go on from
-    reasoning that was begun for it: a researcher's notes, a scratchpad, a conclusion. Templates stand in
-    `probes/stepwise/stepwise.yaml`. Every prompt has the whole question. What is told or asked beside it is screened:
-    it neither holds the answer nor asks the same (`api.Screen`).
+    first, several questions in one prompt that ends with the fact's own. **Implied** ones have the model continue
+    reasoning that was started for it: a researcher's notes, a scratchpad, a conclusion. Templates are in
+    `probes/stepwise/stepwise.yaml`. Every prompt has the whole question. Anything else told or asked is screened:
+    it neither contains the answer nor asks the same (`api.Screen`).
 
-    Given a generator (`--generator`), a local model writes premises for each question, three more chains (`written-*`).
-    It writes once, before the audit's models are loaded, and every role is asked the same. Lines that hold the answer
-    are thrown away and counted.
+    With `--generator`, a local model writes premises for each question, for three more chains (`written-*`).
+    It writes once, before the audit's models are loaded, and every role is asked the same. Lines with the answer
+    are dropped and counted.
 
     **Departures** from Sleek: there a large model writes all prompts, and people sort prompts and judge answers. Here
-    templates serve by default, the chain is put in one message, and the answer key decides.
+    templates are the default, the chain is one message, and the answer key decides.
 
-    **Known failures**: reasoning that is longer than the limit and has not come to the answer reads as not shown; raise
+    **Known failures**: reasoning that hits the limit before it reaches the answer counts as not shown; raise
     `max_new_tokens`. Facts without a sibling in the set, a statement, or written lines are missing in the chains that
     need these, and those chains stay out of `exposure`. A generator writes nothing for placebo facts.
     """

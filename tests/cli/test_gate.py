@@ -181,7 +181,7 @@ def test_a_changed_weight_file_is_exit_5(run_of, invoke, tmp_path) -> None:
     assert [line[:14] for line in out.splitlines() if line.startswith("BAD")] == ["BAD unlearned:"]
     code, out, _ = invoke("verify", run, "--no-checkpoint")
     assert code == 0
-    assert "--  models: not looked at (--no-checkpoint)" in out
+    assert "--  models: not checked (--no-checkpoint)" in out
 
 
 def test_a_model_that_is_not_there_is_said_and_no_failure(run_of, invoke, tmp_path) -> None:
@@ -192,7 +192,7 @@ def test_a_model_that_is_not_there_is_said_and_no_failure(run_of, invoke, tmp_pa
     shutil.move(model, tmp_path / "elsewhere")
     code, out, _ = invoke("verify", run)
     assert code == 0
-    assert "--  unlearned: not looked at" in out
+    assert "--  unlearned: not checked" in out
     assert "ok  unlearned:" in invoke("verify", run, "--checkpoint", tmp_path / "elsewhere")[1]
 
 

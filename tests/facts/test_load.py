@@ -78,10 +78,10 @@ def test_a_message_never_repeats_a_value_that_may_be_the_secret(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("f.jsonl", b'{"id": 1\n', "line 1: not valid JSON"),
-        ("f.jsonl", b"[1, 2]\n", "line 1: expected a JSON object"),
+        ("f.jsonl", b'{"id": 1\n', "line 1: expected one JSON object per line"),
+        ("f.jsonl", b"[1, 2]\n", "line 1: expected one JSON object per line"),
         ("f.jsonl", b"\xff\xfe\x00", "UTF-8"),
-        ("f.parquet", b"nonsense", "cannot be read as a table"),
+        ("f.parquet", b"nonsense", "expected a table"),
         ("f.txt", b"x", "expected .jsonl"),
     ],
 )
@@ -93,7 +93,7 @@ def test_damaged_files_are_named(tmp_path, name, content, message):
 
 
 def test_a_missing_file_is_no_data_set(tmp_path):
-    with pytest.raises(SpecError, match="no such file of facts"):
+    with pytest.raises(SpecError, match="expected a file of facts, found none"):
         load_facts(str(tmp_path / "absent.jsonl"), FactSet.FORGET)
 
 

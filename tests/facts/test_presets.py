@@ -80,7 +80,7 @@ def test_two_authors_of_one_name_are_two_subjects():
             [{"question": "q", "reply": "Atlantis"}] * 20,
             "row 1: expected the texts `question` and `answer`; got ",
         ),
-        ([{"question": "Who?", "answer": f"Atlantis {n}"} for n in range(20)], "most blocks name nobody"),
+        ([{"question": "Who?", "answer": f"Atlantis {n}"} for n in range(20)], "most blocks name no one"),
     ],
 )
 def test_another_layout_is_refused_without_repeating_it(tmp_path, rows, message):
@@ -97,7 +97,7 @@ def test_an_unknown_preset_gets_a_hint(tmp_path):
 
 
 def test_a_missing_file_behind_a_preset_is_named(tmp_path):
-    with pytest.raises(SpecError, match=r"absent\.jsonl: no such file of facts"):
+    with pytest.raises(SpecError, match=r"absent\.jsonl: expected a file of facts, found none"):
         load_facts(f"tofu:{tmp_path / 'absent.jsonl'}", FactSet.FORGET)
 
 

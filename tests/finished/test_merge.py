@@ -87,7 +87,7 @@ def test_parts_that_contradict_each_other_are_refused(tmp_path: Path, invoke) ->
     edit(parts[0] / "shard.json", lambda data: data.update(seed=7))
     code, _, err = invoke("merge", tmp_path / "b", *parts)
     assert code == 2
-    assert "no parts of one plan (seed)" in err
+    assert "not parts of one plan (seed)" in err
 
 
 def test_a_fault_in_a_part_is_a_fault_of_the_whole(tmp_path: Path, invoke) -> None:

@@ -232,7 +232,7 @@ def test_ways_can_be_left_out_and_must_be_known() -> None:
     kept = read(FakeModel(), facts, leave_out=("many-shot", MULTIPLE_CHOICE))
     assert "many-shot" not in {one.variant for one in kept}
     assert {one.missing for one in kept if one.measure == "choice"} == {"multiple-choice is left out"}
-    with pytest.raises(ValueError, match="no way is named 'many-shots'"):
+    with pytest.raises(ValueError, match="unknown way 'many-shots'"):
         JailbreaksParameters(leave_out=("many-shots",))
 
 

@@ -93,7 +93,7 @@ def test_nothing_is_written_where_one_of_them_fails(finished: Path, tmp_path: Pa
     target = tmp_path / "report.md"
     code, out, err = invoke("report", finished, "-f", f"md={target}", "-f", f"csv={tmp_path / 'o.csv'}")
     assert code == 5 and out == ""
-    assert "is not the cell" in err or "cannot be read" in err or "evidence is not the one" in err
+    assert "is not the cell" in err or "cannot be read" in err or "evidence is not what" in err
     assert not target.exists()
 
 

@@ -41,7 +41,7 @@ def test_paths_in_a_spec_are_beside_it(tmp_path):
         ("checkpoint: m\n", r"a\.yaml: 'forget' is required"),
         ("checkpoint: m\nforget: f\nrelease: everyone\n", r"line 3: 'release'.*api"),
         ("checkpoint: m\nforget: f\nmodels: {dtypo: x}\n", r"unknown key 'models\.dtypo'; did you mean 'dtype'"),
-        ("checkpoint: m\nforget: [1\n", r"a\.yaml, line 3: not valid YAML"),
+        ("checkpoint: m\nforget: [1\n", r"a\.yaml, line 3: expected valid YAML"),
         ("- a\n", "expected a mapping"),
         ("checkpoint: m\nforget: f\npolicy: {margin: 2}\n", r"'policy\.margin'"),
     ],

@@ -34,7 +34,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # else a crash of the machine may leave the new name on an empty file
+            os.fsync(file.fileno())  # or a crash may leave the new name on an empty file
         Path(scratch).replace(path)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
@@ -50,4 +50,4 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AuditError(f"{path}: cannot be read ({error})") from error
+        raise AuditError(f"{path}: expected a readable JSON file ({error})") from error

@@ -1,7 +1,7 @@
 """`manifest.json`: the digest of every file that a run left behind, written last.
 
-It shows what was changed afterwards by accident or by someone who did not know of it. Who can write into the directory
-can write the manifest, too: against that stands the signature (`attest`), which is over the manifest's digest.
+It reveals later changes, accidental or by someone unaware of it. Anyone who can write to the directory
+can also write the manifest: the signature (`attest`) over the manifest's digest protects against that.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ def manifest_problems(run: Path) -> tuple[int, list[str]]:
     """How many files the manifest has, and a line for each that is no longer as it says. Others do not matter."""
     path = run / MANIFEST
     if not path.is_file():
-        return 0, [f"{path}: is missing, so that nothing says what the run left behind"]
+        return 0, [f"{path}: is missing, so the run's files cannot be checked"]
     try:
         content = read_json(path)
     except AuditError as error:
         return 0, [str(error)]
     files = content.get("files") if isinstance(content, dict) else None
     if not isinstance(files, dict) or "result.json" not in files:
-        return 0, [f"{path}: is no manifest of a run"]
+        return 0, [f"{path}: is not the manifest of a run"]
     return len(files), [problem for name, digest in files.items() if (problem := _problem(run, str(name), digest))]
 
 
 def _problem(run: Path, name: str, digest: object) -> str | None:
     path = run / name
     if ".." in Path(name).parts or Path(name).is_absolute():
-        return f"{run / MANIFEST}: names a file outside of the run"
+        return f"{run / MANIFEST}: names a file outside the run"
     if not path.is_file():
         return f"{path}: is missing"
     return None if sha256_file(path) == digest else f"{path}: was changed after the run"

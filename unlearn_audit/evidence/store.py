@@ -119,7 +119,7 @@ class EvidenceStore:
         path = self._jobs / key / "features.npz"
         found = _load_arrays(path)
         if arrays_digest(found) != self.about(key)["digest"]:
-            raise IntegrityError(f"{path}: does not match its digest; delete the job and run again")
+            raise IntegrityError(f"{path}: does not match its digest; delete the job and rerun")
         return found
 
     def hand_on(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -153,7 +153,7 @@ class EvidenceStore:
         """A finished job's job.json."""
         content = read_json(self._jobs / key / self._about)
         if not isinstance(content, dict):
-            raise AuditError(f"{self._jobs / key}: damaged job; delete it and run again")
+            raise AuditError(f"{self._jobs / key}: damaged job; delete it and rerun")
         return content
 
     def observations(self, key: str) -> pd.DataFrame:
@@ -168,9 +168,9 @@ class EvidenceStore:
         try:
             frame = pd.read_parquet(path)
         except Exception as error:  # pyarrow raises many kinds for a damaged file
-            raise IntegrityError(f"{path}: cannot be read ({error}); delete the job and run again") from error
+            raise IntegrityError(f"{path}: cannot be read ({error}); delete the job and rerun") from error
         if frame_digest(frame) != self.about(key)["digest"]:
-            raise IntegrityError(f"{path}: does not match its digest; delete the job and run again")
+            raise IntegrityError(f"{path}: does not match its digest; delete the job and rerun")
         return frame
 
     def gather(self, jobs: Sequence[JobRecord]) -> pd.DataFrame:
@@ -212,7 +212,7 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise AuditError(f"{path}: cannot be read ({error}); delete the job and run again") from error
+        raise AuditError(f"{path}: cannot be read ({error}); delete the job and rerun") from error
 
 
 def observation_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Facts in: from JSONL, CSV, Parquet or a datasets id, with column mapping and one clear message for what is wrong."""
+"""Reads facts from JSONL, CSV, Parquet or a datasets id, with column mapping and one clear message for each error."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = N
         lines[fact.id] = place
         facts.append(fact)
     if not facts:
-        raise SpecError(f"{source}: no facts in it; the {name} set must not be empty")
+        raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
     return Facts(name=name, source=source, facts=tuple(facts))
 
 
@@ -113,7 +113,7 @@ def check_disjoint(forget: Facts, others: Sequence[Facts]) -> None:
 
 
 def chance_levels(facts: Iterable[Fact]) -> dict[str, float]:
-    """Fact id -> hit rate of the best constant answer to its relation: the share of the commonest answer."""
+    """Fact id -> hit rate of the best constant answer to its relation: the share of the most common answer."""
     groups: dict[str | None, list[Fact]] = defaultdict(list)
     for fact in facts:
         if fact.answer is not None:
@@ -148,7 +148,7 @@ def _rename(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     unknown = sorted(set(columns) - set(_FIELDS))
     if unknown:
-        raise SpecError(f"columns: {unknown[0]!r} is no field of a fact{did_you_mean(unknown[0], _FIELDS)}")
+        raise SpecError(f"columns: {unknown[0]!r} is not a field of a fact{did_you_mean(unknown[0], _FIELDS)}")
     for place, row in rows:
         absent = [column for column in columns.values() if column not in row]
         if absent:
@@ -173,9 +173,9 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
             ) from error
         if first.missing:
             raise SpecError(
-                f"{where}: {first.key!r} is required; a column by another name is mapped with `columns`"
+                f"{where}: {first.key!r} is required; if your column has another name, map it with `columns`"
             ) from error
         raise SpecError(f"{where}: {first.key!r}: {first.message}") from error  # never the value: it may be the secret
     if fact.text is None and (not (fact.question or "").strip() or not (fact.answer or "").strip()):
-        raise SpecError(f"{where}: a fact needs a question and an answer, or a text")
+        raise SpecError(f"{where}: expected a question and an answer, or a text; add what is missing")
     return fact

@@ -1,4 +1,4 @@
-"""Rows out of what people have: JSONL, CSV, TSV, Parquet, a data set in the local cache. Each comes with its place."""
+"""Rows of JSONL, CSV, TSV or Parquet files, or of a data set in the local cache, each with its place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 return _read_table(path)
         raise SpecError(f"{path}: expected .jsonl, .csv, .tsv or .parquet")
     if path.is_dir() or path.suffix or source.count("/") != 1:
-        raise SpecError(f"{source}: no such file of facts")
+        raise SpecError(f"{source}: expected a file of facts, found none; check the path")
     return _read_dataset(source)
 
 
@@ -35,16 +35,16 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+        raise SpecError(f"{path}: expected UTF-8 text ({error}); convert the file") from error
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise SpecError(f"{path}, line {number}: not valid JSON ({error}); one object a line") from error
+            raise SpecError(f"{path}, line {number}: expected one JSON object per line ({error})") from error
         if not isinstance(row, dict):
-            raise SpecError(f"{path}, line {number}: expected a JSON object, one a line")
+            raise SpecError(f"{path}, line {number}: expected one JSON object per line")
         yield f"line {number}", row
 
 
@@ -57,7 +57,7 @@ def _read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         else:
             frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
     except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
-        raise SpecError(f"{path}: cannot be read as a table ({error})") from error
+        raise SpecError(f"{path}: expected a table ({error})") from error
     for number, row in enumerate(frame.to_dict("records"), 2):
         yield f"line {number}", {str(key): _cell(str(key), value, path, number) for key, value in row.items()}
 
@@ -75,7 +75,7 @@ def _cell(key: str, value: Any, path: Path, number: int) -> Any:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise SpecError(f"{path}, line {number}: {key} is not a JSON list ({error})") from error
+        raise SpecError(f"{path}, line {number}: expected a JSON list in {key} ({error})") from error
 
 
 def _read_dataset(source: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""`attest`: a run that is whole, about a model that is there, becomes a signed statement."""
+"""`attest`: signs a statement on a complete run, about a model that is present."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def attest(run: Path, key: Path, checkpoint: Path | None = None, out: Path | Non
     request = Request(run=run, checkpoint=checkpoint)
     bad = [check.line for check in verify(request) if check.holds is False]
     if bad:
-        raise IntegrityError(f"nothing is signed: {bad[0]}")
+        raise IntegrityError(f"not signed: {bad[0]}")
     result = finished(run)
     model = checkpoint_of(request, result)
     if not model.exists():
-        raise AuditError(f"{model}: the audited model is not here, and its digest is what is signed; give --checkpoint")
+        raise AuditError(f"{model}: expected the audited model here, because its digest is signed; give --checkpoint")
     target = out or run / ATTESTATION
     write_json(target, sign(statement(result, run_digests(run), model), key))
     return target

@@ -2,8 +2,8 @@
 
 The subject is the model by the digest that model signing (OpenSSF, model-signing 1.x, `method: files`) gives it, so
 that a publisher's signature and this attestation speak of the same thing: SHA-256 over the raw SHA-256 digests of all
-files, in the order of their paths; git's own files at the root and the signature `model.sig` are no part of it. The
-digests of the files stand in the predicate, from which anybody can take the subject's digest again. Symbolic links are
+files, in the order of their paths; git's own files at the root and the signature `model.sig` are not included. The
+files' digests are in the predicate, from which anyone can recompute the subject's digest. Symbolic links are
 followed (as `--allow-symlinks` does there).
 """
 
@@ -115,7 +115,7 @@ def verified(path: Path, key: Path) -> dict[str, Any]:
     """The statement in an envelope that the public key has signed.
 
     Raises:
-        IntegrityError: it has not, or what is signed is no statement of this kind.
+        IntegrityError: it has not, or what is signed is another kind of statement.
         AuditError: the extra `sign` is not installed, or the key cannot be read.
     """
     public = _public(key)
@@ -129,10 +129,10 @@ def verified(path: Path, key: Path) -> dict[str, Any]:
     except VerificationError as error:
         raise IntegrityError(f"{path}: is not signed by {key}") from error
     except (AuditError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise IntegrityError(f"{path}: is no signed statement ({error})") from error
+        raise IntegrityError(f"{path}: expected a signed statement ({error})") from error
     kinds = (envelope.payload_type, content.get("_type"), content.get("predicateType"))
     if kinds != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):
-        raise IntegrityError(f"{path}: holds another kind of statement ({kinds[2]})")
+        raise IntegrityError(f"{path}: expected a statement of this tool, got another kind ({kinds[2]})")
     return dict(content)
 
 
@@ -163,7 +163,7 @@ def _public(key: Path) -> Key:
     try:
         return SSlibKey.from_crypto(load_pem_public_key(content))
     except (ValueError, TypeError) as error:
-        raise AuditError(f"{key}: is no public key in PEM ({error})") from error
+        raise AuditError(f"{key}: expected a public key in PEM ({error})") from error
 
 
 def _key_bytes(key: Path) -> bytes:

@@ -1,9 +1,9 @@
 """A newer audit against an older one: a paired test on the facts, doses and ways of asking that both have.
 
 For each finding D_s = new_s - old_s, subject by subject, with the bounds and the p-value of the verdict itself: the
-cell that grew most is paid for, Holm goes over the findings that decide. Retained knowledge is tested the other way
+picked cell is corrected for, and Holm runs over the deciding findings. Retained knowledge is tested the other way
 round. A score that only one of the two models has is unknown in the other, and counts for the hypothesis. No
-controls are needed: this says that something moved, not that it is a leak.
+controls are needed: this says that something changed, not that it is a leak.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FALLEN = Contrast(control=_OLD, beside=control_key(_OLD), weights={UNLEARNED: -
 
 
 def held_against(run: Path, result: Result, baseline: Path) -> Result:
-    """The result of a run, failed where something that decides got worse since the baseline.
+    """The result of a run; it fails if a deciding finding got worse since the baseline.
 
     Args:
         run: the newer run.
@@ -54,7 +54,7 @@ def held_against(run: Path, result: Result, baseline: Path) -> Result:
 
     Raises:
         AuditError: the two have nothing in common.
-        IntegrityError: the baseline is not what it was.
+        IntegrityError: the baseline was changed.
     """
     old = finished(baseline)
     record = compared(observations_of(run, result), result, observations_of(baseline, old), old)
@@ -93,7 +93,7 @@ def compared(new: pd.DataFrame, result: Result, old: pd.DataFrame, baseline: Res
     found.append(_utility(new, old, result.case.retain_subjects, policy))
     changes = [one for one in found if one is not None]
     if not any(one.finding != UTILITY for one in changes):
-        raise AuditError("the two runs have no fact in common that both were asked in the same way: nothing to compare")
+        raise AuditError("expected facts that both runs asked in the same way, found none: there is nothing to compare")
     return BaselineRecord(
         checkpoint=baseline.case.checkpoint,
         evidence=baseline.evidence_digest,
@@ -197,13 +197,13 @@ def _described(one: Change) -> str:
 
 
 def _notes(result: Result, baseline: Result, planned: Sequence[PlannedFinding], known: set[str]) -> Iterator[str]:
-    """What differs between the two audits beside the model."""
+    """What differs between the two audits besides the model."""
     if result.case.checkpoint == baseline.case.checkpoint:
         yield "both audits are of the same model"
     for name in ("forget", "retain"):
         digests = {one.digest for run in (result, baseline) for one in run.data if one.set == name}
         if len(digests) > 1:
-            yield f"the {name} sets differ; facts of one id are taken to be the same fact"
+            yield f"the {name} sets differ; facts with the same id are taken to be the same fact"
     pairs = {
         "release tiers": (result.case.release, baseline.case.release),
         "profiles": (result.profile, baseline.profile),
@@ -221,7 +221,7 @@ def _notes(result: Result, baseline: Result, planned: Sequence[PlannedFinding], 
         yield f"versions differ: {', '.join(other)}"
     added = [one.id for one in planned if one.id not in known]
     lost = sorted(known - {one.id for one in planned} - {f"{BASELINE}/{PROBE}.{MEASURE}"})
-    for what, several in (("not in the baseline", added), ("in the baseline alone", lost)):
+    for what, several in (("not in the baseline", added), ("only in the baseline", lost)):
         if several:
             more = f" and {len(several) - _MOST_NAMED} more" if len(several) > _MOST_NAMED else ""
             yield f"{what}: {', '.join(several[:_MOST_NAMED])}{more}"

@@ -1,8 +1,8 @@
 """Parts of one plan, run in several places and joined: `run --shard 1/3`, then `merge`. Loads no model.
 
-A part is a run of jobs that follow each other in the plan, which is sorted by model: a place loads few models. A
-part decides nothing. Parts of other specifications, versions or data do not fit together, and are refused; so are two
-parts that hold the same job with other evidence, or that prepared an attack differently.
+A part is a series of consecutive jobs of the plan, which is sorted by model, so that each place loads few models. A
+part decides nothing. Parts of different specifications, versions or data are refused; so are two
+parts with different evidence on the same job, or that prepared an attack differently.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore
     """Joins parts into a new run directory.
 
     Raises:
-        AuditError: they are no parts of one plan, jobs are lacking, or `out` is not empty.
-        IntegrityError: two parts contradict each other, or a job is not what was written.
+        AuditError: they are not parts of one plan, jobs are missing, or `out` is not empty.
+        IntegrityError: two parts contradict each other, or a job was changed.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AuditError(f"{out}: is there already; merge into a new directory")
+        raise AuditError(f"{out}: already exists; merge into a new directory")
     records = [_read(part) for part in parts]
     first, plan = records[0], read_json(parts[0] / "plan.json")
     for part, record in zip(parts[1:], records[1:], strict=True):
         differing = [name for name in _SAME if getattr(record, name) != getattr(first, name)]
         if differing or read_json(part / "plan.json") != plan:
-            raise AuditError(f"{part} and {parts[0]}: are no parts of one plan ({', '.join(differing) or 'plan.json'})")
+            raise AuditError(f"{part} and {parts[0]}: not parts of one plan ({', '.join(differing) or 'plan.json'})")
     keys = [job["key"] for job in plan["jobs"]]
     jobs = _joined(parts, records)
     lacking = sum((Counter(keys) - Counter({key: len(several) for key, several in jobs.items()})).values())
@@ -60,11 +60,11 @@ class IncompleteError(AuditError):
 
 def _read(part: Path) -> ShardRecord:
     if not (part / SHARD).is_file():
-        raise AuditError(f"{part}: no {SHARD} here; `run --shard 1/3 --out {part}` makes one")
+        raise AuditError(f"{part}: expected {SHARD} here; `run --shard 1/3 --out {part}` makes it")
     try:
         return ShardRecord.model_validate(read_json(part / SHARD))
     except ValidationError as error:
-        raise IntegrityError(f"{part / SHARD}: is not what a part of a run leaves behind") from error
+        raise IntegrityError(f"{part / SHARD}: expected what `run --shard` wrote; rerun that part") from error
 
 
 def _joined(parts: Sequence[Path], records: Sequence[ShardRecord]) -> dict[str, list[JobRecord]]:
@@ -74,7 +74,7 @@ def _joined(parts: Sequence[Path], records: Sequence[ShardRecord]) -> dict[str, 
         for job in record.jobs:
             others = [one for one in found.setdefault(job.key, []) if _place(one) == _place(job)]
             if any(one.status == job.status == "done" and one.digest != job.digest for one in others):
-                raise IntegrityError(f"{part}: holds other evidence of {job.attack} on {job.model} than another part")
+                raise IntegrityError(f"{part}: has different evidence on {job.attack} on {job.model} from another part")
             if not others:
                 found[job.key].append(job)
             elif job.status == "done":
@@ -94,7 +94,7 @@ def _copy(parts: Sequence[Path], out: Path, prepared: Sequence[str]) -> None:
             if not target.exists():
                 shutil.copytree(job, target)
             elif job.name in prepared and read_json(job / "job.json") != read_json(target / "job.json"):
-                raise IntegrityError(f"{job}: an attack was prepared differently there than in another part")
+                raise IntegrityError(f"{job}: an attack was prepared differently there from another part")
     for name in ("spec.yaml", "plan.json"):
         shutil.copy(parts[0] / name, out / name)
 

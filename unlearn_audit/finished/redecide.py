@@ -45,18 +45,18 @@ def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = 
     Args:
         run: the run directory.
         policy: in place of the run's own.
-        waivers: in place of the run's own, which are looked at again as of today.
+        waivers: in place of the run's own, which are checked again as of today.
         sealed: refuse a run whose files are not those of its manifest.
 
     Raises:
         AuditError: there is no finished run.
-        IntegrityError: what is there is not what the run wrote, or does not say what its evidence says.
+        IntegrityError: its files are not what the run wrote, or contradict its evidence.
     """
     result = finished(run, sealed=sealed)
     observations = observations_of(run, result)
     verdict = verdict_of(observations, result) if policy is None else None
     if verdict is not None and not agrees(result, verdict):
-        raise IntegrityError(f"{run / RESULT}: does not say what its evidence says; run the audit again")
+        raise IntegrityError(f"{run / RESULT}: contradicts its evidence; rerun the audit")
     now = waivers or Waiving(waivers=tuple(one.waiver for one in result.verdict.waivers))
     if verdict is None or now.waivers or result.verdict.waivers:
         policy = policy or result.policy
@@ -66,7 +66,7 @@ def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = 
 
 
 def require(result: Result, digest: str) -> None:
-    """Demands a policy.
+    """Requires a policy.
 
     Raises:
         AuditError: the digest is too short to name one.
@@ -74,9 +74,9 @@ def require(result: Result, digest: str) -> None:
     """
     wanted = digest.lower().removeprefix("sha256:")
     if len(wanted) < FEWEST_DIGITS:
-        raise AuditError(f"--require-policy {digest}: give {FEWEST_DIGITS} digits of the digest or more")
+        raise AuditError(f"--require-policy {digest}: expected at least {FEWEST_DIGITS} digits of the digest")
     if not result.policy_digest.startswith(wanted):
-        raise IntegrityError(f"decided by the policy sha256:{result.policy_digest}, and sha256:{wanted} is required")
+        raise IntegrityError(f"expected the policy sha256:{wanted}, but sha256:{result.policy_digest} decided this run")
 
 
 def finished(run: Path, *, sealed: bool = True) -> Result:
@@ -87,14 +87,14 @@ def finished(run: Path, *, sealed: bool = True) -> Result:
         IntegrityError: with `sealed`, some file is not what the run wrote.
     """
     if not (run / RESULT).is_file():
-        raise AuditError(f"{run}: no {RESULT} here; is it a run directory, and did the run finish?")
+        raise AuditError(f"{run}: expected a finished run, found no {RESULT}; check the path, or finish it")
     problems = manifest_problems(run)[1] if sealed else []
     if problems:
         more = f" (and {len(problems) - 1} more; `unlearn-audit verify` lists them)" if len(problems) > 1 else ""
         raise IntegrityError(problems[0] + more)
     result = load_result(run / RESULT)
     if result.policy.digest() != result.policy_digest:
-        raise IntegrityError(f"{run / RESULT}: its policy is not the one of its policy digest")
+        raise IntegrityError(f"{run / RESULT}: its policy does not match its policy digest")
     return result
 
 
@@ -124,7 +124,7 @@ def observations_of(run: Path, result: Result) -> pd.DataFrame:
     except OSError as error:
         raise IntegrityError(f"{run}: the evidence cannot be read ({error})") from error
     if evidence_digest(observations) != result.evidence_digest:
-        raise IntegrityError(f"{run}: the evidence is not the one that {RESULT} was made from; run the audit again")
+        raise IntegrityError(f"{run}: the evidence is not what {RESULT} was made from; rerun the audit")
     return observations
 
 

@@ -1,6 +1,6 @@
-"""`verify`: is a run directory what the run wrote, does it say what its evidence says, and is the model still the one?
+"""`verify`: is a run directory unchanged, does it agree with its evidence, and is the model still the same?
 
-Every check is one line: it holds, it does not, or it was not made, and then why.
+Every check is one line: it holds, it does not hold, or it was skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to check beside the run itself.
+    """What to check besides the run itself.
 
     Attributes:
         key: a public key, for the signature.
@@ -58,11 +58,11 @@ def verify(request: Request) -> Iterator[Check]:
     """
     run = request.run
     if not (run / RESULT).is_file():
-        raise AuditError(f"{run}: no {RESULT} here; is it a run directory, and did the run finish?")
+        raise AuditError(f"{run}: expected a finished run, found no {RESULT}; check the path, or finish it")
     number, problems = manifest_problems(run)
     yield from (Check(holds=False, line=problem) for problem in problems)
     if not problems:
-        yield Check(holds=True, line=f"{MANIFEST}: {number} files are as the run left them")
+        yield Check(holds=True, line=f"{MANIFEST}: {number} files are unchanged since the run")
     try:
         result = finished(run, sealed=False)
     except AuditError as error:
@@ -92,36 +92,36 @@ def _spec(run: Path, result: Result) -> str:
 def _evidence(run: Path, result: Result) -> str:
     observations = observations_of(run, result)
     if not agrees(result, verdict_of(observations, result)):
-        raise IntegrityError(f"{run / RESULT}: does not say what its evidence says")
+        raise IntegrityError(f"{run / RESULT}: contradicts its evidence")
     done = sum(job.status == "done" for job in result.jobs)
     return f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; decided again, the verdict is the same"
 
 
 def _models(request: Request, result: Result) -> Iterator[Check]:
     if not request.with_models:
-        yield Check(holds=None, line="models: not looked at (--no-checkpoint)")
+        yield Check(holds=None, line="models: not checked (--no-checkpoint)")
         return
     try:
         options = validate(AuditSpec, read_yaml(request.run / "spec.yaml"), None).models
     except SpecError:
-        yield Check(holds=None, line="models: not looked at, for the specification cannot be read")
+        yield Check(holds=None, line="models: not checked, because the specification cannot be read")
         return
     for model in result.models:
         where = _where(request, model)
         if not Path(where).expanduser().exists():
-            yield Check(holds=None, line=f"{model.name}: not looked at: {where} is not here")
+            yield Check(holds=None, line=f"{model.name}: not checked: {where} is not here")
             continue
         try:
             found = resolve(where, base=options.base, allow_pickle=options.allow_pickle).digest
         except MissingExtraError as error:
-            yield Check(holds=None, line=f"{model.name}: not looked at: {error}")
+            yield Check(holds=None, line=f"{model.name}: not checked: {error}")
             continue
         except AuditError as error:
             yield Check(holds=False, line=f"{model.name}: {error}")
             continue
         same = found == model.digest and (model.role != "unlearned" or found == result.case.checkpoint)
         what = f"{where} is sha256:{found[:_SHOWN]}"
-        line = f"{model.name}: {what}" + ("" if same else f", and the audit was of sha256:{model.digest[:_SHOWN]}")
+        line = f"{model.name}: {what}" + ("" if same else f", but the audit was of sha256:{model.digest[:_SHOWN]}")
         yield Check(holds=same, line=line)
 
 
@@ -144,10 +144,10 @@ def run_digests(run: Path) -> dict[str, str]:
 def _signature(request: Request, result: Result) -> Check:
     path = request.run / ATTESTATION
     if request.key is None:
-        there = "there, and not looked at; give --key" if path.is_file() else "none"
-        return Check(holds=None, line=f"signature: {there}. Who can write here could have changed all of it alike")
+        there = "present, but not checked; give --key" if path.is_file() else "none"
+        return Check(holds=None, line=f"signature: {there}. Anyone who can write here could have changed everything")
     if not path.is_file():
-        return Check(holds=False, line=f"{path}: is missing, and a key was given")
+        return Check(holds=False, line=f"{path}: a key was given, but this file is missing")
     key = request.key
     try:
         content = verified(path, key)
@@ -165,4 +165,4 @@ def _signature(request: Request, result: Result) -> Check:
             wrong.append(f"the model ({', '.join(changed[:3]) or 'its digest'})")
     if wrong:
         return Check(holds=False, line=f"{path}: was signed for something else: {', '.join(wrong)}")
-    return Check(holds=True, line=f"signature: {path.name} is signed by {key}, and says what the run says")
+    return Check(holds=True, line=f"signature: {path.name} is signed by {key} and agrees with the run")

@@ -1,8 +1,8 @@
 """Selectors of findings: `relearning,quantization.*,-suffix,access:prompts`.
 
-Terms are read from left to right; each adds what it names, and with a minus before it takes that away. A selector
-that begins with a minus starts from everything. A term names an attack, `attack/probe` or `attack/probe.measure`, or
-is a glob over these (a dot does for the slash, too); `access:TIER` names what needs no more than that access.
+Terms are read from left to right; each adds what it names, or with a leading minus removes it. A selector
+that starts with a minus starts from everything. A term names an attack, `attack/probe` or `attack/probe.measure`, or
+is a glob over these (a dot also works for the slash); `access:TIER` names what needs no more than that access.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Selectable(Protocol):
 
     @property
     def id(self) -> str:
-        """`attack/probe.measure`, with what parts it from others of the same measure."""
+        """`attack/probe.measure`, with what distinguishes it from others of the same measure."""
 
     @property
     def attack(self) -> str:
@@ -52,7 +52,7 @@ class Term:
 
     @property
     def is_name(self) -> bool:
-        """Whether it names something, which must then be there."""
+        """Whether it names something, which must then exist."""
         return not self.takes_away and not self.text.startswith(_ACCESS) and _GLOB.isdisjoint(self.text)
 
     def names(self, finding: Selectable) -> bool:
@@ -88,12 +88,12 @@ def check_selector(selector: str) -> str:
     """The selector, if it can be read.
 
     Raises:
-        ValueError: an empty term, or an access level that there is not.
+        ValueError: an empty term, or an unknown access level.
     """
     for term in terms(selector):
         if not term.text:
-            raise ValueError(f"{selector!r} has an empty part; expected names of findings with commas between them")
+            raise ValueError(f"expected comma-separated names, got {selector!r} with an empty part")
         level = term.text.removeprefix(_ACCESS)
         if term.text.startswith(_ACCESS) and level not in list(Access):
-            raise ValueError(f"there is no access {level!r}; choose from {', '.join(Access)}")
+            raise ValueError(f"unknown access {level!r}; choose from {', '.join(Access)}")
     return selector

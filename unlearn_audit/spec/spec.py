@@ -44,11 +44,11 @@ class ModelOptions(BaseModel):
         "auto", description="auto: the checkpoint's own on a GPU, float32 on the CPU"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    device_map: str | None = Field(None, description="spread over devices as accelerate does it, e.g. auto")
-    chat_template: str = Field("auto", description="auto: the tokenizer's where it has one; none; or a file")
-    base: str | None = Field(None, description="base model of an adapter, in place of the one that it names")
+    device_map: str | None = Field(None, description="spread over devices by accelerate, e.g. auto")
+    chat_template: str = Field("auto", description="auto: the tokenizer's, if it has one; none; or a file")
+    base: str | None = Field(None, description="base model of an adapter, overriding the one that it names")
     max_batch_tokens: Annotated[int, Field(ge=64)] | None = Field(
-        None, description="tokens a batch may hold, padding included; None: by device"
+        None, description="most tokens per batch, padding included; None: by device"
     )
     trust_remote_code: bool = Field(False, description="run Python code that comes with a checkpoint")
     allow_pickle: bool = Field(False, description="load weights from pickle files, which can run code")
@@ -64,7 +64,7 @@ def _judge(value: object) -> object:
 
 
 class JudgeOptions(BaseModel):
-    """Who says whether an output holds an answer; the same for every role, attack and text probe."""
+    """What decides whether an output contains an answer; the same for every role, attack and text probe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,7 +75,7 @@ class JudgeOptions(BaseModel):
     @model_validator(mode="after")
     def _has_its_model(self) -> Self:
         if self.kind.needs_model != (self.model is not None):
-            needs = f"needs a model: {self.kind}=DIRECTORY" if self.kind.needs_model else "takes no model"
+            needs = f"needs a model: {self.kind}=DIRECTORY" if self.kind.needs_model else "takes no model; remove it"
             raise ValueError(f"the judge {self.kind} {needs}")
         return self
 
@@ -92,32 +92,30 @@ class AuditSpec(BaseModel):
     retrained: tuple[CheckpointReference, ...] = Field((), description="models trained without the forget set")
     forget: str = Field(description="facts that must be gone: a file, a datasets id, or PRESET:FILE of a benchmark")
     retain: str | None = Field(None, description="facts that must stay")
-    holdout: str | None = Field(None, description="facts that nobody was trained on")
+    holdout: str | None = Field(None, description="facts that no model was trained on")
     generator: CheckpointReference | None = Field(
-        None, description="a local model that writes prompts for probes, and is not audited"
+        None, description="a local model that writes prompts for probes; not audited itself"
     )
     columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
     release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
-    attacks: Named | None = Field(None, description="attacks and their settings; None: all that come with the tool")
-    probes: Named | None = Field(None, description="probes and their settings; None: all that come with the tool")
-    comparisons: Named | None = Field(
-        None, description="comparisons of models and their settings; None: all that come with the tool"
-    )
+    attacks: Named | None = Field(None, description="attacks and their settings; None: all built-in")
+    probes: Named | None = Field(None, description="probes and their settings; None: all built-in")
+    comparisons: Named | None = Field(None, description="comparisons of models and their settings; None: all built-in")
     judge: Annotated[JudgeOptions, BeforeValidator(_judge)] = Field(
-        JudgeOptions(), description="who says whether an output holds an answer; match: the answer key"
+        JudgeOptions(), description="what decides whether an output contains an answer; match: the answer key"
     )
-    plant: bool = Field(False, description="make a positive control for each attack from the original, and find it")
-    seed: int = Field(0, ge=0, description="every random choice derives from it")
+    plant: bool = Field(False, description="make a positive control for each attack, and check that it is found")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
     seeds: Annotated[int, Field(ge=1, le=20)] | None = Field(
-        None, description="repeats of every attack that draws at random; None: 1 in quick, else 3"
+        None, description="repeats of every attack with random draws; None: 1 in quick, else 3"
     )
     models: ModelOptions = ModelOptions()
     policy: Policy = Policy()
 
     @property
     def repeats(self) -> int:
-        """How often an attack that draws at random is run: each time with another seed."""
+        """How often an attack with random draws is run, each time with another seed."""
         return self.seeds or (1 if self.profile is Profile.QUICK else 3)
 
     def digest(self) -> str:
@@ -125,7 +123,7 @@ class AuditSpec(BaseModel):
         return sha256_json({**self.model_dump(mode="json"), "policy": self.policy.canonical()})
 
     def as_yaml(self) -> str:
-        """The resolved spec, to run again from."""
+        """The resolved spec, for a rerun."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -142,11 +140,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SpecError(f"{path}: cannot be read ({error.strerror}); expected a YAML file") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+        raise SpecError(f"{path}{line}: expected valid YAML: {getattr(error, 'problem', error)}") from error
     if not isinstance(content, dict):
         raise SpecError(f"{path}: expected a mapping of keys to values; `unlearn-audit init` writes one")
     return content
@@ -175,12 +173,12 @@ def load_policy(path: Path) -> Policy:
 
 
 def load_waivers(path: Path) -> Waiving:
-    """The waivers of a YAML file, to be looked at as of today."""
+    """The waivers of a YAML file, checked as of today."""
     return Waiving(waivers=validate(Waivers, read_yaml(path), path).waivers)
 
 
 def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """The content with paths that exist beside the spec found from here; hub ids stay as they are."""
+    """The content with paths that exist relative to the spec made relative to here; hub ids stay as they are."""
 
     def place(value: object) -> object:
         found = directory / value if isinstance(value, str) else None
@@ -203,7 +201,7 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
 
 
 def _from_here(path: Path) -> str:
-    """Relative where it is below the working directory, so that a report names no more of a machine than it must."""
+    """Relative if it is below the working directory, so that a report reveals no more of a machine than it must."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -1,6 +1,6 @@
-"""Waivers: somebody answers, by name and until a day, for a finding of one model that failed or stayed open.
+"""Waivers: someone accepts, by name and until a date, a finding on one model that failed or stayed open.
 
-Pure data. A waiver is for one checkpoint, by its full digest, so that none outlives the model that it was given for.
+Pure data. A waiver is for one checkpoint, by its full digest, so that it cannot outlive the model it was given for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 UTILITY = "utility"
-"""How a waiver names utility, which is no finding of the plan."""
+"""How a waiver names utility, which is not a finding of the plan."""
 
 Words = Annotated[str, Field(min_length=1, max_length=2_000)]
 
@@ -30,17 +30,17 @@ class Waiver(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: str | None = Field(None, description="Id of a rule of the policy; or else `finding`.")
-    finding: str | None = Field(None, description="Id of one finding, as reports write it, or `utility`.")
-    model: Digest = Field(description="SHA-256 of the checkpoint, as the report's provenance has it.")
-    reason: Words = Field(description="Why it may stand.")
-    owner: Words = Field(description="Who answers for that.")
-    expires: date = Field(description="Last day on which it holds (UTC), YYYY-MM-DD.")
+    rule: str | None = Field(None, description="Id of a rule of the policy; give this or `finding`.")
+    finding: str | None = Field(None, description="Id of one finding, as in the report, or `utility`.")
+    model: Digest = Field(description="SHA-256 of the checkpoint, from the report's provenance.")
+    reason: Words = Field(description="Why it is acceptable.")
+    owner: Words = Field(description="Who is responsible for that.")
+    expires: date = Field(description="Last day on which it is valid (UTC), YYYY-MM-DD.")
 
     @model_validator(mode="after")
     def _names_one_thing(self) -> Waiver:
         if (self.rule is None) == (self.finding is None):
-            raise ValueError("a waiver names either a rule or a finding")
+            raise ValueError("expected either `rule` or `finding` in a waiver; give exactly one")
         return self
 
     @property
@@ -54,7 +54,7 @@ class Waivers(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    waivers: tuple[Waiver, ...] = Field((), description="All of them; one that has run out is said at every run.")
+    waivers: tuple[Waiver, ...] = Field((), description="All waivers; an expired one is reported at every run.")
 
 
 class State(StrEnum):
@@ -69,9 +69,9 @@ class WaiverRecord(BaseModel):
     """A waiver and what it did.
 
     Attributes:
-        covers: ids of the findings that it stands beside.
-        on: the day on which it was looked at.
-        why: why it waives nothing; empty where it does.
+        covers: ids of the findings that it applies to.
+        on: the day on which it was checked.
+        why: why it has no effect; empty if it has one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,7 +85,7 @@ class WaiverRecord(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Waiving:
-    """The waivers that an audit is judged with, and the day."""
+    """The waivers with which an audit is decided, and the day."""
 
     waivers: tuple[Waiver, ...] = ()
     on: date = field(default_factory=lambda: datetime.now(UTC).date())

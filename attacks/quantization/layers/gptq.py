@@ -55,7 +55,7 @@ def retain_texts(facts: Sequence[Fact], count: int) -> tuple[str, ...]:
         AttackError: where there are none.
     """
     if not facts:
-        raise AttackError("GPTQ was to be calibrated on the retain set, which is empty; give one, or use `generic`")
+        raise AttackError("GPTQ calibration needs a retain set, which is empty; give one, or use `generic`")
     texts = (fact.text if fact.question is None else f"{fact.question} {fact.answer}" for fact in facts[:count])
     return tuple(text for text in texts if text)
 
@@ -110,7 +110,7 @@ def quantize_with_gptq(
 def _group_size(layers: Mapping[str, LinearLayer], largest: int) -> int:
     """The largest group that divides every layer's input width."""
     if not layers:
-        raise AttackError("found no linear layer that GPTQ could quantize")
+        raise AttackError("expected linear layers that GPTQ can quantize, found none")
     size = largest
     while any(layer.weight.shape[1] % size for layer in layers.values()):
         size //= 2

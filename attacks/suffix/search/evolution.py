@@ -117,7 +117,7 @@ def evolved(
             chosen, waiting = waiting[:room], waiting[room:]
             losses = losses_of([" ".join(one) for one in chosen])
             if not all(math.isfinite(loss) for loss in losses):
-                raise AttackError("a log-probability is no number; try --dtype float32 or bfloat16")
+                raise AttackError("a log-probability is not a number; try --dtype float32 or bfloat16")
             spent += room * queries_a_text
             ranked = sorted([*ranked, *zip(losses, chosen, strict=True)])[: breeding.population]
             curve.append(ranked[0][0])

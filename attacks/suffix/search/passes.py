@@ -63,7 +63,7 @@ def layers_of(out: Any, place: int) -> Layers:
 def stacked(rows: Sequence[Layers]) -> Layers:
     """The rows' keys and values, one tensor a layer."""
     if not rows[0]:
-        raise AttackError("no keys and values came back")
+        raise AttackError("expected keys and values from the model, got none")
     return [
         (torch.cat([keys for keys, _ in layer]), torch.cat([values for _, values in layer]))
         for layer in zip(*rows, strict=True)
@@ -119,7 +119,7 @@ def check_gradients(gradients: Sequence[torch.Tensor], losses: Sequence[float]) 
             backward pass gives nothing (4-bit ones of bitsandbytes on the CPU).
     """
     if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
-        raise AttackError("the gradient at the input embeddings is no number; try --dtype float32 or bfloat16")
+        raise AttackError("the gradient at the input embeddings is not a number; try --dtype float32 or bfloat16")
     if not any(bool(gradient.any()) for gradient in gradients) and max(losses) > SOLVED:
         raise AttackError(
             "the gradient at the input embeddings is zero: a layer on the way gives none back; try an unquantized copy "

@@ -99,7 +99,7 @@ def test_without_a_retain_set_what_is_made_of_it_is_left_out_and_said():
     bare = context(Profile.STANDARD, retain=())
     assert not [name for name in names(attack, bare) if name.startswith(("same-syntax", "topic-middle"))]
     gaps = {gap.what: gap.why for gap in attack.out_of_reach(bare, weight_bytes=8, is_adapter=False)}
-    assert gaps == dict.fromkeys(("same-syntax", "topic-middle"), "is made from retain facts; none given")
+    assert gaps == dict.fromkeys(("same-syntax", "topic-middle"), "needs retain facts; none given")
     with pytest.raises(AuditError, match="give a retain set, or texts of your own"):
         Relearning(RelearningParameters(data=("same-syntax",))).arms(bare)
     own = Relearning(RelearningParameters(data=("same-syntax",), texts={"same-syntax": ["Some text."]}))

@@ -288,7 +288,7 @@ def test_questions_without_their_names():
     assert first.text == "Where was someone, Ada's friend, born?"  # Ada is the name of others, too
     nameless = replace(FORGET[0], question="Where was she born?")
     assert anonymous_questions([nameless], names, most=9) == ()
-    with pytest.raises(AttackError, match="none can be made anonymous"):
+    with pytest.raises(AttackError, match="none can be anonymized"):
         list(doses(Steering(SteeringParameters()), None, replace(CONTEXT, forget=(nameless,))))
 
 

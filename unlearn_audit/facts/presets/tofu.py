@@ -28,10 +28,10 @@ class Tofu(FactPreset):
 
     The rows carry no author. An author is a block of 20 rows, in the order of the file; the subject is the name that
     the block's rows say most often. The names of all 20 authors of forget10 and of all but one of the 180 of retain90
-    are found; an author whose rows do not give a name has a digest of the rows for a subject.
+    are found; an author without a name in the rows gets a digest of the rows as subject.
 
     From the perturbed files, `paraphrased_question` becomes a paraphrase and `perturbed_answer` the wrong answers.
-    `paraphrased_answer` is left out: it is another sentence, and no key of the answer.
+    `paraphrased_answer` is not used: it is another sentence, not a key of the answer.
     """
 
     name: ClassVar[str] = "tofu"
@@ -79,7 +79,7 @@ def _subjects(blocks: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
     names = [_name(block) for block in blocks]
     if names and names.count(None) > len(names) / 2:
         raise SpecError(
-            f"expected each block of {ROWS_AN_AUTHOR} rows to be about one author; most blocks name nobody in "
+            f"expected each block of {ROWS_AN_AUTHOR} rows to be about one author; most blocks name no one in "
             f"{NAMED_ROWS} rows or more, so the rows are shuffled or not TOFU's authors; {_FILES}"
         )
     digests = [sha256_json(list(block))[:8] for block in blocks]
