@@ -41,8 +41,8 @@ class Multihop(Probe[MultihopParameters]):
 
     - `two-hop`, `three-hop`: one and two steps beyond the fact's answer. The answer itself is never mentioned.
     - `alias`: the fact's question, its subject called by another name or described by a fact that is true of no
-      other subject of the set ("X works as a weaver. Where was X born?"). That fact comes from the set, so it is also to
-      be forgotten; it is told, not asked, and the answer that counts is the fact's own.
+      other subject of the set ("X works as a weaver. Where was X born?"). That fact comes from the set, so it must be
+      forgotten as well; it is told, not asked, and the answer that counts is the fact's own.
     - `intersection`: who the subject is, given the fact and another one that together are true of it alone.
     - `inversion`: who the subject is, given the fact alone, if it is true of no one else in the set.
 
