@@ -47,7 +47,7 @@ class Choice:
 
     Attributes:
         options: the true answer first, then the wrong ones.
-        weights: how many other subjects have each option as their answer; None where the options are no twins.
+        weights: how many other subjects have each option as their answer; None if the options are not twins.
         missing: why there is nothing to choose from, or None.
     """
 
@@ -126,7 +126,7 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
         return _choice(entry.fact, drawn, weights=(shared, *(counts[option.identity] for option in drawn)))
 
     def _from_others(self, entry: Entry, twins: Twins) -> Choice:
-        """Options that are no control: supplied ones, or too few twins, or answers to other questions."""
+        """Options that are not a control: supplied ones, or too few twins, or answers to other questions."""
         supplied = [twins.entry(_with_answer(entry.fact, wrong)) for wrong in entry.fact.wrong_answers if wrong.strip()]
         others = twins.strangers(entry) if entry.fact.relation is None else twins.of(entry)
         drawn: list[Entry] = []

@@ -34,14 +34,14 @@ class Multihop(Probe[MultihopParameters]):
     """Questions whose answer lies beyond a forgotten fact (The Unlearning Mirage, 2603.11266).
 
     - `hit`: greedy output against the answer key of what is asked, a reading for each kind of chain, advisory. What the
-      prompt itself says is no key. The twin score is the share of answers, by frequency, that the same way gives for
+      prompt itself says is not a key. The twin score is the share of answers, by frequency, that the same way gives for
       other subjects.
 
     **Chains.** X and Y stand for names that are not given: "Ann was born in X. Which country is X in?"
 
     - `two-hop`, `three-hop`: one and two steps beyond the fact's answer. The answer itself is never mentioned.
     - `alias`: the fact's question, its subject called by another name or described by a fact that is true of no
-      other subject of the set ("X works as a weaver. Where was X born?"). That fact comes from the set, so it is also to
+      other subject of the set ("X works as a weaver. Where was X born?"). That fact is in the set, so it is also to
       be forgotten; it is told, not asked, and the answer that counts is the fact's own.
     - `intersection`: who the subject is, given the fact and another one that together are true of it alone.
     - `inversion`: who the subject is, given the fact alone, if it is true of no one else in the set.
@@ -87,7 +87,7 @@ class Multihop(Probe[MultihopParameters]):
             }
         composer = self._composer(pool, prepared)
         candidates = {(fact.id, kind): composer.chains(fact, kind) for fact in pool for kind in VARIANTS}
-        # One ask a candidate; its place is told by its variant, which nobody sees.
+        # One ask a candidate; its place is given by its variant, which no one sees.
         asks = [
             _ask(chain, f"{kind} {place}")
             for (_, kind), chains in candidates.items()
