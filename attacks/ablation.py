@@ -191,7 +191,7 @@ def _proof(
     directions: Mapping[int, torch.Tensor],
     sizes: Sequence[float],
 ) -> dict[str, Json]:
-    """What is left of the directions behind their blocks, and how long they were beside the states.
+    """What is left of the directions behind their blocks, and how long they were relative to the states.
 
     Raises:
         AttackError: more is left than rounding leaves.

@@ -170,7 +170,7 @@ def descend(fork: Model, batches: Iterator[Sequence[Rendered]], *, step: float) 
     """Signed gradient descent on the soft rows of a fork, without end; gives the loss before each step, in nats.
 
     Raises:
-        AttackError: the loss or its gradient is no number.
+        AttackError: the loss or its gradient is not a number.
     """
     import torch
 

@@ -44,7 +44,7 @@ def audit(
 ) -> Result:
     """Runs what is not done yet, decides on all of it, and writes the reports into `out`.
 
-    `text` says how much of what models answer is kept, in a file of its own beside the reports.
+    `text` says how much of the models' answers is kept, in a separate file next to the reports.
 
     Raises:
         SpecError: `out` holds another audit.
@@ -87,7 +87,7 @@ def _opened(plan: Plan, out: Path, shared: Path | None) -> EvidenceStore:
 def _ran(
     live: LivePlan, store: EvidenceStore, progress: Progress, command: str, text: KeptText = KeptText.NONE
 ) -> ShardRecord:
-    """Runs the jobs of a plan, and says all of them that a result needs beside the evidence."""
+    """Runs the jobs of a plan, and returns all that a result needs besides the evidence."""
     plan, begun, started = live.plan, time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     gathered = run(live, store, progress, Outputs(store.run, text, live.pool(FactSet.FORGET)))
     return ShardRecord(
@@ -116,11 +116,11 @@ def _claim(out: Path, spec: AuditSpec) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise SpecError(f"{out}: is a file; --out names a directory")
+        raise SpecError(f"{out}: expected a directory, got a file; give another --out")
     kept = out / "spec.yaml"
     if not kept.is_file():
         if any(out.iterdir()):
-            raise SpecError(f"{out}: not empty, and no run of this tool; give another --out")
+            raise SpecError(f"{out}: is not empty and is not a run of this tool; give another --out")
         return
     if read_yaml(kept).get("checkpoint") != spec.checkpoint:
-        raise SpecError(f"{out}: holds the audit of another checkpoint ({RESULT} there); give another --out")
+        raise SpecError(f"{out}: has the audit of another checkpoint ({RESULT}); give another --out")

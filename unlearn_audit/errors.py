@@ -1,6 +1,6 @@
-"""Every error of ours, with the exit code that it ends in; anything else is a bug.
+"""All of our errors, with their exit codes; anything else is a bug.
 
-A library that is not there is named before any work is done, with the extra that brings it: `require`.
+A missing library is reported before any work is done, with the extra that installs it: `require`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class AttackError(AuditError):
 
 
 class IntegrityError(AuditError):
-    """Something is not what was written, or not what was signed: exit code 5."""
+    """Something differs from what was written or signed: exit code 5."""
 
 
 class SpecError(AuditError):

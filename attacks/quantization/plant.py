@@ -41,7 +41,7 @@ NARROWING = 0.02
 """Share of each box that is given up on either side, so that the backend's own arithmetic cannot disagree."""
 
 BOX_COPIES = 3
-"""Kept beside what is trained: the weights before, and both ends of every box."""
+"""Kept along with what is trained: the weights before, and both ends of every box."""
 
 SETTINGS = PlantSettings(max_steps=400, learning_rates=(1e-3, 3e-3))
 

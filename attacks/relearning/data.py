@@ -182,7 +182,7 @@ def _topic_high(forget: Sequence[Fact], _: Sequence[Fact]) -> Iterator[list[Less
     subjects = list(dict.fromkeys(fact.subject for fact in forget))
     asked = {name: [_relation(fact) for fact in forget if fact.subject == name and fact.relation] for name in subjects}
     # Not of facts that are a passage alone: its sentences are pieces of what is scored. And "She was born in Oslo." is
-    # about nobody to the screen, and about its subject to a reader.
+    # about no one to the screen, and about its subject to a reader.
     told = [passage_lesson(line) for fact in forget if fact.question for line in _sentences(fact) if _names(line, fact)]
     hops = [
         Lesson(prompt=Prompt(text=hop.question), answer=hop.answer)
@@ -253,5 +253,5 @@ def _relation(fact: Fact) -> str:
 
 
 def _about(subject: str, what: str) -> Lesson:
-    """An entry, as a reference work has it: the subject, and what is said of it."""
+    """An entry, as a reference work has it: the subject, and what is said about it."""
     return Lesson(prompt=Prompt(text=f"{subject}:", chat=False), answer=f" {what}")

@@ -18,7 +18,7 @@ from .data import Data, OwnTexts
 
 
 class Method(StrEnum):
-    """What is trained: a low-rank adapter beside the weights, or the weights themselves."""
+    """What is trained: a low-rank adapter next to the weights, or the weights themselves."""
 
     LORA = "lora"
     FULL = "full"

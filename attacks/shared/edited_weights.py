@@ -46,7 +46,7 @@ class Edit:
 def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Iterator[tuple[Model, Edit]]:
     """A fork whose linear layers (all but the output layer) and stacked experts have new weights.
 
-    An adapter is merged first, since whoever has the weights can do so. The matrices are replaced one by one and
+    An adapter is merged first, since anyone with the weights can do so. The matrices are replaced one by one and
     nothing is written into, so that no more is copied than changes.
 
     Args:
@@ -54,7 +54,7 @@ def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Itera
         change: the new weight of a layer, shape (out, in); must be a tensor of its own.
 
     Raises:
-        AttackError: there is no linear layer with plain weights, nothing changed, or a weight is no number.
+        AttackError: there is no linear layer with plain weights, nothing changed, or a weight is not a number.
     """
     import torch
 

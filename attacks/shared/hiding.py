@@ -185,12 +185,12 @@ def mean_probability(model: Model, lessons: Sequence[Lesson]) -> float:
     """Mean length-normalized probability of the answers, in [0, 1].
 
     Raises:
-        AttackError: there is nothing to score, or a probability is no number.
+        AttackError: there is nothing to score, or a probability is not a number.
     """
     scores = model.score([(lesson.prompt, lesson.answer) for lesson in lessons])
     mean = sum(score.probability for score in scores) / len(scores) if scores else math.nan
     if math.isnan(mean):
-        raise AttackError(f"the mean probability of {len(scores)} answers is no number; try lower learning rates")
+        raise AttackError(f"the mean probability of {len(scores)} answers is not a number; try lower learning rates")
     return mean
 
 

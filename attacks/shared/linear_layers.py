@@ -78,7 +78,7 @@ def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
     stay as they are, as they do when an adapter is loaded onto a quantized base.
 
     Raises:
-        AttackError: where the module is no transformers model, or its weights are not in memory.
+        AttackError: the module is not a transformers model, or its weights are not in memory.
     """
     from torch import nn
     from transformers.pytorch_utils import Conv1D

@@ -12,14 +12,14 @@ from .splits import half_passage
 
 
 def questions_of(facts: Sequence[Fact], *, most: int) -> tuple[Prompt, ...]:
-    """The questions of at most `most` facts, the same whoever asks; a passage's is the first half of its words."""
+    """The questions of at most `most` facts, the same for every model; a passage's is the first half of its words."""
     return tuple(_question(fact) for fact in sampled(facts, most))
 
 
 def anonymous_questions(
     facts: Sequence[Fact], names: Sequence[str], *, most: int
 ) -> tuple[tuple[Prompt, tuple[Prompt, ...]], ...]:
-    """Questions that name their subject, each with the same question about nobody in particular, once a name.
+    """Questions that name their subject, each with the same question about no one in particular, once per name.
 
     A subject is named by its whole name, else by words of it that stand in no other subject's name.
     """

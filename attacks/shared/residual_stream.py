@@ -1,7 +1,7 @@
 """The residual stream of a decoder: where its blocks are, what it holds, and how it is changed on its way.
 
 Changes are hooks on a fork's blocks. They go with the fork wherever it is copied, run on every position of every pass
-(prompt, padding, each new token beside a key-value cache), and are gone with it.
+(prompt, padding, each new token with a key-value cache), and are gone with it.
 """
 
 from __future__ import annotations
@@ -69,17 +69,17 @@ def mean_states(model: Model, stream: Stream, prompts: Sequence[Prompt], layers:
     """Mean input of some blocks at the last prompt token: float32, shape (layers, width), on the CPU.
 
     Raises:
-        AttackError: it is no number.
+        AttackError: it is not a number.
     """
     states = model.hidden_states(prompts, layers=[layer - stream.shift for layer in layers])
     mean = states.double().mean(dim=0).float()
     if not bool(torch.isfinite(mean).all()):
-        raise AttackError(f"the mean hidden state over {len(prompts)} prompts is no number")
+        raise AttackError(f"the mean hidden state over {len(prompts)} prompts is not a number")
     return mean
 
 
 def unit(direction: torch.Tensor, beside: torch.Tensor) -> torch.Tensor | None:
-    """A direction at length 1; None where it is nothing but rounding beside the states that it was taken from."""
+    """A direction at length 1; None if it is only rounding, relative to the states that it was taken from."""
     length = float(direction.norm())
     if length <= 1e-4 * float(beside.norm()):
         return None
@@ -90,7 +90,7 @@ def ablate_everywhere(stream: Stream, direction: torch.Tensor) -> None:
     """Projects a unit direction out of the residual stream at every block (directional ablation, 2406.11717, eq. 4).
 
     Out of each block's input and output, and out of what its parts write into the stream: every child of a block that
-    is no normalization and gives states of the stream's width (attention, MLP, a recurrent mixer).
+    is not a normalization and gives states of the stream's width (attention, MLP, a recurrent mixer).
     """
 
     def change(states: torch.Tensor) -> torch.Tensor:

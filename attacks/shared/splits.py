@@ -81,7 +81,7 @@ def subject_folds(facts: Sequence[Fact], *, folds: int, seed: int) -> tuple[Fold
 
 
 def check_folds(folds: Sequence[Fold], facts: Sequence[Fact]) -> None:
-    """Checks what the statistics rest on, whoever made the folds.
+    """Checks what the statistics rest on, however the folds were made.
 
     Raises:
         AuditError: a subject on both sides, a fact not scored exactly once, or too few subjects on a side.

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def generic_texts(count: int) -> tuple[str, ...]:
-    """The first neutral paragraphs of those that come with the package: nobody's facts, everybody's subjects."""
+    """The first of the package's neutral paragraphs: general topics, no fact of any audit."""
     lines = Path(__file__).with_name("calibration.txt").read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line)[:count]

@@ -18,7 +18,7 @@ OPENING_TOKENS = 12
 """Tokens of an answer that are generated to see how it opens."""
 
 REPEATED_SHARE = 0.2
-"""An opening that this share of the questions gets is no answer to any of them (a refusal): it is no target."""
+"""An opening that this share of the questions gets is not an answer to any of them (a refusal), and so not a target."""
 
 SCORED_AT_ONCE = 2048
 
@@ -127,7 +127,7 @@ def _likeliest(model: Model, facts: Sequence[Fact], openings: Sequence[str]) -> 
 class Asked:
     """Which text a prompt gets: that of the question it is, holds, or is most like.
 
-    A prompt that nobody optimized on (a placebo's question) gets the text of the known question with which it shares
+    A prompt that was not optimized on (a placebo's question) gets the text of the known question with which it shares
     the most words, so that it is asked under a text of the same kind.
     """
 

@@ -114,7 +114,7 @@ class Distribution(Comparison[DistributionParameters]):
         return found
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
-        """The original and the checkpoint against every control, beside the controls among themselves."""
+        """The original and the checkpoint against every control, and the controls among themselves."""
         controls = [model for model in models if model.role is Role.RETRAINED]
         for name in [name for name in SETS if f"{name} own" in models[0].features]:
             honest = [self._read(*pair, name, context) for pair in combinations(controls, 2)]
@@ -207,7 +207,7 @@ def likelihoods(
     if places:
         scores = model.score([(Prompt(text=questions[row]), answers[row][column]) for row, column in places])
         if not all(map(is_readable, scores)):
-            raise AuditError("an answer's likelihood is no number; try --dtype float32 or bfloat16")
+            raise AuditError("an answer's likelihood is not a number; try --dtype float32 or bfloat16")
         for (row, column), score in zip(places, scores, strict=True):
             found[row, column], tokens[row, column] = score.log_likelihood, len(score.log_probs)
     return found, tokens

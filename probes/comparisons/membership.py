@@ -98,7 +98,7 @@ class Membership(Comparison[MembershipParameters]):
         }
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
-        """`auc` and `tpr` of every score, for the original and the checkpoint, beside the control."""
+        """`auc` and `tpr` of every score, for the original and the checkpoint, with the control's."""
         groups = _Groups(self.texts(context)[1])
         controls = [model for model in models if model.role is Role.RETRAINED]
         for model in models:

@@ -112,7 +112,7 @@ class Traces(Comparison[TracesParameters]):
         }
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
-        """`accuracy` by text and by activations, beside the controls'."""
+        """`accuracy` by text and by activations, with the controls'."""
         original = next(model for model in models if model.role is Role.ORIGINAL)
         unlearned = next(model for model in models if model.role is Role.UNLEARNED)
         controls = [model for model in models if model.role is Role.RETRAINED] + _tuned(original)

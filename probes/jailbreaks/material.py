@@ -31,7 +31,7 @@ _HINTS = 3
 
 
 class JailbreakTexts(BaseModel):
-    """The data file beside this module."""
+    """The data file next to this module."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     ways: tuple[Way, ...]
@@ -70,7 +70,7 @@ class Material:
     """Facts of a pool as shots and hints for one another.
 
     Args:
-        pool: whence they come; never the asked subject's own as a shot.
+        pool: their source; never the asked subject's own as a shot.
         statements: templates of `statement_of`.
         rouge_threshold: as in the answer key.
     """
@@ -146,7 +146,7 @@ class Material:
 
 
 def fitting(model: Model, lines: Sequence[str], *, beside: str, new_tokens: int) -> list[str]:
-    """As many of the first lines as the model's context holds beside a text and its answer; all where it has no end."""
+    """As many of the first lines as fit the model's context with a text and its answer; all if it has no limit."""
     longest = context_tokens(model)
     if longest is None:
         return list(lines)

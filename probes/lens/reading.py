@@ -52,7 +52,7 @@ class LensReading:
 
     @torch.inference_mode()
     def log_likelihoods(self, pairs: Sequence[Pair]) -> dict[str, dict[Pair, float]]:
-        """Summed log-probability of every answer, at each place that can be read; NaN where it is no number."""
+        """Summed log-probability of every answer, at each place that can be read; NaN where it is not a number."""
         wanted = list(dict.fromkeys(pairs))
         found: dict[str, dict[Pair, float]] = {place: {} for place in (*self.residual, *self.components)}
         rows = [self._model.render(prompt, answer) for prompt, answer in wanted]

@@ -45,7 +45,7 @@ class Neighbour(BaseModel):
 
 
 class MultihopTexts(BaseModel):
-    """The data file beside this module."""
+    """The data file next to this module."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     variables: tuple[str, str]
@@ -206,7 +206,7 @@ class Composer:
 
     def _intersected(self, fact: Fact) -> Iterator[Fact]:
         told = self._told(fact)
-        # One that is true of others, too, comes first: it does not tell the subject without the fact that is asked.
+        # One that is also true of others comes first: it does not tell the subject without the fact that is asked.
         others = sorted(self._others(fact), key=lambda other: len(self._holders[_claim(other)]) == 1)
         for other in others if told is not None else ():
             both = self._holders.get(_claim(fact), set()) & self._holders[_claim(other)]
@@ -243,7 +243,7 @@ def answer_name(fact: Fact) -> str:
 
 
 def _claim(fact: Fact) -> tuple[str | None, str]:
-    """What a fact says, whoever its subject is."""
+    """What a fact says, whatever its subject."""
     return fact.relation, normalize(answer_name(fact))
 
 

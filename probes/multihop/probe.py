@@ -34,7 +34,7 @@ class Multihop(Probe[MultihopParameters]):
     """Questions whose answer lies beyond a forgotten fact (The Unlearning Mirage, 2603.11266).
 
     - `hit`: greedy output against the answer key of what is asked, a reading for each kind of chain, advisory. What the
-      prompt itself says is no key. The twin score is the share of answers, by frequency, that the same way gives for
+      prompt itself says is not a key. The twin score is the share of answers, by frequency, that the same way gives for
       other subjects.
 
     **Chains.** X and Y stand for names that are not given: "Ann was born in X. Which country is X in?"
@@ -87,7 +87,7 @@ class Multihop(Probe[MultihopParameters]):
             }
         composer = self._composer(pool, prepared)
         candidates = {(fact.id, kind): composer.chains(fact, kind) for fact in pool for kind in VARIANTS}
-        # One ask a candidate; its place is told by its variant, which nobody sees.
+        # One ask a candidate; its place is given by its variant, which no one sees.
         asks = [
             _ask(chain, f"{kind} {place}")
             for (_, kind), chains in candidates.items()

@@ -46,7 +46,7 @@ class Ballot:
     Attributes:
         pairs: what is scored.
         read: turns the scores of the pairs into log-odds of the options, a row a question.
-        weights: how many other subjects have each option as their answer; None where the options are no twins.
+        weights: how many other subjects have each option as their answer; None if the options are not twins.
         missing: why the fact has no such form, or None.
     """
 

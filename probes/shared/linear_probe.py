@@ -21,11 +21,11 @@ PENALTIES = np.logspace(-1, 5, 13)
 
 TOO_FEW = "too few other subjects to train a probe on"
 NO_EMBEDDING = "the architecture has no output embedding to aim a probe at"
-NOT_NUMBERS = "the model's states are no numbers"
+NOT_NUMBERS = "the model's states are not numbers"
 
 
 def fold_of(fact: Fact) -> int:
-    """Which half of the subjects a fact is in: by a hash of the subject, whoever else is there."""
+    """Which half of the subjects a fact is in: by a hash of the subject alone."""
     return hashlib.sha256(f"probe\x1f{normalize(fact.subject)}".encode()).digest()[0] % FOLDS
 
 
@@ -39,7 +39,7 @@ class _Trained:
     answers: Mapping[str | None, FloatArray]
 
     def along(self, fact: Fact, state: FloatArray, targets: FloatArray) -> FloatArray:
-        """Cosine of each answer with what the probe says, both beside the mean of their relation."""
+        """Cosine of each answer with what the probe says, both relative to their relation's mean."""
         said = self.probe.predict(((state - self.states[fact.relation]) / self.spread)[None])[0]
         away = targets - self.answers[fact.relation]
         size = np.linalg.norm(away, axis=1) * np.linalg.norm(said)
@@ -128,7 +128,7 @@ class LinearProbes:
 
 
 def _embedding_of(model: Model) -> torch.Tensor | None:
-    """Weights of the output embedding, else of the input embedding; None where they are no plain matrix."""
+    """Weights of the output embedding, else of the input embedding; None if they are not a plain matrix."""
     for name in ("get_output_embeddings", "get_input_embeddings"):
         try:
             weight = getattr(getattr(model.module, name)(), "weight", None)

@@ -34,7 +34,7 @@ class Chain(Way):
 
 
 class StepwiseTexts(BaseModel):
-    """The data file beside this module."""
+    """The data file next to this module."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     ways: tuple[Chain, ...]
@@ -51,7 +51,7 @@ class Chains:
     """Writes the chains of facts.
 
     Args:
-        pool: whence other questions on a subject come.
+        pool: source of other questions on a subject.
         twins: gives the answer keys.
         statements: templates of `statement_of`.
         written: fact id -> kind -> lines of a generator; None where there was none.

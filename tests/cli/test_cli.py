@@ -102,7 +102,7 @@ BAD = {
         ["retain.jsonl", "expected a file of facts, found none"],
     ),
     "overlap": (overlap, {}, ["retain.jsonl", "forget.jsonl", "must not overlap"]),
-    "control is the checkpoint": (same_control, {}, ["control", "very weights"]),
+    "control is the checkpoint": (same_control, {}, ["control", "same weights"]),
     "unknown attack": (lambda w: None, {"--attacks": "relerning"}, ["relerning", "did you mean 'relearning'"]),
     "unknown probe": (lambda w: None, {"--probes": "recal"}, ["recal", "did you mean 'recall'"]),
     "unknown release": (lambda w: None, {"--release": "friends"}, ["release", "open-weights"]),

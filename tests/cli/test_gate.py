@@ -209,4 +209,4 @@ def test_a_run_that_is_none_is_a_wrong_request(tmp_path, invoke) -> None:
     for command in ("gate", "verify"):
         code, _, err = invoke(command, tmp_path)
         assert code == 2
-        assert "is it a run directory" in err
+        assert "expected a finished run" in err

@@ -130,10 +130,10 @@ def test_a_display_fits_where_it_is_shown():
 
 
 def test_more_and_nothing_are_not_asked_for_at_once(invoke):
-    with pytest.raises(SpecError, match="give one of them"):
+    with pytest.raises(SpecError, match="expected --quiet or --verbose, got both"):
         Telling(quiet=True, verbose=True)
     code, _, stderr = invoke("demo", "-q", "-v")
-    assert code == 2 and "--quiet and --verbose" in stderr
+    assert code == 2 and "--quiet or --verbose, got both" in stderr
 
 
 class Screen(io.StringIO):

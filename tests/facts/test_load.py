@@ -45,19 +45,19 @@ def test_columns_are_mapped(tmp_path):
     assert (fact.id, fact.subject, fact.question, fact.answer) == ("1", "Ada", "Where?", "London")
     with pytest.raises(SpecError, match=r"line 1: no column 'goal'"):
         load_facts(str(tmp_path / "f.jsonl"), FactSet.FORGET, {**columns, "answer": "goal"})
-    with pytest.raises(SpecError, match="'anwser' is no field of a fact; did you mean 'answer'"):
+    with pytest.raises(SpecError, match="'anwser' is not a field of a fact; did you mean 'answer'"):
         load_facts(str(tmp_path / "f.jsonl"), FactSet.FORGET, {"anwser": "target"})
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no facts in it"),
+        ([], "expected at least one fact in the forget set"),
         ([ROWS[0], ROWS[0]], "line 2: id '1' is already used in line 1"),
         ([ROWS[0], {**ROWS[1], "anwser": "x"}], "line 2: unknown column 'anwser'; did you mean 'answer'"),
         ([{"id": "1", "question": "q", "answer": "a"}], "line 1: 'subject' is required"),
-        ([{"id": "1", "subject": "s", "question": "q"}], "line 1: a fact needs a question and an answer, or a text"),
-        ([{"id": "1", "subject": "s", "question": "q", "answer": " "}], "needs a question and an answer"),
+        ([{"id": "1", "subject": "s", "question": "q"}], "line 1: expected a question and an answer, or a text"),
+        ([{"id": "1", "subject": "s", "question": "q", "answer": " "}], "expected a question and an answer"),
         ([{**ROWS[0], "aliases": "London"}], "line 1: 'aliases'"),
     ],
 )

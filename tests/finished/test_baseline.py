@@ -103,7 +103,7 @@ def test_compare_shows_a_table_of_80_columns_and_writes_the_plot(tmp_path: Path,
     code, out, _ = invoke("compare", tmp_path / "old", tmp_path / "new", *(x for path in outs for x in ("--out", path)))
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
-    assert "1 worse and 0 better, of 8 readings that decide." in out
+    assert "1 worse and 0 better, of 8 deciding readings." in out
     page, drawn, text = (path.read_text() for path in outs)
     assert "<svg" in page and "<script" not in page and hostile not in page
     assert drawn.startswith("<svg") and "--failed:" in drawn and RECALL in drawn

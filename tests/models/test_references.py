@@ -86,7 +86,7 @@ def test_what_is_not_there_is_said(reference, message):
 
 
 def test_a_directory_without_a_model_is_named(tmp_path):
-    with pytest.raises(AuditError, match=r"no config\.json"):
+    with pytest.raises(AuditError, match=r"expected config\.json"):
         resolve(str(tmp_path))
 
 

@@ -119,7 +119,7 @@ def test_without_a_dose_of_no_steps_a_curve_begins_at_the_un_attacked_model() ->
 def test_an_attack_that_counts_no_steps_has_no_curve() -> None:
     result = result_of(cell("nf4", 0.9), cell("fp4", 0.1), proofs=[{"nf4": {"layers": 28}, "fp4": {"layers": 28}}])
     assert (curves(result), cheapest(result)) == ([], [])
-    assert "No attack of this audit counts its steps." in render(result, "md")
+    assert "No attack in this audit counts its steps." in render(result, "md")
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_the_screen_and_the_report_say_the_cheapest_run() -> None:
     assert cheapest(result) == ["relearning crosses the margin by step 3, 48 texts, 1.8e7 FLOPs (lora)"]
     section = render(result, "md").split("## Cost to recover")[1].split("\n## ")[0]
     assert "| lora | 3 (over 0) | 48 | 1.8e7 | 3 (over 0) | 15% | 100% | 0% |" in section
-    assert "| low | not in 15 | over 240 | over 900 | not in 15 | 0% | 100% | 0% |" in section
+    assert "| low | not within 15 | over 240 | over 900 | not within 15 | 0% | 100% | 0% |" in section

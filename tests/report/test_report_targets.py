@@ -67,7 +67,7 @@ def test_two_distributions_with_one_writer_are_both_named(installed):
         (["parquet"], "is binary and cannot go to stdout; name a file: -f parquet=observations.parquet"),
         (["md", "html"], "only one format can go to stdout, and md already does; name a file: -f html=report.html"),
         (["md="], "expected a file after the ="),
-        (["md=nowhere/deep/x.md"], "nowhere/deep is no directory"),
+        (["md=nowhere/deep/x.md"], "nowhere/deep is not a directory"),
         (["md=x", "html=x"], "two formats cannot share the file x"),
     ],
 )

@@ -133,7 +133,7 @@ def files(directory):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [("raises", "nothing here"), ("keeps text", "expected numbers"), ("spoils", "left the model changed")],
+    [("raises", "nothing here"), ("keeps text", "expected numbers"), ("spoils", "changed the model and did not undo")],
 )
 def test_one_that_fails_says_so_and_nothing_of_it_is_kept(tmp_path, spec, how, message):
     wrong = Wrong(Nothing())

@@ -175,9 +175,9 @@ def console() -> Quiet:
 def test_no_model_judges_itself_and_a_judge_is_whole(
     tmp_path: Path, spec: AuditSpec, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(SpecError, match="no model judges itself"):
+    with pytest.raises(SpecError, match="a model cannot judge itself"):
         make_plan(judged_spec(spec, Path(spec.checkpoint), "llm"))
-    with pytest.raises(AuditError, match=r"no config\.json"):
+    with pytest.raises(AuditError, match=r"expected config\.json"):
         make_plan(judged_spec(spec, tmp_path, "llm"))
     other = tmp_path / "other"
     tiny_module("llama", len(tokenizer), seed=9).save_pretrained(other)

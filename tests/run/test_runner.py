@@ -133,7 +133,7 @@ def test_a_job_that_spoils_its_model_is_a_fault_and_is_not_kept(tmp_path, spec, 
         gathered, store = ran(plan, tmp_path / "run")
         assert not any(store.has(job.key) for job in plan.plan.jobs)
         assert len(gathered.faults) == len(plan.plan.jobs)
-        assert all("left the model changed" in fault.message for fault in gathered.faults)
+        assert all("changed the model and did not undo it" in fault.message for fault in gathered.faults)
 
 
 class Prepares(Bare):
@@ -236,7 +236,7 @@ def test_without_an_original_an_attack_is_told_so(tmp_path, spec):
 def test_no_weights_are_loaded_while_an_audit_is_planned(spec):
     context = planned(spec).context("none", 0)
     assert context.has_original
-    with pytest.raises(AttackError, match="no weights are loaded while an audit is planned"):
+    with pytest.raises(AttackError, match="no weights are loaded while an audit is being planned"):
         context.original()
 
 
@@ -307,7 +307,7 @@ def test_a_plant_that_writes_into_the_original_gives_no_evidence(tmp_path, spec)
     plan = planned(spec.model_copy(update={"plant": True}), SpoilsByPlanting(Nothing()))
     gathered, store = ran(plan, tmp_path / "run")
     assert not any(store.has(job.key) for job in plan.plan.jobs if job.plant is not None)
-    assert all("left the model changed" in fault.message for fault in gathered.faults)
+    assert all("changed the model and did not undo it" in fault.message for fault in gathered.faults)
     assert {fault.model for fault in gathered.faults} == {"marked plant"}
 
 
@@ -426,7 +426,7 @@ def test_a_dose_that_was_shown_what_it_is_scored_on_is_an_error(tmp_path, spec, 
 class OnAdapters(Bare):
     """Works on adapters alone, or cannot run here."""
 
-    name, why, applies = "on-adapters", "the checkpoint is no adapter", False
+    name, why, applies = "on-adapters", "the checkpoint is not an adapter", False
 
     def out_of_reach(self, context, *, weight_bytes, is_adapter):
         return (OutOfReach(what="bare", why=self.why, applies=self.applies),)
@@ -435,7 +435,9 @@ class OnAdapters(Bare):
 def test_an_attack_of_which_nothing_applies_is_left_out_and_said_to_be(spec):
     plan = planned(spec, OnAdapters(Nothing()))
     assert "on-adapters" not in {finding.attack for finding in plan.case.planned}
-    assert [item.why for item in plan.case.left_out if item.what == "on-adapters"] == ["the checkpoint is no adapter"]
+    assert [item.why for item in plan.case.left_out if item.what == "on-adapters"] == [
+        "the checkpoint is not an adapter"
+    ]
 
 
 def test_one_that_cannot_run_here_stays_planned_so_that_nothing_passes_without_it(spec):

@@ -28,7 +28,7 @@ CHECKS = {
     check_probe: {
         broken.Even: None,
         broken.Omits: "no reading of half for 'text'",
-        broken.Invents: "'unheard-of': nobody asked for a fact of that id",
+        broken.Invents: "'unheard-of': no fact with that id was requested",
         broken.DependsOnCompany: "a score may not depend on others",
         broken.JudgesItself: "asks the audit's judge nothing",
     },
@@ -46,7 +46,7 @@ CHECKS = {
     check_preset: {
         broken.Pairs: None,
         broken.OneId: "two facts one id",
-        broken.OtherFields: "is no fact: Unexpected keyword argument",
+        broken.OtherFields: "is not a fact: Unexpected keyword argument",
         broken.TakesAnything: "takes rows of another layout without a word",
         broken.TellsTheSecret: "repeats a value",
     },

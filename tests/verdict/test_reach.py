@@ -293,15 +293,15 @@ def test_the_size_of_a_case_is_counted_by_hand() -> None:
 
 
 def test_a_pass_rate_without_a_chance_level_is_an_error() -> None:
-    with pytest.raises(AuditError, match="chance levels"):
+    with pytest.raises(AuditError, match="facts with a chance level"):
         honest_size(case(), POLICY)
 
 
 @pytest.mark.parametrize(
     ("policy", "changes", "says"),
     [
-        (Policy(draws=10_000, margin=0.2), {}, "is tabulated for margin 0.1 and alpha 0.05 alone"),
-        (POLICY, {"chance": {}}, "depends on the facts' chance level, which no fact has"),
+        (Policy(draws=10_000, margin=0.2), {}, "is tabulated only for margin 0.1 and alpha 0.05"),
+        (POLICY, {"chance": {}}, "depends on the facts' chance level, which needs facts with a relation"),
         (POLICY, {"chance": {"s0-0": 0.6}}, "is not tabulated for this size: 60 subjects, chance level 60 %"),
         (POLICY, {"chance": {"s0-0": 0.1}, "controls": ("a", "b", "c")}, "8 cells a finding, retrained controls: 3."),
     ],

@@ -187,7 +187,7 @@ def test_an_attack_that_makes_any_model_say_anything_has_no_power():
     verdict = shammed(roles, dict.fromkeys(roles, 0.6)).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
-    assert "toward a twin answer it makes a model say that in 60 %" in one.reason
+    assert "aimed at a twin answer, it makes a model say that answer in 60 %" in one.reason
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 
@@ -197,7 +197,7 @@ def test_a_checkpoint_that_says_anything_more_readily_than_its_controls_does_not
     verdict = shammed(true, {"unlearned": 0.45, "original": 0.0, "retrained": 0.0}).decided()
     one = finding(verdict, "relearning/recall.hit")
     assert one.status is Status.NO_POWER
-    assert "toward a twin answer the checkpoint says 45 % more of it than another model does" in one.reason
+    assert "aimed at a twin answer, the checkpoint says 45 % more of it than another model does" in one.reason
     assert verdict.outcome is Outcome.INCONCLUSIVE
 
 

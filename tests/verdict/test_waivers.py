@@ -44,7 +44,7 @@ def test_a_waived_leak_stays_a_leak_and_decides_no_more(what) -> None:
     assert one.waiver is not None and one.waiver.owner == "A. Owner"
     assert (verdict.waivers[0].state, verdict.waivers[0].covers) == (State.USED, (RECALL,))
     assert verdict.sentence.startswith(
-        "PASS: but for quantization/recall.hit (failed, waived by A. Owner until 2026-12-31), at 95 % confidence"
+        "PASS: except for quantization/recall.hit (failed, waived by A. Owner until 2026-12-31), at 95 % confidence"
     )
     assert verdict.reasons == ()
 
@@ -60,7 +60,7 @@ def test_a_waiver_holds_through_its_last_day() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"model": "b" * 64}, "it is for the model sha256:bbbbbbbbbbbbbbbb, and this is sha256:aaaaaaaaaaaaaaaa"),
+        ({"model": "b" * 64}, "it is for the model sha256:bbbbbbbbbbbbbbbb, but this is sha256:aaaaaaaaaaaaaaaa"),
         ({"finding": "quantization/recal.hit"}, "no deciding finding has that name or rule"),
         ({"finding": None, "rule": "quantized"}, "no deciding finding has that name or rule"),
         ({"finding": "as-is/recall.hit"}, "there is nothing to waive: what it names has passed"),
@@ -80,7 +80,7 @@ def test_what_is_open_can_be_waived_and_what_did_not_run_cannot() -> None:
     fault = FaultyJob(attack="quantization", arm="nf4", model="unlearned", message="no memory")
     verdict = decided(audit.but(faults=(fault,)), waiver())
     assert verdict.outcome is Outcome.ERROR
-    assert verdict.waivers[0].why == "what it names is an error, which cannot be waived"
+    assert verdict.waivers[0].why == "it names an error, which cannot be waived"
 
 
 def test_one_waiver_waives_one_leak_and_not_another() -> None:

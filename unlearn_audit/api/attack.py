@@ -19,11 +19,11 @@ from unlearn_audit.errors import AttackError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """A part of an attack that is run, cached and retried by itself (one quantizer; one learning rate and fold).
+    """A part of an attack that is run, cached and retried on its own (one quantizer; one learning rate and fold).
 
     Attributes:
         doses: how many it will yield; `share` of the facts is scored at each; `training_texts` are
-            answers trained on, repeats counted. For the plan's estimate of time alone.
+            answers trained on, repeats included. Used only for the plan's time estimate.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutOfReach:
-    """Something that the plan leaves out, and why; it stands in every report.
+    """Something that the plan skips, and why; every report lists it.
 
     Attributes:
-        applies: false where the audit does not have what it works on (an adapter, an original, a retain set). An
-            attack of which nothing applies is left out; one that cannot run for another reason is an ERROR.
+        applies: false if the audit does not have what it works on (an adapter, an original, a retain set). An
+            attack of which nothing applies is skipped; one that cannot run for another reason is an ERROR.
     """
 
     what: str
@@ -55,10 +55,10 @@ class Dose:
         label: names the dose within its attack; the same for every role.
         value: its place on the dose axis (bits, steps, ...), or None.
         fact_ids: the facts that may be scored at this dose; None for all. An attack that trains gives its eval split.
-        proof: what shows that the attack happened (module types, bytes, losses); kept with the evidence.
-        shown: every text that the model was trained on, or has before it in each prompt; the runner screens them for
+        proof: what shows that the attack took place (module types, bytes, losses); kept with the evidence.
+        shown: every text that the model was trained on, or sees in each prompt; the runner screens them for
             the facts that are scored at this dose, and a text that gives one away is an ERROR.
-        dropped: how many further texts the attack left out because they give a scored fact away (see `Screen`).
+        dropped: how many other texts the attack dropped because they give a scored fact away (see `Screen`).
     """
 
     label: str
@@ -72,7 +72,7 @@ class Dose:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plant:
-    """A model made from the original about which the truth is known: the knowledge is there, and hidden.
+    """A model made from the original with a known truth: the knowledge is present, but hidden.
 
     Attributes:
         proof: what shows both; kept with the evidence.
@@ -87,9 +87,9 @@ class Planting:
     """How to make the positive control of an attack (design, section 6.2).
 
     Attributes:
-        name: arms that give the same name share one plant, across attacks, too.
-        make: the plant, from the original; it lives until the context ends, and the original stays as it was.
-            Raises AttackError where the knowledge cannot be hidden in this way.
+        name: arms with the same name share one plant, even across attacks.
+        make: makes the plant from the original; it lives until the context ends, and the original is unchanged.
+            Raises AttackError if the knowledge cannot be hidden in this way.
     """
 
     name: str
@@ -98,14 +98,14 @@ class Planting:
 
 @dataclass(frozen=True, kw_only=True)
 class AttackContext:
-    """What an attack may use, besides the model. The same in every role, so that an attack cannot tell its own.
+    """What an attack may use besides the model. The same in every role, so an attack cannot tell which role it is in.
 
     Attributes:
         forget: the facts to recover; `retain`: generic text and utility; never the eval split for training.
         seed: derived from the audit's seed and the attack, the same for every role.
         prepared: what `Attack.prepare` returned for this audit.
-        scratch: an empty directory that is removed afterwards.
-        has_original: whether the audit has an original; known while it is planned, too.
+        scratch: an empty directory, removed afterwards.
+        has_original: whether the audit has an original; also known while it is being planned.
         load_original: how the run loads the original; attacks call `original`.
     """
 
@@ -119,33 +119,33 @@ class AttackContext:
     load_original: Callable[[], torch.nn.Module] | None = None
 
     def original(self) -> torch.nn.Module:
-        """The original's bare module on the CPU, adapters merged; for diagnostics. Not to be changed.
+        """The original's bare module on the CPU, adapters merged; for diagnostics. Must not be changed.
 
-        In the role of the original and of a plant, too: there it is a second copy of the weights.
+        Also available in the roles of the original and of a plant, as a second copy of the weights.
 
         Raises:
             AttackError: the audit has no original (`has_original`), or it is still being planned.
         """
         if not self.has_original:
-            raise AttackError("this audit has no original to compare with; look at `has_original` before you ask")
+            raise AttackError("this audit has no original to compare with; check `has_original` first")
         if self.load_original is None:
-            raise AttackError("no weights are loaded while an audit is planned; ask for the original in `doses`")
+            raise AttackError("no weights are loaded while an audit is being planned; ask for the original in `doses`")
         return self.load_original()
 
 
 class Attack(ABC, Generic[P_co]):
-    """What an adversary does to a model. Gives attacked models, one a dose; never judges itself.
+    """What an adversary does to a model. Yields attacked models, one per dose; never judges itself.
 
     The same arms and doses run on every role, at equal budget. A class is cheap to import (no torch at the top).
 
     Attributes:
-        seeded: it draws at random, and is repeated with as many seeds as the spec says; others run once.
-        served: the owner applies it before serving (quantization), so that a user of the API meets it too. The whole
+        seeded: it makes random draws, and is repeated with as many seeds as the spec says; others run once.
+        served: the owner applies it before serving (quantization), so it also affects users of the API. The whole
             probe battery runs on its first arm.
         baseline: it does nothing; the whole probe battery runs under it.
-        toward_answers: it optimizes toward the very answers that are scored (a suffix, a soft prompt), and so may
-            bring forth any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
-            `AttackContext.forget` holds those, and the attack cannot tell.
+        toward_answers: it optimizes toward the scored answers themselves (a suffix, a soft prompt), and so may
+            elicit any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
+            `AttackContext.forget` holds those, and the attack cannot tell the difference.
     """
 
     name: ClassVar[str]
@@ -164,7 +164,7 @@ class Attack(ABC, Generic[P_co]):
 
     @abstractmethod
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """The parts of this attack, in the order in which they run; known before any model is loaded."""
+        """The arms of this attack, in the order in which they run; known before any model is loaded."""
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
         """Parts that cannot run here (memory, a missing extra), each with its reason."""
@@ -175,9 +175,9 @@ class Attack(ABC, Generic[P_co]):
         return {}
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
-        """How to hide the original's knowledge in the way that this arm is meant to undo; None where there is none."""
+        """How to hide the original's knowledge in the way that this arm is meant to undo; None if there is no way."""
         return None
 
     @abstractmethod
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
-        """Attacked models, weakest first. The model handed in is as before once the generator is closed."""
+        """Attacked models, weakest first. Once the generator is closed, the given model must be as before."""

@@ -1,9 +1,9 @@
 """What a comparison is: a plug-in that measures two or three roles together and gives group estimates.
 
-A probe gives one score a fact, and the audit's statistics do the rest. Some questions have no score a fact: whether two
-models can be told apart, how far their insides lie apart, how likely one finds the other's words. A comparison is given
+A probe gives one score per fact, and the audit's statistics do the rest. Some questions have no such score: whether two
+models can be told apart, how far apart their states are, how likely one finds the other's words. A comparison is given
 each model once, takes from it what it needs as arrays (never text: what must be gone is not stored), and then compares
-these, without any model. Estimates have an interval and a null: what the same number is where nothing is left.
+these, without any model. Estimates have an interval and a null: what the same number is if nothing is left.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Features = Mapping[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonContext:
-    """What a comparison may use beside the models.
+    """What a comparison may use besides the models.
 
     Attributes:
         facts: the fact sets that were given, in the order of the files.
         seed: the same for every role.
-        alpha: error rate of each bound that is asked for.
+        alpha: error rate of each requested bound.
     """
 
     facts: Mapping[FactSet, tuple[Fact, ...]]
@@ -67,10 +67,10 @@ class GroupReading(BaseModel):
         measure: what was measured (`accuracy`, `auc`); `variant` where or how (a layer, a kind of classifier).
         between: names of the models that were compared, the one in question first.
         lower: a lower bound at 1 - alpha; `upper` likewise.
-        null: what the number is where nothing was removed and nothing is left, as an interval: of the pair that is
+        null: what the number is if nothing was removed and nothing is left, as an interval: that of the pair that is
             honest by construction (original against retrained), or a known constant twice. None for a number that is
-            informational, as nobody knows what it should be.
-        p_value: of "there is nothing to see", where the plug-in has a test of it.
+            informational, because its target is unknown.
+        p_value: of "there is no difference", if the plug-in tests it.
         size: what was drawn at random (subjects, prompts).
         missing: why there is no estimate.
         about: what a report may show besides.
@@ -96,11 +96,11 @@ class Comparison(ABC, Generic[P_co]):
     """Measures models together. A class is cheap to import (no torch, no scikit-learn at the top).
 
     Attributes:
-        reads: fact sets that it cannot do without; where one is not given it is left out, and said to be.
-        roles: roles that it cannot do without.
-        crosses: it looks at each model a second time, with the features of the others at hand (`cross`).
-        hands_on: names of features that are for `cross` alone and are thrown away after it: what a model said (as
-            bytes) may hold what must be gone, and is not kept with the evidence. `compare` does not see them.
+        reads: fact sets that it requires; if one is not given, it is skipped, and the report says so.
+        roles: roles that it requires.
+        crosses: it looks at each model a second time, together with the features of the others (`cross`).
+        hands_on: names of features that are only for `cross` and are deleted after it: what a model said (as
+            bytes) may contain what must be gone, and is not kept with the evidence. `compare` does not see them.
     """
 
     name: ClassVar[str]
@@ -118,12 +118,12 @@ class Comparison(ABC, Generic[P_co]):
 
     @abstractmethod
     def extract(self, model: Model, context: ComparisonContext) -> Features:
-        """What is taken from one model; it cannot see which role that is. Numbers only, never an answer's text."""
+        """The features of one model, without knowing its role. Numbers only, never an answer's text."""
 
     def cross(
         self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
     ) -> Features:
-        """What is taken from a model in view of its own and the others' features, added to its own.
+        """More features of a model, computed from its own and the others' features.
 
         Only where `crosses`. `others` are by the models' names.
         """

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 
 class FactSet(StrEnum):
-    """Which facts: those that must be gone, those that must stay, those that nobody was trained on."""
+    """Which facts: those that must be gone, those that must stay, those that no model was trained on."""
 
     FORGET = "forget"
     RETAIN = "retain"
@@ -29,9 +29,9 @@ class Hop:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
-    """One piece of knowledge; `subject` is the unit of statistics. Has question and answer, or text alone.
+    """One piece of knowledge; `subject` is the unit of statistics. Has a question and an answer, or only a text.
 
-    A line of a facts file is read as this very class, and a key that is no field of it is an error.
+    A line of a facts file is read as this class, and a key that is not one of its fields is an error.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

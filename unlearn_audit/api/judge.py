@@ -1,4 +1,4 @@
-"""Who says whether an output holds an answer: the same for every role, attack and text probe of an audit."""
+"""What decides whether an output contains an answer: the same for every role, attack and text probe of an audit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JudgeKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """That an output says a certain answer: what a judge that is a model weighs.
+    """The claim that an output gives a certain answer, which a judge model weighs.
 
     Attributes:
         question: what the fact asks, in its own words.
@@ -48,7 +48,7 @@ class Judge:
 
     Attributes:
         kind: how outputs are judged.
-        weigh: a verdict for each claim, None where the judge cannot read it (too long); for kinds that need a model.
+        weigh: a verdict for each claim, None if the judge cannot read it (too long); for kinds that need a model.
         twins: most twins of an output that a model judges; 0 for no twin scores.
     """
 

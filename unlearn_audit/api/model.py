@@ -37,8 +37,8 @@ class Generation:
     """An answer, greedy or drawn.
 
     Attributes:
-        finished: false where it ran into the length limit.
-        parts: the answers of which it is made up, where a model was asked in several ways (`Model.asked`).
+        finished: false if it hit the length limit.
+        parts: the answers it consists of, if a model was asked in several ways (`Model.asked`).
     """
 
     text: str
@@ -53,7 +53,7 @@ class AnswerScore:
 
     Attributes:
         log_probs: natural log-probability of each answer token given all before it.
-        greedy: whether each answer token is the model's first choice at its place.
+        greedy: whether each answer token is the model's first choice at its position.
     """
 
     log_probs: tuple[float, ...]
@@ -80,7 +80,7 @@ class Rendered:
 
 
 class Model(Protocol):
-    """A loaded model of any role, as attacks and probes see it. Neither can tell which role it is."""
+    """A loaded model of any role, as attacks and probes see it. Neither can tell which role it has."""
 
     @property
     def module(self) -> torch.nn.Module:
@@ -88,7 +88,7 @@ class Model(Protocol):
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer; not to be changed."""
+        """The tokenizer; must not be changed."""
 
     @property
     def device(self) -> torch.device:
@@ -100,7 +100,7 @@ class Model(Protocol):
 
     @property
     def switches_thinking(self) -> bool:
-        """Whether the chat template asks otherwise with thinking on than off."""
+        """Whether the chat template's prompt differs with thinking on and off."""
 
     def opens_thinking(self, prompt: Prompt) -> bool:
         """Whether the prompt, as the template writes it, leaves the model inside a thinking block."""
@@ -113,9 +113,9 @@ class Model(Protocol):
     ) -> list[list[Generation]]:
         """`count` answers to each prompt, drawn from the model's own distribution (no top-k, no top-p).
 
-        What is drawn depends on the prompt, the seed and the number of the sample alone: not on other prompts or on
-        batches (but for rounding), and the noise is the same for every model. The first of many samples are those of
-        few. Towards temperature 0 the answers become the greedy one.
+        Draws depend only on the prompt, the seed and the number of the sample: not on other prompts or on
+        batches (except for rounding), and the noise is the same for every model. The first of many samples are those of
+        few. As the temperature goes to 0, the answers become the greedy one.
         """
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:
@@ -140,16 +140,16 @@ class Model(Protocol):
         """A fork with the adapter folded into its base; a plain fork where there is none."""
 
     def asked(self, *ways: Callable[[Prompt], Prompt]) -> Model:
-        """The same weights, to which every prompt is put as `ways` rewrite it (a suffix, a disguise).
+        """The same weights, with every prompt rewritten by `ways` (a suffix, a disguise).
 
-        Of several ways, as of an attacker who asks more than once, the answers are joined, one to a line, and an
-        answer scores what it scores where it is likeliest. `render` and `hidden_states` know the first way alone.
+        With several ways, as for an attacker who asks more than once, the answers are joined, one per line, and an
+        answer gets the score of the way in which it is likeliest. `render` and `hidden_states` use only the first way.
         """
 
     def with_soft_prompt(self, embeddings: torch.Tensor) -> AbstractContextManager[Model]:
-        """A fork before whose every answer stand these input embeddings, shape (length, width).
+        """A fork with these input embeddings before every answer, shape (length, width).
 
-        They stand where the prompt ends, behind the template's own opening of the answer, and are the output of the
-        input embedding, so that a scale which that applies is theirs to hold. They train as the parameter `soft` of
+        They come at the end of the prompt, after the template's own opening of the answer, and are the output of the
+        input embedding, so they must include any scale that it applies. They train as the parameter `soft` of
         the fork's input embedding.
         """

@@ -1,6 +1,6 @@
-"""The one module that a plug-in imports: what attacks and probes are, and the words they share.
+"""The reading of a probe with its place in the audit, as the evidence keeps it.
 
-Importing it loads no torch, so that plug-ins can be listed in a moment. Scores follow one rule everywhere:
+Importing it loads no torch, so that plug-ins can be listed quickly. Scores follow one rule everywhere:
 in [0, 1], **higher = more of the knowledge shown**, or missing with a reason; missing is never 0.
 """
 
@@ -20,8 +20,8 @@ class Observation:
     """A reading with its place in the audit: role, attack, dose, probe, seed.
 
     Attributes:
-        placebo_score: the same measure of the fact's placebo, an invented subject asked after in the same words; taken
-            where no retrained model is given.
+        placebo_score: the same measure of the fact's placebo, the same question about an invented subject; taken
+            if no retrained model is given.
         sham: the attack optimized toward a twin answer, and the score is that answer's (design 6.6).
     """
 

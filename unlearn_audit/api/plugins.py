@@ -1,4 +1,4 @@
-"""Plug-ins by name, through entry points: ours by the same door as a third party's, loaded when asked."""
+"""Plug-ins by name, through entry points, ours like anyone's; loaded when asked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Measuring = TypeVar("Measuring", bound="Attack[Any] | Probe[Any] | Comparison[An
 
 @dataclass(frozen=True, kw_only=True)
 class Listed(Generic[Plugin]):
-    """A plug-in as found: its class, or why there is none."""
+    """A plug-in as found: its class, or why it cannot be loaded."""
 
     name: str
     distribution: str
@@ -131,8 +131,8 @@ def _load(point: EntryPoint, kind: type[Plugin]) -> Listed[Plugin]:
     try:
         plugin = point.load()
         if not (isinstance(plugin, type) and issubclass(plugin, kind)):
-            raise TypeError(f"{point.value} is no {kind.__name__}")
-    except Exception as error:  # somebody else's module: whatever it raises, it is broken, and we are not
+            raise TypeError(f"{point.value} is not a {kind.__name__}")
+    except Exception as error:  # a third party's module: whatever it raises, only that plug-in is broken
         return Listed(
             name=point.name,
             distribution=_distribution(point),

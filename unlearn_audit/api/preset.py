@@ -1,6 +1,6 @@
 """The interface of a fact preset: a plug-in that reads the rows of a published benchmark as facts.
 
-A benchmark is published in a layout of its own. Its preset says once how these rows become facts, so that nobody has to
+A benchmark is published in its own layout. Its preset says once how these rows become facts, so that no one has to
 convert a file by hand: a source written `NAME:PATH` (`tofu:forget10.jsonl`) is read through the preset of that name.
 """
 
@@ -36,12 +36,12 @@ class FactPreset(ABC):
 
         What it promises:
 
-        - Keys are fields of `Fact` and nothing else; `id` and `subject` are in every mapping, and either `question` and
-          `answer` or `text`. Values are plain: texts, and lists of texts. A field without a value is left out.
+        - Keys are only fields of `Fact`; `id` and `subject` are in every mapping, and either `question` and
+          `answer` or `text`. Values are plain: texts, and lists of texts. A field without a value is omitted.
         - `subject` is the unit of statistics: what leaks together has one subject.
-        - Ids are unique. Ids and subjects follow from what the rows say, not from where a row stands in its file, so
+        - Ids are unique. Ids and subjects follow from the rows' content, not from a row's position in its file, so
           that the forget set and the retain set of one benchmark never share one by accident.
-        - Facts come in the order of the rows, the same ones each time. The rows stay as they are.
+        - Facts come in the order of the rows, the same ones each time. The rows are not changed.
 
         Args:
             rows: all rows of the file, in its order, as it has them.

@@ -1,4 +1,4 @@
-"""The interface of a probe: measures one model, one score a fact."""
+"""The interface of a probe: measures one model, one score per fact."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Measure:
     """One number that a probe gives for a fact.
 
     Attributes:
-        gates: it can decide an audit; else it is advisory.
-        passages: it is of facts that are a text alone, and is planned only where there are such.
+        gates: it can decide an audit; otherwise it is advisory.
+        passages: it measures facts with only a text, and is planned only if there are any.
     """
 
     name: str
@@ -55,20 +55,20 @@ class Reading:
     def __post_init__(self) -> None:
         """Refuses a score outside [0, 1], and a missing one without a reason."""
         if (self.score is None) == (self.missing is None):
-            raise AuditError(f"{self.measure} of {self.fact_id}: a reading has either a score or a reason why not")
+            raise AuditError(f"{self.measure} of {self.fact_id}: expected either a score or a reason why there is none")
         if self.score is not None and not 0.0 <= self.score <= 1.0:
-            raise AuditError(f"{self.measure} of {self.fact_id}: score {self.score} is not in [0, 1]")
+            raise AuditError(f"{self.measure} of {self.fact_id}: expected a score in [0, 1], got {self.score}")
 
 
 class Probe(ABC, Generic[P_co]):
-    """Measures one model, one score a fact; changes nothing, cannot see which attack or role it measures.
+    """Measures one model, one score per fact; changes nothing, and cannot see which attack or role it measures.
 
     Attributes:
         reads: the fact set that it scores.
-        under_attacks: run after every dose; else under the baseline alone.
+        under_attacks: run after every dose; otherwise only under the baseline.
         refusal_proof: a model cannot score well (low) by refusing.
         prepared: what `write` and `prepare` returned for this audit, the same for every role; empty where neither ran.
-        judge: who says whether an output holds an answer; a probe that reads outputs asks nobody else.
+        judge: decides whether an output contains an answer; a probe that reads outputs asks no other.
     """
 
     name: ClassVar[str]
@@ -87,18 +87,18 @@ class Probe(ABC, Generic[P_co]):
         self.prepared: Mapping[str, Json] = {}
 
     def write(self, generator: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
-        """Texts that a generator writes once, before any model of the audit is loaded. Only where there is one.
+        """Texts that a generator writes once, before any model of the audit is loaded. Called only if there is one.
 
-        Here as in `prepare`, what stands under `summary` (counts, never texts) is shown in the report.
+        Here as in `prepare`, the report shows what is under `summary` (counts, never texts).
         """
         return {}
 
     def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
-        """What is made once on the original, for every role alike. Only where the audit has one."""
+        """What is made once on the original, for every role alike. Called only if the audit has one."""
         return {}
 
     def prepared_with(self, prepared: Mapping[str, Json]) -> Self:
-        """This probe with something prepared."""
+        """This probe with what was prepared."""
         bound = copy.copy(self)
         bound.prepared = prepared
         return bound

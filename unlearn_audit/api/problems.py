@@ -1,4 +1,4 @@
-"""What is wrong with something that a user wrote, taken out of pydantic's list of complaints."""
+"""What is wrong with a user's input, from pydantic's list of errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Problem:
 
 
 def first_problem(error: ValidationError) -> Problem:
-    """The one problem to tell of: an unknown key before all others, for it explains the missing key it was meant as."""
+    """The one problem to report: an unknown key before all others, because it explains the missing key it replaced."""
     first = min(error.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN)
     return Problem(
         place=first["loc"],

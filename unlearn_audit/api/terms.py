@@ -1,4 +1,4 @@
-"""The words that all plug-ins share: access, roles, profiles, kinds of score, parameters, seeds."""
+"""The vocabulary that all plug-ins share: access, roles, profiles, kinds of score, parameters, seeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Role(StrEnum):
     UNLEARNED = "unlearned"
     RETRAINED = "retrained"
     PLANT = "plant"
-    GENERATOR = "generator"  # writes prompts, and is not audited
+    GENERATOR = "generator"  # writes prompts; not audited
 
 
 class Profile(StrEnum):
@@ -67,7 +67,7 @@ def derive_seed(seed: int, *parts: Any) -> int:
 
 
 class Status(StrEnum):
-    """Where one finding stands."""
+    """The status of one finding."""
 
     PASSED = "passed"
     FAILED = "failed"

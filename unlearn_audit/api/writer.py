@@ -24,12 +24,12 @@ class Needs(StrEnum):
 
 
 def _no_observations() -> pd.DataFrame:
-    raise AuditError("the observations are not at hand; give the run directory: `unlearn-audit report RUN -f ...`")
+    raise AuditError("expected a run with observations; give the run directory: `unlearn-audit report RUN -f ...`")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What a writer may print. There is no answer of a model in it.
+    """What a writer may print. It contains no answer of a model.
 
     Attributes:
         result: what `result.json` holds, as its published schema describes it (`unlearn-audit schema result`).
@@ -49,13 +49,13 @@ class Material:
 class Writer(ABC):
     """One format of a report, by an entry point of the group `unlearn_audit.writers`.
 
-    A class is cheap to import: what is heavy is imported by `render`. The texts in a result come from models, plug-ins
-    and users, and may hold anything: `api.kit.printable.clean` makes them so, and the escaping of the format is the
-    writer's own. Equal material gives equal bytes.
+    A class is cheap to import: `render` imports heavy packages. The texts in a result come from models, plug-ins
+    and users, and may hold anything: `api.kit.printable.clean` makes them printable, and escaping for the format is the
+    writer's task. Equal material gives equal bytes.
 
     Attributes:
         file_name: what the file is called in a directory; its suffix says the format.
-        binary: `render` gives bytes, which go into a file and never to a terminal; else it gives text.
+        binary: `render` gives bytes, which go into a file and never to a terminal; otherwise it gives text.
     """
 
     name: ClassVar[str]

@@ -1,4 +1,4 @@
-"""Where the attacks are in a checkout: the folder `attacks/` beside this package. Left out of the wheel."""
+"""Where the attacks are in a checkout: the folder `attacks/` next to this package. Not in the wheel."""
 
 from pathlib import Path
 

@@ -39,7 +39,7 @@ def demo_spec(name: str) -> AuditSpec:
     name = ALIASES.get(name, name)
     known = organisms()
     if name not in known:
-        raise SpecError(f"demo: no organism named {name!r}{did_you_mean(name, [*known, *ALIASES])}")
+        raise SpecError(f"demo: unknown organism {name!r}{did_you_mean(name, [*known, *ALIASES])}")
     controls = [control for control in CONTROLS if control != name][:2]
     return AuditSpec(
         checkpoint=str(ASSETS / name),

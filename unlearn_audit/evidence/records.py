@@ -1,4 +1,4 @@
-"""What a run leaves on record beside the observations: models, data, jobs, comparisons, the judge."""
+"""What a run leaves on record besides the observations: models, data, jobs, comparisons, the judge."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class EvidenceStore:
         self._share(key)
 
     def put_note(self, key: str, note: Mapping[str, Json]) -> None:
-        """Stores something that is no observation: what an attack prepared, how a model was loaded."""
+        """Stores something that is not an observation: what an attack prepared, how a model was loaded."""
         with self._appearing(self._jobs / key) as directory:
             write_json(directory / self._about, note)
         self._share(key)

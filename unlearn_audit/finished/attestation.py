@@ -72,7 +72,7 @@ def statement(result: Result, digests: Mapping[str, str], model: Path) -> dict[s
 
 
 def claims(result: Result, digests: Mapping[str, str]) -> dict[str, Any]:
-    """What is said of the model: outcome, bound, and the digests of all that it rests on."""
+    """What is stated about the model: outcome, bound, and the digests of everything behind them."""
     deciding = [finding for finding in result.verdict.findings if finding.gates]
     passed = [one.at_most for one in deciding if one.status is Status.PASSED and one.at_most is not None]
     return {

@@ -11,7 +11,7 @@ def fork_module(module: torch.nn.Module, *, copy_weights: bool) -> torch.nn.Modu
     """The same module tree, hooks and all, on shared storage (or on copies): replacing its parts changes no caller.
 
     Parameters are new objects even when they share storage, so that `requires_grad` is the fork's own. Tied weights
-    stay tied. Quantized parameters carry state beside their storage and are shared as they are.
+    stay tied. Quantized parameters carry state besides their storage and are shared as they are.
     """
     memo: dict[int, object] = {}
     for parameter in module.parameters():

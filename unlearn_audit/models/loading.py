@@ -76,9 +76,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise AuditError(f"--device {name}: no such device; try auto, cpu or cuda") from error
+        raise AuditError(f"--device {name}: unknown device; try auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise AuditError(f"--device {name}: this torch sees no CUDA device; try --device auto")
+        raise AuditError(f"--device {name}: torch finds no CUDA device; try --device auto")
     return device
 
 
@@ -142,7 +142,7 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
     if report["missing_keys"]:
         raise AuditError(
             f"{checkpoint.reference}: {len(report['missing_keys'])} weights are absent from the checkpoint, "
-            f"{sorted(report['missing_keys'])[0]} for one; save it again, whole"
+            f"e.g. {sorted(report['missing_keys'])[0]}; save it again with all weights"
         )
     module = module if placed else module.to(device)
     for parameter in module.parameters():
@@ -154,7 +154,7 @@ def _load_adapter(checkpoint: Checkpoint, options: ModelOptions, device: torch.d
     from peft import PeftModel
 
     if checkpoint.base is None:
-        raise AuditError(f"{checkpoint.reference}: an adapter without its base")
+        raise AuditError(f"{checkpoint.reference}: is an adapter without its base; give --base")
     base = _load_module(checkpoint.base, options, device)
     return PeftModel.from_pretrained(base, str(checkpoint.path), is_trainable=False)  # type: ignore[no-any-return]
 
@@ -178,5 +178,5 @@ def _first_line(error: Exception) -> str:
 
 def _hint(error: Exception) -> str:
     if "trust_remote_code" in str(error):
-        return "; it brings its own code, which runs only with --trust-remote-code"
+        return "; it comes with its own code, which runs only with --trust-remote-code"
     return ""

@@ -102,7 +102,7 @@ class Continuation:
 
 
 def with_logits(config: GenerationConfig) -> GenerationConfig:
-    """The same settings, under which `generate` gives its logits beside the tokens."""
+    """The same settings, under which `generate` also gives its logits."""
     seen = copy.deepcopy(config)
     seen.output_logits, seen.return_dict_in_generate = True, True
     return seen

@@ -37,7 +37,7 @@ def joined(generations: Sequence[Generation]) -> Generation:
 
 
 def likeliest(scores: Sequence[AnswerScore]) -> AnswerScore:
-    """The score of the way in which the answer is likeliest; one that is no number wins, so that it is seen."""
+    """The score of the way in which the answer is likeliest; one that is not a number wins, so that it is seen."""
     return max(scores, key=lambda score: (score.log_likelihood != score.log_likelihood, score.log_likelihood))
 
 
@@ -77,9 +77,9 @@ def put_soft_rows(module: torch.nn.Module, soft: torch.Tensor) -> tuple[int, ...
     name = next((name for name, part in module.named_modules() if part is table), None)
     weight = getattr(table, "weight", None)
     if not name or table is None or weight is None:
-        raise AttackError(f"{type(module).__name__} names no input embedding that a soft prompt could stand in")
+        raise AttackError(f"{type(module).__name__} has no input embedding to place a soft prompt in")
     if soft.ndim != 2 or soft.shape[1] != weight.shape[1]:
-        raise AttackError(f"a soft prompt here has shape (length, {weight.shape[1]}), not {tuple(soft.shape)}")
+        raise AttackError(f"expected a soft prompt of shape (length, {weight.shape[1]}), got {tuple(soft.shape)}")
     first = int(weight.shape[0])
     module.set_submodule(name, SoftEmbedding(table, soft.to(weight.device), first))
     return tuple(range(first, first + len(soft)))

@@ -89,7 +89,7 @@ def resolve(
     if (directory / "adapter_config.json").is_file():
         return _adapter(reference, directory, base, download=download, allow_pickle=allow_pickle)
     if not (directory / "config.json").is_file():
-        raise AuditError(f"{directory}: no config.json, adapter_config.json or .gguf here; is it a checkpoint?")
+        raise AuditError(f"{directory}: expected config.json, adapter_config.json or .gguf; give a checkpoint")
     files = _weight_files(directory, "*.safetensors", allow_pickle=allow_pickle)
     return _checkpoint(reference, Storage.DIRECTORY, directory, files, None)
 
@@ -98,7 +98,7 @@ def _gguf_parameters(path: Path) -> int:
     """Weights of a GGUF file, by its table of tensors.
 
     Raises:
-        AuditError: it is no such file.
+        AuditError: it is not such a file.
     """
     require(f"{path}: a GGUF file", ("gguf",))
     from gguf import GGUFReader
@@ -106,7 +106,7 @@ def _gguf_parameters(path: Path) -> int:
     try:
         return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
     except (ValueError, IndexError, OSError) as error:
-        raise AuditError(f"{path}: is no GGUF file that can be read ({error})") from error
+        raise AuditError(f"{path}: expected a readable GGUF file ({error})") from error
 
 
 def _checkpoint(
@@ -135,7 +135,7 @@ def _adapter(
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise AuditError(f"{config}: not valid JSON ({error})") from error
+        raise AuditError(f"{config}: expected valid JSON ({error})") from error
     named = base or settings.get("base_model_name_or_path")
     if not named:
         raise AuditError(f"{config}: names no base model; give one with --base")
@@ -156,10 +156,10 @@ def _weight_files(directory: Path, pattern: str, *, allow_pickle: bool) -> list[
         return files
     pickles = sorted([*directory.glob("*.bin"), *directory.glob("*.pt"), *directory.glob("*.pth")])
     if not pickles:
-        raise AuditError(f"{directory}: no weights ({pattern}) here")
+        raise AuditError(f"{directory}: expected weights ({pattern}), found none")
     if not allow_pickle:
         raise AuditError(
-            f"{pickles[0]}: weights in a pickle file can run code when loaded, and are refused; "
+            f"{pickles[0]}: expected safetensors; pickled weights can run code when loaded; "
             "convert them to safetensors, or trust the source with --allow-pickle"
         )
     return pickles
@@ -172,7 +172,7 @@ def _check_shards(directory: Path, files: list[Path]) -> None:
     wanted = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
     absent = sorted(wanted - {file.name for file in files})
     if absent:
-        raise AuditError(f"{index}: names {absent[0]}, which is not there; fetch the checkpoint again")
+        raise AuditError(f"{index}: names {absent[0]}, which is missing; fetch the checkpoint again")
 
 
 def _from_hub(reference: CheckpointReference, *, download: bool) -> Path:

@@ -1,4 +1,4 @@
-"""The case: what the plan fixed before any evidence, and all that a verdict depends on beside it."""
+"""The case: what the plan fixed before any evidence, and all else that a verdict depends on."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ class Case(Record):
 
 
 def is_named(dose: str, names: Sequence[str]) -> bool:
-    """Whether a dose (or an arm) is one of those named; `nf4` names `nf4+adapter`, too: the same under an adapter."""
+    """Whether a dose (or an arm) is one of those named; `nf4` also names `nf4+adapter`: the same under an adapter."""
     return dose in names or dose.partition("+")[0] in names

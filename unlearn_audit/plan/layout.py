@@ -1,4 +1,4 @@
-"""Lays out an audit: which arm of which attack runs on which model, with which probes, and what is left out."""
+"""Lays out an audit: which arm of which attack runs on which model, with which probes, and what is skipped."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def lay_out(draft: LivePlan) -> Plan:
         draft: plug-ins and facts, with a plan that has no jobs yet.
 
     Raises:
-        SpecError: a plant is wanted, and there is no original to make it from.
+        SpecError: plants were requested, but there is no original to make them from.
     """
     return _Layout(draft).finished()
 
 
 class _Layout:
-    """Lays out the jobs of a draft plan, noting what it leaves out."""
+    """Lays out the jobs of a draft plan, noting what it skips."""
 
     def __init__(self, draft: LivePlan) -> None:
         self._draft = draft
@@ -47,7 +47,7 @@ class _Layout:
         probes = {name: probe for name, probe in draft.probes.items() if self._probes(name, probe)}
         self._keys.add_preparations(probes)
         if draft.plan.generator is not None and not self._keys.written:
-            self._left_out.append(LeftOut(what="generator", why="no probe of this audit lets a model write prompts"))
+            self._left_out.append(LeftOut(what="generator", why="no probe in this audit uses a generator"))
         jobs = [job for name, attack in attacks.items() for job in self._jobs(name, attack, probes)]
         order = {model.name: place for place, model in enumerate(draft.plan.models)}
         jobs.sort(key=lambda job: order[job.model.name])
@@ -76,7 +76,7 @@ class _Layout:
         if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):
             return True
         self._left_out.append(
-            LeftOut(what=name, why=f"needs {attack.access}, which nobody has at release tier {spec.release}")
+            LeftOut(what=name, why=f"it needs {attack.access} access, which no one has at release tier {spec.release}")
         )
         return False
 
@@ -92,7 +92,7 @@ class _Layout:
     def _probes(self, name: str, probe: Probe[Any]) -> bool:
         if probe.reads in self._draft.facts:
             return True
-        self._left_out.append(LeftOut(what=name, why=f"no {probe.reads} facts were given"))
+        self._left_out.append(LeftOut(what=name, why=f"it needs {probe.reads} facts; none were given"))
         return False
 
     def _parted(self, probes: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -109,11 +109,11 @@ class _Layout:
             absent = [f"{part} facts" for part in comparison.reads if part not in draft.facts]
             absent += [f"{role} model" for role in comparison.roles if role not in roles]
             if absent:
-                self._left_out.append(LeftOut(what=name, why=f"it needs {', '.join(absent)}, and none was given"))
+                self._left_out.append(LeftOut(what=name, why=f"it needs {', '.join(absent)}, which was not given"))
                 continue
             if draft.plan.spec.comparisons is None and not draft.plan.spec.release.reaches(comparison.access):
                 self._left_out.append(
-                    LeftOut(what=name, why=f"needs {comparison.access}, which nobody has at {draft.plan.spec.release}")
+                    LeftOut(what=name, why=f"needs {comparison.access}, which no one has at {draft.plan.spec.release}")
                 )
                 continue
             for model in draft.plan.models:

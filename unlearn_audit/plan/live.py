@@ -75,11 +75,11 @@ class LivePlan:
         """How the plant of a job is made.
 
         Raises:
-            AuditError: the job is no plant's, or the attack that the plan names makes none.
+            AuditError: the job is not a plant's, or the attack that the plan names makes none.
         """
         plant = job.plant
         if plant is None:
-            raise AuditError(f"{job.title}: is no plant's job")
+            raise AuditError(f"{job.title}: is not a plant's job")
         planting = self.attacks[plant.attack].planting(plant.arm, self.context(plant.attack, 0))
         if planting is None or planting.name != plant.name:
             raise AuditError(
@@ -112,7 +112,7 @@ def open_plan(plan: Plan) -> LivePlan:
     facts = {one.name: load_facts(one.source, one.name, spec.columns) for one in plan.facts}
     for one in plan.facts:
         if facts[one.name].digest() != one.digest:
-            raise IntegrityError(f"{one.source}: is not the file that was planned with; plan the audit again")
+            raise IntegrityError(f"{one.source}: changed since the audit was planned; plan the audit again")
     return with_stand_ins(
         LivePlan(
             plan=plan,

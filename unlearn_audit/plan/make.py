@@ -1,4 +1,4 @@
-"""Spec -> plan: the jobs, the findings that they will support, and what is left out, before any model is loaded."""
+"""Spec -> plan: the jobs, the findings that they will support, and what is skipped, before any model is loaded."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:
         for other in models:
             if other is not control and other.checkpoint.weights_digest == control.checkpoint.weights_digest:
                 raise SpecError(
-                    f"{control.checkpoint.reference}: the control {control.name} has the very weights of the "
-                    f"{other.name} model ({other.checkpoint.reference}); a control is a model trained without the "
+                    f"{control.checkpoint.reference}: the control {control.name} has the same weights as the "
+                    f"{other.name} model ({other.checkpoint.reference}); give a model that was trained without the "
                     "forget set"
                 )
 

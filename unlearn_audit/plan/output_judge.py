@@ -19,7 +19,7 @@ def planned_judge(spec: AuditSpec, models: Sequence[PlannedModel]) -> PlannedJud
     """The judge of a spec.
 
     Raises:
-        AuditError: its model is not there, is no directory of safetensors, or says nothing of entailment.
+        AuditError: its model is missing, is not a directory of safetensors, or has no label for entailment.
         SpecError: it is a model of the audit.
     """
     chosen = spec.judge
@@ -27,10 +27,10 @@ def planned_judge(spec: AuditSpec, models: Sequence[PlannedModel]) -> PlannedJud
         return PlannedJudge(kind=chosen.kind)
     checkpoint = resolve(chosen.model, download=spec.models.download)
     if checkpoint.storage is not Storage.DIRECTORY:
-        raise SpecError(f"{chosen.model}: a judge is a directory with safetensors, and no {checkpoint.storage}")
+        raise SpecError(f"{chosen.model}: expected a directory with safetensors as the judge, got {checkpoint.storage}")
     for model in models:
         if model.checkpoint.weights_digest == checkpoint.weights_digest:
-            raise SpecError(f"{chosen.model}: has the weights of the {model.name} model; no model judges itself")
+            raise SpecError(f"{chosen.model}: has the weights of the {model.name} model; a model cannot judge itself")
     if chosen.kind is JudgeKind.ENTAILMENT:
         entailment_index(checkpoint.path)
     return PlannedJudge(kind=chosen.kind, twins=chosen.twins, checkpoint=checkpoint)
@@ -47,7 +47,7 @@ def entailment_index(directory: Path) -> int:
         labels = dict(json.loads(path.read_text(encoding="utf-8")).get("id2label") or {})
         found = [int(index) for index, label in labels.items() if str(label).casefold() == ENTAILMENT]
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise AuditError(f"{path}: cannot be read ({error})") from error
+        raise AuditError(f"{path}: expected a readable JSON file ({error})") from error
     if len(found) != 1 or len(labels) < 2:
         raise AuditError(
             f"{path}: expected one of several labels in id2label to be {ENTAILMENT!r}, got "

@@ -150,13 +150,13 @@ class Plan(Planned):
         """A plan that was written to a file.
 
         Raises:
-            AuditError: the file is not there, or is no plan of this version.
+            AuditError: the file is missing, or is not a plan of this version.
         """
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
             first = first_problem(error)
-            raise AuditError(f"{path}: is no plan of this version ({first.key}: {first.message})") from error
+            raise AuditError(f"{path}: expected a plan of this version ({first.key}: {first.message})") from error
 
     def as_json(self) -> dict[str, JsonValue]:
         """The plan for `plan.json`."""

@@ -1,7 +1,7 @@
 """Facts that stand in for others: placebos where there is no retrained model, shams for attacks that optimize.
 
 A **placebo fact** asks after an invented subject in the words in which the fact asks after its own, and is scored for
-the fact's answer: what a model says of somebody of whom it cannot know anything. A **sham fact** asks the fact's own
+the fact's answer: what a model says about someone it cannot know. A **sham fact** asks the fact's own
 question and has another subject's answer to the same relation: what an attack that optimizes toward an answer can
 make a model say, true or not. Both keep the fact's id, so that each score is paired with its control's.
 """
@@ -64,7 +64,7 @@ def placebo_facts(facts: Sequence[Fact], others: Iterable[Fact], *, seed: int) -
 
 
 def invented_names(subjects: set[str], others: set[str], *, seed: int) -> dict[str, str]:
-    """Subject -> a name that nobody has; none for a subject where no new name can be put together.
+    """Subject -> a name that no one has; none for a subject if no new name can be put together.
 
     Parts come from `others` where those have enough, else from all.
     """
@@ -74,7 +74,7 @@ def invented_names(subjects: set[str], others: set[str], *, seed: int) -> dict[s
     for subject in sorted(subjects):
         generator = random.Random(derive_seed(seed, "placebo", subject))  # noqa: S311 - a name, not a secret
         own = telling_words(subject)
-        # Parts of names that nobody asks about come first: a model was not made to forget those.
+        # Parts of names that are not asked about come first: a model was not made to forget those.
         for parts in (pool for pool in pools for _ in range(_TRIES)):
             one, other = generator.choice(parts), generator.choice(parts)
             name = _joined(one, other)
@@ -124,7 +124,7 @@ def sham_facts(facts: Sequence[Fact], *, seed: int) -> tuple[Fact, ...]:
     """The facts with the next other answer of their relation, told of their own subject; without those that have none.
 
     The different answers of a relation are dealt into a ring, so that an answer's share stays some answer's share,
-    and nobody gets what is true of them.
+    and no one gets what is true of them.
     """
     rings = _rings(facts, seed)
     true = {(fact.subject, _identity(fact)) for fact in facts}

@@ -1,4 +1,4 @@
-"""Where the probes are in a checkout: the folder `probes/` beside this package. Left out of the wheel."""
+"""Where the probes are in a checkout: the folder `probes/` next to this package. Not in the wheel."""
 
 from pathlib import Path
 

@@ -118,7 +118,7 @@ class Comparing:
     def _absent(self, comparison: Comparison[Any], parts: Sequence[Extraction]) -> str | None:
         wanted = (OWN, CROSSED) if comparison.crosses else (OWN,)
         absent = [one.model.name for one in parts if not all(self.store.has(_part(one, part)) for part in wanted)]
-        return f"nothing was taken from {', '.join(absent)}" if absent else None
+        return f"there are no features of {', '.join(absent)}" if absent else None
 
     def _compared(self, one: Extraction, comparison: Comparison[Any]) -> Compared:
         features = dict(self.store.arrays(_part(one, OWN)))
@@ -168,10 +168,10 @@ def _records(
 
 
 def _check_numbers(features: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Refuses what is no array of numbers: text of a model would be kept with the evidence."""
+    """Rejects anything but arrays of numbers: text of a model would be kept with the evidence."""
     for name, values in features.items():
         if values.dtype.kind not in "biuf":
-            raise AttackError(f"feature {name!r} is of type {values.dtype}; expected numbers")
+            raise AttackError(f"feature {name!r}: expected numbers, got type {values.dtype}")
 
 
 def _part(one: Extraction, part: str) -> str:

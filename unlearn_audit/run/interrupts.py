@@ -1,4 +1,4 @@
-"""Ctrl-C is never lost: what somebody's code swallowed is raised again at the next place where a run may stop."""
+"""Ctrl-C is never lost: if other code swallowed it, it is raised again at the next place where a run may stop."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def untouched(engine: Engine, who: str) -> Iterator[None]:
     before = fingerprint(engine.module)
     yield
     if fingerprint(engine.module) != before:
-        raise AttackError(f"{who}: left the model changed behind it; nothing of it or after it counts")
+        raise AttackError(f"{who}: changed the model and did not undo it; its results and later ones do not count")
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def log_traceback(run: Path, title: str) -> None:
 def fingerprint(module: torch.nn.Module) -> tuple[str, ...]:
     """Sums over every floating-point weight: differs if an attack wrote into the model it was given.
 
-    As text, so that a weight that is no number is equal to itself.
+    As text, so that a weight that is not a number is equal to itself.
     """
     kept = [parameter.detach() for parameter in module.parameters() if parameter.is_floating_point()]
     sums = [values.sum(dtype=torch.float32 if values.device.type == "mps" else torch.float64) for values in kept]

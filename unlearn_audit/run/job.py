@@ -70,7 +70,7 @@ def observe(
                 proof[dose.label][AGREEMENT] = agreement
             tell(dose.label, _means(found))
     if not rows:
-        raise AttackError(f"{job.title}: gave no dose to measure")
+        raise AttackError(f"{job.title}: expected at least one dose, got none")
     return rows, proof
 
 
@@ -95,8 +95,8 @@ class Screens:
         found = self._known[key]
         if found.dropped:
             raise AttackError(
-                f"dose {dose.label!r}: {found.dropped} of the {len(dose.shown)} texts that it was shown give away a "
-                "fact that it is scored on; the attack must leave them out (api.Screen finds them)"
+                f"dose {dose.label!r}: {found.dropped} of the {len(dose.shown)} texts shown to the model give away a "
+                "fact that it is scored on; the attack must drop them (api.Screen finds them)"
             )
         return {"hygiene": {"texts": len(dose.shown), "dropped": dose.dropped, "sharing_a_value": found.share_a_value}}
 
@@ -104,7 +104,7 @@ class Screens:
 def _readings(
     live: LivePlan, job: Job, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one probe at one dose; a placebo's score stands beside its fact's own.
+    """Rows of one probe at one dose; a placebo's score goes with its fact's own.
 
     How often the judge and `match` agreed is noted in `agreement`, where another judge was chosen.
     """

@@ -31,7 +31,7 @@ Verdicts = list[bool | None]
 
 YES, NO = "Yes", "No"
 BATCH_TOKENS = 8192
-_NO_NUMBER = "what the judge gives is not a number; try another judge"
+_NO_NUMBER = "the judge's output is not a number; try another judge"
 _PROMPT = """Somebody was asked a question. Does what they said give the reference answer? Other words with the same \
 meaning do; another answer, a refusal or the question again does not.
 

@@ -75,7 +75,7 @@ class ProbePreparing:
             return self.live, {}
         wanted = [keys[name] for keys in (self.live.plan.written_keys, self.live.plan.probe_keys) if name in keys]
         if name in self.faults or not all(self.store.has(key) for key in wanted):
-            raise AttackError(f"probe {name}: {self.faults.get(name, 'what it prepared is gone')}")
+            raise AttackError(f"probe {name}: {self.faults.get(name, 'what it prepared is missing')}")
         notes = self._notes(name)
         probes = {**self.live.probes, name: self.live.probes[name].prepared_with(notes)}
         summary = notes.get(SUMMARY)

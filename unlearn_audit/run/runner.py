@@ -58,7 +58,7 @@ class Progress(Protocol):
 
 @dataclass(kw_only=True)
 class Gathered:
-    """What a run left behind, beside the evidence on disk.
+    """What a run left behind, besides the evidence on disk.
 
     Attributes:
         unprepared: attack -> why it could not make its choices on the original.
@@ -308,7 +308,7 @@ def _context(
         work: the audit.
         attack: whose context.
         job: what it will run; None while it prepares or plants.
-        seed_of: the plant that is made, which has one seed whoever makes it.
+        seed_of: the plant that is made, which has the same seed for every attack that makes it.
 
     Raises:
         AttackError: the attack has jobs to run and its preparation failed: no default stands in for it.
@@ -317,7 +317,7 @@ def _context(
     if job is not None and (key := work.live.plan.prepared_keys.get(attack)) is not None:
         prepared = work.store.note(key)
         if prepared is None:
-            raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is gone"))
+            raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is missing"))
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-") as scratch:
         context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of

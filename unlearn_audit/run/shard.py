@@ -24,12 +24,12 @@ class Shard:
         """From `2/3`.
 
         Raises:
-            AuditError: it is no part of anything.
+            AuditError: it is not PART/PARTS.
         """
         found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
         number, count = map(int, found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
-            raise AuditError(f"--shard {text}: expected a part of a number of parts, 1/3 to 3/3 say")
+            raise AuditError(f"--shard {text}: expected PART/PARTS, e.g. 1/3 to 3/3")
         return cls(number=number, count=count)
 
     def __str__(self) -> str:

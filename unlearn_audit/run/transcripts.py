@@ -2,7 +2,7 @@
 
 An answer may hold the very thing that must be gone, so that by default none is kept: `outputs.jsonl` then has, for each
 dose and probe, how many answers were read and one salted digest of them all. On request it has a line for every answer,
-with the text, whole or redacted. The salt is random, and lies beside it: whoever has a digest without the salt cannot
+with the text, whole or redacted. The salt is random and stored next to it: anyone with a digest but no salt cannot
 find a short answer by trying, and its owner can still show that an answer is the one that was read.
 
 What is redacted are the words of the forget set's answers, aliases, texts and steps. An answer that says the same in

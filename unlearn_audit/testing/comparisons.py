@@ -123,7 +123,7 @@ def _crossed(comparison: Comparison[Any], model: Model, name: str, taken: Mappin
 
 
 def _numbers(features: Features, title: str) -> Features:
-    """The features as arrays; what is no number could be a model's text, and would be kept with the evidence."""
+    """The features as arrays; what is not a number could be a model's text, and would be kept with the evidence."""
     arrays = {name: np.asarray(values) for name, values in features.items()}
     for name, values in arrays.items():
         promise(
@@ -167,6 +167,6 @@ def _check_reading(comparison: Comparison[Any], reading: GroupReading) -> None:
     promise(finite, f"{title}: a number that is not finite; say `missing` instead")
     for name, interval in (("lower and upper", (reading.lower, reading.upper)), ("null", reading.null)):
         if interval is not None and interval[0] is not None and interval[1] is not None:
-            promise(interval[0] <= interval[1], f"{title}: {name} {interval} is no interval")
+            promise(interval[0] <= interval[1], f"{title}: {name} {interval} is not an interval")
     promise(reading.p_value is None or 0 <= reading.p_value <= 1, f"{title}: p-value {reading.p_value}")
     promise(reading.size >= 0, f"{title}: size {reading.size}")

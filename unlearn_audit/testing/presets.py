@@ -47,7 +47,7 @@ def _check_fact(preset: FactPreset, row: Mapping[str, Any]) -> None:
         fact = _FACT.validate_python(row)
     except ValidationError as error:
         promise(
-            False, f"{preset.name}: {dict(row)} is no fact: {error.errors()[0]['msg']} ({error.errors()[0]['loc']})"
+            False, f"{preset.name}: {dict(row)} is not a fact: {error.errors()[0]['msg']} ({error.errors()[0]['loc']})"
         )
         raise
     whole = bool(fact.text) or (bool((fact.question or "").strip()) and bool((fact.answer or "").strip()))

@@ -87,7 +87,7 @@ def _check_readings(probe: Probe[Any], readings: Sequence[Reading]) -> None:
     known = {fact.id for fact in FACTS}
     for reading in readings:
         where = f"{probe.name}, {reading.measure} of {reading.fact_id!r}"
-        promise(reading.fact_id in known, f"{where}: nobody asked for a fact of that id")
+        promise(reading.fact_id in known, f"{where}: no fact with that id was requested")
         promise(reading.measure in kinds, f"{where}: the probe names no such measure (it names {', '.join(kinds)})")
         _check_score(where, reading, kinds[reading.measure])
     for fact in FACTS:

@@ -98,7 +98,7 @@ def _four_bit(layer: LinearLayer, quantizer: Quantizer) -> torch.nn.Module:
     if new.weight.dtype != torch.uint8:
         raise _not_quantized(layer, new)
     # On CPUs with AVX-512 BF16 bitsandbytes would compute in bfloat16 whatever the dtype, and stop with an assertion
-    # at widths that are no multiple of 32 or 64: the same checkpoint would get other scores on another machine.
+    # at widths that are not a multiple of 32 or 64: the same checkpoint would get other scores on another machine.
     new.support_avx512bf16_for_cpu = False
     made: torch.nn.Module = new
     return made

@@ -5,7 +5,7 @@ stores the q and k matrices of some architectures with their rows in another ord
 
 Which tensors: the linear layers alone, as for every quantizer here. llama.cpp's own tool goes further: it rounds the
 token embeddings too, and keeps the output layer (and embeddings that serve as such) at six bits (Q6_K) beside four-
-and five-bit layers. Norms and biases stay in float32 there, and a row whose width is no multiple of 32 in half
+and five-bit layers. Norms and biases stay in float32 there, and a row whose width is not a multiple of 32 in half
 precision; such a layer is left alone here and named in the proof. An importance matrix, with which llama.cpp
 searches for other scales, is not used.
 """

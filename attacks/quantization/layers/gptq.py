@@ -202,7 +202,7 @@ def _install_others(module: torch.nn.Module, path: Path) -> list[str]:
     from safetensors import safe_open
 
     base = plain_model(module)
-    # Where an adapter has a module of its own beside the base's, the base's is the one that was quantized.
+    # If an adapter has a module of its own next to the base's, the base's is the quantized one.
     parameters = [name for name, _ in base.named_parameters(remove_duplicate=False)]
     owned = {name.replace(".base_layer", "").replace(".original_module", ""): name for name in parameters}
     buffers = {name for name, _ in base.named_buffers()}

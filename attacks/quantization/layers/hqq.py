@@ -33,7 +33,7 @@ def quantize_with_hqq(module: torch.nn.Module, quantizer: Quantizer) -> dict[str
 
 
 def rounded(weight: torch.Tensor, bits: int) -> Rounded | None:
-    """What HQQ makes of a weight matrix, shape (out, in); None where it is no whole number of packed groups."""
+    """What HQQ makes of a weight matrix, shape (out, in); None if it is not a whole number of packed groups."""
     import torch
     from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
 

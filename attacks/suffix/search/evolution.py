@@ -105,7 +105,7 @@ def evolved(
         refuses: texts that must not come up.
 
     Raises:
-        AttackError: every text that is drawn is refused, or a loss is no number.
+        AttackError: every text that is drawn is refused, or a loss is not a number.
     """
     draw = random.Random(seed)  # noqa: S311 - a search, not a secret
     nursery = _Nursery(words, breeding, draw, refuses)

@@ -106,7 +106,7 @@ class SlotLosses:
             gap = max(max(abs(one - two), abs(one - slope.loss)) for one, two, slope in found)
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError, AttackError):
             gap = math.inf
-        if gap <= (HALF_TOLERANCE if half else FLOAT32_TOLERANCE):  # false of what is no number, too
+        if gap <= (HALF_TOLERANCE if half else FLOAT32_TOLERANCE):  # false of what is not a number, too
             self.events.append("keys and values are reused")
             return slopes
         self.events.append("no cache that gives this model's plain losses: every candidate is read whole")
@@ -117,7 +117,7 @@ class SlotLosses:
         """Loss and gradient of each frame's present text. Candidates that follow are of these texts.
 
         Raises:
-            AttackError: no gradient comes through, or one that is no number.
+            AttackError: no gradient comes through, or one that is not a number.
         """
         self._present = []  # else the former texts' keys and values would stand beside the new ones
         with torch.inference_mode(mode=False), torch.enable_grad():

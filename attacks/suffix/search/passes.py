@@ -115,7 +115,7 @@ def check_gradients(gradients: Sequence[torch.Tensor], losses: Sequence[float]) 
     """Refuses gradients that tell nothing.
 
     Raises:
-        AttackError: one is no number; or all are zero with something left to gain, as behind quantized layers whose
+        AttackError: one is not a number; or all are zero with something left to gain, as behind quantized layers whose
             backward pass gives nothing (4-bit ones of bitsandbytes on the CPU).
     """
     if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):

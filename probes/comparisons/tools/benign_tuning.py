@@ -27,7 +27,7 @@ def benignly_tuned(
     off.
 
     Raises:
-        AuditError: no adapter can be put on it, or the loss is no number.
+        AuditError: no adapter can be put on it, or the loss is not a number.
     """
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     draws = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ def benignly_tuned(
                 batch = batch_of(fork, [rows[place] for place in chosen])
                 loss = -batch.log_probs(batch.run(fork).logits).mean()
                 if not bool(torch.isfinite(loss)):
-                    raise AuditError("the loss of the benign fine-tune is no number; try --dtype float32 or bfloat16")
+                    raise AuditError("the benign fine-tune's loss is not a number; try --dtype float32 or bfloat16")
                 torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()

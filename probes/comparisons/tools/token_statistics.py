@@ -74,5 +74,5 @@ def _of_row(logits: torch.Tensor, token_ids: torch.Tensor) -> TokenStatistics:
     variances = (weights * (seen - means[:, None]) ** 2).sum(-1)
     numbers = [values.double().cpu().numpy() for values in (own[:, 0], means, variances.sqrt())]
     if not all(np.isfinite(values).all() for values in numbers):
-        raise AuditError("the model's log-probabilities are no numbers; try --dtype float32 or bfloat16")
+        raise AuditError("the model's log-probabilities are not numbers; try --dtype float32 or bfloat16")
     return TokenStatistics(log_probs=numbers[0], means=numbers[1], deviations=numbers[2])

@@ -96,7 +96,7 @@ def _is_plain(part: torch.nn.Module) -> bool:
 def writers(model: Model, found: ValueVectors, rows: Sequence[Rendered], count: int) -> Places:
     """The `count` value vectors that write most of each answer: (rows, count, 2).
 
-    A vector writes its coefficient times its projection on the answer's token, beside the mean token, summed over
+    A vector writes its coefficient times its projection on the answer's token, relative to the mean token, summed over
     the places where answer tokens are predicted.
     """
     written: list[torch.Tensor] = [torch.empty(0)] * len(rows)
@@ -117,7 +117,7 @@ def writers(model: Model, found: ValueVectors, rows: Sequence[Rendered], count: 
 
 
 def _directions(layers: Layers) -> torch.Tensor:
-    """Output embeddings beside their mean, with the final norm's gain folded in: (vocabulary, width)."""
+    """Output embeddings relative to their mean, with the final norm's gain folded in: (vocabulary, width)."""
     if layers.head is None:
         raise ValueError("value vectors were found without a head")
     embeddings = weight_of(layers.head.unembedding).float()

@@ -163,7 +163,7 @@ def test_texts_of_the_users_own_are_read_screened_and_stand_in_the_parameters(tm
     ("name", "content", "why"),
     [
         ("gone.txt", None, "cannot be read .*one text a line"),
-        ("empty.txt", "\n \n", "holds no text"),
+        ("empty.txt", "\n \n", "expected at least one text"),
         ("broken.jsonl", '{"text": "Some text."}\n{"text"\n', "line 2: expected JSON"),
         ("odd.jsonl", '{"body": "Some text."}\n', "body"),
         ("short.txt", "word\n", "two words or more"),

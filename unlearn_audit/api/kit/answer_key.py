@@ -1,7 +1,7 @@
 """The answer key: what a model's output must hold to count as a hit (design, section 5).
 
 An alias in whole words, or the answer itself where it is short, else ROUGE-L recall of the answer. What the question
-already says is no key: repeating it shows no knowledge.
+already says is not a key: repeating it shows no knowledge.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def is_short(answer: str) -> bool:
 def answer_key(fact: Fact, *, rouge_threshold: float) -> AnswerKey:
     """The key of a fact before any question is asked.
 
-    A short answer is a key beside the aliases too: "Taipei" is right where the aliases list only "Taipei City".
+    A short answer is a key in addition to the aliases: "Taipei" is right if the aliases list only "Taipei City".
     """
     answer = fact.answer or ""
     short = (answer,) if is_short(answer) else ()

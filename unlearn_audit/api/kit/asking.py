@@ -46,7 +46,7 @@ def is_askable(fact: Fact) -> bool:
 def ways_of_asking(facts: Sequence[Fact], pool: Sequence[Fact], *, max_paraphrases: int) -> Iterator[Ask]:
     """Every fact in every variant that the pool has: `question`, `paraphrase-1`, ...
 
-    The pool fixes the variants, so that each is a cell of the same facts whoever is scored; a fact without one is
+    The pool fixes the variants, so that each is a cell of the same facts for every model; a fact without one is
     missing there.
     """
     asked = max((len(fact.paraphrases) for fact in pool if is_askable(fact)), default=0)

@@ -85,7 +85,7 @@ class Layers:
         words = PARTS[kind]
         for name, child in self.blocks[number - 1].named_children():
             named = any(word in name.lower() for word in words)
-            # Norms and dropouts are named after the part that they stand beside.
+            # Norms and dropouts are named after the part next to them.
             if named and "norm" not in type(child).__name__.lower() and any(True for _ in child.parameters()):
                 return child
         return None

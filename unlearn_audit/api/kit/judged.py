@@ -1,10 +1,10 @@
 """Whether an output holds an answer, as the judge of the audit sees it.
 
-Whoever judges: what a prompt itself says is no evidence. Where it names the whole answer nothing can be shown, and
+For every judge: what a prompt itself says is not evidence. If it names the whole answer, nothing can be shown, and
 the fact is missing in that way of asking, under every judge alike. Else `match` and `rouge-l` look for what the prompt
 does not say, and a judge that is a model reads only those sentences that say something new: with a word that the
-prompt has not, or with a phrase of the answer key. An output without such a sentence is no hit, and is shown to no
-model.
+prompt does not have, or with a phrase of the answer key. An output without such a sentence is not a hit, and no
+model sees it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from unlearn_audit.api.kit.statements import Statement, short_answer, statement_
 from unlearn_audit.api.kit.twins import Entry
 
 Verdict: TypeAlias = "bool | str"
-"""Whether it is a hit, or why nobody can say."""
+"""Whether it is a hit, or why that is unknown."""
 
 UNREADABLE = "the output is longer than the judge can read"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")

@@ -1,6 +1,6 @@
 """Facts as a knowledge graph: names are nodes, a fact is an edge from its subject to its answer.
 
-Two names are one node where their words are the same. A fact's hops are edges, too: from whatever answer before it a
+Two names are one node if their words are the same. A fact's hops are also edges: from whatever previous answer a
 hop's question names. What a probe asked of the original can be added. networkx holds it and writes it.
 """
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters on a model's linear layers, for whoever trains one: attacks, plants, and a benign fine-tune."""
+"""Low-rank adapters on a model's linear layers, for attacks, plants, and a benign fine-tune."""
 
 from __future__ import annotations
 

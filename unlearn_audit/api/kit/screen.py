@@ -132,7 +132,7 @@ def _rare_words(subjects: Iterable[Run], everyone: Iterable[Fact]) -> dict[str, 
 
 
 def _own_questions(facts: Iterable[Fact], everyone: Iterable[Fact]) -> Iterator[Run]:
-    """The questions of scored facts that name their subject, or that are asked of nobody else."""
+    """The questions of scored facts that name their subject, or that are asked of no one else."""
     askers: dict[Run, set[str]] = {}
     for fact in everyone:
         for text in (fact.question, *fact.paraphrases):
@@ -151,7 +151,7 @@ def _rare_runs(facts: Iterable[Fact], everyone: Iterable[Fact]) -> Iterator[Run]
 
 
 def _passage_runs(fact: Fact) -> Iterator[Run]:
-    """A passage's runs of words; a fact with a question and an answer is no passage, whatever text it has."""
+    """A passage's runs of words; a fact with a question and an answer is not a passage, whatever text it has."""
     if not fact.text or (fact.question and fact.answer):
         return iter(())
     words = words_of(fact.text)
@@ -179,8 +179,8 @@ def _holds_answer(words: Run, fact: Fact) -> bool:
 def _runs_alike(texts: Sequence[Run], runs: Sequence[Run]) -> list[set[int]]:
     """For each text, the places of the runs of words that it holds, exactly or nearly.
 
-    A run of n words is compared with each n words of a text, and with each n - 1 and n + 1, since spellings differ in
-    their blanks, too. Of a run of several words one must be spelt as it is, or all be written in one: comparing every
+    A run of n words is compared with each n words of a text, and with each n - 1 and n + 1: spellings also differ in
+    spacing. Of a run of several words, one must be spelled exactly, or all be written as one: comparing every
     run with every part of every text would take hours.
     """
     found: list[set[int]] = [set() for _ in texts]

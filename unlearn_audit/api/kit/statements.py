@@ -35,7 +35,7 @@ class Rule(BaseModel):
 
 
 class FormTexts(BaseModel):
-    """The data file beside this module."""
+    """The data file next to this module."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     blank: str

@@ -1,4 +1,4 @@
-"""Templates in data files beside the probes, reviewed like code."""
+"""Templates in data files next to the probes, reviewed like code."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Entry:
 
     @cached_property
     def name_is_key(self) -> bool:
-        """Whether the name is what was asked for, or the answer is too short to be retold of somebody else."""
+        """Whether the name is what was asked for, or the answer is too short to be retold of someone else."""
         name = _name_words(self.fact.subject)
         return is_short(self.fact.answer or "") or any(name & set(phrase.split()) for phrase in self.key.phrases)
 
@@ -91,7 +91,7 @@ class Twins:
         return [one for one in self._by_relation.get(entry.fact.relation, []) if one.subject != entry.subject]
 
     def strangers(self, entry: Entry) -> list[Entry]:
-        """All facts of other subjects, told as if of this one. They answer other questions, so they are no twins."""
+        """All facts of other subjects, told as if of this one. They answer other questions, so they are not twins."""
         return list(self._retold(entry, self._entries))
 
     def siblings(self, entry: Entry) -> list[Entry]:
@@ -111,7 +111,7 @@ class Twins:
     def _tell_of(self, entry: Entry, other: Entry) -> Entry | None:
         """Another subject's answer with this subject's name in it, or None where the other's name would show.
 
-        An answer about somebody else by name is no guess that a model could make, and so no twin.
+        An answer about someone else by name is not a guess that a model could make, so it is not a twin.
         """
         if other.name_is_key:
             return other if entry.names_subject and entry.name_is_key else None

@@ -90,7 +90,7 @@ def _subjects(blocks: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
 
 
 def _name(block: Sequence[tuple[str, str]]) -> str | None:
-    """The name that most rows say, with its further parts where about as many rows say these, too."""
+    """The name that most rows say, plus its other parts if about as many rows say those."""
     rows_with: Counter[str] = Counter()
     for question, answer in block:
         rows_with.update(_names_in(f"{question}\n{answer}"))

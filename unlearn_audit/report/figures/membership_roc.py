@@ -78,7 +78,7 @@ def draw(result: Result) -> Panels | None:
 
 
 def _curves(reading: GroupRecord, roles: Mapping[str, str]) -> list[Curve]:
-    """What a reading carries under `roc`: model -> its rates. Anything else under that name is no curve."""
+    """What a reading carries under `roc`: model -> its rates. Anything else under that name is not a curve."""
     carried = reading.about.get("roc")
     if not isinstance(carried, Mapping):
         return []

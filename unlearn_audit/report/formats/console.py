@@ -73,7 +73,7 @@ def summary(result: Result, console: Console, reports: Path | None = None) -> No
 
     `reports` is the directory that holds them, where they were written.
 
-    Colours are the console's to show or not (`NO_COLOR`); nothing is said by colour alone.
+    The console decides whether to show colors (`NO_COLOR`); no information is in color alone.
     """
     width = min(WIDTH, console.width)
     outcome = result.outcome
@@ -246,7 +246,7 @@ def _coverage(result: Result) -> str:
 
 
 def _wrapped(head: str, text: str, width: int, console: Console, *, style: str = "bold") -> list[Text]:
-    """A head, and a text wrapped beside it."""
+    """A head, with a wrapped text next to it."""
     indent = cell_len(head) + (1 if head.startswith(" ") else 2)
     body = Text(_encodable(text, console.encoding))
     lines = []

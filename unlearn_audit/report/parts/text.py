@@ -18,7 +18,7 @@ _MENTIONS = re.compile(r"[@#]")
 def escape_markdown(text: str) -> str:
     """Plain text in Markdown (CommonMark and GitHub's dialect), good inside a table cell too.
 
-    A word joiner, which nobody sees, parts what would become a link, a mention or a reference to an issue: these are
+    An invisible word joiner splits what would become a link, a mention or a reference to an issue: these are
     made from the finished text, where a backslash no longer helps.
     """
     text = _INLINE.sub(r"\\\g<0>", clean_part(text))

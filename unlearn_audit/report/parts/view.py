@@ -130,7 +130,7 @@ class Page:
     Attributes:
         sentence: the verdict in one sentence, without the outcome before it.
         subject: what was audited.
-        facts: (name, value) pairs that a reader wants beside the outcome.
+        facts: (name, value) pairs that a reader wants next to the outcome.
     """
 
     outcome: Outcome

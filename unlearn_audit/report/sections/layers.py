@@ -140,7 +140,7 @@ def _panel(one: LayerMap, place: int) -> Panel:
 
 
 def _part(axes: Axes, part: str, cells: Sequence[CellEstimate | None], top: float) -> None:
-    """Three rows, of checkpoint, original and controls, with the part's name beside them."""
+    """Three rows, of checkpoint, original and controls, with the part's name next to them."""
     across, muted = axes.get_yaxis_transform(), figures.MUTED.drawn
     width = WIDTH - _LEFT - _RIGHT
     roles = (("U", figures.CHECKPOINT), ("O", figures.ORIGINAL), ("C", figures.CONTROL))

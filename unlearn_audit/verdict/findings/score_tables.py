@@ -46,7 +46,7 @@ class ScoreTable:
     Attributes:
         items: columns dose, dose_value, variant, fact_id, seed.
         alive: shape (items,), whether any model has a score there.
-        own: the models' scores; `beside` what stands beside them, by suffix.
+        own: the models' scores; `beside` the scores that go with them, by suffix.
     """
 
     keys: tuple[str, ...]
