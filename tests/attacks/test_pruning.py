@@ -199,7 +199,7 @@ def test_a_model_that_is_no_adapter_is_measured_as_it_is(tokenizer):
     attack = AdapterRemoval(AdapterRemovalParameters())
     (dose,) = doses(attack, engine)
     assert dose.model is engine
-    assert "no adapter" in dose.proof["taken off"]
+    assert "not an adapter" in dose.proof["taken off"]
     (left_out,) = attack.out_of_reach(CONTEXT, weight_bytes=1, is_adapter=False)
     assert left_out.what == attack.arms(CONTEXT)[0].name
     assert attack.out_of_reach(CONTEXT, weight_bytes=1, is_adapter=True) == ()

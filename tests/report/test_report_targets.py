@@ -49,7 +49,7 @@ def test_a_broken_writer_is_refused_when_asked_for_and_harms_no_other(installed)
     installed.append(entry("no-writer", "unlearn_audit.attacks.as_is:AsIs", "third-party", plugins.WRITERS))
     with pytest.raises(SpecError, match=r"'shaky' of third-party is broken: .*no_such_module"):
         render(sample.failed(), "shaky")
-    with pytest.raises(SpecError, match=r"'no-writer' of third-party is broken: .*is no Writer"):
+    with pytest.raises(SpecError, match=r"'no-writer' of third-party is broken: .*is not a Writer"):
         render(sample.failed(), "no-writer")
     assert render(sample.failed(), "json").startswith("{")
 

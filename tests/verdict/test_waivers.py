@@ -62,7 +62,7 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     [
         ({"model": "b" * 64}, "it is for the model sha256:bbbbbbbbbbbbbbbb, but this is sha256:aaaaaaaaaaaaaaaa"),
         ({"finding": "quantization/recal.hit"}, "no deciding finding has that name or rule"),
-        ({"finding": None, "rule": "quantized"}, "no deciding finding has that name or rule"),
+        ({"finding": None, "rule": "quantize"}, "no deciding finding has that name or rule"),
         ({"finding": "as-is/recall.hit"}, "there is nothing to waive: what it names has passed"),
         ({"finding": "utility"}, "there is nothing to waive: what it names has passed"),
     ],

@@ -364,6 +364,6 @@ def test_a_model_that_gives_no_gradient_back_is_an_error(tokenizer, monkeypatch)
 
 
 def test_a_gradient_that_is_no_number_is_an_error():
-    with pytest.raises(AttackError, match="no number"):
+    with pytest.raises(AttackError, match="is not a number"):
         suffix_passes.check_gradients([torch.tensor([1.0, math.nan])], [1.0])
     suffix_passes.check_gradients([torch.zeros(2)], [1e-6])  # nothing left to gain
