@@ -169,7 +169,7 @@ class Syllabus:
         if self.parameters.data is None:
             if others := [kind.value for kind in Data if kind not in self._asked]:
                 gaps.append(OutOfReach(what=", ".join(others), why=f"not part of the profile {profile}"))
-            gaps += [OutOfReach(what=kind.value, why="it needs retain facts; none given") for kind in self._missing]
+            gaps += [OutOfReach(what=kind.value, why="needs retain facts; none given") for kind in self._missing]
         return gaps
 
     @property
