@@ -103,7 +103,7 @@ def test_a_soft_prompt_trains_and_leaves_the_model_as_it_was(tokenizer):
 def test_a_soft_prompt_of_another_width_is_refused(tokenizer):
     engine = tiny_engine(tokenizer)
     with (
-        pytest.raises(AttackError, match=r"\(length, 64\), not \(2, 63\)"),
+        pytest.raises(AttackError, match=r"\(length, 64\), got \(2, 63\)"),
         engine.with_soft_prompt(torch.zeros(2, 63)),
     ):
         pass

@@ -329,7 +329,7 @@ def test_where_every_rate_wrecks_the_model_benign_text_takes_the_gentlest(world,
 def test_a_probability_that_is_no_number_enters_no_mean(world):
     with world.knows.fork(copy_weights=True) as broken:
         next(broken.module.parameters()).data.fill_(float("nan"))
-        with pytest.raises(AttackError, match="no number"):
+        with pytest.raises(AttackError, match="is not a number"):
             probability(broken, world.forget)
     with pytest.raises(AttackError, match="of 0 answers"):
         probability(world.knows, ())

@@ -85,7 +85,7 @@ def test_what_is_refused_is_never_asked():
 
 
 def test_a_loss_that_is_no_number_is_an_error():
-    with pytest.raises(AttackError, match="no number"):
+    with pytest.raises(AttackError, match="is not a number"):
         run([600], losses_of=lambda texts: [float("nan")] * len(texts))
 
 

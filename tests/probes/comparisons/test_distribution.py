@@ -67,7 +67,7 @@ def test_who_says_nothing_is_left_out_and_said_to_be():
     silent = {name: np.full_like(values, np.nan) for name, values in mute.features.items() if name == "forget own"}
     silenced = Compared(role=mute.role, name=mute.name, features={**mute.features, **silent})
     found = read([control, silenced])
-    assert all(one.estimate is None and "says nothing" in one.missing for one in found.values())
+    assert all(one.estimate is None and "gives no answer" in one.missing for one in found.values())
     assert by_subject([np.array([[1.0, np.nan], [np.nan, np.nan]]), np.array([[0.0, 0.5], [1.0, 1.0]])]).tolist() == [
         pytest.approx(0.625)
     ]
