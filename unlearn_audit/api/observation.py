@@ -7,12 +7,8 @@ in [0, 1], **higher = more of the knowledge shown**, or missing with a reason; m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from unlearn_audit.api.terms import Role
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,10 +6,8 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Self
+from typing import ClassVar, Generic, Self
 
-if TYPE_CHECKING:
-    pass
 from unlearn_audit.api.facts import Fact, FactSet
 from unlearn_audit.api.judge import Judge
 from unlearn_audit.api.model import Model

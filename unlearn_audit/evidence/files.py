@@ -6,12 +6,9 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unlearn_audit.errors import AuditError
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_json(path: Path, value: object) -> None:
