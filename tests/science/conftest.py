@@ -20,16 +20,24 @@ from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result
 
 # Two of the four quantizers and one kind of data, to keep the suite within minutes; the demo runs all.
-ATTACKS = {
-    "as-is": {},
-    "quantization": {"quantizers": ["nf4", "fp4"]},
-    "relearning": {"steps": [0, 10, 40], "data": ["in-domain"]},
-}
+QUANTIZATION = {"quantization": {"quantizers": ["nf4", "fp4"]}}
+RELEARNING = {"relearning": {"steps": [40], "data": ["in-domain"], "learning_rates": {"lora": [1e-3]}}}
+ATTACKS = {"nf4-masked": QUANTIZATION, "refusal": RELEARNING}
+"""What an organism's test is about, where that is not both. A few of the quantizers, doses and wordings, and one
+learning rate, to keep the suite within minutes; the demo runs all, and chooses the rate."""
+
+PROBES = {"recall": {"max_paraphrases": 1}, "forced-choice": {}, "utility": {}}
 
 
 def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
     """One audit, without a display."""
     return audit(make_plan(spec), out, Quiet(Console(stderr=True)), shared=store)
+
+
+def small_spec(name: str) -> AuditSpec:
+    """The audit of an organism by what its test is about."""
+    attacks = ATTACKS.get(name, QUANTIZATION | RELEARNING)
+    return demo_spec(name).model_copy(update={"attacks": {"as-is": {}} | attacks, "probes": PROBES})
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +63,7 @@ def run_of(shared: Path, shared_store: Path) -> Callable[[str], Path]:
         out.parent.mkdir(exist_ok=True)
         with FileLock(out.with_suffix(".lock")):
             if not (out / "manifest.json").exists():
-                run_audit(demo_spec(name).model_copy(update={"attacks": ATTACKS}), out, shared_store)
+                run_audit(small_spec(name), out, shared_store)
         return out
 
     return run

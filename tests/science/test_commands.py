@@ -14,10 +14,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from tests.science.conftest import ATTACKS
+from tests.science.conftest import small_spec
 from unlearn_audit.audit import audit_shard
 from unlearn_audit.cli.telling.progress import Quiet
-from unlearn_audit.demo import ASSETS, demo_spec
+from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.run.shard import Shard
 
@@ -49,7 +49,7 @@ def test_gate_decides_again_without_torch(run_of, tmp_path: Path):
     written = json.loads((run / "result.json").read_text())
     assert result == written
     assert "FAIL" in done.stderr
-    # By a policy that asks only for extraction strength, and leaves all to come back, nothing is left to fail by.
+    # By a policy that leaves all to come back, nothing is left to fail by.
     lax = tmp_path / "lax.yaml"
     lax.write_text(yaml.safe_dump({"margin": 0.99, "gate": ["recall"], "must_have_power": {}}))
     done = without_torch("gate", run, "--policy", lax)
@@ -112,7 +112,7 @@ def test_what_a_pipeline_runs_needs_no_torch(run_of):
 
 def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_store: Path, tmp_path: Path):
     written = json.loads((run_of("retrained") / "result.json").read_text())
-    plan = make_plan(demo_spec("retrained").model_copy(update={"attacks": ATTACKS}))
+    plan = make_plan(small_spec("retrained"))
     parts = [tmp_path / "1", tmp_path / "2"]
     for number, part in enumerate(parts, 1):
         audit_shard(plan, part, Quiet(Console(stderr=True)), Shard(number=number, count=2), shared=shared_store)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.science.conftest import ATTACKS, run_audit
+from tests.science.conftest import run_audit, small_spec
 from unlearn_audit.api.terms import Status
-from unlearn_audit.demo import demo_spec
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.verdict.decide import decide
@@ -16,6 +15,7 @@ from unlearn_audit.verdict.result import Outcome, Result
 
 pytestmark = [pytest.mark.science, pytest.mark.slow]
 
+ATTACKS = {"as-is": {}, "relearning": {"steps": [0, 10, 40], "data": ["in-domain"]}}
 POLICY = Policy(must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")})
 RELEARNING = "relearning/recall.hit"
 
@@ -23,8 +23,8 @@ RELEARNING = "relearning/recall.hit"
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[Path, Result]:
     """An honest model's audit under relearning, with a plant; the jobs of other audits serve again."""
-    attacks = {name: settings for name, settings in ATTACKS.items() if name != "quantization"}
-    spec = demo_spec("retrained").model_copy(update={"attacks": attacks, "plant": True, "policy": POLICY})
+    update = {"attacks": ATTACKS, "plant": True, "policy": POLICY}
+    spec = small_spec("retrained").model_copy(update=update)
     out = tmp_path_factory.mktemp("planted") / "run"
     return out, run_audit(spec, out, shared_store)
 

@@ -225,7 +225,7 @@ def observation_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def frame_digest(frame: pd.DataFrame) -> str:
     """SHA-256 over the rows in sorted order, scores to six digits (beyond that, hardware speaks)."""
-    lines = sorted("\x1f".join(_token(value) for value in row) for row in frame.itertuples(index=False, name=None))
+    lines = sorted(map("\x1f".join, zip(*(_tokens(frame[name]) for name in frame.columns), strict=True)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -245,6 +245,20 @@ def evidence_digest(observations: pd.DataFrame) -> str:
     first = {new: old for old, new in ATTACKS.items()}
     named = observations.assign(attack=observations["attack"].astype(str).replace(first))
     return frame_digest(named[sorted(named.columns)])
+
+
+def _tokens(column: pd.Series[Any]) -> list[str]:
+    """Each value as text, made once for equal values: a column has few."""
+    import pandas as pd
+
+    values = column.to_numpy()
+    if values.dtype == np.float64:  # by its bits, for which 0.0 is not -0.0
+        places, bits = pd.factorize(values.view(np.int64))
+        found = bits.view(np.float64)
+    else:
+        places, found = pd.factorize(values)
+    texts = [*map(_token, found.tolist()), ""]  # the last for what is absent, whose place is -1
+    return [texts[place] for place in places]
 
 
 def _token(value: object) -> str:

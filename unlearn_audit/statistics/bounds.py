@@ -50,6 +50,9 @@ Bonferroni stays ahead to about 100 cells, but a Monte Carlo p-value is never be
 cells and 15 findings, that is still below 0.05 at the fewest draws that a policy may ask for.
 """
 
+DIGITS = 12
+"""Digits of a bound: the last ones of a sum depend on how many threads made it, and a verdict must not."""
+
 _WEIGHTS_IN_MEMORY = 2**22  # weights drawn at a time, or kept for one size: 32 MiB
 _MIXTURES_IN_MEMORY = 2**20  # draws x columns held at a time: 8 MiB, which a cache can hold
 
@@ -70,7 +73,7 @@ def gaffke_bounds(
         seed: of the draws; the same seed gives the same bounds.
 
     Returns:
-        (lower, upper), each of shape `values.shape[1:]`.
+        (lower, upper), each of shape `values.shape[1:]`, to `DIGITS` digits.
 
     Raises:
         AuditError: no values, a value that is NaN or outside [lo, hi], or an alpha outside (0, 1).
@@ -87,8 +90,9 @@ def gaffke_bounds(
             above = inner + high_ends[block, None] * last
             lower[block] = np.partition(below, rank - 1, axis=1)[:, rank - 1]
             upper[block] = np.partition(above, draws - rank, axis=1)[:, draws - rank]
-    shape = values.shape[1:]
-    return np.clip(lower, low_ends, high_ends).reshape(shape), np.clip(upper, low_ends, high_ends).reshape(shape)
+    held = (np.round(np.clip(ends, low_ends, high_ends), DIGITS) for ends in (lower, upper))
+    low, high = (ends.reshape(values.shape[1:]) for ends in held)
+    return low, high
 
 
 def gaffke_p_value(

@@ -71,7 +71,7 @@ def decide(
     compared = weigh_comparisons(comparisons, policy)
     settled = settle(findings, utility, compared, case, policy)
     if settled.outcome is Outcome.PASS:
-        findings = _sharpened(findings, weighed, [found for _, found in places])
+        findings = _sharpened(findings, weighed)
     findings = with_worst_facts(findings, places, case)
     return Verdict(
         outcome=settled.outcome,
@@ -121,15 +121,13 @@ def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["dose"].isin([dose for dose in rows["dose"].unique() if planned.covers(str(dose))])]
 
 
-def _sharpened(
-    findings: Sequence[Finding], weighed: Sequence[Weighed], places: Sequence[Places]
-) -> tuple[Finding, ...]:
+def _sharpened(findings: Sequence[Finding], weighed: Sequence[Weighed]) -> tuple[Finding, ...]:
     """The findings that decided a pass, each with the smallest margin at which it would still hold."""
     return tuple(
-        finding.model_copy(update={"at_most": smallest_margin(one.planned, found, one.terms)})
-        if finding.gates and finding.status is Status.PASSED
+        finding.model_copy(update={"at_most": smallest_margin(one.planned, one.scores, one.terms)})
+        if finding.gates and finding.status is Status.PASSED and one.scores is not None
         else finding
-        for finding, one, found in zip(findings, weighed, places, strict=True)
+        for finding, one in zip(findings, weighed, strict=True)
     )
 
 

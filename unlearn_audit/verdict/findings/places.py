@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -136,7 +137,13 @@ def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
     key = key.where(frame["role"] != str(Role.PLANT), _PLANT + frame["model"].astype(str))
     frame["key"] = key.where(~frame["sham"].astype(bool), key + SHAM)
     names = ["key", "attack", "dose", "probe", "measure", "variant", "fact_id"]
-    return frame.astype(dict.fromkeys(names, "category"))
+    return frame.assign(**{name: _as_category(frame[name]) for name in names})
+
+
+def _as_category(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The column as categories that are plain strings: pandas' own kind of string costs a call into Arrow each time."""
+    found = pd.Categorical(column.astype(str).astype(object))
+    return pd.Series(found, index=column.index)
 
 
 def scores_for(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> FindingScores:

@@ -29,6 +29,7 @@ class Weighed:
 
     Attributes:
         terms: what it must meet.
+        scores: what its numbers were made from; None where there is no evidence.
         errors: what makes it an error unless it fails on the evidence there is.
         gaps: why it can neither pass nor fail on what was measured.
         bound: largest upper bound over cells and controls.
@@ -40,6 +41,7 @@ class Weighed:
 
     planned: PlannedFinding
     terms: Terms
+    scores: FindingScores | None = None
     control: Control | None = None
     errors: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     weighed = Weighed(
         planned=planned,
         terms=terms,
+        scores=scores,
         errors=errors or scores.lacking,
         gaps=_gaps(scores, contrasts),
         facts=len(scores.fact_ids),
@@ -147,13 +150,12 @@ def _sham_success(cells: Sequence[Cell]) -> float:
     return max((mean for mean in shown if mean is not None), default=0.0)
 
 
-def smallest_margin(planned: PlannedFinding, places: Places, terms: Terms) -> float:
+def smallest_margin(planned: PlannedFinding, scores: FindingScores, terms: Terms) -> float:
     """The smallest margin at which a finding that passed would still pass, to a thousandth of its own, rounded up.
 
     A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
     cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
     """
-    scores = scores_for(planned, places.rows, terms)
     passes, fails = terms.margin, 0.0
     for _ in range(_HALVINGS):
         margin = (passes + fails) / 2
