@@ -19,7 +19,7 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
-from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_askable, is_readable, score_all
+from unlearn_audit.api.kit.asking import Pair, is_askable, score_all, unreadable
 
 from .shared.passages import split_passage
 
@@ -68,8 +68,8 @@ class ExtractionStrength(Probe[ExtractionStrengthParameters]):
                 yield _missing(
                     fact, measure, "the fact has neither question and answer nor a text of two words or more"
                 )
-            elif not is_readable(scores[pair]):
-                yield _missing(fact, measure, NOT_A_NUMBER)
+            elif why := unreadable([scores[pair]]):
+                yield _missing(fact, measure, why)
             else:
                 share = extraction_strength(scores[pair])
                 yield Reading(fact_id=fact.id, measure=measure.name, variant=VARIANT, score=share)

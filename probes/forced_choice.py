@@ -16,7 +16,7 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
-from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_readable, score_all
+from unlearn_audit.api.kit.asking import Pair, score_all, unreadable
 from unlearn_audit.api.kit.twins import Twins
 
 from .shared.choosing import Choice, ChoiceParameters, Chooser, first_choice, option_probabilities, weighted_mean
@@ -81,7 +81,7 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
 
 def _readings(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Iterator[Reading]:
     found = [scores[pair] for pair in choice.pairs]
-    missing = choice.missing or (None if all(map(is_readable, found)) else NOT_A_NUMBER)
+    missing = choice.missing or unreadable(found)
     log_likelihoods = [score.log_likelihood for score in found] if missing is None else []
     probabilities = option_probabilities(log_likelihoods) if missing is None else None
     if probabilities is None:

@@ -23,12 +23,11 @@ from unlearn_audit.api.kit.answer_key import rouge_l_recall
 from unlearn_audit.api.kit.answered import Answered, QuestionParameters, ask_all, twin_score_of
 from unlearn_audit.api.kit.asking import (
     CUT_OFF,
-    NOT_A_NUMBER,
     Ask,
     Pair,
-    is_readable,
     score_all,
     token_limit,
+    unreadable,
     ways_of_asking,
 )
 from unlearn_audit.api.kit.twins import Twins
@@ -104,8 +103,8 @@ def _pairs(ask: Ask) -> Iterator[Pair]:
 
 def _read_scores(ask: Ask, scores: Mapping[Pair, AnswerScore]) -> Iterator[Reading]:
     true = scores[ask.prompt, ask.fact.answer or ""]
-    probability = true.probability if is_readable(true) else None
-    yield _reading(ask, PROBABILITY, probability, NOT_A_NUMBER)
+    why = unreadable([true])
+    yield _reading(ask, PROBABILITY, None if why else true.probability, why)
     if ask.variant == "question":
         score, missing = truth_ratio(true, [scores[ask.prompt, wrong] for wrong in _wrong_answers(ask)])
         yield _reading(ask, TRUTH_RATIO, score, missing)
@@ -115,8 +114,8 @@ def truth_ratio(true: AnswerScore, wrong: Sequence[AnswerScore]) -> tuple[float 
     """1 / (1 + R_truth) in [0, 1], or None and why; 0.5 where the truth is as probable as a wrong answer."""
     if not wrong:
         return None, "the fact has no wrong answers"
-    if not all(map(is_readable, (true, *wrong))):
-        return None, NOT_A_NUMBER
+    if why := unreadable((true, *wrong)):
+        return None, why
     mean_wrong = fsum(score.probability for score in wrong) / len(wrong)
     total = true.probability + mean_wrong
     # 1 / (1 + wrong / true) without a division by a true answer of probability 0.

@@ -13,6 +13,7 @@ from unlearn_audit.api import (
     Access,
     AnswerScore,
     Fact,
+    Generation,
     Measure,
     Model,
     Parameters,
@@ -23,7 +24,7 @@ from unlearn_audit.api import (
     words_of,
 )
 from unlearn_audit.api.kit.answer_key import rouge_l_recall
-from unlearn_audit.api.kit.asking import NOT_A_NUMBER, count_tokens, is_askable, is_readable, score_all
+from unlearn_audit.api.kit.asking import count_tokens, is_askable, is_readable, score_all, unreadable
 
 from .shared.passages import split_passage
 
@@ -103,11 +104,9 @@ class Verbatim(Probe[VerbatimParameters]):
             if isinstance(one, str):
                 yield from (_reading(fact, measure, None, one) for measure in self.measures)
                 continue
-            words = words_of(said[fact.id])[: len(one.wanted)]
-            yield _reading(fact, ROUGE_L, rouge_l_recall(" ".join(one.wanted), " ".join(words)), None)
-            yield _reading(fact, LONGEST_RUN, longest_run(one.wanted, words), None)
+            yield from _of_text(fact, one, said[fact.id])
             exact = exact_memorization(scores[one.prompt, one.rest])
-            yield _reading(fact, EXACT, exact, NOT_A_NUMBER)
+            yield _reading(fact, EXACT, exact, unreadable([scores[one.prompt, one.rest]]))
 
     def _passage(self, fact: Fact) -> Passage | str:
         """The parts of a passage, or why there are none."""
@@ -124,11 +123,22 @@ class Verbatim(Probe[VerbatimParameters]):
         return Passage(prompt=Prompt(text=split[0], chat=False), rest=split[1], beginning=beginning, wanted=wanted)
 
 
-def _continued(model: Model, passages: dict[str, Passage], limit: int) -> dict[str, str]:
+def _of_text(fact: Fact, passage: Passage, said: Generation) -> Iterator[Reading]:
+    """What the continuation shows as words; nothing is known where the passage was too long to be read."""
+    words = words_of(said.text)[: len(passage.wanted)]
+    values = {
+        ROUGE_L: rouge_l_recall(" ".join(passage.wanted), " ".join(words)),
+        LONGEST_RUN: longest_run(passage.wanted, words),
+    }
+    for measure, value in values.items():
+        yield _reading(fact, measure, None if said.missing else value, said.missing)
+
+
+def _continued(model: Model, passages: dict[str, Passage], limit: int) -> dict[str, Generation]:
     if not passages:
         return {}
     generations = model.generate([one.prompt for one in passages.values()], max_new_tokens=limit)
-    return {fact_id: generation.text for fact_id, generation in zip(passages, generations, strict=True)}
+    return dict(zip(passages, generations, strict=True))
 
 
 def longest_run(wanted: Sequence[str], said: Sequence[str]) -> float:

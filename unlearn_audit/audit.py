@@ -102,6 +102,8 @@ def _ran(
         prepared=tuple(sorted(plan.all_prepared)),
         judge=judge_record(plan.judge),
         versions=dict(plan.versions),
+        engine=plan.engine,
+        plugins=plan.plugins,
         profile=plan.spec.profile,
         seed=plan.spec.seed,
         started=started,

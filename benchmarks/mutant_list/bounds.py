@@ -13,10 +13,10 @@ BOUNDS = (
         name="wald-interval",
         wrong="a normal interval around the mean, of width 0 at 0 of n",
         file=STATISTICS,
-        old="    held = (",
+        old="    return _held(",
         new="    reach = 1.6449 * columns.std(axis=0) / math.sqrt(len(columns))\n"
         "    lower, upper = columns.mean(axis=0) - reach, columns.mean(axis=0) + reach\n"
-        "    held = (",
+        "    return _held(",
         tests=in_statistics("zero_of_n_gives_the_exact_binomial_bound"),
     ),
     Mutant(

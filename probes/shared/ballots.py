@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from unlearn_audit.api import AnswerScore, Fact, Prompt
-from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, is_readable
+from unlearn_audit.api.kit.asking import NOT_A_NUMBER, Pair, unreadable
 from unlearn_audit.api.kit.statements import NO_PHRASE, Statement, form_texts, short_answer
 
 from .choosing import Choice, option_probabilities
@@ -155,7 +155,9 @@ def chosen(ballot: Ballot, scores: Scores) -> Chosen:
     if ballot.missing is not None or ballot.read is None:
         return _unchosen(ballot, ballot.missing or NO_MASS)
     found = [scores[pair] for pair in ballot.pairs]
-    rows = ballot.read(found) if all(map(is_readable, found)) else [[math.nan]]
+    if why := unreadable(found):
+        return _unchosen(ballot, why)
+    rows = ballot.read(found)
     if any(math.isnan(value) or value == math.inf for row in rows for value in row):
         return _unchosen(ballot, NOT_A_NUMBER)
     given = [probabilities for row in rows if (probabilities := option_probabilities(row)) is not None]

@@ -38,6 +38,7 @@ class Generation:
 
     Attributes:
         finished: false if it hit the length limit.
+        missing: why there is no answer: the prompt is longer than what the model reads.
         parts: the answers it consists of, if a model was asked in several ways (`Model.asked`).
     """
 
@@ -45,6 +46,7 @@ class Generation:
     finished: bool
     new_tokens: int
     parts: tuple[Generation, ...] = ()
+    missing: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +56,12 @@ class AnswerScore:
     Attributes:
         log_probs: natural log-probability of each answer token given all before it.
         greedy: whether each answer token is the model's first choice at its position.
+        missing: why there is no score: prompt and answer are longer than what the model reads.
     """
 
     log_probs: tuple[float, ...]
     greedy: tuple[bool, ...]
+    missing: str | None = None
 
     @property
     def log_likelihood(self) -> float:

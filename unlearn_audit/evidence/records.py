@@ -78,8 +78,29 @@ class JudgeRecord(Record):
     agreement: tuple[AgreementRecord, ...] = ()
 
 
+class PluginRecord(Record):
+    """Code that made evidence: which, of whom, and what it was when it ran.
+
+    Attributes:
+        distribution: that it was installed with; empty for a module that belongs to none.
+        source: digest over its modules.
+        libraries: distribution -> version, of what else it imports.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    source: str
+    libraries: dict[str, str] = Field({})
+
+
 class ModelRecord(Record):
-    """One model of the audit, as it was loaded."""
+    """One model of the audit, as it was loaded.
+
+    Attributes:
+        set_aside: settings in its generation_config.json that were not followed.
+    """
 
     role: str
     name: str
@@ -90,6 +111,7 @@ class ModelRecord(Record):
     parameters: int
     chat_template: str
     architecture: str
+    set_aside: tuple[str, ...] = ()
 
 
 class DataRecord(Record):

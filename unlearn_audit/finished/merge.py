@@ -25,7 +25,19 @@ from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.verdict.conclude import ShardRecord
 
 _NOT_LOADED = "not loaded"
-_SAME = ("policy", "spec_digest", "data", "versions", "profile", "seed", "tool_version", "prepared", "judge")
+_SAME = (
+    "policy",
+    "spec_digest",
+    "data",
+    "versions",
+    "engine",
+    "plugins",
+    "profile",
+    "seed",
+    "tool_version",
+    "prepared",
+    "judge",
+)
 
 
 def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore]:

@@ -91,3 +91,23 @@ class Memory(Generic[Item, Answer]):
         new = [item for item in dict.fromkeys(items) if item not in self._known]
         self._known.update(zip(new, compute(new), strict=True))
         return [self._known[item] for item in items]
+
+
+def by_room(rows: Sequence[Sequence[int]], wanted: int, context: int | None) -> dict[int, list[int]]:
+    """Most new tokens -> the places of the prompts after which so many fit; 0 for those that are too long themselves.
+
+    Args:
+        rows: prompts as token ids.
+        wanted: most new tokens.
+        context: most tokens that the model reads, prompt and answer together; None for no limit.
+    """
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        room = wanted if context is None else max(0, min(wanted, context - len(row)))
+        places.setdefault(room, []).append(place)
+    return places
+
+
+def too_long(tokens: int, context: int | None) -> str:
+    """Why a prompt is not read, for a reader."""
+    return f"{tokens} tokens, longer than the {context} that the model reads"

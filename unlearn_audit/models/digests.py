@@ -1,71 +1,52 @@
 """Digests of weights and files, without torch: what was audited, byte for byte.
 
 A checkpoint's weights digest is taken over its tensors (name, type, shape, bytes), not over its files, so that the
-same weights in other shards are the same model, and a control that is the checkpoint itself is recognized.
+same weights in other shards are the same model. It covers exactly the files that the loader reads (`stored.files`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
+from unlearn_audit.models.stored.files import tensor_tables
+from unlearn_audit.models.stored.headers import read_header
+from unlearn_audit.models.stored.states import READING
 
 _CHUNK = 1 << 24
 
 
-def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The tensor table of a safetensors file and the offset of its data.
+def tensor_digests(files: Iterable[Path]) -> dict[str, str]:
+    """Tensor name -> SHA-256 over type, shape and bytes, over all safetensors files of a checkpoint.
 
     Raises:
-        AuditError: the file is not a complete safetensors file.
+        AuditError: a file is damaged, or a name stands in two.
+        IntegrityError: a file is being written to.
     """
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if size < 8 or not 2 <= length <= size - 8:
-            raise AuditError(f"{path}: not a safetensors file (or cut off in its header); fetch it again")
-        try:
-            table = json.loads(handle.read(length))
-        except ValueError as error:
-            raise AuditError(f"{path}: the safetensors header is damaged; fetch the file again") from error
-    table.pop("__metadata__", None)
-    end = max((int(entry["data_offsets"][1]) for entry in table.values()), default=0)
-    if size != 8 + length + end:
-        raise AuditError(f"{path}: {size} bytes where its header promises {8 + length + end}; fetch it again")
-    return table, 8 + length
-
-
-def tensor_digests(files: Iterable[Path]) -> dict[str, str]:
-    """Tensor name -> SHA-256 over type, shape and bytes, over all safetensors files of a checkpoint."""
     digests: dict[str, str] = {}
-    for path in sorted(files):
-        table, start = read_header(path)
-        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for name, entry in table.items():
-                low, high = (start + int(offset) for offset in entry["data_offsets"])
-                digest = hashlib.sha256(f"{entry['dtype']}{entry['shape']}".encode())
-                for place in range(low, high, _CHUNK):
-                    digest.update(data[place : min(place + _CHUNK, high)])
-                digests[name] = digest.hexdigest()
+    for path in tensor_tables(sorted(files)):
+        digests |= READING.of(path, _digests_of)
+    return digests
+
+
+def _digests_of(path: Path) -> dict[str, str]:
+    digests = {}
+    entries = read_header(path)
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for name, entry in entries.items():
+            digest = hashlib.sha256(f"{entry.dtype}{list(entry.shape)}".encode())
+            for place in range(entry.start, entry.stop, _CHUNK):
+                digest.update(data[place : min(place + _CHUNK, entry.stop)])
+            digests[name] = digest.hexdigest()
     return digests
 
 
 def parameter_count(files: Iterable[Path]) -> int:
     """Number of weights in a checkpoint's safetensors files."""
-    total = 0
-    for path in files:
-        for entry in read_header(path)[0].values():
-            count = 1
-            for side in entry["shape"]:
-                count *= int(side)
-            total += count
-    return total
+    return sum(entry.elements for table in tensor_tables(files).values() for entry in table.values())
 
 
 def weights_digest(files: Iterable[Path]) -> str:
@@ -73,6 +54,11 @@ def weights_digest(files: Iterable[Path]) -> str:
     return sha256_json(tensor_digests(files))
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, taken once for as long as the file does not change."""
+    return READING.of(path, sha256_file)
+
+
 def files_digest(files: Iterable[Path]) -> str:
     """One digest over the names and bytes of some files."""
-    return sha256_json({path.name: sha256_file(path) for path in files})
+    return sha256_json({path.name: file_digest(path) for path in files})

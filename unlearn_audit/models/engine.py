@@ -7,6 +7,7 @@ cannot see it; generation pads on the left, with a mask, unless the model turns 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.kit.memory import release_memory
-from unlearn_audit.models.batching import Answer, Budget, Item, Memory, run_batched, run_by_length
+from unlearn_audit.errors import AuditError
+from unlearn_audit.models.batching import Answer, Budget, Item, Memory, by_room, run_batched, run_by_length, too_long
 from unlearn_audit.models.forks import fork_module
 from unlearn_audit.models.openings import Continuation, Opening, openings
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows
@@ -69,6 +71,12 @@ class Engine:
     def device(self) -> torch.device:
         """Where the first weights are, and inputs go."""
         return next(self.module.parameters()).device
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens that the model reads at a time; None where its settings name no limit."""
+        limit = getattr(getattr(self.module, "config", None), "max_position_embeddings", None)
+        return limit if isinstance(limit, int) and limit > 0 else None
 
     @property
     def is_adapter(self) -> bool:
@@ -141,6 +149,16 @@ class Engine:
 
     def _generate_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
         ids = [self.renderer.prompt_ids(prompt) for prompt in prompts]
+        answers: dict[int, Generation] = {}
+        for room, places in by_room(ids, max_new_tokens, self.context).items():
+            if room == 0:
+                answers |= {place: _unread(len(ids[place]), self.context) for place in places}
+                continue
+            found = self._generate_rows([ids[place] for place in places], room)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(ids))]
+
+    def _generate_rows(self, ids: list[list[int]], max_new_tokens: int) -> list[Generation]:
         answers: dict[int, Generation] = {}
         for opening in openings(ids) if self.shares_openings else [Opening(places=tuple(range(len(ids))), shared=0)]:
             rows = [ids[place] for place in opening.places]
@@ -243,6 +261,16 @@ class Engine:
 
     def _score_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
         rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
+        read = [place for place, row in enumerate(rendered) if not self._is_too_long(len(row.token_ids))]
+        found = dict(zip(read, self._score_read([pairs[i] for i in read], [rendered[i] for i in read]), strict=True))
+        return [
+            found[place] if place in found else _unscored(row, self.context) for place, row in enumerate(rendered)
+        ]
+
+    def _is_too_long(self, tokens: int) -> bool:
+        return self.context is not None and tokens > self.context
+
+    def _score_read(self, pairs: list[tuple[Prompt, str]], rendered: list[Rendered]) -> list[AnswerScore]:
         if not self.shares_prefixes:
             return run_batched(rendered, [len(row.token_ids) for row in rendered], self.budget, self.score_rows)
         groups = group_rows([prompt for prompt, _ in pairs], rendered, self.budget.tokens)
@@ -294,6 +322,9 @@ class Engine:
     def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
         """Residual stream at the last prompt token: float32, (prompts, layers, width), on the CPU."""
         ids = [self.renderer.prompt_ids(self._put(prompt)[0]) for prompt in prompts]
+        longest = max(map(len, ids), default=0)
+        if self._is_too_long(longest):
+            raise AuditError(too_long(longest, self.context))
 
         def run(rows: list[list[int]]) -> list[torch.Tensor]:
             input_ids, mask = self._right_padded(rows)
@@ -313,3 +344,14 @@ class Engine:
     def module_dtype(self) -> torch.dtype:
         """Type of the first floating-point weight."""
         return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
+
+
+def _unread(tokens: int, context: int | None) -> Generation:
+    return Generation(text="", finished=False, new_tokens=0, missing=too_long(tokens, context))
+
+
+def _unscored(row: Rendered, context: int | None) -> AnswerScore:
+    answer = sum(row.is_answer)
+    return AnswerScore(
+        log_probs=(math.nan,) * answer, greedy=(False,) * answer, missing=too_long(len(row.token_ids), context)
+    )

@@ -33,6 +33,7 @@ def joined(generations: Sequence[Generation]) -> Generation:
         finished=all(generation.finished for generation in generations),
         new_tokens=max(generation.new_tokens for generation in generations),
         parts=tuple(generations),
+        missing=generations[0].missing if all(generation.missing for generation in generations) else None,
     )
 
 

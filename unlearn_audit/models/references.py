@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from unlearn_audit.api.terms import CheckpointReference
-from unlearn_audit.errors import AuditError, require
-from unlearn_audit.evidence.digests import sha256_file, sha256_json
-from unlearn_audit.models.digests import files_digest, parameter_count, weights_digest
+from unlearn_audit.errors import AuditError, IntegrityError, require
+from unlearn_audit.evidence.digests import sha256_json
+from unlearn_audit.evidence.files import read_json
+from unlearn_audit.models.digests import file_digest, files_digest, parameter_count, weights_digest
+from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_files
+from unlearn_audit.models.stored.gguf import gguf_parameters
+from unlearn_audit.models.stored.sameness import same_weights
+from unlearn_audit.models.stored.states import READING
 
 _SETTINGS = ("config.json", "generation_config.json", "adapter_config.json")
 _TOKENIZER = (
@@ -25,7 +29,15 @@ _TOKENIZER = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "chat_template.jinja",
+    "chat_template.json",
+    "*.tiktoken",
+    "additional_chat_templates/*.jinja",
 )
+_REDIRECTIONS = ("transformers_weights",)
+"""Settings by which config.json names another file of weights than the one with the usual name."""
+
+_MOST_ADAPTERS = 4
+"""How many adapters may lie on each other; an adapter that names itself has no end."""
 
 
 class Storage(StrEnum):
@@ -71,52 +83,120 @@ def resolve(
     Raises:
         AuditError: nothing usable is there.
     """
+    return _resolved(reference, base, download=download, allow_pickle=allow_pickle, above=0)
+
+
+def _resolved(
+    reference: CheckpointReference, base: str | None, *, download: bool, allow_pickle: bool, above: int
+) -> Checkpoint:
     path = Path(reference).expanduser()
     if path.is_file():
-        if path.suffix != ".gguf":
-            raise AuditError(f"{path}: expected a checkpoint directory or a .gguf file")
-        digest = sha256_file(path)
-        return Checkpoint(
-            reference=reference,
-            storage=Storage.GGUF,
-            path=path,
-            base=None,
-            weights_digest=digest,
-            digest=digest,
-            parameters=_gguf_parameters(path),
-        )
+        return _gguf(reference, path)
     directory = path if path.is_dir() else _from_hub(reference, download=download)
-    if (directory / "adapter_config.json").is_file():
-        return _adapter(reference, directory, base, download=download, allow_pickle=allow_pickle)
-    if not (directory / "config.json").is_file():
+    if not (directory / "adapter_config.json").is_file():
+        return _whole(reference, directory, allow_pickle=allow_pickle)
+    config = directory / "adapter_config.json"
+    if above >= _MOST_ADAPTERS:
+        raise AuditError(f"{config}: is one of more than {above} adapters on each other; does it name itself?")
+    named = base or _base_of(config)
+    beside = directory / named
+    found = str(beside) if beside.is_dir() else named
+    files = adapter_files(directory, allow_pickle=allow_pickle)
+    try:
+        below = _resolved(found, None, download=download, allow_pickle=allow_pickle, above=above + 1)
+    except IntegrityError:
+        raise
+    except AuditError as error:
+        raise AuditError(f"{config}: base model {named!r} of the adapter: {error}; give another with --base") from error
+    return _checkpoint(reference, Storage.ADAPTER, directory, files, below)
+
+
+def same_model(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints have the same weights, in whatever type, shards or company of stray tensors."""
+    if one.weights_digest == other.weights_digest:
+        return True
+    if one.storage is not other.storage or one.storage is Storage.GGUF:
+        return False
+    if one.base is not None and other.base is not None and not same_model(one.base, other.base):
+        return False
+    files = [_weights_of(checkpoint) for checkpoint in (one, other)]
+    return all(files) and same_weights(*files)
+
+
+def _weights_of(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    read = model_files if checkpoint.base is None else adapter_files
+    return read(checkpoint.path, allow_pickle=True).tensors
+
+
+def check_unchanged(checkpoint: Checkpoint) -> None:
+    """Refuses a checkpoint that is no longer the one of the plan: its digest is taken again where a file changed.
+
+    Cheap while nothing changed. What was computed meanwhile must not be kept: nobody knows which weights it is of.
+
+    Raises:
+        IntegrityError: something in it changed, appeared or is gone.
+    """
+    try:
+        now = _again(checkpoint)
+    except AuditError as error:
+        raise IntegrityError(f"{checkpoint.reference}: changed since the audit was planned: {error}") from error
+    if now.digest != checkpoint.digest:
+        raise IntegrityError(
+            f"{checkpoint.reference}: changed since the audit was planned (digest {checkpoint.digest[:12]} then, "
+            f"{now.digest[:12]} now); audit a copy that nothing writes to, in a new run"
+        )
+
+
+def _again(checkpoint: Checkpoint) -> Checkpoint:
+    """What lies now where the checkpoint was found."""
+    if checkpoint.storage is Storage.GGUF:
+        return _gguf(checkpoint.reference, checkpoint.path)
+    if checkpoint.base is None:
+        if (checkpoint.path / "adapter_config.json").exists():
+            raise AuditError("an adapter_config.json has appeared")
+        return _whole(checkpoint.reference, checkpoint.path, allow_pickle=True)
+    files = adapter_files(checkpoint.path, allow_pickle=True)
+    return _checkpoint(checkpoint.reference, checkpoint.storage, checkpoint.path, files, _again(checkpoint.base))
+
+
+def _gguf(reference: CheckpointReference, path: Path) -> Checkpoint:
+    if path.suffix != ".gguf":
+        raise AuditError(f"{path}: expected a checkpoint directory or a .gguf file")
+    digest = file_digest(path)
+    return Checkpoint(
+        reference=reference,
+        storage=Storage.GGUF,
+        path=path,
+        base=None,
+        weights_digest=digest,
+        digest=digest,
+        parameters=READING.of(path, gguf_parameters),
+    )
+
+
+def _whole(reference: CheckpointReference, directory: Path, *, allow_pickle: bool) -> Checkpoint:
+    config = directory / "config.json"
+    if not config.is_file():
         raise AuditError(f"{directory}: expected config.json, adapter_config.json or .gguf; give a checkpoint")
-    files = _weight_files(directory, "*.safetensors", allow_pickle=allow_pickle)
+    settings = READING.of(config, read_json)
+    if not isinstance(settings, dict):
+        raise AuditError(f"{config}: expected a JSON object")
+    for name in _REDIRECTIONS:
+        if settings.get(name) is not None:
+            raise AuditError(f"{config}: {name} sends the loader to another file; remove it, and use the usual names")
+    files = model_files(directory, allow_pickle=allow_pickle)
     return _checkpoint(reference, Storage.DIRECTORY, directory, files, None)
 
 
-def _gguf_parameters(path: Path) -> int:
-    """Weights of a GGUF file, by its table of tensors.
-
-    Raises:
-        AuditError: it is not such a file.
-    """
-    require(f"{path}: a GGUF file", ("gguf",))
-    from gguf import GGUFReader
-
-    try:
-        return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
-    except (ValueError, IndexError, OSError) as error:
-        raise AuditError(f"{path}: expected a readable GGUF file ({error})") from error
-
-
 def _checkpoint(
-    reference: CheckpointReference, storage: Storage, directory: Path, files: list[Path], base: Checkpoint | None
+    reference: CheckpointReference, storage: Storage, directory: Path, files: WeightFiles, base: Checkpoint | None
 ) -> Checkpoint:
-    tensors = [file for file in files if file.suffix == ".safetensors"]
-    weights = weights_digest(tensors) if tensors else files_digest(files)
+    tensors = list(files.tensors)
+    weights = weights_digest(tensors) if tensors else files_digest(files.pickles)
     weights = sha256_json([weights, base.weights_digest]) if base else weights
-    others = [directory / name for name in (*_SETTINGS, *_TOKENIZER) if (directory / name).is_file()]
+    others = [path for name in (*_SETTINGS, *_TOKENIZER) for path in sorted(directory.glob(name)) if path.is_file()]
     others += sorted(directory.glob("*.py"))  # what --trust-remote-code would run
+    others += files.pickles if tensors else ()
     return Checkpoint(
         reference=reference,
         storage=storage,
@@ -128,51 +208,13 @@ def _checkpoint(
     )
 
 
-def _adapter(
-    reference: CheckpointReference, directory: Path, base: str | None, *, download: bool, allow_pickle: bool
-) -> Checkpoint:
-    config = directory / "adapter_config.json"
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AuditError(f"{config}: expected valid JSON ({error})") from error
-    named = base or settings.get("base_model_name_or_path")
-    if not named:
+def _base_of(config: Path) -> str:
+    """The base model that an adapter names."""
+    settings = READING.of(config, read_json)
+    named = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(named, str) or not named:
         raise AuditError(f"{config}: names no base model; give one with --base")
-    beside = directory / str(named)
-    found = str(beside) if beside.is_dir() else str(named)
-    files = _weight_files(directory, "adapter_model*.safetensors", allow_pickle=allow_pickle)
-    try:
-        below = resolve(found, download=download, allow_pickle=allow_pickle)
-    except AuditError as error:
-        raise AuditError(f"{config}: base model {named!r} of the adapter: {error}; give another with --base") from error
-    return _checkpoint(reference, Storage.ADAPTER, directory, files, below)
-
-
-def _weight_files(directory: Path, pattern: str, *, allow_pickle: bool) -> list[Path]:
-    files = sorted(directory.glob(pattern))
-    if files:
-        _check_shards(directory, files)
-        return files
-    pickles = sorted([*directory.glob("*.bin"), *directory.glob("*.pt"), *directory.glob("*.pth")])
-    if not pickles:
-        raise AuditError(f"{directory}: expected weights ({pattern}), found none")
-    if not allow_pickle:
-        raise AuditError(
-            f"{pickles[0]}: expected safetensors; pickled weights can run code when loaded; "
-            "convert them to safetensors, or trust the source with --allow-pickle"
-        )
-    return pickles
-
-
-def _check_shards(directory: Path, files: list[Path]) -> None:
-    index = directory / "model.safetensors.index.json"
-    if not index.is_file():
-        return
-    wanted = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
-    absent = sorted(wanted - {file.name for file in files})
-    if absent:
-        raise AuditError(f"{index}: names {absent[0]}, which is missing; fetch the checkpoint again")
+    return named
 
 
 def _from_hub(reference: CheckpointReference, *, download: bool) -> Path:

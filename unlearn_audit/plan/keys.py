@@ -49,9 +49,16 @@ class JobKeys:
         draft = self._draft
         content = {
             "model": model.checkpoint.digest,
-            "attack": [name, draft.attacks[name].parameters.model_dump(mode="json")],
+            "attack": [
+                name,
+                draft.attacks[name].parameters.model_dump(mode="json"),
+                draft.plan.code_of("attack", name),
+            ],
             "arm": [title, dict(arm.settings) if arm else None],
-            "probes": {probe: draft.probes[probe].parameters.model_dump(mode="json") for probe in probes},
+            "probes": {
+                probe: [draft.probes[probe].parameters.model_dump(mode="json"), draft.plan.code_of("probe", probe)]
+                for probe in probes
+            },
             "seed": [draft.plan.spec.seed, seed],
             "profile": draft.plan.spec.profile,
             "prepared": self.prepared.get(name),
@@ -86,7 +93,7 @@ class JobKeys:
         content = {
             "step": [step, self.written.get(name)],
             "model": model,
-            "probe": [name, probe.parameters.model_dump(mode="json")],
+            "probe": [name, probe.parameters.model_dump(mode="json"), draft.plan.code_of("probe", name)],
             "seed": draft.plan.spec.seed,
             **self._common(),
         }
@@ -97,7 +104,11 @@ class JobKeys:
         draft = self._draft
         others = draft.plan.models if comparison.crosses else ()
         content = {
-            "comparison": [name, comparison.parameters.model_dump(mode="json")],
+            "comparison": [
+                name,
+                comparison.parameters.model_dump(mode="json"),
+                draft.plan.code_of("comparison", name),
+            ],
             "models": [model.checkpoint.digest, *sorted([other.name, other.checkpoint.digest] for other in others)],
             "seed": draft.plan.spec.seed,
             "profile": draft.plan.spec.profile,
@@ -106,12 +117,13 @@ class JobKeys:
         return sha256_json(content)[:32]
 
     def _common(self) -> dict[str, Json]:
-        """What everything depends on: the facts, how models are loaded, and the versions of what computes."""
+        """What everything depends on: the facts, how models are loaded, and the code of what computes."""
         draft = self._draft
         return {
             "facts": {kind: facts.digest() for kind, facts in draft.facts.items()},
             "options": self._options(),
             "versions": dict(draft.plan.versions),
+            "engine": draft.plan.engine,
         }
 
     def _options(self) -> dict[str, Json]:

@@ -10,9 +10,11 @@ from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Planti
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.evidence.records import PluginRecord
 from unlearn_audit.facts.load import Facts, chance_levels, load_facts
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.provenance import engine_source, provenance
 from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
 
 
@@ -101,24 +103,72 @@ def with_stand_ins(live: LivePlan) -> LivePlan:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlugIns:
+    """The plug-ins of an audit, by name."""
+
+    attacks: dict[str, Attack[Any]]
+    probes: dict[str, Probe[Any]]
+    comparisons: dict[str, Comparison[Any]]
+
+    def code(self) -> tuple[PluginRecord, ...]:
+        """Where each comes from, and what its code is."""
+        kinds: dict[str, Mapping[str, object]] = {
+            "attack": self.attacks,
+            "probe": self.probes,
+            "comparison": self.comparisons,
+        }
+        return tuple(
+            provenance(kind, name, type(plugin)) for kind, found in kinds.items() for name, plugin in found.items()
+        )
+
+
+def plug_ins(
+    attacks: Mapping[str, Mapping[str, Any]] | None,
+    probes: Mapping[str, Mapping[str, Any]] | None,
+    comparisons: Mapping[str, Mapping[str, Any]] | None,
+) -> PlugIns:
+    """The named plug-ins with their parameters; all of our own where nothing is named.
+
+    Raises:
+        SpecError: a plug-in is not installed here, or does not take the parameters.
+    """
+    return PlugIns(
+        attacks=build(ATTACKS, Attack, attacks, "attacks"),  # type: ignore[type-abstract]
+        probes=build(PROBES, Probe, probes, "probes"),  # type: ignore[type-abstract]
+        comparisons=build(COMPARISONS, Comparison, comparisons, "comparisons"),  # type: ignore[type-abstract]
+    )
+
+
 def open_plan(plan: Plan) -> LivePlan:
     """Finds the plug-ins that a plan names, and reads its facts.
 
     Raises:
         SpecError: a plug-in is not installed here, or does not take the parameters.
-        IntegrityError: a facts file is not the one that was planned with.
+        IntegrityError: a facts file or the code is not what was planned with.
     """
     spec = plan.spec
     facts = {one.name: load_facts(one.source, one.name, spec.columns) for one in plan.facts}
     for one in plan.facts:
         if facts[one.name].digest() != one.digest:
             raise IntegrityError(f"{one.source}: changed since the audit was planned; plan the audit again")
+    built = plug_ins(plan.attacks, plan.probes, plan.comparisons)
+    here = {(one.kind, one.name): one for one in built.code()}
+    for planned in plan.plugins:
+        found = here.get((planned.kind, planned.name), planned)
+        if found != planned:
+            raise IntegrityError(
+                f"{planned.kind} {planned.name}: is other code here ({found.distribution} {found.version}) than where "
+                "the audit was planned; plan the audit again"
+            )
+    if plan.engine != engine_source():
+        raise IntegrityError("this is another unlearn-audit than the one that planned the audit; plan the audit again")
     return with_stand_ins(
         LivePlan(
             plan=plan,
             facts=facts,
-            attacks=build(ATTACKS, Attack, plan.attacks, "attacks"),  # type: ignore[type-abstract]
-            probes=build(PROBES, Probe, plan.probes, "probes"),  # type: ignore[type-abstract]
-            comparisons=build(COMPARISONS, Comparison, plan.comparisons, "comparisons"),  # type: ignore[type-abstract]
+            attacks=built.attacks,
+            probes=built.probes,
+            comparisons=built.comparisons,
         )
     )

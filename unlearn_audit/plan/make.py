@@ -9,18 +9,17 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import unlearn_audit
-from unlearn_audit.api import Attack, FactSet, Probe, Role
-from unlearn_audit.api.comparison import Comparison
-from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
+from unlearn_audit.api import FactSet, Role
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
-from unlearn_audit.models.references import Checkpoint, resolve
+from unlearn_audit.models.references import Checkpoint, resolve, same_model
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.layout import lay_out
-from unlearn_audit.plan.live import LivePlan, with_stand_ins
+from unlearn_audit.plan.live import LivePlan, plug_ins, with_stand_ins
 from unlearn_audit.plan.output_judge import planned_judge
 from unlearn_audit.plan.plan import Plan, PlannedFacts, PlannedModel
+from unlearn_audit.plan.provenance import engine_source
 from unlearn_audit.spec.spec import AuditSpec
 
 VERSIONED = (
@@ -34,6 +33,12 @@ VERSIONED = (
     "hqq",
     "torchao",
     "numpy",
+    "scipy",
+    "scikit-learn",
+    "networkx",
+    "safetensors",
+    "accelerate",
+    "jinja2",
     "rouge-score",
     "rapidfuzz",
 )
@@ -50,6 +55,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
     """
     facts = _facts(spec)
     models = _models(spec)
+    built = plug_ins(_with_baseline(spec), spec.probes, spec.comparisons)
     draft = with_stand_ins(
         LivePlan(
             plan=Plan(
@@ -64,11 +70,13 @@ def make_plan(spec: AuditSpec) -> LivePlan:
                 generator=_generator(spec),
                 case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
                 versions=versions(),
+                engine=engine_source(),
+                plugins=built.code(),
             ),
             facts=facts,
-            attacks=build(ATTACKS, Attack, _with_baseline(spec), "attacks"),  # type: ignore[type-abstract]
-            probes=build(PROBES, Probe, spec.probes, "probes"),  # type: ignore[type-abstract]
-            comparisons=build(COMPARISONS, Comparison, spec.comparisons, "comparisons"),  # type: ignore[type-abstract]
+            attacks=built.attacks,
+            probes=built.probes,
+            comparisons=built.comparisons,
         )
     )
     return replace(draft, plan=lay_out(draft))
@@ -123,7 +131,7 @@ def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:
         if control.role is not Role.RETRAINED:
             continue
         for other in models:
-            if other is not control and other.checkpoint.weights_digest == control.checkpoint.weights_digest:
+            if other is not control and same_model(control.checkpoint, other.checkpoint):
                 raise SpecError(
                     f"{control.checkpoint.reference}: the control {control.name} has the same weights as the "
                     f"{other.name} model ({other.checkpoint.reference}); give a model that was trained without the "

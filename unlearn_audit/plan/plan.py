@@ -17,6 +17,7 @@ from unlearn_audit.api.judge import JudgeKind
 from unlearn_audit.api.problems import first_problem
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.files import read_json
+from unlearn_audit.evidence.records import PluginRecord
 from unlearn_audit.models.references import Checkpoint, Storage
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.spec import AuditSpec
@@ -127,6 +128,8 @@ class Plan(Planned):
         written_keys: probe -> where the store keeps what the generator wrote for it.
         probe_keys: probe -> where the store keeps what it prepared on the original.
         versions: of everything that evidence can depend on.
+        engine: digest of our own sources that every job goes through.
+        plugins: whose code makes the evidence, and what it is now.
     """
 
     spec: AuditSpec
@@ -144,6 +147,8 @@ class Plan(Planned):
     written_keys: dict[str, str] = Field({})
     probe_keys: dict[str, str] = Field({})
     versions: dict[str, str] = Field({})
+    engine: str = ""
+    plugins: tuple[PluginRecord, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -168,6 +173,11 @@ class Plan(Planned):
         """Keys of everything that attacks and probes make once, for all roles."""
         kept: tuple[Mapping[str, str], ...] = (self.prepared_keys, self.written_keys, self.probe_keys)
         return tuple(key for keys in kept for key in keys.values())
+
+    def code_of(self, kind: str, name: str) -> list[JsonValue]:
+        """What evidence depends on of a plug-in's code."""
+        found = next(one for one in self.plugins if (one.kind, one.name) == (kind, name))
+        return [found.distribution, found.version, found.source, dict(found.libraries)]
 
     def model(self, role: Role) -> PlannedModel | None:
         """The first model of a role."""

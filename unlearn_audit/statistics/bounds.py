@@ -90,9 +90,13 @@ def gaffke_bounds(
             above = inner + high_ends[block, None] * last
             lower[block] = np.partition(below, rank - 1, axis=1)[:, rank - 1]
             upper[block] = np.partition(above, draws - rank, axis=1)[:, draws - rank]
-    held = (np.round(np.clip(ends, low_ends, high_ends), DIGITS) for ends in (lower, upper))
-    low, high = (ends.reshape(values.shape[1:]) for ends in held)
-    return low, high
+    return _held(lower, low_ends, high_ends, values.shape[1:]), _held(upper, low_ends, high_ends, values.shape[1:])
+
+
+def _held(ends: FloatArray, lo: FloatArray, hi: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Bounds within the range, to `DIGITS` digits."""
+    held: FloatArray = np.round(np.clip(ends, lo, hi), DIGITS).astype(np.float64).reshape(shape)
+    return held
 
 
 def gaffke_p_value(

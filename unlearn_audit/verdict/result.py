@@ -17,6 +17,7 @@ from unlearn_audit.evidence.records import (
     JobRecord,
     JudgeRecord,
     ModelRecord,
+    PluginRecord,
     Record,
 )
 from unlearn_audit.plan.case import Case
@@ -219,6 +220,8 @@ class RunRecord(Record):
     jobs: tuple[JobRecord, ...]
     judge: JudgeRecord = JudgeRecord()
     versions: dict[str, str]
+    engine: str = ""
+    plugins: tuple[PluginRecord, ...] = ()
     profile: str
     seed: int
     started: str

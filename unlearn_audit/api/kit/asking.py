@@ -113,6 +113,8 @@ def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_t
     """
     if generation.finished:
         return False
+    if generation.missing is not None:
+        return True
     if generation.parts:
         return any(is_cut_off(part, key, opened=opened, answer_tokens=answer_tokens) for part in generation.parts)
     text = (_OPEN if opened else "") + generation.text
@@ -124,6 +126,11 @@ def score_all(model: Model, pairs: Sequence[Pair]) -> dict[Pair, AnswerScore]:
     """Scores of all pairs, each asked for once, in one call."""
     wanted = list(dict.fromkeys(pairs))
     return dict(zip(wanted, model.score(wanted), strict=True)) if wanted else {}
+
+
+def unreadable(scores: Iterable[AnswerScore]) -> str | None:
+    """Why these scores cannot be used; None where all can."""
+    return next((score.missing or NOT_A_NUMBER for score in scores if not is_readable(score)), None)
 
 
 def is_readable(score: AnswerScore) -> bool:

@@ -1,0 +1,92 @@
+"""A GGUF file's table, read within bounds: a length that the file cannot hold is refused before anyone counts to it."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from unlearn_audit.errors import AuditError
+
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY = 8, 9
+_DEEPEST = 4
+_MOST_DIMENSIONS = 8
+
+
+def gguf_parameters(path: Path) -> int:
+    """Weights of a GGUF file, by its table of tensors.
+
+    Raises:
+        AuditError: it is not such a file, or names more than it holds.
+    """
+    try:
+        with path.open("rb") as handle:
+            return _Table(handle, path.stat().st_size).parameters()
+    except (struct.error, ValueError, OSError) as error:
+        raise AuditError(f"{path}: expected a readable GGUF file ({error}); fetch it again") from error
+
+
+class _Table:
+    def __init__(self, handle: BinaryIO, size: int) -> None:
+        self._handle = handle
+        self._size = size
+        self._order = "<"
+
+    def parameters(self) -> int:
+        if self._handle.read(4) != b"GGUF":
+            raise ValueError("it does not begin with GGUF")
+        (version,) = self._read("I")
+        if version > 2**16:  # written on a machine of the other byte order
+            self._order = ">"
+        tensors, pairs = self._read("QQ")
+        for _ in range(self._within(pairs, 13)):
+            self._skip_string()
+            self._skip_value(self._read("I")[0])
+        return sum(self._elements() for _ in range(self._within(tensors, 24)))
+
+    def _elements(self) -> int:
+        self._skip_string()
+        (dimensions,) = self._read("I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise ValueError(f"a tensor of {dimensions} dimensions")
+        shape = self._read("Q" * dimensions)
+        self._read("IQ")
+        elements = math.prod(shape)
+        if elements > 64 * self._size:  # an eighth of a bit a weight
+            raise ValueError("a tensor that is larger than the file")
+        return elements
+
+    def _skip_value(self, kind: int, depth: int = 0) -> None:
+        if kind == _STRING:
+            self._skip_string()
+        elif kind == _ARRAY and depth < _DEEPEST:
+            inner, count = self._read("IQ")
+            if inner in _SIZES:
+                self._skip(count * _SIZES[inner])
+            else:
+                for _ in range(self._within(count, 8)):
+                    self._skip_value(inner, depth + 1)
+        elif kind in _SIZES:
+            self._skip(_SIZES[kind])
+        else:
+            raise ValueError(f"a value of the unknown type {kind}")
+
+    def _skip_string(self) -> None:
+        self._skip(self._read("Q")[0])
+
+    def _skip(self, count: int) -> None:
+        if count > self._size - self._handle.tell():
+            raise ValueError(f"a value of {count} bytes in a file of {self._size}")
+        self._handle.seek(count, 1)
+
+    def _within(self, count: int, least: int) -> int:
+        """A count of things, each of which takes at least so many bytes of the file."""
+        if count * least > self._size:
+            raise ValueError(f"{count} entries in a file of {self._size} bytes")
+        return int(count)
+
+    def _read(self, what: str) -> tuple[int, ...]:
+        layout = self._order + what
+        return struct.unpack(layout, self._handle.read(struct.calcsize(layout)))

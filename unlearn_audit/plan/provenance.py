@@ -1,0 +1,171 @@
+"""Where code comes from: distribution, version and a digest of the sources, of each plug-in and of our own engine.
+
+A plug-in is more than the file of its class. Its digest covers every module that it imports, directly or not, as far as
+those belong to its own distribution or to none; of other distributions the versions are kept. Our own modules count for
+everything where every job goes through them (`engine_source`), and for one plug-in where it alone imports them.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import unlearn_audit
+from unlearn_audit.api.plugins import OWN_DISTRIBUTION
+from unlearn_audit.evidence.digests import sha256_json
+from unlearn_audit.evidence.records import PluginRecord
+
+ENGINE = ("api", "models", "run", "facts", "plan/stand_ins.py")
+"""Rooms and files, below our package, that every job goes through."""
+
+_MOST_DATA_BYTES = 2**24
+_OWN, _STANDARD = "unlearn_audit", "python"
+
+
+def provenance(kind: str, name: str, plugin: type) -> PluginRecord:
+    """Where a plug-in comes from.
+
+    Args:
+        kind: `attack`, `probe` or `comparison`.
+        name: the plug-in's.
+        plugin: its class.
+    """
+    closure = _closure(plugin.__module__)
+    distribution = _distribution_of(plugin.__module__)
+    return PluginRecord(
+        kind=kind,
+        name=name,
+        distribution=distribution,
+        version=_version(distribution),
+        source=closure.digest,
+        libraries={library: _version(library) for library in sorted(closure.libraries)},
+    )
+
+
+@cache
+def engine_source() -> str:
+    """One digest over the sources that every job goes through."""
+    home = Path(unlearn_audit.__file__).parent
+    files = [file for part in ENGINE for file in _python_below(home / part)]
+    return sha256_json({file.relative_to(home).as_posix(): _digest(file) for file in files})
+
+
+def _python_below(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(place.rglob("*.py"))
+
+
+@dataclass
+class _Closure:
+    """What a module reaches by its imports.
+
+    Attributes:
+        files: name -> digest, of modules and of data files in their packages.
+        libraries: other distributions.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    libraries: set[str] = field(default_factory=set)
+
+    @property
+    def digest(self) -> str:
+        return sha256_json(self.files)
+
+
+@cache
+def _closure(module: str) -> _Closure:
+    found, home = _Closure(), _distribution_of(module)
+    waiting, seen = [module], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        owner = _distribution_of(name)
+        if owner not in (home, ""):
+            if owner not in (OWN_DISTRIBUTION, _STANDARD):
+                found.libraries.add(owner)
+            continue
+        spec = None if _is_engine(name) else _spec(name)
+        if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+            continue
+        file = Path(spec.origin)
+        found.files[name] = _digest(file)
+        if spec.submodule_search_locations is not None and name.count("."):
+            found.files |= {f"{name}/{data.name}": _digest(data) for data in _data_in(file.parent)}
+        waiting += [*_imports(name, file), *([name.rpartition(".")[0]] if "." in name else [])]
+    return found
+
+
+def _is_engine(name: str) -> bool:
+    """Whether a module is part of what `engine_source` covers, or of what no evidence depends on."""
+    return name == _OWN or (name.startswith(f"{_OWN}.") and name.split(".")[1] not in ("attacks", "probes"))
+
+
+def _imports(name: str, file: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it; a name out of a package may be a module or not."""
+    if file.suffix != ".py":
+        return
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in _statements(file):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        else:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _statements(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return find_spec(name)
+    except (ImportError, AttributeError, ValueError):  # a name that is no module, or one without a spec
+        return None
+
+
+def _data_in(folder: Path) -> list[Path]:
+    """Files beside a package's modules that it may read: texts, tables, templates."""
+    there = (path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix not in (".py", ".pyc"))
+    return [path for path in there if path.stat().st_size <= _MOST_DATA_BYTES]
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _distribution_of(module: str) -> str:
+    """The distribution that a module belongs to; empty for one that is in none; itself for the standard library."""
+    top = module.partition(".")[0]
+    if top == _OWN:
+        return OWN_DISTRIBUTION
+    if top in sys.stdlib_module_names:
+        return _STANDARD
+    return min(_owners().get(top, [""]))
+
+
+@cache
+def _owners() -> dict[str, list[str]]:
+    return dict(packages_distributions())
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except (PackageNotFoundError, ValueError):
+        return "unknown"
