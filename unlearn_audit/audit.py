@@ -102,6 +102,7 @@ def _ran(
         prepared=tuple(sorted(plan.all_prepared)),
         judge=judge_record(plan.judge),
         versions=dict(plan.versions),
+        notes=plan.notes,
         engine=plan.engine,
         plugins=plan.plugins,
         profile=plan.spec.profile,

@@ -118,7 +118,10 @@ def header(table: object, data: bytes = b"") -> bytes:
             {n: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in "ab"},
             bytes(4),
         ),
-        header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)),
+        header(
+            b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+            bytes(4),
+        ),
         header(b"[" * 100_000),
         struct.pack("<Q", 2**62) + b"{}",
     ],

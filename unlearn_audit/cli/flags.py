@@ -57,6 +57,8 @@ _ANNOTATIONS: dict[str, Any] = {
     "device": _option(str | None, "--device", "auto, cpu, cuda, cuda:1, mps.", _MODEL),
     "device_map": _option(str | None, "--device-map", "Spread the model over devices, e.g. auto.", _MODEL),
     "chat_template": _option(str | None, "--chat-template", "auto, none, or a Jinja file.", _MODEL),
+    "date": _option(str | None, "--date", "The day that chat templates write, e.g. 2024-07-26 (default).", _MODEL),
+    "system_prompt": _option(str | None, "--system-prompt", "System text of every prompt, for all models.", _MODEL),
     "max_batch_tokens": _option(int | None, "--max-batch-tokens", "Most tokens per batch.", _MODEL),
     "trust_remote_code": _option(
         bool | None, "--trust-remote-code", "Run Python code that comes with a checkpoint. Off by default.", _MODEL
@@ -72,6 +74,8 @@ _MODEL_KEYS = (
     "device",
     "device_map",
     "chat_template",
+    "date",
+    "system_prompt",
     "max_batch_tokens",
     "trust_remote_code",
     "allow_pickle",

@@ -99,7 +99,7 @@ class ModelRecord(Record):
     """One model of the audit, as it was loaded.
 
     Attributes:
-        set_aside: settings in its generation_config.json that were not followed.
+        notes: what loading did that a reader must know (settings that were not followed).
     """
 
     role: str
@@ -111,7 +111,7 @@ class ModelRecord(Record):
     parameters: int
     chat_template: str
     architecture: str
-    set_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class DataRecord(Record):

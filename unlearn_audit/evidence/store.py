@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,10 +57,14 @@ class EvidenceStore:
     """The jobs of a run directory, with an optional store shared between runs behind it.
 
     Model answers are never stored, but scores are about the very data that should be gone: directories are 0700.
+
+    Attributes:
+        guard: is called before anything is kept; raises if that would be evidence of something else than its key says.
     """
 
     def __init__(self, run: Path, shared: Path | None = None) -> None:
         self.run = run
+        self.guard: Callable[[], None] | None = None
         old = (run / "cells").is_dir() and not (run / "jobs").exists()  # a run from before jobs had that name
         self._jobs, self._about = (run / "cells", "cell.json") if old else (run / "jobs", "job.json")
         self._shared = shared
@@ -79,6 +83,7 @@ class EvidenceStore:
 
     def put(self, key: str, evidence: JobEvidence) -> None:
         """Stores a finished job, whole or not at all."""
+        self._check()
         frame = observation_frame(evidence.rows)
         about = {
             **evidence.about,
@@ -95,6 +100,7 @@ class EvidenceStore:
 
     def put_note(self, key: str, note: Mapping[str, Json]) -> None:
         """Stores something that is not an observation: what an attack prepared, how a model was loaded."""
+        self._check()
         with self._appearing(self._jobs / key) as directory:
             write_json(directory / self._about, note)
         self._share(key)
@@ -105,6 +111,7 @@ class EvidenceStore:
 
     def put_arrays(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]], about: Mapping[str, Json]) -> None:
         """Stores what a comparison took from a model, whole or not at all; numbers only."""
+        self._check()
         with self._appearing(self._jobs / key) as directory:
             np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
             write_json(directory / self._about, {**about, "digest": arrays_digest(arrays)})
@@ -190,6 +197,10 @@ class EvidenceStore:
             empty = observation_frame([])
             return empty.assign(role="", model="", attack="", seed=0, sham=False)
         return pd.concat(frames, ignore_index=True)
+
+    def _check(self) -> None:
+        if self.guard is not None:
+            self.guard()
 
     @contextlib.contextmanager
     def _appearing(self, target: Path) -> Iterator[Path]:

@@ -30,6 +30,7 @@ _SAME = (
     "spec_digest",
     "data",
     "versions",
+    "notes",
     "engine",
     "plugins",
     "profile",

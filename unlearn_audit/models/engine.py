@@ -263,9 +263,7 @@ class Engine:
         rendered = [self.renderer.render(prompt, answer) for prompt, answer in pairs]
         read = [place for place, row in enumerate(rendered) if not self._is_too_long(len(row.token_ids))]
         found = dict(zip(read, self._score_read([pairs[i] for i in read], [rendered[i] for i in read]), strict=True))
-        return [
-            found[place] if place in found else _unscored(row, self.context) for place, row in enumerate(rendered)
-        ]
+        return [found[place] if place in found else _unscored(row, self.context) for place, row in enumerate(rendered)]
 
     def _is_too_long(self, tokens: int) -> bool:
         return self.context is not None and tokens > self.context
@@ -301,6 +299,10 @@ class Engine:
         keep = width - first
         logits = self._forward([row.token_ids for row in rows], keep)
         return [answer_score(logits[place], row, width - keep) for place, row in enumerate(rows)]
+
+    def logits_of(self, row: Sequence[int]) -> torch.Tensor:
+        """Logits at every position of one row of token ids: float32, (tokens, vocabulary)."""
+        return self._forward([row], len(row))[0]
 
     def _forward(self, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
         """Logits of the last `keep` positions of right-padded rows: float32, (rows, keep, vocabulary)."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from unlearn_audit.api.kit.memory import release_memory
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.evidence.digests import sha256_text
+from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.records import ModelRecord
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.references import Checkpoint, Storage
+from unlearn_audit.models.references import Checkpoint, Storage, check_unchanged
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.short_cuts import with_short_cuts
+from unlearn_audit.models.stored.templates import check_template
 from unlearn_audit.spec.spec import ModelOptions
 
+_HARMLESS = {"_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id"}
 _CPU_BATCH_TOKENS = 4096
 _GPU_BATCH_TOKENS = 32768
 
@@ -41,19 +44,51 @@ def load(checkpoint: Checkpoint, options: ModelOptions) -> Engine:
 
     Raises:
         AuditError: naming the checkpoint, what transformers said, and what to try.
+        IntegrityError: it is no longer the checkpoint that was planned with.
     """
     device = choose_device(options.device)
-    try:
-        tokenizer = _load_tokenizer(checkpoint, options)
+    check_unchanged(checkpoint)
+    tokenizer = load_tokenizer(checkpoint, options)
+    with _explained(checkpoint):
         module = _load_module(checkpoint, options, device)
-    except AuditError:
-        raise
-    except Exception as error:  # whatever a checkpoint of unknown origin makes transformers raise
-        raise AuditError(f"{checkpoint.reference}: cannot be loaded: {_first_line(error)}{_hint(error)}") from error
+    check_unchanged(checkpoint)  # or what was digested is not what was loaded
     module.eval()
-    renderer = Renderer(tokenizer=tokenizer, chat_template=chat_template(tokenizer, options.chat_template))
+    renderer = renderer_of(tokenizer, options)
     tokens = options.max_batch_tokens or (_CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS)
     return with_short_cuts(Engine(module=module, renderer=renderer, budget=Budget(tokens=tokens)))
+
+
+def load_tokenizer(checkpoint: Checkpoint, options: ModelOptions) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint; an adapter without one has its base's.
+
+    Raises:
+        AuditError: naming the checkpoint, what transformers said, and what to try.
+    """
+    with _explained(checkpoint):
+        return _load_tokenizer(checkpoint, options)
+
+
+def renderer_of(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> Renderer:
+    """How prompts are written for a tokenizer: by the template in force, on the fixed date, with the fixed system text.
+
+    Raises:
+        AuditError: the template cannot be read, or does not end.
+    """
+    template = chat_template(tokenizer, options.chat_template)
+    if template is not None:
+        check_template(template)
+    return Renderer(tokenizer=tokenizer, chat_template=template, date=options.date, system_prompt=options.system_prompt)
+
+
+@contextmanager
+def _explained(checkpoint: Checkpoint) -> Iterator[None]:
+    """Whatever a checkpoint of unknown origin makes a library raise, as an error of ours with its whole cause."""
+    try:
+        yield
+    except AuditError:
+        raise
+    except Exception as error:
+        raise AuditError(f"{checkpoint.reference}: cannot be loaded: {cause_of(error)}{_hint(error)}") from error
 
 
 def load_weights(checkpoint: Checkpoint, options: ModelOptions) -> torch.nn.Module:
@@ -111,7 +146,23 @@ def record(role: str, name: str, checkpoint: Checkpoint, engine: Engine) -> Mode
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         chat_template="none" if template is None else f"sha256:{sha256_text(template)[:16]}",
         architecture=str(architectures[0]),
+        notes=_notes(checkpoint),
     )
+
+
+def _notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Settings by which the checkpoint's author would decide how it is asked: not followed, and said."""
+    path = checkpoint.path / "generation_config.json"
+    if not path.is_file():
+        return () if checkpoint.base is None else _notes(checkpoint.base)
+    try:
+        settings = read_json(path)
+    except AuditError:
+        settings = {"nothing that can be read": None}
+    stood = sorted(settings.keys() - _HARMLESS) if isinstance(settings, dict) else ["something else than settings"]
+    if not stood:
+        return ()
+    return (f"generation_config.json sets {', '.join(stood)}: not followed, every model is asked alike",)
 
 
 def _load_tokenizer(checkpoint: Checkpoint, options: ModelOptions) -> PreTrainedTokenizerBase:
@@ -135,19 +186,37 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
         use_safetensors=None if options.allow_pickle or checkpoint.storage is Storage.GGUF else True,
         local_files_only=True,
         output_loading_info=True,
+        generation_config=GenerationConfig(),  # the checkpoint's own has no say in how it is asked
         **extra,
         **placed,
     )
-    # transformers fills absent weights with random ones and only warns: an audit of noise.
-    if report["missing_keys"]:
-        raise AuditError(
-            f"{checkpoint.reference}: {len(report['missing_keys'])} weights are absent from the checkpoint, "
-            f"e.g. {sorted(report['missing_keys'])[0]}; save it again with all weights"
-        )
+    _refuse_half(checkpoint, report)
+    if hasattr(module, "generation_config"):
+        module.generation_config = GenerationConfig()
     module = module if placed else module.to(device)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return module  # type: ignore[no-any-return]
+
+
+def _refuse_half(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
+    """Every tensor is used, and every weight is there: transformers fills gaps with noise, and only warns."""
+    for kind, what, remedy in (
+        ("missing_keys", "weights are absent from the checkpoint", "save it again with all weights"),
+        (
+            "mismatched_keys",
+            "weights have another shape than config.json says",
+            "save weights and config.json together",
+        ),
+        (
+            "unexpected_keys",
+            "weights of the checkpoint are not used by the model that config.json describes",
+            "give the config.json that belongs to them, or remove them",
+        ),
+    ):
+        names = sorted(str(name[0] if isinstance(name, tuple) else name) for name in report.get(kind) or ())
+        if names:
+            raise AuditError(f"{checkpoint.reference}: {len(names)} {what}, e.g. {', '.join(names[:3])}; {remedy}")
 
 
 def _load_adapter(checkpoint: Checkpoint, options: ModelOptions, device: torch.device) -> torch.nn.Module:
@@ -170,10 +239,6 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | str:
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _hint(error: Exception) -> str:

@@ -7,13 +7,16 @@ space belongs to the answer's first token.)
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearn_audit.api import Prompt, Rendered
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, cause_of
+from unlearn_audit.models.stored.templates import limited
+from unlearn_audit.spec.spec import DATE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
 OPEN_THINKING, CLOSE_THINKING = "<think>", "</think>"
+MOST_SECONDS = 5.0
+"""A conversation takes a template less than a millisecond."""
+
 MOST_KEPT = 20_000
 """Conversations that are remembered; an audit asks the same ones of every attacked model."""
 
@@ -33,12 +39,16 @@ class Renderer:
 
     Attributes:
         chat_template: the Jinja text in use, or None for the plain form `Question: ...\nAnswer:` of base models.
+        date: the day that a template writes which asks for today's.
+        system_prompt: the system text of every prompt that has none.
         soft_ids: ids behind the vocabulary that stand before every answer (a soft prompt).
         kept: what was written before, shared by all that are made from this one.
     """
 
     tokenizer: PreTrainedTokenizerBase
     chat_template: str | None
+    date: dt.date = DATE
+    system_prompt: str | None = None
     soft_ids: tuple[int, ...] = ()
     kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -124,8 +134,12 @@ class Renderer:
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
         return {token for token, text in enumerate(texts) if "\n" in text}
 
+    def _system(self, prompt: Prompt) -> str | None:
+        return self.system_prompt if prompt.system is None else prompt.system
+
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
-        system = [{"role": "system", "content": prompt.system}] if prompt.system is not None else []
+        text = self._system(prompt)
+        system = [{"role": "system", "content": text}] if text is not None else []
         return [*system, {"role": "user", "content": prompt.text}]
 
     def _apply(
@@ -134,20 +148,27 @@ class Renderer:
         # Templates that have neither variable do not mind either.
         switch = {} if thinking is None else dict.fromkeys(("enable_thinking", "thinking"), thinking)
         try:
-            text = self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.chat_template,
-                add_generation_prompt=add_generation_prompt,
-                tokenize=False,
-                **switch,
-            )
+            with limited(MOST_SECONDS):
+                text = self.tokenizer.apply_chat_template(
+                    messages,
+                    chat_template=self.chat_template,
+                    add_generation_prompt=add_generation_prompt,
+                    tokenize=False,
+                    strftime_now=self.date.strftime,
+                    **switch,
+                )
+        except AuditError:
+            raise
         except Exception as error:  # a template is a program of the checkpoint's author: anything can come out of it
-            raise AuditError(f"the chat template failed: {error}; try --chat-template none or a FILE") from error
+            raise AuditError(
+                f"the chat template failed: {cause_of(error)}; try --chat-template none or a FILE"
+            ) from error
         return str(text)
 
     def _plain_question(self, prompt: Prompt) -> str:
         question = PLAIN_FORM.format(question=prompt.text)
-        return question if prompt.system is None else f"{prompt.system}\n{question}"
+        system = self._system(prompt)
+        return question if system is None else f"{system}\n{question}"
 
     def _around(self, prompt: Prompt, answer: str) -> tuple[str, str, str]:
         """The text before and after the answer, and the answer as it will stand there."""

@@ -55,6 +55,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
     """
     facts = _facts(spec)
     models = _models(spec)
+    notes = _asked_alike(models, spec)
     built = plug_ins(_with_baseline(spec), spec.probes, spec.comparisons)
     draft = with_stand_ins(
         LivePlan(
@@ -70,6 +71,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
                 generator=_generator(spec),
                 case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
                 versions=versions(),
+                notes=notes,
                 engine=engine_source(),
                 plugins=built.code(),
             ),
@@ -137,6 +139,30 @@ def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:
                     f"{other.name} model ({other.checkpoint.reference}); give a model that was trained without the "
                     "forget set"
                 )
+
+
+def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec) -> tuple[str, ...]:
+    """In what the models' prompts differ from the checkpoint's: such a difference is not forgetting.
+
+    Raises:
+        SpecError: one has a chat template and the checkpoint has none, or the reverse.
+        AuditError: a tokenizer or template cannot be used.
+    """
+    from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of
+
+    forms = {model.name: form_of(model.checkpoint, spec.models) for model in models}
+    (own,) = (model.name for model in models if model.role is Role.UNLEARNED)
+    notes = []
+    for name, form in forms.items():
+        if (form.template == NO_TEMPLATE) != (forms[own].template == NO_TEMPLATE):
+            without, beside = (name, own) if form.template == NO_TEMPLATE else (own, name)
+            raise SpecError(
+                f"{without}: has no chat template, and {beside} has one: they would be asked in different forms. Save "
+                "it with its template, or give one for all with --chat-template FILE (or none)"
+            )
+        if found := differences(form, forms[own]):
+            notes.append(f"{name} is not asked like {own}: {', '.join(found)} differ")
+    return tuple(notes)
 
 
 def versions() -> dict[str, str]:

@@ -128,6 +128,7 @@ class Plan(Planned):
         written_keys: probe -> where the store keeps what the generator wrote for it.
         probe_keys: probe -> where the store keeps what it prepared on the original.
         versions: of everything that evidence can depend on.
+        notes: what a reader of the verdict must know of how the models are asked.
         engine: digest of our own sources that every job goes through.
         plugins: whose code makes the evidence, and what it is now.
     """
@@ -147,6 +148,7 @@ class Plan(Planned):
     written_keys: dict[str, str] = Field({})
     probe_keys: dict[str, str] = Field({})
     versions: dict[str, str] = Field({})
+    notes: tuple[str, ...] = ()
     engine: str = ""
     plugins: tuple[PluginRecord, ...] = ()
 

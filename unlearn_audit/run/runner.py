@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
-from unlearn_audit.errors import AttackError, AuditError, cause_of
+from unlearn_audit.errors import AttackError, AuditError, IntegrityError, cause_of
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
@@ -24,6 +24,7 @@ from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
+from unlearn_audit.run.inputs import open_models, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
 from unlearn_audit.run.isolation import as_engine, log_traceback, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
@@ -83,10 +84,15 @@ def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outpu
     gathered = Gathered()
     done = [job for job in live.plan.jobs if store.has(job.key)]
     progress.begin(live.plan.jobs, done)
-    with remembered_interrupts() as check, _judging(live, waiting=len(done) < len(live.plan.jobs)) as live:
+    with (
+        remembered_interrupts() as check,
+        unchanged(live, store),
+        _judging(live, waiting=len(done) < len(live.plan.jobs)) as live,
+    ):
         comparing = Comparing(live=live, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(live=live, store=store, tell=progress.preparing)
         work = _Work(live, store, progress, gathered, comparing, preparing, _original_weights(live), check, outputs)
+        open_models(live, [model for model in live.plan.models if _has_work(work, model)])
         _write(work)
         _run_models(work)
         _cross_models(work)
@@ -105,17 +111,24 @@ def _judging(live: LivePlan, *, waiting: bool) -> Iterator[LivePlan]:
 
 
 def _run_models(work: _Work) -> None:
-    live, store = work.live, work.store
-    for model in live.plan.models:
+    for model in work.live.plan.models:
         # Two roles with the same weights share their jobs: the second finds them done.
-        own, planted = _pending(work, model.name), []
-        if model.role is Role.ORIGINAL:
-            planted = [job for job in live.plan.jobs if job.plant is not None and not store.has(job.key)]
-        taken = work.comparing.pending(model)
-        unready = model.role is Role.ORIGINAL and (_unprepared(work) or work.preparing.unprepared())
-        if own or planted or taken or unready:
-            _run_model(work, model, own, planted)
-        work.gathered.models.append(model_record(store, model))
+        if _has_work(work, model):
+            _run_model(work, model, _pending(work, model.name), _planted(work, model))
+        work.gathered.models.append(model_record(work.store, model))
+
+
+def _has_work(work: _Work, model: PlannedModel) -> bool:
+    if _pending(work, model.name) or _planted(work, model) or work.comparing.pending(model):
+        return True
+    return model.role is Role.ORIGINAL and bool(_unprepared(work) or work.preparing.unprepared())
+
+
+def _planted(work: _Work, model: PlannedModel) -> list[Job]:
+    """The jobs of plants, which are made from the original."""
+    if model.role is not Role.ORIGINAL:
+        return []
+    return [job for job in work.live.plan.jobs if job.plant is not None and not work.store.has(job.key)]
 
 
 def _write(work: _Work) -> None:
@@ -131,6 +144,8 @@ def _write(work: _Work) -> None:
                 seen = record(about.role, about.name, generator, engine)
                 work.store.put_note(record_key(about), seen.model_dump(mode="json"))
                 work.preparing.write(engine)
+        except IntegrityError:
+            raise
         except AuditError as error:
             work.preparing.fail(names, f"the generator: {error}")
     work.gathered.models.append(model_record(work.store, about))
@@ -144,6 +159,8 @@ def _cross_models(work: _Work) -> None:
             try:
                 with loaded(model.checkpoint, work.live.plan.spec.models) as engine:
                     work.comparing.cross(model, engine)
+            except IntegrityError:
+                raise
             except AuditError as error:
                 work.comparing.fault(model, str(error))
 
@@ -187,6 +204,8 @@ def _run_model(work: _Work, model: PlannedModel, own: list[Job], planted: list[J
             _run_jobs(work, engine, own, left)
             work.comparing.extract(model, engine)
             _run_plants(work, engine, planted, left)
+    except IntegrityError:
+        raise
     except AuditError as error:
         for job in left:
             _fault(work, job, str(error), 0.0)
@@ -232,6 +251,8 @@ def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[
             try:
                 with _plant(work, engine, jobs) as (model, proof):
                     _run_jobs(work, model, jobs, left, made={"plant": proof})
+            except IntegrityError:
+                raise
             except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
                 log_traceback(work.store.run, name)
                 for job in [job for job in jobs if job in left]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -35,6 +36,10 @@ def _named(value: object) -> object:
 Named = Annotated[dict[str, Settings], BeforeValidator(_named)]
 
 
+DATE = dt.date(2024, 7, 26)
+"""The day of every audit that names none: a template that writes today's asks another question every day."""
+
+
 class ModelOptions(BaseModel):
     """How models are loaded; the same for every role."""
 
@@ -46,6 +51,8 @@ class ModelOptions(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     device_map: str | None = Field(None, description="spread over devices by accelerate, e.g. auto")
     chat_template: str = Field("auto", description="auto: the tokenizer's, if it has one; none; or a file")
+    date: dt.date = Field(DATE, description="the day that templates write which ask for today's")
+    system_prompt: str | None = Field(None, description="system text of every prompt that has none of its own")
     base: str | None = Field(None, description="base model of an adapter, overriding the one that it names")
     max_batch_tokens: Annotated[int, Field(ge=64)] | None = Field(
         None, description="most tokens per batch, padding included; None: by device"

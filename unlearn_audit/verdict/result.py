@@ -220,6 +220,7 @@ class RunRecord(Record):
     jobs: tuple[JobRecord, ...]
     judge: JudgeRecord = JudgeRecord()
     versions: dict[str, str]
+    notes: tuple[str, ...] = ()
     engine: str = ""
     plugins: tuple[PluginRecord, ...] = ()
     profile: str

@@ -71,7 +71,9 @@ def judge_all(model: Model, asks: Sequence[Ask], generations: Sequence[Generatio
         for ask, generation in zip(asks, generations, strict=True)
     ]
     return [
-        _answered(ask, case, generation.missing or verdict, twins.judge, cut_off=_is_cut_off(model, ask, case, generation))
+        _answered(
+            ask, case, generation.missing or verdict, twins.judge, cut_off=_is_cut_off(model, ask, case, generation)
+        )
         for ask, case, verdict, generation in zip(asks, cases, verdicts(twins.judge, cases), generations, strict=True)
     ]
 

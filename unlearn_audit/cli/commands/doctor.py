@@ -104,17 +104,21 @@ def _places(console: Console) -> bool:
 
 
 def _checkpoint(console: Console, reference: str, base: str | None) -> bool:
+    from unlearn_audit.models.examine import check_model
     from unlearn_audit.models.loading import load, record
     from unlearn_audit.models.references import resolve
 
     try:
         found = resolve(reference, base=base)
         engine = load(found, ModelOptions(base=base))
+        check_model(reference, engine)
         about = record("checkpoint", "checkpoint", found, engine)
         answer = engine.generate([Prompt(text="What is the capital of France?")], max_new_tokens=8)[0]
     except AuditError as error:
         _say(console, False, str(error))
         return False
+    for note in about.notes:
+        _say(console, None, f"{reference}: {note}")
     _say(
         console,
         True,

@@ -159,7 +159,7 @@ def _show(live: LivePlan, console: Console, lines: list[str], seconds: float) ->
     console.print(table)
     for item in live.case.left_out:
         console.print(f"skipped: {item.what}: {item.why}", markup=False, highlight=False)
-    for line in lines:
+    for line in (*(f"note: {note}" for note in live.plan.notes), *lines):
         console.print(line, markup=False, highlight=False)
     console.print(f"Time: about {_duration(seconds)} here (rough; earlier runs not counted).", highlight=False)
 

@@ -43,6 +43,8 @@ def run_audit(
     obstacle = cannot_be_met(live.case, live.plan.spec.policy)
     if obstacle and not telling.quiet:
         stderr().print(f"note: {obstacle}", markup=False, highlight=False)
+    for note in live.plan.notes:
+        stderr().print(f"note: {note}", markup=False, highlight=False)
     with _interruptible(out), _told(telling) as (progress, log):
         result = audit(live, out, progress, shared=shared, command=_command(), waivers=waivers, text=text)
         if log is not None:

@@ -22,6 +22,8 @@ def statistics_notes(result: Result) -> Section:
 
 
 def _notes(result: Result) -> Iterable[str]:
+    yield from (f"{clean(note, 300)}." for note in result.notes)
+    yield from (f"{clean(model.name, 60)}: {clean(note, 300)}." for model in result.models for note in model.notes)
     policy = result.policy
     confidence, margin = percent(1 - policy.alpha), percent(policy.margin)
     yield (

@@ -1,0 +1,119 @@
+"""Looks at a checkpoint before anything relies on it: how it is asked, and whether it is a model that can be audited.
+
+`form_of` needs the tokenizer alone, so a plan can compare all roles; `check_model` needs the weights, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+from unlearn_audit.api import Prompt
+from unlearn_audit.errors import AuditError, cause_of
+from unlearn_audit.evidence.digests import sha256_json, sha256_text
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.loading import load_tokenizer, renderer_of
+from unlearn_audit.models.references import Checkpoint
+from unlearn_audit.models.short_cuts import tolerance
+from unlearn_audit.spec.spec import ModelOptions
+
+NO_TEMPLATE = "none"
+_ASKED = Prompt(text="Who wrote this?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """How a model is asked, as far as its tokenizer and template decide it.
+
+    Attributes:
+        template: digest of the chat template in force, or `NO_TEMPLATE`.
+        prompt: the text that a question becomes.
+        opening: tokens that the tokenizer puts before a text.
+        ending: tokens that it puts behind one.
+        stops: tokens that end an answer.
+        vocabulary: digest of token -> id.
+    """
+
+    template: str
+    prompt: str
+    opening: tuple[str, ...]
+    ending: tuple[str, ...]
+    stops: tuple[str, ...]
+    vocabulary: str
+
+
+_SAID = {
+    "template": "the chat template",
+    "prompt": "the prompt that a question becomes",
+    "opening": "the tokens before a text",
+    "ending": "the tokens behind a text",
+    "stops": "the tokens that end an answer",
+    "vocabulary": "the vocabulary",
+}
+
+
+def form_of(checkpoint: Checkpoint, options: ModelOptions) -> Form:
+    """How a checkpoint is asked.
+
+    Raises:
+        AuditError: its tokenizer or template cannot be used.
+    """
+    renderer = renderer_of(load_tokenizer(checkpoint, options), options)
+    tokenizer = renderer.tokenizer
+    try:
+        ids = renderer.prompt_ids(_ASKED)
+        before, after = _around(tokenizer.encode("x"), tokenizer.encode("x", add_special_tokens=False))
+        stops = sorted(renderer.stop_ids) if renderer.chat_template is not None else [tokenizer.eos_token_id]
+        return Form(
+            template=NO_TEMPLATE if renderer.chat_template is None else sha256_text(renderer.chat_template)[:16],
+            prompt=str(tokenizer.decode(ids)),
+            opening=tuple(map(str, tokenizer.convert_ids_to_tokens(before))),
+            ending=tuple(map(str, tokenizer.convert_ids_to_tokens(after))),
+            stops=tuple(str(tokenizer.convert_ids_to_tokens(one)) for one in stops if one is not None),
+            vocabulary=sha256_json(tokenizer.get_vocab())[:16],
+        )
+    except AuditError as error:
+        raise AuditError(f"{checkpoint.reference}: {error}") from error
+    except Exception as error:  # a tokenizer of unknown origin
+        raise AuditError(f"{checkpoint.reference}: its tokenizer cannot be used: {cause_of(error)}") from error
+
+
+def _around(whole: list[int], bare: list[int]) -> tuple[list[int], list[int]]:
+    """What stands before and behind the bare tokens."""
+    for place in range(len(whole) - len(bare) + 1):
+        if whole[place : place + len(bare)] == bare:
+            return whole[:place], whole[place + len(bare) :]
+    return whole, []
+
+
+def differences(form: Form, other: Form) -> list[str]:
+    """What differs, for a reader; a difference that another explains is not said again."""
+    found = [part.name for part in fields(Form) if getattr(form, part.name) != getattr(other, part.name)]
+    if "template" in found:
+        found = [name for name in found if name not in ("prompt", "stops")]
+    return [_SAID[name] for name in found]
+
+
+@torch.inference_mode()
+def check_model(reference: str, engine: Engine) -> None:
+    """Refuses weights that are not numbers, and a model whose words depend on what comes after them.
+
+    Raises:
+        AuditError: saying which.
+    """
+    bad = [name for name, value in engine.module.named_parameters() if not bool(torch.isfinite(value.float()).all())]
+    if bad:
+        raise AuditError(
+            f"{reference}: {len(bad)} weights hold values that are not finite, e.g. {bad[0]}; it cannot be audited"
+        )
+    row = engine.renderer.prompt_ids(_ASKED)
+    changed = [*row[:-1], row[0] if row[0] != row[-1] else row[-1] + 1 if row[-1] == 0 else row[-1] - 1]
+    logits = [engine.logits_of(one) for one in (row, changed)]
+    if not all(bool(torch.isfinite(one).all()) for one in logits):
+        raise AuditError(f"{reference}: answers with logits that are not finite numbers; it cannot be audited")
+    gap = (logits[0][:-1] - logits[1][:-1]).abs().max()
+    if bool(gap > tolerance(engine) * logits[0].abs().max().clamp(min=1.0)):
+        raise AuditError(
+            f"{reference}: is not a causal language model: its prediction for a word depends on the words after it"
+        )

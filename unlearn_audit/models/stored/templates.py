@@ -1,0 +1,94 @@
+"""Chat templates are programs of a checkpoint's author: each is run once apart, with little time and memory."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import FrameType
+
+from unlearn_audit.errors import AuditError
+
+SECONDS, MEGABYTES, MOST_CHARACTERS = 2, 400, 1_000_000
+"""What a template may take to write a conversation of a few words."""
+
+_TRIAL = """
+import json, resource, sys
+SECONDS, MEGABYTES, MOST_CHARACTERS = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+import jinja2
+from jinja2.ext import Extension, loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+class Generation(Extension):
+    tags = {"generation"}
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
+resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES << 20, MEGABYTES << 20))
+def refuse(message):
+    raise jinja2.exceptions.TemplateError(message)
+environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+environment.filters["tojson"] = lambda value, **_: json.dumps(value)
+environment.globals["raise_exception"] = refuse
+environment.globals["strftime_now"] = lambda form: form
+template, user = sys.stdin.read(), {"role": "user", "content": "Who?"}
+system, answer = {"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "I."}
+for messages in ([user], [system, user], [user, answer]):
+    try:
+        text = environment.from_string(template).render(messages=messages, add_generation_prompt=len(messages) == 1)
+    except MemoryError:
+        sys.exit(9)
+    except Exception:
+        continue  # told by those who write prompts, with the tokenizer's own names at hand
+    if len(text) > MOST_CHARACTERS:
+        sys.exit(9)
+"""
+
+
+@cache
+def check_template(template: str) -> None:
+    """Refuses a chat template that does not end, or writes without end.
+
+    Raises:
+        AuditError: naming the limit.
+    """
+    command = [sys.executable, "-I", "-c", _TRIAL, *map(str, (SECONDS, MEGABYTES, MOST_CHARACTERS))]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own script; the template is its input, run in a sandbox
+            command, input=template, capture_output=True, text=True, check=False, timeout=SECONDS + 1
+        )
+        ended = done.returncode in (0, 1)
+    except subprocess.TimeoutExpired:
+        ended = False
+    if not ended:
+        raise AuditError(
+            f"the chat template takes more than {SECONDS} s, {MEGABYTES} MB or {MOST_CHARACTERS} characters to write a "
+            "question of one word; try --chat-template none or a FILE"
+        )
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Ends what takes longer, in the main thread, where alone a timer can.
+
+    Raises:
+        AuditError: it took longer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise AuditError(f"the chat template takes more than {seconds:g} s; try --chat-template none or a FILE")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
