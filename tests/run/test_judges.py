@@ -107,7 +107,7 @@ def test_a_language_model_is_read_by_two_words_alone(saved_model: Path) -> None:
         assert judge.weigh is not None
         long = judge.weigh([claim("word " * 400)])
         engine = judge.weigh._engine  # type: ignore[attr-defined]
-        judge.weigh._longest = 4096  # type: ignore[attr-defined]
+        judge.weigh._longest = engine.module.config.max_position_embeddings = 4096  # type: ignore[attr-defined]
         found = judge.weigh(claims)
     assert long == [None]
     prompts = [judge_prompt(one, engine.tokenizer) for one in claims]

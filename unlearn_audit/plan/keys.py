@@ -13,6 +13,7 @@ from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import PlannedModel
+from unlearn_audit.plan.provenance import provenance
 
 
 class JobKeys:
@@ -52,11 +53,14 @@ class JobKeys:
             "attack": [
                 name,
                 draft.attacks[name].parameters.model_dump(mode="json"),
-                draft.plan.code_of("attack", name),
+                code_of("attack", name, draft.attacks[name]),
             ],
             "arm": [title, dict(arm.settings) if arm else None],
             "probes": {
-                probe: [draft.probes[probe].parameters.model_dump(mode="json"), draft.plan.code_of("probe", probe)]
+                probe: [
+                    draft.probes[probe].parameters.model_dump(mode="json"),
+                    code_of("probe", probe, draft.probes[probe]),
+                ]
                 for probe in probes
             },
             "seed": [draft.plan.spec.seed, seed],
@@ -93,7 +97,7 @@ class JobKeys:
         content = {
             "step": [step, self.written.get(name)],
             "model": model,
-            "probe": [name, probe.parameters.model_dump(mode="json"), draft.plan.code_of("probe", name)],
+            "probe": [name, probe.parameters.model_dump(mode="json"), code_of("probe", name, probe)],
             "seed": draft.plan.spec.seed,
             **self._common(),
         }
@@ -107,7 +111,7 @@ class JobKeys:
             "comparison": [
                 name,
                 comparison.parameters.model_dump(mode="json"),
-                draft.plan.code_of("comparison", name),
+                code_of("comparison", name, comparison),
             ],
             "models": [model.checkpoint.digest, *sorted([other.name, other.checkpoint.digest] for other in others)],
             "seed": draft.plan.spec.seed,
@@ -144,6 +148,12 @@ class JobKeys:
         if models.device == "auto" and (kind := default_device()) != "cpu":
             options["device"] = kind  # `auto` is other numbers on another machine
         return options
+
+
+def code_of(kind: str, name: str, plugin: object) -> list[Json]:
+    """What evidence depends on of a plug-in's code."""
+    found = provenance(kind, name, type(plugin))
+    return [found.distribution, found.version, found.source, dict(found.libraries)]
 
 
 @cache

@@ -55,6 +55,7 @@ class _Layout:
         extractions = tuple(self._extractions())
         return draft.plan.model_copy(
             update={
+                "plugins": draft.code(),
                 "attacks": _settings(attacks),
                 "probes": _settings(probes),
                 "comparisons": _settings(draft.comparisons),

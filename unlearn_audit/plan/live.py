@@ -46,6 +46,17 @@ class LivePlan:
         }
         return self.plan.case.model_copy(update=people)
 
+    def code(self) -> tuple[PluginRecord, ...]:
+        """Where each plug-in comes from, and what its code is."""
+        kinds: dict[str, Mapping[str, object]] = {
+            "attack": self.attacks,
+            "probe": self.probes,
+            "comparison": self.comparisons,
+        }
+        return tuple(
+            provenance(kind, name, type(plugin)) for kind, found in kinds.items() for name, plugin in found.items()
+        )
+
     def pool(self, name: FactSet, *, sham: bool = False) -> tuple[Fact, ...]:
         """The facts of a set; with `sham` the forget set with twin answers. Empty where none were given."""
         if sham and name is FactSet.FORGET:
@@ -103,43 +114,6 @@ def with_stand_ins(live: LivePlan) -> LivePlan:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlugIns:
-    """The plug-ins of an audit, by name."""
-
-    attacks: dict[str, Attack[Any]]
-    probes: dict[str, Probe[Any]]
-    comparisons: dict[str, Comparison[Any]]
-
-    def code(self) -> tuple[PluginRecord, ...]:
-        """Where each comes from, and what its code is."""
-        kinds: dict[str, Mapping[str, object]] = {
-            "attack": self.attacks,
-            "probe": self.probes,
-            "comparison": self.comparisons,
-        }
-        return tuple(
-            provenance(kind, name, type(plugin)) for kind, found in kinds.items() for name, plugin in found.items()
-        )
-
-
-def plug_ins(
-    attacks: Mapping[str, Mapping[str, Any]] | None,
-    probes: Mapping[str, Mapping[str, Any]] | None,
-    comparisons: Mapping[str, Mapping[str, Any]] | None,
-) -> PlugIns:
-    """The named plug-ins with their parameters; all of our own where nothing is named.
-
-    Raises:
-        SpecError: a plug-in is not installed here, or does not take the parameters.
-    """
-    return PlugIns(
-        attacks=build(ATTACKS, Attack, attacks, "attacks"),  # type: ignore[type-abstract]
-        probes=build(PROBES, Probe, probes, "probes"),  # type: ignore[type-abstract]
-        comparisons=build(COMPARISONS, Comparison, comparisons, "comparisons"),  # type: ignore[type-abstract]
-    )
-
-
 def open_plan(plan: Plan) -> LivePlan:
     """Finds the plug-ins that a plan names, and reads its facts.
 
@@ -152,23 +126,25 @@ def open_plan(plan: Plan) -> LivePlan:
     for one in plan.facts:
         if facts[one.name].digest() != one.digest:
             raise IntegrityError(f"{one.source}: changed since the audit was planned; plan the audit again")
-    built = plug_ins(plan.attacks, plan.probes, plan.comparisons)
-    here = {(one.kind, one.name): one for one in built.code()}
-    for planned in plan.plugins:
+    live = LivePlan(
+        plan=plan,
+        facts=facts,
+        attacks=build(ATTACKS, Attack, plan.attacks, "attacks"),  # type: ignore[type-abstract]
+        probes=build(PROBES, Probe, plan.probes, "probes"),  # type: ignore[type-abstract]
+        comparisons=build(COMPARISONS, Comparison, plan.comparisons, "comparisons"),  # type: ignore[type-abstract]
+    )
+    _check_code(live)
+    return with_stand_ins(live)
+
+
+def _check_code(live: LivePlan) -> None:
+    if live.plan.engine != engine_source():
+        raise IntegrityError("this is another unlearn-audit than the one that planned the audit; plan the audit again")
+    here = {(one.kind, one.name): one for one in live.code()}
+    for planned in live.plan.plugins:
         found = here.get((planned.kind, planned.name), planned)
         if found != planned:
             raise IntegrityError(
                 f"{planned.kind} {planned.name}: is other code here ({found.distribution} {found.version}) than where "
                 "the audit was planned; plan the audit again"
             )
-    if plan.engine != engine_source():
-        raise IntegrityError("this is another unlearn-audit than the one that planned the audit; plan the audit again")
-    return with_stand_ins(
-        LivePlan(
-            plan=plan,
-            facts=facts,
-            attacks=built.attacks,
-            probes=built.probes,
-            comparisons=built.comparisons,
-        )
-    )

@@ -9,14 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import unlearn_audit
-from unlearn_audit.api import FactSet, Role
+from unlearn_audit.api import Attack, FactSet, Probe, Role
+from unlearn_audit.api.comparison import Comparison
+from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
 from unlearn_audit.models.references import Checkpoint, resolve, same_model
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.layout import lay_out
-from unlearn_audit.plan.live import LivePlan, plug_ins, with_stand_ins
+from unlearn_audit.plan.live import LivePlan, with_stand_ins
 from unlearn_audit.plan.output_judge import planned_judge
 from unlearn_audit.plan.plan import Plan, PlannedFacts, PlannedModel
 from unlearn_audit.plan.provenance import engine_source
@@ -56,7 +58,6 @@ def make_plan(spec: AuditSpec) -> LivePlan:
     facts = _facts(spec)
     models = _models(spec)
     notes = _asked_alike(models, spec)
-    built = plug_ins(_with_baseline(spec), spec.probes, spec.comparisons)
     draft = with_stand_ins(
         LivePlan(
             plan=Plan(
@@ -73,12 +74,11 @@ def make_plan(spec: AuditSpec) -> LivePlan:
                 versions=versions(),
                 notes=notes,
                 engine=engine_source(),
-                plugins=built.code(),
             ),
             facts=facts,
-            attacks=built.attacks,
-            probes=built.probes,
-            comparisons=built.comparisons,
+            attacks=build(ATTACKS, Attack, _with_baseline(spec), "attacks"),  # type: ignore[type-abstract]
+            probes=build(PROBES, Probe, spec.probes, "probes"),  # type: ignore[type-abstract]
+            comparisons=build(COMPARISONS, Comparison, spec.comparisons, "comparisons"),  # type: ignore[type-abstract]
         )
     )
     return replace(draft, plan=lay_out(draft))

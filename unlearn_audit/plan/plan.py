@@ -176,11 +176,6 @@ class Plan(Planned):
         kept: tuple[Mapping[str, str], ...] = (self.prepared_keys, self.written_keys, self.probe_keys)
         return tuple(key for keys in kept for key in keys.values())
 
-    def code_of(self, kind: str, name: str) -> list[JsonValue]:
-        """What evidence depends on of a plug-in's code."""
-        found = next(one for one in self.plugins if (one.kind, one.name) == (kind, name))
-        return [found.distribution, found.version, found.source, dict(found.libraries)]
-
     def model(self, role: Role) -> PlannedModel | None:
         """The first model of a role."""
         return next((model for model in self.models if model.role is role), None)
