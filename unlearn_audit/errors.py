@@ -1,11 +1,19 @@
 """All of our errors, with their exit codes; anything else is a bug.
 
-A missing library is reported before any work is done, with the extra that installs it: `require`.
+A missing library is reported before any work is done, with the extra that installs it: `require`. What a library or
+a plug-in raised is put into one line of ours by `cause_of`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from importlib.util import find_spec
+
+LONGEST_CAUSE = 2_000
+"""Characters of what others raised that we repeat; the traceback in `errors.log` has all of it."""
+
+_COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class AuditError(Exception):
@@ -70,3 +78,34 @@ def require(what: str, modules: tuple[str, ...] = RUN, *, extra: str = "run") ->
     absent = missing(modules)
     if absent:
         raise MissingExtraError(what, absent[0], extra)
+
+
+def cause_of(error: BaseException) -> str:
+    """All that an exception says, and all that it was raised from, as one printable line of bounded length.
+
+    Libraries put the reason into the third line or into the exception below, so nothing is left out. The type is
+    named unless the error is ours, whose message says enough.
+    """
+    told: list[str] = []
+    for one in _chain(error):
+        text = " ".join("".join(_printable(sign) for sign in _COLORS.sub("", str(one))).split())
+        name = type(one).__name__
+        line = (text if isinstance(one, AuditError) else f"{name}: {text}") if text else name
+        if not any(line in known or (text and text in known) for known in told):
+            told.append(line)
+    whole = "; caused by ".join(told)
+    return whole if len(whole) <= LONGEST_CAUSE else whole[: LONGEST_CAUSE - 3].rstrip() + "..."
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what it was raised from, once each."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__
+
+
+def _printable(sign: str) -> str:
+    return sign if sign.isprintable() else " "

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from unlearn_audit.api import Model
-from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.errors import AttackError
 from unlearn_audit.models.engine import Engine
 
 
@@ -30,12 +30,6 @@ def own_randomness(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(seed)
         yield
-
-
-def message_of(error: Exception) -> str:
-    """One line for the record."""
-    text = " ".join(str(error).split())[:500]
-    return text if isinstance(error, AuditError) else f"{type(error).__name__}: {text}"
 
 
 def log_traceback(run: Path, title: str) -> None:

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from unlearn_audit.api import Claim, Judge, JudgeKind, Prompt
 from unlearn_audit.api.kit.memory import release_memory
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.models.batching import Budget, run_batched
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import choose_device, load
@@ -79,8 +79,7 @@ class _Entailment:
         except AuditError:
             raise
         except Exception as error:  # whatever a checkpoint of unknown origin makes transformers raise
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise AuditError(f"{checkpoint.reference}: the judge cannot be loaded: {first}") from error
+            raise AuditError(f"{checkpoint.reference}: the judge cannot be loaded: {cause_of(error)}") from error
         self._longest = _context_of(self._module.config, self._tokenizer)
 
     @torch.inference_mode()

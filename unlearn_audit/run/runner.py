@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
-from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.errors import AttackError, AuditError, cause_of
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
@@ -25,7 +25,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.interrupts import remembered_interrupts
-from unlearn_audit.run.isolation import as_engine, log_traceback, message_of, own_randomness, untouched
+from unlearn_audit.run.isolation import as_engine, log_traceback, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
@@ -218,7 +218,7 @@ def _prepare(work: _Work, engine: Engine) -> None:
                     prepared = dict(work.live.attacks[name].prepare(engine, context))
             except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
                 log_traceback(work.store.run, title)
-                work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
+                work.gathered.unprepared[name] = f"could not prepare on the original: {cause_of(error)}"
         if prepared is not None:
             work.store.put_note(work.live.plan.prepared_keys[name], prepared)
 
@@ -236,7 +236,7 @@ def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[
                 log_traceback(work.store.run, name)
                 for job in [job for job in jobs if job in left]:
                     left.remove(job)
-                    _fault(work, job, message_of(error), 0.0)
+                    _fault(work, job, cause_of(error), 0.0)
 
 
 @contextmanager
@@ -276,7 +276,7 @@ def _run_job(
                 )
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, job.title)
-            fault = message_of(error)
+            fault = cause_of(error)
     seconds = time.monotonic() - begun
     if fault is not None:
         _fault(work, job, fault, seconds)
