@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.old_names import OldName
-from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.verdict.result import Result
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import unlearn_audit
 from unlearn_audit.api import FactSet
-from unlearn_audit.errors import SpecError
+from unlearn_audit.errors import Notice
+from unlearn_audit.evidence.directory import make_private, run_directory
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import SHARD, write_manifest
 from unlearn_audit.evidence.old_names import asked_as
@@ -18,15 +21,16 @@ from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.report import write as write_reports
+from unlearn_audit.run.claim import PLAN, SPEC, claim, refuse_foreign
+from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.records import job_records, judge_record
 from unlearn_audit.run.runner import Progress, run
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
-from unlearn_audit.spec.spec import AuditSpec, read_yaml
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.conclude import ShardRecord, concluded
-from unlearn_audit.verdict.result import RESULT, Result
+from unlearn_audit.verdict.result import Result
 
 REPORTS = ("json", "md", "html")
 
@@ -41,47 +45,68 @@ def audit(
     formats: Sequence[str] = REPORTS,
     text: KeptText = KeptText.NONE,
     waivers: Waiving | None = None,
+    overwrite: bool = False,
 ) -> Result:
     """Runs what is not done yet, decides on all of it, and writes the reports into `out`.
 
-    `text` says how much of the models' answers is kept, in a separate file next to the reports.
+    `text` says how much of the models' answers is kept, in a separate file next to the reports. `overwrite` replaces
+    the result of another request; jobs that are still valid are kept.
 
     Raises:
-        SpecError: `out` holds another audit.
+        SpecError: `out` holds another audit, or another process runs one in it.
+        IntegrityError: files that the request names have changed since `out` was begun.
     """
-    store = _opened(live.plan, out, shared)
-    record = _ran(live, store, progress, command, text)
-    result = concluded(record, store, waivers)
-    write_reports(result, out, formats)
-    write_manifest(out)
+    with _opened(live.plan, out, shared, overwrite=overwrite) as store:
+        record = _ran(live, store, progress, command, text)
+        result = concluded(record, store, waivers)
+        write_reports(result, out, formats)
+        write_manifest(out)
     return result
 
 
 def audit_shard(
-    live: LivePlan, out: Path, progress: Progress, shard: Shard, *, shared: Path | None = None, command: str = ""
+    live: LivePlan,
+    out: Path,
+    progress: Progress,
+    shard: Shard,
+    *,
+    shared: Path | None = None,
+    command: str = "",
+    overwrite: bool = False,
 ) -> ShardRecord:
     """Runs one part of the jobs and decides nothing: `merge` does, once it has all parts.
 
     Comparisons of models as wholes belong to the first part.
 
     Raises:
-        SpecError: `out` holds another audit.
+        SpecError: `out` holds another audit or another part, or another process runs one in it.
+        IntegrityError: files that the request names have changed since `out` was begun.
     """
-    store = _opened(live.plan, out, shared)
     extractions = live.plan.extractions if shard.number == 1 else ()
     part = live.plan.model_copy(update={"jobs": shard.of(live.plan.jobs), "extractions": extractions})
     own = replace(live, plan=part)
-    record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
-    write_json(out / SHARD, record.model_dump(mode="json"))
+    with _opened(live.plan, out, shared, shard=str(shard), overwrite=overwrite) as store:
+        record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
+        write_json(out / SHARD, record.model_dump(mode="json"))
     return record
 
 
-def _opened(plan: Plan, out: Path, shared: Path | None) -> EvidenceStore:
-    _claim(out, plan.spec)
-    store = EvidenceStore(out, shared)
-    write_text(out / "spec.yaml", plan.spec.as_yaml())
-    write_json(out / "plan.json", plan.as_json())
-    return store
+@contextmanager
+def _opened(plan: Plan, out: Path, shared: Path | None, *, shard: str = "", overwrite: bool) -> Iterator[EvidenceStore]:
+    """The evidence of a run directory that is this run's alone until it ends."""
+    refuse_foreign(out)
+    with ending_signals(), run_directory(out):
+        replaced = claim(plan, out, shard=shard, overwrite=overwrite)
+        store = EvidenceStore(out, shared)
+        if shared is not None:
+            make_private(shared)
+        write_text(out / SPEC, plan.spec.as_yaml())
+        write_json(out / PLAN, plan.as_json())
+        if replaced:
+            kept = sum(store.has(job.key) for job in plan.jobs)
+            line = f"{out}: the former result is replaced; {kept} of {len(plan.jobs)} jobs are still valid and kept"
+            warnings.warn(line, Notice, stacklevel=2)
+        yield store
 
 
 def _ran(
@@ -112,18 +137,3 @@ def _ran(
         command=command,
         asked_as=asked_as(plan.spec.attacks or {}),
     )
-
-
-def _claim(out: Path, spec: AuditSpec) -> None:
-    """Refuses a directory that holds something else: an audit of other files, or no audit at all."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise SpecError(f"{out}: expected a directory, got a file; give another --out")
-    kept = out / "spec.yaml"
-    if not kept.is_file():
-        if any(out.iterdir()):
-            raise SpecError(f"{out}: is not empty and is not a run of this tool; give another --out")
-        return
-    if read_yaml(kept).get("checkpoint") != spec.checkpoint:
-        raise SpecError(f"{out}: has the audit of another checkpoint ({RESULT}); give another --out")

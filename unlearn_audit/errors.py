@@ -32,6 +32,10 @@ class SpecError(AuditError):
     """The request itself is wrong: exit code 2."""
 
 
+class Notice(UserWarning):
+    """What a user should know and need not act on: one line on stderr."""
+
+
 RUN = (
     "torch",
     "transformers",

@@ -172,8 +172,8 @@ STAND_INS = (
         name="plant-fault-is-an-error",
         wrong="a plant that could not be made stops the audit",
         file=FINDINGS,
-        old="for fault in terms.case.model_faults if planned.hit_by(fault))",
-        new="for fault in terms.case.faults if planned.hit_by(fault))",
+        old="for fault in terms.case.model_faults if planned.hit_by(fault)])",
+        new="for fault in terms.case.faults if planned.hit_by(fault)])",
         tests=in_controls("a_plant_that_could_not_be_made_is_no_error_and_no_power"),
     ),
     Mutant(

@@ -11,8 +11,9 @@ import textwrap
 import pytest
 
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.observations import evidence_digest, observation_frame
 from unlearn_audit.evidence.records import JobRecord
-from unlearn_audit.evidence.store import EvidenceStore, JobEvidence, evidence_digest, observation_frame
+from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 
 
 def row(fact="f1", score=0.5, **other):

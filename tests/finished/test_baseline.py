@@ -11,6 +11,7 @@ from tests.cli.test_gate import invoke as invoke  # the fixture
 from tests.cli.test_gate import write_waivers
 from tests.finished.finished_run import finished_run, small
 from tests.verdict.test_verdict import LEAK, POLICY, RECALL, Audit, subjects
+from unlearn_audit.errors import AuditError
 from unlearn_audit.finished.baseline import compared
 from unlearn_audit.finished.redecide import observations_of
 from unlearn_audit.verdict.changes import BaselineRecord, Change, Direction
@@ -67,6 +68,49 @@ def test_only_what_both_have_is_compared_and_the_rest_is_said(tmp_path: Path) ->
     assert of(record, "as-is/recall.hit").subjects == 40
     assert any(note.startswith("not in the baseline: ") for note in record.notes)
     assert of(record, RECALL).dose == "nf4"
+
+
+def quantized_to(dose: str) -> Audit:
+    """The clean audit with one dose of its quantization."""
+    audit = small()
+    return audit.without(attack="quantization", dose=[other for other in ("nf4", "int8") if other != dose])
+
+
+def test_a_finding_without_a_dose_in_common_is_named_with_both(tmp_path: Path, invoke) -> None:
+    record = changed(tmp_path, quantized_to("nf4"), quantized_to("int8"))
+    named = [note for note in record.notes if note.startswith("not comparable: ")]
+    assert named == [
+        f"not comparable: quantization/{one}: no dose in common (doses then: nf4; now: int8)"
+        for one in ("recall.hit", "forced-choice.probability")
+    ]
+    assert {one.finding.partition("/")[0] for one in record.changes} == {"as-is", "relearning", "utility"}
+    for command in (
+        ("gate", tmp_path / "new", "--baseline", tmp_path / "old"),
+        ("compare", tmp_path / "old", tmp_path / "new"),
+    ):
+        code, out, _ = invoke(*command)
+        assert code == 0
+        assert "quantization/recall.hit: no dose in common" in " ".join(out.split())
+
+
+def test_doses_without_a_score_in_both_are_not_compared_with_zero(tmp_path: Path) -> None:
+    old = small().score(float("nan"), role="unlearned", attack="relearning", probe="recall")
+    record = changed(tmp_path, old, small())
+    assert not any(one.finding == "relearning/recall.hit" for one in record.changes)
+    why = "not comparable: relearning/recall.hit: no fact with a score in both (doses then: lora; now: lora)"
+    assert why in record.notes
+
+
+def test_utility_that_only_one_run_measured_is_said(tmp_path: Path) -> None:
+    record = changed(tmp_path, small().without(probe="utility"), small())
+    assert "not comparable: utility: no dose in common (doses then: none; now: plain)" in record.notes
+
+
+def test_runs_with_nothing_in_common_are_refused_with_the_doses(tmp_path: Path) -> None:
+    old = small()
+    old.frame["dose"] = old.frame["dose"] + "-old"
+    with pytest.raises(AuditError, match=r"as-is/recall\.hit: no dose in common \(doses then: plain-old; now: plain\)"):
+        changed(tmp_path, old, small())
 
 
 def test_the_gate_fails_on_what_got_worse(tmp_path: Path, invoke) -> None:

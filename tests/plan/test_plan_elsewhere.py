@@ -13,7 +13,8 @@ from rich.console import Console
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.errors import AuditError, IntegrityError
-from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
+from unlearn_audit.evidence.observations import evidence_digest
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.live import open_plan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.plan import Plan
@@ -25,7 +26,8 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from unlearn_audit.cli.telling.progress import Quiet
-from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
+from unlearn_audit.evidence.observations import evidence_digest
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.live import open_plan
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.records import job_records

@@ -18,7 +18,7 @@ from tests.golden import sample
 from tests.report.test_report_hostile import HARMLESS, HOSTILE, poisoned, tokens, visible
 from unlearn_audit.api.plugins import WRITERS, names
 from unlearn_audit.api.writer import Needs
-from unlearn_audit.evidence.store import observation_frame
+from unlearn_audit.evidence.observations import observation_frame
 from unlearn_audit.report import Material, render, writer_named
 
 KINDS = sorted(HOSTILE)

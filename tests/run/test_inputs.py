@@ -129,7 +129,7 @@ def test_what_cannot_be_opened_is_found_before_the_first_job(spec, tmp_path):
     config = tmp_path / "checkpoint" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "num_hidden_layers": 1}))
     plan = make_plan(spec)
-    with pytest.raises(SpecError, match="not used by the model that config.json describes"):
+    with pytest.raises(SpecError, match=r"not used by the model that config.json describes"):
         audit(plan, tmp_path / "run", Quiet(Console(stderr=True)))
     assert not list((tmp_path / "run" / "jobs").glob("*/observations.parquet"))
 

@@ -41,6 +41,7 @@ from unlearn_audit.cli.common import finish as _finish
 from unlearn_audit.cli.common import stdout as _stdout
 from unlearn_audit.cli.flags import takes_spec
 from unlearn_audit.errors import require
+from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.text_policy import KeptText
 
 app = typer.Typer(
@@ -102,6 +103,10 @@ def _root(
 def run(
     spec: Any,
     out: Out = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace the result of another request in --out; valid jobs are kept."),
+    ] = False,
     store: Store = None,
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Annotated[
@@ -128,8 +133,9 @@ def run(
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
     if shard is not None:
-        run_shard(make_plan(spec), target, store, shard, telling)
-    _finish(run_audit(make_plan(spec), target, store, telling, waivers=answered_for, text=text), target, json=json)
+        run_shard(make_plan(spec), target, store, shard, telling, overwrite=overwrite)
+    result = run_audit(make_plan(spec), target, store, telling, waivers=answered_for, text=text, overwrite=overwrite)
+    _finish(result, target, json=json)
 
 
 @app.command()
@@ -297,7 +303,8 @@ def main() -> None:
     """Entry point: every exit has its code, and there is no traceback without `--debug`."""
     debug = "--debug" in sys.argv[1:]
     try:
-        app(prog_name="unlearn-audit")
+        with ending_signals():
+            app(prog_name="unlearn-audit")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

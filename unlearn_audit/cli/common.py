@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unlearn_audit.evidence.old_names import OldName
+from unlearn_audit.errors import Notice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,15 +83,19 @@ def stderr() -> Console:
 
 
 def show_notices() -> None:
-    """Reports old names in use: one line each, on stderr."""
+    """Shows notices, of old names in use or of damaged jobs: one line each, once, on stderr."""
     usual = warnings.showwarning
+    shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, OldName):
+        if issubclass(category, Notice) and str(message) in shown:
+            return
+        if issubclass(category, Notice):
+            shown.add(str(message))
             typer.echo(f"notice: {message}", err=True)
         else:
             usual(message, category, *where, **more)
 
     if getattr(usual, "__qualname__", "") != show.__qualname__:
         warnings.showwarning = show
-    warnings.filterwarnings("once", category=OldName)
+    warnings.filterwarnings("always", category=Notice)

@@ -1,3 +1,15 @@
 """The run directory: observations and records on disk, whole or absent, each with its digest."""
 
-__all__ = ["agreement", "digests", "files", "manifest", "old_names", "records", "store"]
+__all__ = [
+    "agreement",
+    "arrays",
+    "digests",
+    "directory",
+    "files",
+    "manifest",
+    "observations",
+    "old_names",
+    "records",
+    "soundness",
+    "store",
+]

@@ -10,6 +10,9 @@ from typing import Any
 
 from unlearn_audit.errors import AuditError
 
+SCRATCH, WRITING = ".scratch", ".writing-"
+"""The scratch space of a run directory; how the name of a file begins that is not yet whole."""
+
 
 def write_json(path: Path, value: object) -> None:
     """Writes JSON so that the file appears whole or not at all."""
@@ -26,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that it appears whole or not at all, readable by its owner alone."""
-    handle, scratch = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    handle, scratch = tempfile.mkstemp(prefix=WRITING, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

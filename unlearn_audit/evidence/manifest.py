@@ -55,4 +55,4 @@ def _files(run: Path) -> Iterator[Path]:
             yield path
 
 
-SHARD = "shard.json"
+SHARD, ERRORS = "shard.json", "errors.log"

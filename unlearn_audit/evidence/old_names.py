@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from unlearn_audit.errors import Notice
+
 ATTACKS = {"none": "as-is"}
 """Old name -> new name of an attack."""
 
@@ -19,7 +21,7 @@ _BY_ATTACK = frozenset({"plants", "served_arms"})
 """Keys of a result under which mappings have an attack's name as key."""
 
 
-class OldName(UserWarning):
+class OldName(Notice):
     """An old name is in use; it still works."""
 
 

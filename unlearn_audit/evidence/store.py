@@ -2,15 +2,19 @@
 
 A job's observations carry no role: the same weights under the same attack give the same evidence, whatever they are
 called, so that jobs can be shared between audits. The role is added when they are read back through the plan.
+
+A job that is not what was written is set aside, with a notice, and counts as not done: `soundness` says what it has to
+be. Who reads a finished run asks for its jobs by the result's records, and a damaged one is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import os
 import shutil
 import tempfile
-import zipfile
+import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,27 +23,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unlearn_audit.api import Json
-from unlearn_audit.errors import AuditError, IntegrityError
-from unlearn_audit.evidence.files import read_json, write_json
-from unlearn_audit.evidence.old_names import ATTACKS
+from unlearn_audit.errors import AuditError, IntegrityError, Notice, SpecError
+from unlearn_audit.evidence.arrays import arrays_digest, load_arrays
+from unlearn_audit.evidence.files import SCRATCH, WRITING, read_json, write_json
+from unlearn_audit.evidence.observations import frame_digest, observation_frame
 from unlearn_audit.evidence.records import JobRecord
+from unlearn_audit.evidence.soundness import FEATURES, OBSERVATIONS, Holds, flaw_of, sealed, unsealed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = {
-    "dose": "str",
-    "dose_value": "float64",
-    "probe": "str",
-    "measure": "str",
-    "variant": "str",
-    "fact_id": "str",
-    "score": "float64",
-    "twin_score": "float64",
-    "placebo_score": "float64",
-    "missing": "object",
-}
-SCORE_DIGITS = 6
+DAMAGED = "damaged"
+_ABANDONED = 3600
+"""Seconds after which a half-written job in a shared store is nobody's any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +64,61 @@ class EvidenceStore:
         old = (run / "cells").is_dir() and not (run / "jobs").exists()  # a run from before jobs had that name
         self._jobs, self._about = (run / "cells", "cell.json") if old else (run / "jobs", "job.json")
         self._shared = shared
+        self._sound: set[str] = set()
+        self._unsound_shared: set[str] = set()
         for directory in filter(None, (run, self._jobs, shared)):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise SpecError(f"{directory}: expected a directory for evidence ({error.strerror})") from error
+        if shared is not None:
+            _clear_abandoned(shared)
 
     def has(self, key: str) -> bool:
-        """Whether the job is done, here or in the shared store (from where it is then copied)."""
-        if (self._jobs / key / self._about).is_file():
+        """Whether the job is done, here or in the shared store (from where it is then copied).
+
+        What is there and is not what was written is moved to `damaged/`, or left alone in the shared store.
+        """
+        if key in self._sound:
             return True
-        if self._shared is None or not (self._shared / key / self._about).is_file():
+        place = self._jobs / key
+        if os.path.lexists(place):
+            flaw = flaw_of(place, key, self._about)
+            if flaw is None:
+                self._sound.add(key)
+                return True
+            self._set_aside(place, flaw)
+        return self._fetch(key)
+
+    def _set_aside(self, place: Path, flaw: str) -> None:
+        """Moves a damaged job away, where nothing takes it for evidence."""
+        folder = self.run / DAMAGED
+        folder.mkdir(mode=0o700, exist_ok=True)
+        taken = len([path for path in folder.iterdir() if path.name.partition(".")[0] == place.name])
+        target = folder / (f"{place.name}.{taken}" if taken else place.name)
+        place.rename(target)
+        _notice(f"{place}: is damaged ({flaw}); it was moved to {target} and runs again")
+
+    def _fetch(self, key: str) -> bool:
+        """Takes a job over from the shared store, if it is there and is what was written."""
+        if self._shared is None or key in self._unsound_shared or not os.path.lexists(self._shared / key):
             return False
-        with self._appearing(self._jobs / key) as directory:
-            shutil.copytree(self._shared / key, directory, dirs_exist_ok=True)
-        return True
+        with self._scratch() as scratch:
+            try:
+                _copy_files(self._shared / key, scratch)
+                flaw = flaw_of(scratch, key, self._about)
+            except OSError as error:
+                flaw = f"it cannot be read: {error.strerror}"
+            if flaw is None:
+                _place(scratch, self._jobs / key)
+                self._sound.add(key)
+                return True
+        self._unsound_shared.add(key)
+        _notice(f"{self._shared / key}: is damaged ({flaw}); it is not used, and is replaced when the job is done")
+        return False
 
     def put(self, key: str, evidence: JobEvidence) -> None:
         """Stores a finished job, whole or not at all."""
-        self._check()
         frame = observation_frame(evidence.rows)
         about = {
             **evidence.about,
@@ -93,17 +128,14 @@ class EvidenceStore:
             "observations": len(frame),
             "digest": frame_digest(frame),
         }
-        with self._appearing(self._jobs / key) as directory:
-            frame.to_parquet(directory / "observations.parquet", index=False)
-            write_json(directory / self._about, about)
-        self._share(key)
+        with self._appearing(key) as directory:
+            frame.to_parquet(directory / OBSERVATIONS, index=False)
+            write_json(directory / self._about, sealed(about, key, Holds.OBSERVATIONS))
 
     def put_note(self, key: str, note: Mapping[str, Json]) -> None:
         """Stores something that is not an observation: what an attack prepared, how a model was loaded."""
-        self._check()
-        with self._appearing(self._jobs / key) as directory:
-            write_json(directory / self._about, note)
-        self._share(key)
+        with self._appearing(key) as directory:
+            write_json(directory / self._about, sealed(note, key, Holds.NOTHING))
 
     def note(self, key: str) -> dict[str, Any] | None:
         """A note that was stored under the key, or None."""
@@ -111,11 +143,10 @@ class EvidenceStore:
 
     def put_arrays(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]], about: Mapping[str, Json]) -> None:
         """Stores what a comparison took from a model, whole or not at all; numbers only."""
-        self._check()
-        with self._appearing(self._jobs / key) as directory:
-            np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
-            write_json(directory / self._about, {**about, "digest": arrays_digest(arrays)})
-        self._share(key)
+        with self._appearing(key) as directory:
+            np.savez_compressed(directory / FEATURES, **arrays)  # type: ignore[arg-type]
+            content = {**about, "digest": arrays_digest(arrays)}
+            write_json(directory / self._about, sealed(content, key, Holds.ARRAYS))
 
     def arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
         """Stored arrays, checked against their digest.
@@ -123,17 +154,18 @@ class EvidenceStore:
         Raises:
             IntegrityError: the file is not what was written.
         """
-        path = self._jobs / key / "features.npz"
-        found = _load_arrays(path)
+        path = self._jobs / key / FEATURES
+        found = load_arrays(path)
         if arrays_digest(found) != self.about(key)["digest"]:
             raise IntegrityError(f"{path}: does not match its digest; delete the job and rerun")
         return found
 
     def hand_on(self, key: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Keeps arrays for as long as the run has models to show them to: never shared, and never evidence."""
-        self._handed.mkdir(mode=0o700, exist_ok=True)
-        with self._appearing(self._handed / key) as directory:
-            np.savez_compressed(directory / "features.npz", **arrays)  # type: ignore[arg-type]
+        with self._scratch() as directory:
+            np.savez_compressed(directory / FEATURES, **arrays)  # type: ignore[arg-type]
+            self._handed.mkdir(mode=0o700, exist_ok=True)
+            _place(directory, self._handed / key)
 
     def has_handed(self, key: str) -> bool:
         """Whether arrays are there for handing on."""
@@ -141,27 +173,33 @@ class EvidenceStore:
 
     def handed(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
         """Those arrays; none where there are none."""
-        return _load_arrays(self._handed / key / "features.npz") if self.has_handed(key) else {}
+        return load_arrays(self._handed / key / FEATURES) if self.has_handed(key) else {}
 
     def drop_handed(self) -> None:
         """Throws them all away."""
         shutil.rmtree(self._handed, ignore_errors=True)
 
     @property
-    def _handed(self) -> Path:
-        return self.run / "handed-on"
+    def scratch(self) -> Path:
+        """Where everything lies that must not outlive the run; `directory.run_directory` removes it."""
+        place = self.run / SCRATCH
+        place.mkdir(mode=0o700, exist_ok=True)
+        return place
 
-    def _share(self, key: str) -> None:
-        if self._shared is not None and not (self._shared / key).exists():
-            with self._appearing(self._shared / key) as directory:
-                shutil.copytree(self._jobs / key, directory, dirs_exist_ok=True)
+    @property
+    def _handed(self) -> Path:
+        return self.scratch / "handed-on"
 
     def about(self, key: str) -> dict[str, Any]:
         """A finished job's job.json."""
         content = read_json(self._jobs / key / self._about)
         if not isinstance(content, dict):
             raise AuditError(f"{self._jobs / key}: damaged job; delete it and rerun")
-        return content
+        return unsealed(content)
+
+    def noted(self, key: str) -> dict[str, Any] | None:
+        """A note as it lies in a finished run, or None."""
+        return self.about(key) if (self._jobs / key / self._about).is_file() else None
 
     def observations(self, key: str) -> pd.DataFrame:
         """A finished job's observations, checked against their digest.
@@ -171,7 +209,7 @@ class EvidenceStore:
         """
         import pandas as pd
 
-        path = self._jobs / key / "observations.parquet"
+        path = self._jobs / key / OBSERVATIONS
         try:
             frame = pd.read_parquet(path)
         except Exception as error:  # pyarrow raises many kinds for a damaged file
@@ -198,81 +236,58 @@ class EvidenceStore:
             return empty.assign(role="", model="", attack="", seed=0, sham=False)
         return pd.concat(frames, ignore_index=True)
 
-    def _check(self) -> None:
-        if self.guard is not None:
-            self.guard()
+    @contextlib.contextmanager
+    def _appearing(self, key: str) -> Iterator[Path]:
+        """A directory that takes its place only when it is complete; then the shared store gets a copy."""
+        with self._scratch() as scratch:
+            yield scratch
+            if self.guard is not None:
+                self.guard()
+            _place(scratch, self._jobs / key)
+        self._sound.add(key)
+        if self._shared is None or (key not in self._unsound_shared and (self._shared / key).exists()):
+            return
+        with self._scratch(self._shared) as scratch:
+            _copy_files(self._jobs / key, scratch)
+            _place(scratch, self._shared / key)
+        self._unsound_shared.discard(key)
 
     @contextlib.contextmanager
-    def _appearing(self, target: Path) -> Iterator[Path]:
-        """A directory that takes its name only when it is complete. Two processes may write the same one."""
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+    def _scratch(self, home: Path | None = None) -> Iterator[Path]:
+        """An empty directory, in the run's scratch space or elsewhere; gone afterwards, unless it took its place."""
+        scratch = Path(tempfile.mkdtemp(prefix=WRITING, dir=home or self.scratch))
         try:
             yield scratch
-            shutil.rmtree(target, ignore_errors=True)
-            try:
-                scratch.rename(target)
-            except OSError:
-                if not target.is_dir():  # else another process wrote the same job in between
-                    raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def _place(scratch: Path, target: Path) -> None:
+    """Gives a complete directory its name. Two processes may do so at once, with the same content."""
+    if target.is_file() or target.is_symlink():
+        target.unlink()
+    shutil.rmtree(target, ignore_errors=True)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise AuditError(f"{path}: cannot be read ({error}); delete the job and rerun") from error
+        scratch.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process wrote the same job in between
+            raise
 
 
-def observation_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a frame with the columns of COLUMNS, in a canonical order."""
-    import pandas as pd
-
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
-    return frame.sort_values(["dose", "probe", "measure", "variant", "fact_id"], ignore_index=True)
-
-
-def frame_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 over the rows in sorted order, scores to six digits (beyond that, hardware speaks)."""
-    lines = sorted(map("\x1f".join, zip(*(_tokens(frame[name]) for name in frame.columns), strict=True)))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _copy_files(job: Path, target: Path) -> None:
+    """Copies a job's files, and not their modes."""
+    for path in job.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, target / path.name)
 
 
-def arrays_digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
-    """SHA-256 over named arrays: names, types, shapes and bytes."""
-    found = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name}\x1f{array.dtype.str}\x1f{array.shape}\x1f".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+def _clear_abandoned(shared: Path) -> None:
+    """Removes what a run that was killed left half-written in a shared store; another run may be at work there."""
+    for path in shared.glob(f"{WRITING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def evidence_digest(observations: pd.DataFrame) -> str:
-    """SHA-256 over all observations with their roles: equal for equal evidence, in whatever order it came."""
-    # An attack that has another name today goes in under its first one: a digest outlives a name.
-    first = {new: old for old, new in ATTACKS.items()}
-    named = observations.assign(attack=observations["attack"].astype(str).replace(first))
-    return frame_digest(named[sorted(named.columns)])
-
-
-def _tokens(column: pd.Series[Any]) -> list[str]:
-    """Each value as text, made once for equal values: a column has few."""
-    import pandas as pd
-
-    values = column.to_numpy()
-    if values.dtype == np.float64:  # by its bits, for which 0.0 is not -0.0
-        places, bits = pd.factorize(values.view(np.int64))
-        found = bits.view(np.float64)
-    else:
-        places, found = pd.factorize(values)
-    texts = [*map(_token, found.tolist()), ""]  # the last for what is absent, whose place is -1
-    return [texts[place] for place in places]
-
-
-def _token(value: object) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.{SCORE_DIGITS}f}" if isinstance(value, float) else str(value)
+def _notice(text: str) -> None:
+    warnings.warn(text, Notice, stacklevel=3)

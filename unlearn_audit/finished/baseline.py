@@ -90,16 +90,21 @@ def compared(new: pd.DataFrame, result: Result, old: pd.DataFrame, baseline: Res
     known = {one.id for one in under(baseline.case, policy).planned}
     planned = [one for one in under(result.case, policy).planned if one.probe != PROBE]
     found = [_change(one, new, old, result.case.subjects, policy) for one in planned if one.id in known]
-    found.append(_utility(new, old, result.case.retain_subjects, policy))
-    changes = [one for one in found if one is not None]
+    if result.case.retain_subjects or baseline.case.retain_subjects:
+        found.append(_utility(new, old, result.case.retain_subjects, policy))
+    changes = [one for one in found if isinstance(one, Change)]
+    apart = [one for one in found if isinstance(one, str)]
     if not any(one.finding != UTILITY for one in changes):
-        raise AuditError("expected facts that both runs asked in the same way, found none: there is nothing to compare")
+        named = f" ({'; '.join(apart[:_MOST_NAMED])}{_rest(apart)})" if apart else ""
+        raise AuditError(
+            "expected facts that both runs asked in the same way, found none: there is nothing to compare" + named
+        )
     return BaselineRecord(
         checkpoint=baseline.case.checkpoint,
         evidence=baseline.evidence_digest,
         policy=baseline.policy_digest,
         alpha=policy.alpha,
-        notes=tuple(_notes(result, baseline, planned, known)),
+        notes=(*_notes(result, baseline, planned, known), *(f"not comparable: {one}" for one in apart)),
         changes=tuple(_settled(changes, policy)),
     )
 
@@ -115,20 +120,37 @@ def _settled(changes: Sequence[Change], policy: Policy) -> Iterator[Change]:
 
 def _change(
     planned: PlannedFinding, new: pd.DataFrame, old: pd.DataFrame, subjects: dict[str, str], policy: Policy
-) -> Change | None:
-    """A finding in both; None where they have no cell in common."""
+) -> Change | str:
+    """A finding in both; a line on why it cannot be compared where they have no cell in common."""
     plain = planned.model_copy(update={"sham": False, "doses": None, "unserved": False})
-    rows = _paired(plain, new, old)
-    rows = rows[[planned.covers(str(dose)) for dose in rows["dose"]]]
+    now, then = (_covered(planned, _rows(plain, frame)) for frame in (new, old))
     terms = _terms(plain, subjects, policy)
-    cells = _cells(plain, rows, terms)
-    return _measured(planned.id, planned.gates, cells, _GROWN, terms) if cells else None
+    cells = _cells(plain, _paired(now, then), terms)
+    return _measured(planned.id, planned.gates, cells, _GROWN, terms) if cells else _apart(planned.id, now, then)
 
 
-def _utility(new: pd.DataFrame, old: pd.DataFrame, subjects: dict[str, str], policy: Policy) -> Change | None:
+def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["dose"].astype(str).map(planned.covers).astype(bool)]
+
+
+def _utility(new: pd.DataFrame, old: pd.DataFrame, subjects: dict[str, str], policy: Policy) -> Change | str:
     terms = _terms(FINDING, subjects, policy)
-    cells = _cells(FINDING, in_one_cell(_paired(FINDING, new, old)), terms)
-    return _measured(UTILITY, True, cells, _FALLEN, terms) if cells else None
+    now, then = (_rows(FINDING, frame) for frame in (new, old))
+    cells = _cells(FINDING, in_one_cell(_paired(now, then)), terms)
+    return _measured(UTILITY, True, cells, _FALLEN, terms) if cells else _apart(UTILITY, now, then)
+
+
+def _apart(name: str, now: pd.DataFrame, then: pd.DataFrame) -> str:
+    """Why two runs have no cell of a finding in common, with the doses of both."""
+    doses = [list(dict.fromkeys(sorted(map(str, rows["dose"])))) for rows in (then, now)]
+    shown = [", ".join(some[:_MOST_NAMED]) + _rest(some) or "none" for some in doses]
+    shared = set(doses[0]) & set(doses[1])
+    why = "no fact with a score in both" if shared else "no dose in common"
+    return f"{name}: {why} (doses then: {shown[0]}; now: {shown[1]})"
+
+
+def _rest(names: Sequence[str]) -> str:
+    return f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
 
 
 def _terms(planned: PlannedFinding, subjects: dict[str, str], policy: Policy) -> Terms:
@@ -139,9 +161,9 @@ def _terms(planned: PlannedFinding, subjects: dict[str, str], policy: Policy) ->
     return Terms.without_rule(case, policy)
 
 
-def _paired(planned: PlannedFinding, new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
+def _paired(newer: pd.DataFrame, older: pd.DataFrame) -> pd.DataFrame:
     """The rows of both checkpoints at the places that both have; the older one stands where a control would."""
-    newer, older = _rows(planned, new), _rows(planned, old).assign(role=str(Role.RETRAINED), model=_OLD)
+    older = older.assign(role=str(Role.RETRAINED), model=_OLD)
     both = newer[ITEM].merge(older[ITEM]).drop_duplicates()
     return pd.concat([newer.merge(both), older.merge(both)], ignore_index=True)
 
@@ -158,8 +180,14 @@ def _rows(planned: PlannedFinding, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> tuple[Cell, ...]:
+    """The cells in which both checkpoints have a score."""
     rows = rows[rows["fact_id"].isin(list(terms.case.subjects))]
-    return () if rows.empty else scores_for(planned, checked(rows, terms.case), terms).cells
+    cells = () if rows.empty else scores_for(planned, checked(rows, terms.case), terms).cells
+    return tuple(one for one in cells if None not in (_shown(one, UNLEARNED), _shown(one, control_key(_OLD))))
+
+
+def _shown(cell: Cell, key: str) -> float | None:
+    return cell.spans[key].shown
 
 
 def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, terms: Terms) -> Change:
@@ -170,14 +198,13 @@ def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, te
     samples = [Sample(subjects=one.subjects, values=worse.least(one)[:, None]) for one in cells]
     sign = 1.0 if worse is _GROWN else -1.0
     low, high = sorted((sign * interval.lower, sign * interval.upper))
-    means = {key: cell.spans[key].shown for key in (UNLEARNED, control_key(_OLD))}
     return Change(
         finding=name,
         gates=gates,
         dose=cell.dose,
         variant=cell.variant,
-        old=means[control_key(_OLD)] or 0.0,
-        new=means[UNLEARNED] or 0.0,
+        old=_shown(cell, control_key(_OLD)) or 0.0,
+        new=_shown(cell, UNLEARNED) or 0.0,
         estimate=sign * interval.estimate,
         lower=low,
         upper=high,
@@ -223,8 +250,7 @@ def _notes(result: Result, baseline: Result, planned: Sequence[PlannedFinding], 
     lost = sorted(known - {one.id for one in planned} - {f"{BASELINE}/{PROBE}.{MEASURE}"})
     for what, several in (("not in the baseline", added), ("only in the baseline", lost)):
         if several:
-            more = f" and {len(several) - _MOST_NAMED} more" if len(several) > _MOST_NAMED else ""
-            yield f"{what}: {', '.join(several[:_MOST_NAMED])}{more}"
+            yield f"{what}: {', '.join(several[:_MOST_NAMED])}{_rest(several)}"
 
 
 def _architecture(result: Result) -> str:

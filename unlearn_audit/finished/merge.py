@@ -15,8 +15,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.evidence.directory import is_untouched
 from unlearn_audit.evidence.files import read_json
-from unlearn_audit.evidence.manifest import SHARD
+from unlearn_audit.evidence.manifest import ERRORS, SHARD
 from unlearn_audit.evidence.records import (
     JobRecord,
     ModelRecord,
@@ -48,8 +49,7 @@ def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore
         AuditError: they are not parts of one plan, jobs are missing, or `out` is not empty.
         IntegrityError: two parts contradict each other, or a job was changed.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AuditError(f"{out}: already exists; merge into a new directory")
+    refuse_taken(out)
     records = [_read(part) for part in parts]
     first, plan = records[0], read_json(parts[0] / "plan.json")
     for part, record in zip(parts[1:], records[1:], strict=True):
@@ -65,6 +65,16 @@ def merged(parts: Sequence[Path], out: Path) -> tuple[ShardRecord, EvidenceStore
     store = EvidenceStore(out)
     _copy(parts, out, first.prepared)
     return _whole(records, keys, jobs), store
+
+
+def refuse_taken(out: Path) -> None:
+    """Refuses a place that holds anything.
+
+    Raises:
+        AuditError: naming it.
+    """
+    if out.exists() and (not out.is_dir() or not is_untouched(out)):
+        raise AuditError(f"{out}: already exists; merge into a new directory")
 
 
 class IncompleteError(AuditError):
@@ -105,11 +115,15 @@ def _copy(parts: Sequence[Path], out: Path, prepared: Sequence[str]) -> None:
         for job in sorted((part / "jobs").iterdir()):
             target = out / "jobs" / job.name
             if not target.exists():
-                shutil.copytree(job, target)
+                shutil.copytree(job, target, copy_function=shutil.copyfile)
+                target.chmod(0o700)
             elif job.name in prepared and read_json(job / "job.json") != read_json(target / "job.json"):
                 raise IntegrityError(f"{job}: an attack was prepared differently there from another part")
     for name in ("spec.yaml", "plan.json"):
-        shutil.copy(parts[0] / name, out / name)
+        shutil.copyfile(parts[0] / name, out / name)
+    logs = [part / ERRORS for part in parts if (part / ERRORS).is_file()]
+    if logs:
+        (out / ERRORS).write_bytes(b"".join(log.read_bytes() for log in logs))
 
 
 def _whole(records: Sequence[ShardRecord], keys: Sequence[str], jobs: dict[str, list[JobRecord]]) -> ShardRecord:

@@ -11,7 +11,8 @@ import unlearn_audit
 from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.manifest import MANIFEST, manifest_problems
-from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
+from unlearn_audit.evidence.observations import evidence_digest
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving

@@ -11,6 +11,7 @@ import torch
 
 from unlearn_audit.api import Model
 from unlearn_audit.errors import AttackError
+from unlearn_audit.evidence.manifest import ERRORS
 from unlearn_audit.models.engine import Engine
 
 
@@ -34,7 +35,7 @@ def own_randomness(seed: int) -> Iterator[None]:
 
 def log_traceback(run: Path, title: str) -> None:
     """Adds the exception at hand to the run's error log."""
-    with (run / "errors.log").open("a", encoding="utf-8") as log:
+    with (run / ERRORS).open("a", encoding="utf-8") as log:
         log.write(f"{title}\n{traceback.format_exc()}\n")
 
 

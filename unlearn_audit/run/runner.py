@@ -207,6 +207,7 @@ def _run_model(work: _Work, model: PlannedModel, own: list[Job], planted: list[J
     except IntegrityError:
         raise
     except AuditError as error:
+        log_traceback(work.store.run, f"{model.name}, loading")
         for job in left:
             _fault(work, job, str(error), 0.0)
 
@@ -339,7 +340,7 @@ def _context(
         prepared = work.store.note(key)
         if prepared is None:
             raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is missing"))
-    with tempfile.TemporaryDirectory(prefix="unlearn-audit-") as scratch:
+    with tempfile.TemporaryDirectory(dir=work.store.scratch) as scratch:
         context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
         )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from unlearn_audit.api import Access, Material, ScoreKind
 from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.observations import observation_frame
 from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
-from unlearn_audit.evidence.store import observation_frame
 from unlearn_audit.plan.case import Case, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
 from unlearn_audit.verdict.result import (

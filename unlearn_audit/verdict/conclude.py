@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from unlearn_audit.evidence.agreement import agreed
+from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.records import ComparisonRecord
-from unlearn_audit.evidence.store import EvidenceStore, evidence_digest
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.rules import under

@@ -213,7 +213,8 @@ def _copied_controls(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
     """
     soft = {(one.probe, one.measure) for one in case.planned if one.kind is ScoreKind.SOFT}
     rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
-    rows = rows[[pair in soft for pair in zip(rows["probe"], rows["measure"], strict=True)]]
+    is_soft = [pair in soft for pair in zip(rows["probe"], rows["measure"], strict=True)]
+    rows = rows[np.array(is_soft, dtype=bool)]  # an empty list would select columns
     place = ["probe", "measure", "dose", "variant", "fact_id", "seed"]
     own = rows[rows["key"] == UNLEARNED].set_index(place)["score"]
     lines = []

@@ -5,16 +5,18 @@ A waived finding does not block a pass; it keeps its status, and every report sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Doubt, Policy
+from unlearn_audit.spec.waivers import UTILITY
+from unlearn_audit.verdict.findings.causes import causes_of, crashes, listed, some
 from unlearn_audit.verdict.findings.comparisons import lines_of
 from unlearn_audit.verdict.findings.places import BASELINE
-from unlearn_audit.verdict.findings.weigh import crash
+from unlearn_audit.verdict.findings.utility import faults_on_utility
 from unlearn_audit.verdict.policy.rules import doubt_about, uncovered, why_absent
 from unlearn_audit.verdict.policy.serving import not_run
 from unlearn_audit.verdict.reach import selects
@@ -45,14 +47,7 @@ def settle(
     gating = [finding for finding in findings if finding.gates]
     failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
     failed += lines_of(compared, Status.FAILED)
-    errors = _lines(gating, Status.ERROR) + _utility_lines(utility, Status.ERROR) + lines_of(compared, Status.ERROR)
-    deciding = [planned for planned in case.planned if planned.gates]
-    for fault in case.model_faults:
-        line = crash(fault)
-        whole = fault.attack == BASELINE and fault.probe is None
-        matters = whole or any(planned.hit_by(fault) for planned in deciding)
-        if matters and not any(line in error for error in errors):
-            errors.append(line)
+    errors = _errors(gating, utility, case) + lines_of(compared, Status.ERROR)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
     open_ends += lines_of(compared, Status.INCONCLUSIVE)
     open_ends += _missing_power(findings, case, policy) + _nothing_shown(gating, case)
@@ -67,6 +62,28 @@ def settle(
         return Settled(outcome=Outcome.PASS, reasons=reasons)
     doubted = _counts_as_failed(gating, len(open_ends), policy)
     return Settled(outcome=Outcome.FAIL if doubted else Outcome.INCONCLUSIVE, reasons=reasons, doubted=doubted)
+
+
+def _errors(gating: Sequence[Finding], utility: Utility, case: Case) -> list[str]:
+    """What could not be decided: each cause once, with the jobs that it hit, then what no job is to blame for."""
+    deciding = [planned for planned in case.planned if planned.gates]
+    hit = {planned.id: [fault for fault in case.model_faults if planned.hit_by(fault)] for planned in deciding}
+    hit[UTILITY] = faults_on_utility(case)
+    matter = {fault for faults in hit.values() for fault in faults}
+    matter |= {fault for fault in case.model_faults if fault.attack == BASELINE and fault.probe is None}
+    lines = [cause.line for cause in causes_of([fault for fault in case.model_faults if fault in matter])]
+    named: dict[str, list[str]] = {}
+    for name, reason in _in_error(gating, utility):
+        if reason != some(crashes(hit.get(name, ()))):
+            named.setdefault(reason, []).append(name)
+    return lines + [f"{listed(names)}: {reason}" for reason, names in named.items()]
+
+
+def _in_error(gating: Sequence[Finding], utility: Utility) -> Iterator[tuple[str, str]]:
+    """Name and reason of what has the status ERROR and no waiver."""
+    yield from ((one.id, one.reason) for one in gating if one.status is Status.ERROR and one.waiver is None)
+    if utility.status is Status.ERROR and utility.waiver is None:
+        yield UTILITY, utility.reason
 
 
 def _counts_as_failed(gating: Sequence[Finding], open_ends: int, policy: Policy) -> bool:

@@ -10,13 +10,14 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy, Release, Unit
 from unlearn_audit.statistics.bounds import TOLERANCE
+from unlearn_audit.verdict.findings.causes import some
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed
 from unlearn_audit.verdict.outcome import Settled
 from unlearn_audit.verdict.policy.rules import allowed_margins
 from unlearn_audit.verdict.result import CellEstimate, Control, Finding, Outcome, PlantRecord, Utility
 
-_MOST_LISTED = 3
+_IN_A_SENTENCE = 400
 
 
 def percent(share: float) -> str:
@@ -29,12 +30,6 @@ def counted(number: int, unit: Unit) -> str:
     if unit is Unit.SUBJECT:
         return f"{number} subject" + ("s" if number != 1 else "")
     return f"{number} facts, counted as independent"
-
-
-def some(lines: Sequence[str]) -> str:
-    """The first few lines and the number of the rest."""
-    rest = len(lines) - _MOST_LISTED
-    return "; ".join(lines[:_MOST_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def p_value(value: float) -> str:
@@ -149,7 +144,9 @@ def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, ca
         case Outcome.PASS:
             return _clean(gating, utility, case, policy)
         case Outcome.ERROR:
-            return f"ERROR: the audit could not be completed: {reasons[0]}" + _more(reasons)
+            first = reasons[0]
+            short = first if len(first) <= _IN_A_SENTENCE else first[: _IN_A_SENTENCE - 3].rstrip() + "..."
+            return f"ERROR: the audit could not be completed: {short}" + _more(reasons)
         case Outcome.INCONCLUSIVE:
             return f"INCONCLUSIVE: neither a leak nor its absence was proven: {reasons[0]}" + _more(reasons)
     assert_never(outcome)

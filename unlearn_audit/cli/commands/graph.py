@@ -38,7 +38,7 @@ def _elicited(run: Path) -> Iterator[Step]:
         raise AuditError(f"{run}: expected a run directory, found no {PLAN}; give the directory of `run --out`")
     store = EvidenceStore(run)
     for key in read_json(plan).get("probe_keys", {}).values():
-        for head, relation, tail, question in (store.note(key) or {}).get("steps", ()):
+        for head, relation, tail, question in (store.noted(key) or {}).get("steps", ()):
             yield Step(head=head, relation=relation, tail=tail, question=question, origin=ELICITED)
 
 

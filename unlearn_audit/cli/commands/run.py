@@ -32,6 +32,7 @@ def run_audit(
     *,
     waivers: Waiving | None = None,
     text: KeptText = KeptText.NONE,
+    overwrite: bool = False,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
     settle_libraries(network=live.plan.spec.models.download)
@@ -46,7 +47,16 @@ def run_audit(
     for note in live.plan.notes:
         stderr().print(f"note: {note}", markup=False, highlight=False)
     with _interruptible(out), _told(telling) as (progress, log):
-        result = audit(live, out, progress, shared=shared, command=_command(), waivers=waivers, text=text)
+        result = audit(
+            live,
+            out,
+            progress,
+            shared=shared,
+            command=_command(),
+            waivers=waivers,
+            text=text,
+            overwrite=overwrite,
+        )
         if log is not None:
             log.verdict(result)
     if telling.verbose:
@@ -54,7 +64,9 @@ def run_audit(
     return result
 
 
-def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, telling: Telling) -> NoReturn:
+def run_shard(
+    live: LivePlan, out: Path, shared: Path | None, shard: str, telling: Telling, *, overwrite: bool = False
+) -> NoReturn:
     """Runs part of the jobs and decides nothing: exit code 3, or 4 if one failed."""
     from unlearn_audit.run.shard import Shard
 
@@ -64,7 +76,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
     from unlearn_audit.audit import audit_shard
 
     with _interruptible(out), _told(telling) as (progress, _):
-        record = audit_shard(live, out, progress, part, shared=shared, command=_command())
+        record = audit_shard(live, out, progress, part, shared=shared, command=_command(), overwrite=overwrite)
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
     stderr().print(

@@ -26,6 +26,7 @@ from unlearn_audit.report.formats.rulings import (
     started,
 )
 from unlearn_audit.report.page import subject_of
+from unlearn_audit.verdict.findings.causes import causes_of
 from unlearn_audit.verdict.result import Outcome, Result
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -136,7 +137,7 @@ def _rule(name: str, example: Ruling) -> dict[str, object]:
 
 def _invocation(result: Result) -> dict[str, object]:
     case = result.case
-    told = [("error", f"{fault.attack}, {fault.arm}, on {fault.model}: {fault.message}") for fault in case.model_faults]
+    told = [("error", cause.line) for cause in causes_of(case.model_faults)]
     told += [("note", f"Skipped: {one.what}: {one.why}") for one in case.left_out]
     begun = started(result)
     return {

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.evidence.store import COLUMNS
+from unlearn_audit.evidence.observations import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

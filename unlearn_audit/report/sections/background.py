@@ -25,6 +25,7 @@ from unlearn_audit.report.parts.view import (
     text_columns,
 )
 from unlearn_audit.spec.policy import Doubt, Policy, Release
+from unlearn_audit.verdict.findings.causes import causes_of
 from unlearn_audit.verdict.policy.rules import under
 from unlearn_audit.verdict.result import Control, Result
 
@@ -83,6 +84,7 @@ def tested(result: Result, limits: Limits) -> Section:
 def coverage(result: Result, limits: Limits) -> Section:
     """What ran, what failed, and what was skipped and why."""
     faults, left_out = result.case.model_faults, result.case.left_out
+    causes = causes_of(faults)
     unmade = {fault.model: fault.message for fault in result.case.faults if fault not in faults}
     events = [(job, event) for job in result.jobs for event in job.events]
     return Section(
@@ -98,8 +100,8 @@ def coverage(result: Result, limits: Limits) -> Section:
             *_hygiene(result, limits),
             heading("What failed to run"),
             *_listing(
-                ((f"{fault.attack}, {fault.arm}, on {fault.model}", fault.message) for fault in faults),
-                len(faults),
+                ((cause.jobs, cause.message) for cause in causes),
+                len(causes),
                 "No job failed to run.",
                 limits,
             ),

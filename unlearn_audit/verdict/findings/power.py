@@ -118,7 +118,7 @@ def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Pl
         variant=cell.variant,
         hidden=hidden,
         shown=shown,
-        found=round((after - before) / hidden, 6) if after is not None and masked else None,
+        found=min(1.0, round((after - before) / hidden, 6)) if after is not None and masked else None,
         enough=shown.lower >= terms.power and masked,
         why="" if masked else f"it hides {hidden:.2f} of what the original shows; {terms.power:.2f} is needed",
     )

@@ -8,12 +8,12 @@ import pandas as pd
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.plan.case import Case, FaultyJob, PlannedFinding
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.statistics.bounds import TOLERANCE, gaffke_p_value
+from unlearn_audit.verdict.findings.causes import crashes, some
 from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, bounded
 from unlearn_audit.verdict.findings.places import BASELINE, ORIGINAL, UNLEARNED, Cell, scores_for
-from unlearn_audit.verdict.findings.weigh import crash
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Interval, Utility
 
@@ -63,7 +63,7 @@ class WeighedUtility:
         if self.excess is not None and p_value is not None and p_value <= self.alpha:
             return Status.FAILED, f"the checkpoint keeps less than {needed}: it is broken"
         if self.errors:
-            return Status.ERROR, "; ".join(self.errors)
+            return Status.ERROR, some(self.errors)
         if self.gap is not None or self.excess is None:
             return Status.INCONCLUSIVE, self.gap or "utility was not measured"
         if self.excess.lower >= -TOLERANCE:
@@ -89,11 +89,7 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
         )
     if not case.retain_subjects:
         return WeighedUtility(needed=needed, alpha=alpha, gap="utility needs retain facts; none were given")
-    errors = tuple(
-        crash(fault)
-        for fault in case.model_faults
-        if fault.attack == BASELINE and fault.model not in case.controls and fault.probe in (None, PROBE)
-    )
+    errors = crashes(faults_on_utility(case))
     rows = observations[
         (observations["attack"] == BASELINE)
         & (observations["probe"] == PROBE)
@@ -110,6 +106,15 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
         gap = "the checkpoint has no score on any retain fact"
         return WeighedUtility(needed=needed, alpha=alpha, errors=errors, gap=gap)
     return _numbers(scores.cells[0], errors, needed, terms)
+
+
+def faults_on_utility(case: Case) -> list[FaultyJob]:
+    """The jobs whose failure leaves a hole in utility."""
+    return [
+        fault
+        for fault in case.model_faults
+        if fault.attack == BASELINE and fault.model not in case.controls and fault.probe in (None, PROBE)
+    ]
 
 
 def in_one_cell(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unlearn_audit.api import Role
-from unlearn_audit.plan.case import FaultyJob, PlannedFinding
+from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.statistics.bounds import TOLERANCE, Sample, picked_p_value
+from unlearn_audit.verdict.findings.causes import crashes
 from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, Contrasts, both_bounds, contrasts_for
 from unlearn_audit.verdict.findings.places import ORIGINAL, SHAM, UNLEARNED, Cell, FindingScores, scores_for
 from unlearn_audit.verdict.findings.power import Places, power_of
@@ -59,12 +60,6 @@ class Weighed:
     sham_excess: float = 0.0
 
 
-def crash(fault: FaultyJob) -> str:
-    """A job without evidence, for a reader."""
-    arm = fault.arm if fault.probe is None else f"{fault.arm}, {fault.probe}"
-    return f"{fault.attack} ({arm}) gave no evidence for {fault.model}: {fault.message}"
-
-
 def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     """All numbers of one finding.
 
@@ -73,7 +68,7 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
         places: its observations, out of `cells.checked`.
         terms: what it must meet.
     """
-    errors = tuple(crash(fault) for fault in terms.case.model_faults if planned.hit_by(fault))
+    errors = crashes([fault for fault in terms.case.model_faults if planned.hit_by(fault)])
     if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
         unseen = errors or ("it was planned, but there is no evidence on it",)
         return Weighed(planned=planned, terms=terms, errors=unseen)
@@ -217,12 +212,16 @@ def _displayed(mean: float | None) -> float:
 
 
 def _recovered(cell: Cell, contrasts: Contrasts, terms: Terms) -> float | None:
-    """The least (U - C) / (O - C) over controls, or None where the original shows less than power asks for."""
+    """The least (U - C) / (O - C) over controls, at most 1; None where that has no sound denominator.
+
+    It has one where the original shows as much as power asks for, with every missing score counted against it: what
+    the original was not asked is no share of anything.
+    """
     shares = []
     for excess, shown in zip(contrasts.excess, contrasts.shown, strict=False):
-        knowledge = shown.estimate(cell)
-        if knowledge < terms.power:
+        if float(shown.least(cell).mean()) < terms.power:
             return None
         # (U - C) = L + margin (O - C), whatever the control is and however often it stands in the sum.
-        shares.append(round(excess.estimate(cell) / knowledge + terms.margin, _SHARE_DIGITS))
+        share = excess.estimate(cell) / shown.estimate(cell) + terms.margin
+        shares.append(min(1.0, round(share, _SHARE_DIGITS)))
     return min(shares, default=None)
