@@ -23,8 +23,9 @@ from unlearn_audit.run.runner import Progress, run
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
-from unlearn_audit.spec.spec import AuditSpec, read_yaml
+from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.spec.waivers import Waiving
+from unlearn_audit.spec.yaml_files import read_yaml
 from unlearn_audit.verdict.conclude import ShardRecord, concluded
 from unlearn_audit.verdict.result import RESULT, Result
 

@@ -22,7 +22,7 @@ from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Extraction, PlannedModel
-from unlearn_audit.run.isolation import log_traceback, message_of, own_randomness, untouched
+from unlearn_audit.run.isolation import log_traceback, masked, message_of, own_randomness, untouched
 
 OWN, CROSSED = "own", "crossed"
 _ORDER = (Role.ORIGINAL, Role.RETRAINED, Role.UNLEARNED)
@@ -84,7 +84,7 @@ class Comparing:
     def fault(self, model: PlannedModel, message: str) -> None:
         """Notes that a model could not be looked at again."""
         for one in self.crossing(model):
-            self.faults.setdefault(one.comparison, f"on {model.name}: {message}")
+            self.faults.setdefault(one.comparison, f"on {model.name}: {masked(message)}")
 
     def records(self) -> tuple[ComparisonRecord, ...]:
         """What all comparisons found. No model is loaded; what was for handing on is thrown away."""

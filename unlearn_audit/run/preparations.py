@@ -86,7 +86,7 @@ class ProbePreparing:
         found: dict[str, Json] = {}
         summary: dict[str, Json] = {}
         for keys in (self.live.plan.written_keys, self.live.plan.probe_keys):
-            note = (self.store.note(keys[name]) if name in keys else None) or {}
+            note = self.live.withheld.opened((self.store.note(keys[name]) if name in keys else None) or {})
             found |= note
             summary |= note.get(SUMMARY) or {}
         return {**found, SUMMARY: summary} if summary else found
@@ -110,4 +110,4 @@ class ProbePreparing:
                 log_traceback(self.store.run, title)
                 self.faults[name] = f"could not {what}: {message_of(error)}"
         if made is not None:
-            self.store.put_note(key, made)
+            self.store.put_note(key, self.live.withheld.sealed(made))

@@ -25,7 +25,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.interrupts import remembered_interrupts
-from unlearn_audit.run.isolation import as_engine, log_traceback, message_of, own_randomness, untouched
+from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
@@ -83,7 +83,11 @@ def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outpu
     gathered = Gathered()
     done = [job for job in live.plan.jobs if store.has(job.key)]
     progress.begin(live.plan.jobs, done)
-    with remembered_interrupts() as check, _judging(live, waiting=len(done) < len(live.plan.jobs)) as live:
+    with (
+        masking(live.withheld.masked),
+        remembered_interrupts() as check,
+        _judging(live, waiting=len(done) < len(live.plan.jobs)) as live,
+    ):
         comparing = Comparing(live=live, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(live=live, store=store, tell=progress.preparing)
         work = _Work(live, store, progress, gathered, comparing, preparing, _original_weights(live), check, outputs)
@@ -220,7 +224,7 @@ def _prepare(work: _Work, engine: Engine) -> None:
                 log_traceback(work.store.run, title)
                 work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
         if prepared is not None:
-            work.store.put_note(work.live.plan.prepared_keys[name], prepared)
+            work.store.put_note(work.live.plan.prepared_keys[name], work.live.withheld.sealed(prepared))
 
 
 def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[Job]) -> None:
@@ -283,7 +287,7 @@ def _run_job(
         return
     evidence = JobEvidence(
         rows=rows,
-        proof={**(made or {}), **counts, **proof},
+        proof=work.live.withheld.masked_json({**(made or {}), **counts, **proof}),
         events=engine.budget.events[events:],
         seconds=seconds,
         about={"attack": job.attack, "arm": job.arm.name},
@@ -315,9 +319,10 @@ def _context(
     """
     prepared = None
     if job is not None and (key := work.live.plan.prepared_keys.get(attack)) is not None:
-        prepared = work.store.note(key)
-        if prepared is None:
+        note = work.store.note(key)
+        if note is None:
             raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is missing"))
+        prepared = work.live.withheld.opened(note)
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-") as scratch:
         context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
@@ -332,6 +337,7 @@ def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
 
 
 def _fault(work: _Work, job: Job, message: str, seconds: float) -> None:
+    message = masked(message)
     work.gathered.faults.append(
         FaultyJob(attack=job.attack, arm=job.label, model=job.model.name, message=message, probe=job.own_probe)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -41,8 +41,7 @@ def run_audit(
     from unlearn_audit.verdict.reach import cannot_be_met
 
     obstacle = cannot_be_met(live.case, live.plan.spec.policy)
-    if obstacle and not telling.quiet:
-        stderr().print(f"note: {obstacle}", markup=False, highlight=False)
+    _note([*live.remarks, *([obstacle] if obstacle else [])], telling)
     with _interruptible(out), _told(telling) as (progress, log):
         result = audit(live, out, progress, shared=shared, command=_command(), waivers=waivers, text=text)
         if log is not None:
@@ -61,6 +60,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
     _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit_shard
 
+    _note(live.remarks, telling)
     with _interruptible(out), _told(telling) as (progress, _):
         record = audit_shard(live, out, progress, part, shared=shared, command=_command())
     done = sum(job.status == "done" for job in record.jobs)
@@ -71,6 +71,12 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
         highlight=False,
     )
     raise typer.Exit(ERROR if faulted else INCONCLUSIVE)
+
+
+def _note(notes: Sequence[str], telling: Telling) -> None:
+    if not telling.quiet:
+        for note in notes:
+            stderr().print(f"note: {note}", markup=False, highlight=False)
 
 
 @contextmanager
