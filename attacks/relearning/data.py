@@ -22,9 +22,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from unlearn_audit import api
-from unlearn_audit.api import AttackContext, AttackError, Fact, Prompt, Screen, derive_seed, words_of
-from unlearn_audit.api.kit.user_files import parse_json, read_lines
-from unlearn_audit.errors import SpecError
+from unlearn_audit.api import AttackContext, AttackError, Fact, Prompt, Screen, SpecError, derive_seed, words_of
+from unlearn_audit.api.user_files import parse_json, read_lines
 
 from ..shared.splits import CleanLessons, Lesson, lessons_of, passage_lesson
 from ..shared.texts import generic_texts

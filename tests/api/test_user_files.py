@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearn_audit.api.kit.user_files import (
+from unlearn_audit.api.user_files import (
     DEEPEST,
     LONGEST_LINE,
     parse_json,

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from unlearn_audit.api.kit.user_files import kind_of, read_json
+from unlearn_audit.api.user_files import kind_of, read_json
 from unlearn_audit.errors import SpecError
 
 __all__ = ["open_to_append", "read_json", "refuse_special", "write_bytes", "write_json", "write_text"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_audit.api.kit.user_files import (
+from unlearn_audit.api.user_files import (
     LARGEST_DATA,
     MIB,
     is_there,

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from unlearn_audit.api.kit.user_files import LARGEST_SETTINGS, parse_json, read_bytes
 from unlearn_audit.api.terms import Status
+from unlearn_audit.api.user_files import LARGEST_SETTINGS, parse_json, read_bytes
 from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json

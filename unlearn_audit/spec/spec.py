@@ -11,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from unlearn_audit.api import Profile
 from unlearn_audit.api.judge import JudgeKind
-from unlearn_audit.api.kit.user_files import LARGEST_SETTINGS, is_there, read_text
 from unlearn_audit.api.preset import split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.api.terms import CheckpointReference
+from unlearn_audit.api.user_files import LARGEST_SETTINGS, is_there, read_text
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.spec.policy import Policy, Release

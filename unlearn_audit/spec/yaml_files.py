@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from unlearn_audit.api.kit.user_files import DEEPEST, LARGEST_SETTINGS, read_text
+from unlearn_audit.api.user_files import DEEPEST, LARGEST_SETTINGS, read_text
 from unlearn_audit.errors import SpecError
 
 MOST_VALUES = 20_000

@@ -2,8 +2,8 @@
 
 Judging what a model says: `answered` puts questions and judges the outputs, with `asking`, `answer_key`, `twins`,
 `judged` and `statements` below it. Insides: `blocks` (where the layers of a model are) and `answer_batches`; these two
-import torch. Texts and data: `screen`, `words`, `printable`, `text_files`, `user_files`, `knowledge_graph`. Weights:
-`lora` and `memory`.
+import torch. Texts and data: `screen`, `words`, `printable`, `text_files`, `knowledge_graph`. Weights: `lora` and
+`memory`.
 """
 
 __all__ = [
@@ -21,6 +21,5 @@ __all__ = [
     "statements",
     "text_files",
     "twins",
-    "user_files",
     "words",
 ]
