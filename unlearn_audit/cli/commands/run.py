@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, show_notices, stderr
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, show_notices, stderr
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run_audit(
     text: KeptText = KeptText.NONE,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
-    settle_libraries(network=live.plan.spec.models.download)
+    settle_libraries()
     _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit
     from unlearn_audit.cli.telling.progress import show_proofs
@@ -56,7 +56,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, tellin
     from unlearn_audit.run.shard import Shard
 
     part = Shard.parse(shard)
-    settle_libraries(network=live.plan.spec.models.download)
+    settle_libraries()
     _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit_shard
 
@@ -102,18 +102,16 @@ def _interruptible(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"error: interrupted; rerun with --out {out} to resume", err=True)
+        say(f"error: interrupted; rerun with --out {out} to resume")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def settle_libraries(*, network: bool) -> None:
-    """For this process: no network unless asked, and no progress bars or advice from libraries between our lines."""
+def settle_libraries() -> None:
+    """For this process: no progress bars or advice from libraries between our lines."""
     import logging
     import os
     import warnings
 
-    if not network:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.simplefilter("ignore")
     show_notices()
