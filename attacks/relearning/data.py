@@ -11,7 +11,6 @@ of what sets its grades apart is gone (2602.03379).
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from unlearn_audit import api
-from unlearn_audit.api import AttackContext, AttackError, Fact, Prompt, Screen, derive_seed, words_of
+from unlearn_audit.api import AttackContext, AttackError, Fact, Prompt, Screen, SpecError, derive_seed, words_of
+from unlearn_audit.api.user_files import parse_json, read_lines
 
 from ..shared.splits import CleanLessons, Lesson, lessons_of, passage_lesson
 from ..shared.texts import generic_texts
@@ -96,25 +96,22 @@ def _from_file(value: Any) -> Any:
         return value
     path = Path(value).expanduser()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error.reason
+        return _rows_of(path)
+    except SpecError as error:  # pydantic takes a ValueError
         raise ValueError(
-            f"{path}: cannot be read ({why}); expected UTF-8, .jsonl with `text` or `question` and `answer` on "
-            f"each line, or plain text with one text a line"
+            f"{error} (expected .jsonl with `text` or `question` and `answer` on each line, or plain text with one "
+            "text a line)"
         ) from error
+
+
+def _rows_of(path: Path) -> list[Any]:
+    lines = read_lines(path)
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
-        raise ValueError(f"{path}: expected at least one text, found none")
+        raise SpecError(f"{path}: expected at least one text, found none")
     if path.suffix != ".jsonl":
         return [{"text": line} for _, line in numbered]
-    rows = []
-    for number, line in numbered:
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: expected JSON ({error})") from error
-    return rows
+    return [parse_json(line, f"{path}, line {number}") for number, line in numbered]
 
 
 OwnTexts = Annotated[tuple[OwnText, ...], BeforeValidator(_from_file)]

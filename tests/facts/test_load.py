@@ -78,7 +78,7 @@ def test_a_message_never_repeats_a_value_that_may_be_the_secret(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("f.jsonl", b'{"id": 1\n', "line 1: expected one JSON object per line"),
+        ("f.jsonl", b'{"id": 1\n', "line 1: expected JSON"),
         ("f.jsonl", b"[1, 2]\n", "line 1: expected one JSON object per line"),
         ("f.jsonl", b"\xff\xfe\x00", "UTF-8"),
         ("f.parquet", b"nonsense", "expected a table"),
@@ -100,7 +100,7 @@ def test_a_missing_file_is_no_data_set(tmp_path):
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ({"id": "9", "subject": "Ada", "question": "x", "answer": "y"}, "subject 'Ada'"),
+        ({"id": "9", "subject": "Ada", "question": "x", "answer": "y"}, "the subject of '9'"),
         ({"id": "1", "subject": "Di", "question": "x", "answer": "y"}, "id '1'"),
         ({"id": "9", "subject": "Di", "question": " WHERE? ", "answer": "y"}, "the question of '9'"),
     ],

@@ -43,7 +43,7 @@ def test_ids_follow_from_the_row_alone(tmp_path):
     both = load_facts(write(tmp_path / "both.jsonl", [*one, *other]), FactSet.FORGET)
     alone = load_facts(write(tmp_path / "alone.jsonl", other), FactSet.RETAIN)
     assert both.facts[20:] == alone.facts
-    with pytest.raises(SpecError, match="subject 'Bo Ek Lind'"):
+    with pytest.raises(SpecError, match="the subject of 'tofu-"):
         check_disjoint(both, [alone])
 
 

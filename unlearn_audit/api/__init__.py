@@ -1,8 +1,9 @@
 """Everything that a plug-in may import: the interfaces, their shared vocabulary, and the kit they are built with.
 
 Each interface is a module that can be read alone: `attack`, `probe`, `comparison`, `writer`, `preset`. Besides these
-there are `model` (what attacks and probes are given), `facts`, `judge`, `terms`, and `kit` (tools that our own plug-ins
-use). Importing this package loads no torch, so that plug-ins can be listed quickly.
+there are `model` (what attacks and probes are given), `facts`, `judge`, `terms`, `user_files` (the one way to read a
+file that a user names), and `kit` (tools that our own plug-ins use). Importing this package loads no torch, so that
+plug-ins can be listed quickly.
 
 Scores follow one rule everywhere: in [0, 1], **higher = more of the knowledge shown**, or missing with a reason;
 missing is never 0.

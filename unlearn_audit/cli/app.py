@@ -35,11 +35,14 @@ from unlearn_audit.cli.common import (
     Telling,
     Verbose,
     WaiverFile,
+    say,
     show_notices,
 )
 from unlearn_audit.cli.common import finish as _finish
 from unlearn_audit.cli.common import stdout as _stdout
 from unlearn_audit.cli.flags import takes_spec
+from unlearn_audit.cli.network import Network
+from unlearn_audit.cli.telling.streams import guarded_streams
 from unlearn_audit.errors import require
 from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.text_policy import KeptText
@@ -89,12 +92,14 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 - main() reads it
 ) -> None:
     """The options that come before a command."""
+    context.obj = Network()
     show_notices()
 
 
@@ -127,7 +132,7 @@ def run(
     from unlearn_audit.spec.spec import load_waivers
 
     if cells is not None:
-        typer.echo("notice: --cells is now called --store; the old name still works", err=True)
+        say("notice: --cells is now called --store; the old name still works")
         store = store or cells
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
@@ -224,7 +229,7 @@ def graph(
     from unlearn_audit.cli.commands.graph import export_graph
 
     nodes, edges = export_graph(facts, out, run)
-    typer.echo(f"wrote {out}: {nodes} names, {edges} steps", err=True)
+    say(f"wrote {out}: {nodes} names, {edges} steps")
 
 
 @app.command()
@@ -253,14 +258,14 @@ def init(
             raise SpecError("expected --plugin or --ci, got both; a plug-in package has no audit to run, so drop --ci")
         target = directory or Path(plugin)
         for path in write_plugin(plugin, target, force=force):
-            typer.echo(f"wrote {path}", err=True)
-        typer.echo(f"next: cd {target}, then `pip install -e '.[dev]'` and `pytest`", err=True)
+            say(f"wrote {path}")
+        say(f"next: cd {target}, then `pip install -e '.[dev]'` and `pytest`")
         return
     if ci is not None and ci not in list(Pipeline):
         raise SpecError(f"--ci: unknown pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
     for path in write_templates(directory or Path(), force=force, pipeline=Pipeline(ci) if ci else None):
-        typer.echo(f"wrote {path}", err=True)
-    typer.echo("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`", err=True)
+        say(f"wrote {path}")
+    say("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`")
 
 
 @app.command()
@@ -273,7 +278,7 @@ def doctor(
 
     if checkpoint is not None:
         require("`doctor CHECKPOINT`")
-        settle_libraries(network=False)  # only loading is noisy; without it a broken transformers can be reported
+        settle_libraries()  # only loading is noisy; without it a broken transformers can be reported
     raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
 
 
@@ -302,6 +307,11 @@ def schema(document: Document) -> None:
 def main() -> None:
     """Entry point: every exit has its code, and there is no traceback without `--debug`."""
     debug = "--debug" in sys.argv[1:]
+    with guarded_streams():
+        _run_app(debug=debug)
+
+
+def _run_app(*, debug: bool) -> None:
     try:
         with ending_signals():
             app(prog_name="unlearn-audit")
@@ -323,7 +333,7 @@ def _say_error(message: str, *, debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}")
 
 
 if __name__ == "__main__":

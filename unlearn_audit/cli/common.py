@@ -70,16 +70,23 @@ def finish(result: Result, directory: Path | None, *, json: bool) -> None:
 
 def stdout() -> Console:
     """The console of results."""
-    from rich.console import Console
+    from unlearn_audit.cli.telling.streams import console
 
-    return Console()
+    return console()
 
 
 def stderr() -> Console:
     """The console of everything else."""
-    from rich.console import Console
+    from unlearn_audit.cli.telling.streams import console
 
-    return Console(stderr=True)
+    return console(stderr=True)
+
+
+def say(text: str) -> None:
+    """One line on stderr, whatever the text holds."""
+    from unlearn_audit.api.kit.printable import broken_commands, one_line
+
+    print(broken_commands(one_line(text)), file=sys.stderr)
 
 
 def show_notices() -> None:
@@ -92,7 +99,7 @@ def show_notices() -> None:
             return
         if issubclass(category, Notice):
             shown.add(str(message))
-            typer.echo(f"notice: {message}", err=True)
+            say(f"notice: {message}")
         else:
             usual(message, category, *where, **more)
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from unlearn_audit.cli.network import Network
 from unlearn_audit.errors import require
 
+_CONTEXT = "context"
 _SPEC = "What to audit"
 _MODEL = "How models are loaded"
 
@@ -86,7 +88,7 @@ _MODEL_KEYS = (
 def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command whose first parameter is an AuditSpec the flags that build one."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    spec = [
+    flags_of_spec = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in _ANNOTATIONS.items()
     ]
@@ -94,9 +96,15 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     def with_flags(**given: Any) -> None:
         require(f"`{command.__name__}`")  # before the spec is read: fixing a spec first would be in vain
         flags = {name: given.pop(name) for name in _ANNOTATIONS}
-        command(_spec(flags), **given)
+        spec = _spec(flags)
+        network = given.pop(_CONTEXT).find_object(Network)
+        if spec.models.download and network is not None:
+            network.open()
+        command(spec, **given)
 
-    parameters = [*spec, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+    context = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    rest = (parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)
+    parameters = [context, *flags_of_spec, *rest]
     with_flags.__name__, with_flags.__doc__ = command.__name__, command.__doc__
     with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     with_flags.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and JSON from files. Only a regular file is read, replaced or added to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-from unlearn_audit.errors import AuditError
+from unlearn_audit.api.user_files import kind_of, read_json
+from unlearn_audit.errors import SpecError
+
+__all__ = ["open_to_append", "read_json", "refuse_special", "write_bytes", "write_json", "write_text"]
 
 SCRATCH, WRITING = ".scratch", ".writing-"
 """The scratch space of a run directory; how the name of a file begins that is not yet whole."""
@@ -28,7 +31,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file so that it appears whole or not at all, readable by its owner alone."""
+    """Writes a file so that it appears whole or not at all, readable by its owner alone.
+
+    Raises:
+        SpecError: what has this path is no regular file. It is neither followed nor replaced.
+    """
+    refuse_special(path)
     handle, scratch = tempfile.mkstemp(prefix=WRITING, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -41,13 +49,27 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
-def read_json(path: Path) -> Any:
-    """JSON from a file.
+def open_to_append(path: Path) -> BinaryIO:
+    """A file to add to, made where there is none, readable by its owner alone.
 
     Raises:
-        AuditError: naming the file and what is wrong.
+        OSError: it cannot be opened.
+        SpecError: what has this path is no regular file. It is neither followed nor waited for.
+    """
+    refuse_special(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+def refuse_special(path: Path) -> None:
+    """Refuses to write where a link, a device, a named pipe or a directory has the path.
+
+    Raises:
+        SpecError: naming what it is.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AuditError(f"{path}: expected a readable JSON file ({error})") from error
+        kind = kind_of(path.lstat().st_mode)
+    except (OSError, ValueError):  # nothing is there, or writing will say what is wrong
+        return
+    if kind is not None:
+        raise SpecError(f"{path}: expected the name of a new or regular file, got {kind}; name another file")

@@ -17,6 +17,7 @@ from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import DataRecord
 from unlearn_audit.facts.rows import read_rows
+from unlearn_audit.facts.spelling import folded, remarks, with_one_spelling
 
 _FACT = TypeAdapter(Fact)
 _FIELDS = [field.name for field in fields(Fact)]
@@ -24,16 +25,16 @@ _FIELDS = [field.name for field in fields(Fact)]
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """One fact set and where it came from."""
+    """One fact set and where it came from.
+
+    Attributes:
+        remarks: what the user should know about its rows, without a name.
+    """
 
     name: FactSet
     source: str
     facts: tuple[Fact, ...]
-
-    @property
-    def subjects(self) -> dict[str, str]:
-        """Fact id -> subject."""
-        return {fact.id: fact.subject for fact in self.facts}
+    remarks: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """SHA-256 over all facts, in order."""
@@ -45,7 +46,7 @@ class Facts:
             set=self.name,
             digest=self.digest(),
             facts=len(self.facts),
-            subjects=len(set(self.subjects.values())),
+            subjects=len({folded(fact.subject) for fact in self.facts}),
         )
 
 
@@ -71,38 +72,40 @@ def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = N
     preset, where = split_source(source)
     rows = _rename(read_rows(where), columns or {}, source) if preset is None else _preset_rows(preset, where, source)
     facts: list[Fact] = []
-    lines: dict[str, str] = {}
+    taken: dict[str, str] = {}
     for place, row in rows:
         fact = _fact(row, f"{source}, {place}")
-        if fact.id in lines:
+        if folded(fact.id) in taken:
             raise SpecError(
-                f"{source}, {place}: id {fact.id!r} is already used in {lines[fact.id]}; ids must be unique"
+                f"{source}, {place}: id {fact.id!r} is already used in {taken[folded(fact.id)]}; ids must be unique, "
+                "whatever their case and blanks"
             )
-        lines[fact.id] = place
+        taken[folded(fact.id)] = place
         facts.append(fact)
     if not facts:
         raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
-    return Facts(name=name, source=source, facts=tuple(facts))
+    places = {fact.id: taken[folded(fact.id)] for fact in facts}
+    return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
 
 
 def check_disjoint(forget: Facts, others: Sequence[Facts]) -> None:
     """Refuses fact sets that overlap: a fact cannot be both gone and kept.
 
     Raises:
-        SpecError: naming both places; on a shared id, a shared question, or a subject of both sets.
+        SpecError: naming both places; on a shared id, a shared question, or a subject of both sets, however spelled.
     """
-    subjects = {fact.subject for fact in forget.facts}
-    ids = {fact.id for fact in forget.facts}
-    questions = {_folded(fact.question) for fact in forget.facts if fact.question}
+    subjects = {folded(fact.subject) for fact in forget.facts}
+    ids = {folded(fact.id) for fact in forget.facts}
+    questions = {folded(fact.question) for fact in forget.facts if fact.question}
     for other in others:
         for fact in other.facts:
             shared = (
-                f"subject {fact.subject!r}"
-                if fact.subject in subjects
+                f"the subject of {fact.id!r}"
+                if folded(fact.subject) in subjects
                 else f"id {fact.id!r}"
-                if fact.id in ids
+                if folded(fact.id) in ids
                 else f"the question of {fact.id!r}"
-                if fact.question and _folded(fact.question) in questions
+                if fact.question and folded(fact.question) in questions
                 else None
             )
             if shared:
@@ -120,13 +123,9 @@ def chance_levels(facts: Iterable[Fact]) -> dict[str, float]:
             groups[fact.relation].append(fact)
     levels: dict[str, float] = {}
     for group in groups.values():
-        commonest = Counter(_folded((fact.aliases or (fact.answer or "",))[0]) for fact in group).most_common(1)[0][1]
+        commonest = Counter(folded((fact.aliases or (fact.answer or "",))[0]) for fact in group).most_common(1)[0][1]
         levels.update({fact.id: commonest / len(group) for fact in group})
     return levels
-
-
-def _folded(text: str | None) -> str:
-    return " ".join((text or "").casefold().split())
 
 
 def _preset_rows(name: str, where: str, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unlearn_audit.api.user_files import (
+    LARGEST_DATA,
+    MIB,
+    is_there,
+    kind_of,
+    parse_json,
+    read_bytes,
+    read_lines,
+)
 from unlearn_audit.errors import SpecError
 
 _LISTS = ("aliases", "paraphrases", "wrong_answers", "hops")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_MOST_COLUMNS = 1_000
+_ROWS_AT_ONCE = 64
+"""Rows of a Parquet file that are decoded before their size is looked at: a few bytes may stand for a gigabyte."""
 
 
 def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -18,31 +31,29 @@ def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         SpecError: there is no such file, or it cannot be read.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
+    path = Path(source).expanduser() if source.startswith("~/") else Path(source)
+    if is_there(path):
+        kind = kind_of(path.stat().st_mode)
+        if kind is not None:
+            raise SpecError(f"{path}: expected a file of facts, got {kind}; give a file")
         match path.suffix.lower():
             case ".jsonl" | ".json":
                 return _read_jsonl(path)
-            case ".csv" | ".tsv" | ".parquet":
+            case ".csv" | ".tsv":
                 return _read_table(path)
+            case ".parquet":
+                return _read_parquet(path)
         raise SpecError(f"{path}: expected .jsonl, .csv, .tsv or .parquet")
-    if path.is_dir() or path.suffix or source.count("/") != 1:
+    if path.suffix or source.count("/") != 1:
         raise SpecError(f"{source}: expected a file of facts, found none; check the path")
     return _read_dataset(source)
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: expected UTF-8 text ({error}); convert the file") from error
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise SpecError(f"{path}, line {number}: expected one JSON object per line ({error})") from error
+        row = parse_json(line, f"{path}, line {number}")
         if not isinstance(row, dict):
             raise SpecError(f"{path}, line {number}: expected one JSON object per line")
         yield f"line {number}", row
@@ -51,31 +62,51 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import pandas as pd
 
+    lines, separator = read_lines(path), _SEPARATORS[path.suffix.lower()]
+    if lines[0].count(separator) >= _MOST_COLUMNS:
+        raise SpecError(f"{path}: expected at most {_MOST_COLUMNS} columns")
     try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
-    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+        frame = pd.read_csv(io.StringIO("\n".join(lines)), sep=separator, dtype=str, keep_default_na=False)
+    except Exception as error:  # pandas raises many kinds for a damaged file
         raise SpecError(f"{path}: expected a table ({error})") from error
     for number, row in enumerate(frame.to_dict("records"), 2):
-        yield f"line {number}", {str(key): _cell(str(key), value, path, number) for key, value in row.items()}
+        yield _row(row, path, number)
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    content, size, number = read_bytes(path), 0, 1
+    try:
+        file = ParquetFile(pa.BufferReader(content))
+        columns = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]  # of pandas
+        if len(columns) > _MOST_COLUMNS:
+            raise SpecError(f"{path}: expected at most {_MOST_COLUMNS} columns, got {len(columns)}")
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            size += batch.nbytes
+            if size > LARGEST_DATA:
+                raise SpecError(f"{path}: expected at most {LARGEST_DATA // MIB} MiB of facts; split the file")
+            for row in batch.to_pylist():
+                number += 1
+                yield _row(row, path, number)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise SpecError(f"{path}: expected a table ({error})") from error
+
+
+def _row(row: dict[Any, Any], path: Path, number: int) -> tuple[str, dict[str, Any]]:
+    return f"line {number}", {str(key): _cell(str(key), value, path, number) for key, value in row.items()}
 
 
 def _cell(key: str, value: Any, path: Path, number: int) -> Any:
     """A table cell as a fact's value: an empty one is absent, a list stands as JSON or `a | b`."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
     if value is None or value == "" or (isinstance(value, float) and value != value):
         return None
     if key not in _LISTS or not isinstance(value, str):
         return value
     if not value.lstrip().startswith("["):
         return [part.strip() for part in value.split("|")]
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise SpecError(f"{path}, line {number}: expected a JSON list in {key} ({error})") from error
+    return parse_json(value, f"{path}, line {number}, {key}")
 
 
 def _read_dataset(source: str) -> Iterator[tuple[str, dict[str, Any]]]:

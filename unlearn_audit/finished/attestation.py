@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.api.terms import Status
+from unlearn_audit.api.user_files import LARGEST_SETTINGS, parse_json, read_bytes
 from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json
@@ -125,7 +126,7 @@ def verified(path: Path, key: Path) -> dict[str, Any]:
     try:
         envelope = Envelope.from_dict(read_json(path))
         envelope.verify([public], threshold=1)
-        content = json.loads(envelope.payload)
+        content = parse_json(envelope.payload.decode(), str(path))
     except VerificationError as error:
         raise IntegrityError(f"{path}: is not signed by {key}") from error
     except (AuditError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -167,10 +168,7 @@ def _public(key: Path) -> Key:
 
 
 def _key_bytes(key: Path) -> bytes:
-    try:
-        return key.read_bytes()
-    except OSError as error:
-        raise AuditError(f"{key}: cannot be read ({error.strerror}); give a key in PEM") from error
+    return read_bytes(key, LARGEST_SETTINGS)
 
 
 def _not_installed() -> AuditError:

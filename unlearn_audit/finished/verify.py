@@ -16,7 +16,8 @@ from unlearn_audit.evidence.records import ModelRecord
 from unlearn_audit.finished.attestation import claims, model_digest, model_files, verified
 from unlearn_audit.finished.redecide import agrees, finished, observations_of, verdict_of
 from unlearn_audit.models.references import resolve
-from unlearn_audit.spec.spec import AuditSpec, read_yaml, validate
+from unlearn_audit.spec.spec import AuditSpec, validate
+from unlearn_audit.spec.yaml_files import read_yaml
 from unlearn_audit.verdict.result import RESULT, Result
 
 _SHOWN = 16

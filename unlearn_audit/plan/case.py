@@ -80,7 +80,8 @@ class Case(Record):
     """What the plan fixed and the runner saw: with the observations, all that a verdict depends on.
 
     Attributes:
-        subjects: fact id -> subject, of the forget set; `retain_subjects` of the retain set.
+        subjects: fact id -> pseudonym of its subject (`facts.privacy`), of the forget set; `retain_subjects` of the
+            retain set. Runs of older versions have the names here.
         controls: names of the retrained models, () where there are none.
         chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
             the level that a hit must beat where there is no control at all.

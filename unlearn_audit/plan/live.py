@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
@@ -12,6 +13,7 @@ from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.records import PluginRecord
 from unlearn_audit.facts.load import Facts, chance_levels, load_facts
+from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.plan.provenance import engine_source, provenance
@@ -36,13 +38,22 @@ class LivePlan:
     sham: tuple[Fact, ...] = ()
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know about the facts' rows."""
+        return tuple(remark for facts in self.facts.values() for remark in facts.remarks)
+
+    @cached_property
+    def withheld(self) -> Withheld:
+        """What of its facts stays out of everything that a run writes or says."""
+        return Withheld(self.facts)
+
+    @property
     def case(self) -> Case:
-        """The whole case: what the plan fixed, with the subjects and chance levels of its facts."""
-        forget, retain = self.facts[FactSet.FORGET], self.facts.get(FactSet.RETAIN)
+        """The whole case: what the plan fixed, with the subjects, by pseudonym, and chance levels of its facts."""
         people = {
-            "subjects": forget.subjects,
-            "retain_subjects": retain.subjects if retain else {},
-            "chance": chance_levels(forget.facts),
+            "subjects": self.withheld.subjects(FactSet.FORGET),
+            "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
+            "chance": chance_levels(self.facts[FactSet.FORGET].facts),
         }
         return self.plan.case.model_copy(update=people)
 

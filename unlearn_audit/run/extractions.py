@@ -16,13 +16,13 @@ import numpy as np
 
 from unlearn_audit.api import Json, Role, derive_seed
 from unlearn_audit.api.comparison import Compared, Comparison, ComparisonContext, Features
-from unlearn_audit.errors import AttackError, cause_of
+from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Extraction, PlannedModel
-from unlearn_audit.run.isolation import log_traceback, own_randomness, untouched
+from unlearn_audit.run.isolation import log_traceback, masked, message_of, own_randomness, untouched
 
 OWN, CROSSED = "own", "crossed"
 _ORDER = (Role.ORIGINAL, Role.RETRAINED, Role.UNLEARNED)
@@ -84,7 +84,7 @@ class Comparing:
     def fault(self, model: PlannedModel, message: str) -> None:
         """Notes that a model could not be looked at again."""
         for one in self.crossing(model):
-            self.faults.setdefault(one.comparison, f"on {model.name}: {message}")
+            self.faults.setdefault(one.comparison, f"on {model.name}: {masked(message)}")
 
     def records(self) -> tuple[ComparisonRecord, ...]:
         """What all comparisons found. No model is loaded; what was for handing on is thrown away."""
@@ -104,7 +104,7 @@ class Comparing:
                 readings = tuple(_records(comparison, compared, self._context(name)))
             except Exception as failure:  # a plug-in's failure is evidence: said, and never silently absent
                 log_traceback(self.store.run, f"{name}, comparing")
-                error = cause_of(failure)
+                error = message_of(failure)
         taken = {one.model.name: self.store.about(_part(one, OWN)) for one in parts if self.store.has(_part(one, OWN))}
         return record.model_copy(
             update={
@@ -136,7 +136,7 @@ class Comparing:
             _check_numbers(features)
         except Exception as failure:  # as above
             log_traceback(self.store.run, one.title)
-            self.faults.setdefault(one.comparison, f"on {one.model.name}: {cause_of(failure)}")
+            self.faults.setdefault(one.comparison, f"on {one.model.name}: {message_of(failure)}")
             return
         about: dict[str, Json] = {"comparison": one.comparison, "seconds": round(time.monotonic() - begun, 3)}
         handed = self.live.comparisons[one.comparison].hands_on & features.keys()

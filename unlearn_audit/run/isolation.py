@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
 
 from unlearn_audit.api import Model
-from unlearn_audit.errors import AttackError
+from unlearn_audit.errors import AttackError, cause_of
+from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.evidence.manifest import ERRORS
 from unlearn_audit.models.engine import Engine
+
+_MASK: ContextVar[Callable[[str], str]] = ContextVar("mask", default=str)
+
+
+@contextmanager
+def masking(mask: Callable[[str], str]) -> Iterator[None]:
+    """While it lasts, messages are kept and logged as `mask` writes them: an exception may repeat a question."""
+    token = _MASK.set(mask)
+    try:
+        yield
+    finally:
+        _MASK.reset(token)
+
+
+def masked(message: str) -> str:
+    """A message as it may be kept."""
+    return _MASK.get()(message)
 
 
 @contextmanager
@@ -33,10 +52,15 @@ def own_randomness(seed: int) -> Iterator[None]:
         yield
 
 
+def message_of(error: BaseException) -> str:
+    """One line for the record."""
+    return masked(cause_of(error))
+
+
 def log_traceback(run: Path, title: str) -> None:
     """Adds the exception at hand to the run's error log."""
-    with (run / ERRORS).open("a", encoding="utf-8") as log:
-        log.write(f"{title}\n{traceback.format_exc()}\n")
+    with open_to_append(run / ERRORS) as log:
+        log.write(masked(f"{title}\n{traceback.format_exc()}\n").encode("utf-8", "backslashreplace"))
 
 
 def fingerprint(module: torch.nn.Module) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unlearn_audit.api import Json, Probe, derive_seed
-from unlearn_audit.errors import AttackError, cause_of
+from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
-from unlearn_audit.run.isolation import log_traceback, own_randomness, untouched
+from unlearn_audit.run.isolation import log_traceback, message_of, own_randomness, untouched
 
 SUMMARY = "summary"
 
@@ -86,7 +86,7 @@ class ProbePreparing:
         found: dict[str, Json] = {}
         summary: dict[str, Json] = {}
         for keys in (self.live.plan.written_keys, self.live.plan.probe_keys):
-            note = (self.store.note(keys[name]) if name in keys else None) or {}
+            note = self.live.withheld.opened((self.store.note(keys[name]) if name in keys else None) or {})
             found |= note
             summary |= note.get(SUMMARY) or {}
         return {**found, SUMMARY: summary} if summary else found
@@ -108,6 +108,6 @@ class ProbePreparing:
                 Exception
             ) as error:  # a plug-in's failure is evidence: an ERROR of its findings, never a silent default
                 log_traceback(self.store.run, title)
-                self.faults[name] = f"could not {what}: {cause_of(error)}"
+                self.faults[name] = f"could not {what}: {message_of(error)}"
         if made is not None:
-            self.store.put_note(key, made)
+            self.store.put_note(key, self.live.withheld.sealed(made))

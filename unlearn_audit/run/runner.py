@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
-from unlearn_audit.errors import AttackError, AuditError, IntegrityError, cause_of
+from unlearn_audit.errors import AttackError, AuditError, IntegrityError
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
@@ -26,7 +26,7 @@ from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.inputs import open_models, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
-from unlearn_audit.run.isolation import as_engine, log_traceback, own_randomness, untouched
+from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
@@ -85,6 +85,7 @@ def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outpu
     done = [job for job in live.plan.jobs if store.has(job.key)]
     progress.begin(live.plan.jobs, done)
     with (
+        masking(live.withheld.masked),
         remembered_interrupts() as check,
         unchanged(live, store),
         _judging(live, waiting=len(done) < len(live.plan.jobs)) as live,
@@ -238,9 +239,9 @@ def _prepare(work: _Work, engine: Engine) -> None:
                     prepared = dict(work.live.attacks[name].prepare(engine, context))
             except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
                 log_traceback(work.store.run, title)
-                work.gathered.unprepared[name] = f"could not prepare on the original: {cause_of(error)}"
+                work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
         if prepared is not None:
-            work.store.put_note(work.live.plan.prepared_keys[name], prepared)
+            work.store.put_note(work.live.plan.prepared_keys[name], work.live.withheld.sealed(prepared))
 
 
 def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[Job]) -> None:
@@ -258,7 +259,7 @@ def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[
                 log_traceback(work.store.run, name)
                 for job in [job for job in jobs if job in left]:
                     left.remove(job)
-                    _fault(work, job, cause_of(error), 0.0)
+                    _fault(work, job, message_of(error), 0.0)
 
 
 @contextmanager
@@ -298,14 +299,14 @@ def _run_job(
                 )
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, job.title)
-            fault = cause_of(error)
+            fault = message_of(error)
     seconds = time.monotonic() - begun
     if fault is not None:
         _fault(work, job, fault, seconds)
         return
     evidence = JobEvidence(
         rows=rows,
-        proof={**(made or {}), **counts, **proof},
+        proof=work.live.withheld.masked_json({**(made or {}), **counts, **proof}),
         events=engine.budget.events[events:],
         seconds=seconds,
         about={"attack": job.attack, "arm": job.arm.name},
@@ -337,9 +338,10 @@ def _context(
     """
     prepared = None
     if job is not None and (key := work.live.plan.prepared_keys.get(attack)) is not None:
-        prepared = work.store.note(key)
-        if prepared is None:
+        note = work.store.note(key)
+        if note is None:
             raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is missing"))
+        prepared = work.live.withheld.opened(note)
     with tempfile.TemporaryDirectory(dir=work.store.scratch) as scratch:
         context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
@@ -354,6 +356,7 @@ def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
 
 
 def _fault(work: _Work, job: Job, message: str, seconds: float) -> None:
+    message = masked(message)
     work.gathered.faults.append(
         FaultyJob(attack=job.attack, arm=job.label, model=job.model.name, message=message, probe=job.own_probe)
     )

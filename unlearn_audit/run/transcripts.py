@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.api import Fact, Generation, Prompt, words_of
+from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
@@ -130,7 +131,6 @@ def _salt(path: Path) -> bytes:
 
 
 def _append(path: Path, content: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _OWNER_ALONE)
-    with os.fdopen(handle, "ab") as file:
+    with open_to_append(path) as file:
         os.fchmod(file.fileno(), _OWNER_ALONE)  # whatever it was before
         file.write(content)

@@ -15,10 +15,12 @@ from unlearn_audit.api.judge import JudgeKind
 from unlearn_audit.api.preset import split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.api.terms import CheckpointReference
+from unlearn_audit.api.user_files import LARGEST_SETTINGS, is_there, read_text
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.waivers import Waivers, Waiving
+from unlearn_audit.spec.yaml_files import read_yaml
 
 Settings = dict[str, Any]
 ModelType = TypeVar("ModelType", bound=BaseModel)
@@ -138,25 +140,6 @@ _PATHS = ("checkpoint", "original", "forget", "retain", "holdout", "generator")
 _FACTS = ("forget", "retain", "holdout")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping from a YAML file.
-
-    Raises:
-        SpecError: no such file, or not a YAML mapping; names file and line.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror}); expected a YAML file") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{path}{line}: expected valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(content, dict):
-        raise SpecError(f"{path}: expected a mapping of keys to values; `unlearn-audit init` writes one")
-    return content
-
-
 def load_spec(path: Path | None, flags: Mapping[str, Any]) -> AuditSpec:
     """A spec from a file, overridden by flags that were given (nested for `models`).
 
@@ -170,7 +153,9 @@ def load_spec(path: Path | None, flags: Mapping[str, Any]) -> AuditSpec:
             content["policy"] = read_yaml(policy_path)
             validate(Policy, content["policy"], policy_path)
     given = {key: value for key, value in flags.items() if value is not None}
-    models = {**(content.get("models") or {}), **given.pop("models", {})}
+    models, chosen = content.get("models") or {}, given.pop("models", {})
+    if isinstance(models, dict):  # else what is wrong with it is said below
+        models = {**models, **chosen}
     return validate(AuditSpec, {**content, **given, "models": models}, path)
 
 
@@ -189,7 +174,7 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
 
     def place(value: object) -> object:
         found = directory / value if isinstance(value, str) else None
-        return _from_here(found.resolve()) if found is not None and found.exists() else value
+        return _from_here(found.resolve()) if found is not None and is_there(found) else value
 
     def facts(value: object) -> object:
         preset, where = split_source(value) if isinstance(value, str) else (None, value)
@@ -244,7 +229,7 @@ def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
 
 
 def _line_of(path: Path, key: str) -> str:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path, LARGEST_SETTINGS).splitlines(), 1):
         if line.strip().lstrip("- ").startswith(f"{key}:"):
             return f", line {number}"
     return ""

@@ -1,6 +1,7 @@
 """Text from outside, made printable: what models, plug-ins and users named may hold anything.
 
 `clean` is for every format; the escaping of a format comes after it. Nothing that a report prints bypasses it.
+`neutral` and `broken_commands` are for the streams of a process (`cli.telling.streams`), which nothing bypasses either.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ LONGEST = 2_000
 # CSI, OSC (ended by BEL or ST) and the two-character escapes of ECMA-48: what a terminal would obey.
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_](?:[^\x07\x1b]*(?:\x07|\x1b\\))?|\x1b[ -/]*[0-~]")
 _SPACES = re.compile(r"\s+")
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_SPECIAL = re.compile(r"[^\n\t -~]")
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_COLORS = re.compile(r"(\x1b\[[0-7;]*m)")
+_COMMANDS = re.compile(r"(^[^\S\n]*:(?=:)|##(?:vso)?(?=\[))", re.MULTILINE)  # GitHub's, and those of older runners
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide ones work where a spreadsheet speaks Japanese
 
 
@@ -52,3 +58,35 @@ def clean_part(text: str) -> str:
     if not inner:
         return " " if text and text[0].isspace() else ""
     return (" " if text[0].isspace() else "") + inner + (" " if text[-1].isspace() else "")
+
+
+def neutral(text: str, *, colors: bool = False) -> str:
+    """Lines of which no terminal obeys anything: control codes and turns of direction go; blanks and line ends stay.
+
+    Args:
+        text: anything, of any length.
+        colors: keep codes that only set the color or weight of what follows.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = _LINE_ENDS.sub("\n", text)
+    parts = _COLORS.split(text) if colors else [text]  # odd places hold the codes between the parts
+    return "".join(part if place % 2 else _without_codes(part) for place, part in enumerate(parts))
+
+
+def one_line(text: str) -> str:
+    """`neutral` on one line, with its blanks as they are."""
+    return neutral(text).replace("\n", " ")
+
+
+def _without_codes(text: str) -> str:
+    return _SPECIAL.sub(lambda one: "" if _is_obeyed(one[0]) else one[0], _TERMINAL_CODES.sub("", text))
+
+
+def _is_obeyed(character: str) -> bool:
+    return character in _TURNING or unicodedata.category(character) in ("Cc", "Cs")
+
+
+def broken_commands(text: str) -> str:
+    """The text with a blank in what a pipeline takes for a command: `::` at the head of a line, `##[`, `##vso[`."""
+    return _COMMANDS.sub(r"\1 ", text)

@@ -33,7 +33,13 @@ def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
     lines = power_lines(live.case, live.plan.spec.policy) + more + advisory_lines(live) + judge_lines(live)
     seconds = estimated_seconds(live)
     if as_json:
-        about = {**live.plan.as_json(), "power": lines, "obstacle": obstacle, "estimated_seconds": round(seconds)}
+        about = {
+            **live.plan.as_json(),
+            "remarks": live.remarks,
+            "power": lines,
+            "obstacle": obstacle,
+            "estimated_seconds": round(seconds),
+        }
         console.out(json.dumps(about, indent=2), highlight=False)
     else:
         _show(live, console, lines, seconds)
@@ -159,7 +165,7 @@ def _show(live: LivePlan, console: Console, lines: list[str], seconds: float) ->
     console.print(table)
     for item in live.case.left_out:
         console.print(f"skipped: {item.what}: {item.why}", markup=False, highlight=False)
-    for line in (*(f"note: {note}" for note in live.plan.notes), *lines):
+    for line in (*(f"Note: {remark}." for remark in (*live.plan.notes, *live.remarks)), *lines):
         console.print(line, markup=False, highlight=False)
     console.print(f"Time: about {_duration(seconds)} here (rough; earlier runs not counted).", highlight=False)
 

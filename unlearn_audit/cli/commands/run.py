@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, show_notices, stderr
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, show_notices, stderr
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
@@ -35,17 +35,14 @@ def run_audit(
     overwrite: bool = False,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
-    settle_libraries(network=live.plan.spec.models.download)
+    settle_libraries()
     _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit
     from unlearn_audit.cli.telling.progress import show_proofs
     from unlearn_audit.verdict.reach import cannot_be_met
 
     obstacle = cannot_be_met(live.case, live.plan.spec.policy)
-    if obstacle and not telling.quiet:
-        stderr().print(f"note: {obstacle}", markup=False, highlight=False)
-    for note in live.plan.notes:
-        stderr().print(f"note: {note}", markup=False, highlight=False)
+    _note([*live.plan.notes, *live.remarks, *([obstacle] if obstacle else [])], telling)
     with _interruptible(out), _told(telling) as (progress, log):
         result = audit(
             live,
@@ -71,10 +68,11 @@ def run_shard(
     from unlearn_audit.run.shard import Shard
 
     part = Shard.parse(shard)
-    settle_libraries(network=live.plan.spec.models.download)
+    settle_libraries()
     _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit_shard
 
+    _note(live.remarks, telling)
     with _interruptible(out), _told(telling) as (progress, _):
         record = audit_shard(live, out, progress, part, shared=shared, command=_command(), overwrite=overwrite)
     done = sum(job.status == "done" for job in record.jobs)
@@ -85,6 +83,12 @@ def run_shard(
         highlight=False,
     )
     raise typer.Exit(ERROR if faulted else INCONCLUSIVE)
+
+
+def _note(notes: Sequence[str], telling: Telling) -> None:
+    if not telling.quiet:
+        for note in notes:
+            stderr().print(f"note: {note}", markup=False, highlight=False)
 
 
 @contextmanager
@@ -110,18 +114,16 @@ def _interruptible(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"error: interrupted; rerun with --out {out} to resume", err=True)
+        say(f"error: interrupted; rerun with --out {out} to resume")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def settle_libraries(*, network: bool) -> None:
-    """For this process: no network unless asked, and no progress bars or advice from libraries between our lines."""
+def settle_libraries() -> None:
+    """For this process: no progress bars or advice from libraries between our lines."""
     import logging
     import os
     import warnings
 
-    if not network:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.simplefilter("ignore")
     show_notices()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unlearn_audit.cli.common import INTEGRITY, RunDirectory, stdout
+from unlearn_audit.cli.common import INTEGRITY, RunDirectory, say, stdout
 
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="Where the audited model is now, if it moved.", show_default=False)
@@ -50,4 +50,4 @@ def attest(
     from unlearn_audit.finished.attest import attest as signed
 
     path = signed(directory, key, checkpoint, out)
-    typer.echo(f"wrote {path}", err=True)
+    say(f"wrote {path}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.verdict.result import Result
 
@@ -88,7 +89,7 @@ def event_log(path: Path) -> Iterator[EventLog]:
         SpecError: the file cannot be written.
     """
     try:
-        stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
+        stream = io.TextIOWrapper(open_to_append(path), encoding="utf-8")
     except OSError as error:
         raise SpecError(f"--log-file {path}: cannot be written ({error.strerror})") from error
     with stream:

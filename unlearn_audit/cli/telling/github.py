@@ -6,14 +6,15 @@ Annotations go to stderr, which GitHub reads like stdout: only what `--json` wri
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Material
+from unlearn_audit.cli.telling.streams import command
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.report.formats import markdown
 from unlearn_audit.report.formats.markdown import LONGEST
 from unlearn_audit.report.sections.rules import waiver_line
@@ -48,8 +49,8 @@ def tell_github(result: Result) -> None:
         text = markdown.render(result)
         if len(text) > LONGEST:
             raise AuditError(f"expected at most {LONGEST} characters for the step summary, got {len(text)}")
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with open_to_append(Path(summary)) as file:
+            file.write(f"{text}\n".encode())
 
 
 def on_github() -> bool:
@@ -75,7 +76,7 @@ def commands(result: Result) -> Iterator[str]:
 
 def _annotate(result: Result) -> None:
     for line in commands(result):
-        print(line, file=sys.stderr)
+        command(line)
 
 
 def _command(level: str, title: str, message: str) -> str:

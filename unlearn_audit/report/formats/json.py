@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.old_names import ATTACKS, OldName, renamed
 from unlearn_audit.verdict.result import SCHEMA_VERSION, Result
 
@@ -45,13 +46,9 @@ def load_result(path: Path) -> Result:
         ResultFileError: naming the file, what is wrong with it, and what to do.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise ResultFileError(
-            f"{path}: expected the result.json of a finished audit, and it cannot be read ({error.strerror}). {_REMEDY}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ResultFileError(f"{path}: expected JSON ({clean(str(error), 200)}). {_REMEDY}") from error
+        data = read_json(path)
+    except SpecError as error:
+        raise ResultFileError(f"{error}. Expected the result.json of a finished audit. {_REMEDY}") from error
     _check_version(path, data)
     try:
         result = Result.model_validate(_under_current_names(data))
@@ -78,10 +75,6 @@ def schema_text() -> str:
 def canonical(data: object) -> str:
     """JSON in one form: keys sorted, 2 spaces, ASCII only; ValueError for a number that is not finite."""
     return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_version(path: Path, data: object) -> None:
