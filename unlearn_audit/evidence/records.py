@@ -79,7 +79,11 @@ class JudgeRecord(Record):
 
 
 class ModelRecord(Record):
-    """One model of the audit, as it was loaded."""
+    """One model of the audit, as it was loaded.
+
+    Attributes:
+        notes: what loading did that a reader must know (codes turned back into weights).
+    """
 
     role: str
     name: str
@@ -90,6 +94,7 @@ class ModelRecord(Record):
     parameters: int
     chat_template: str
     architecture: str
+    notes: tuple[str, ...] = ()
 
 
 class DataRecord(Record):

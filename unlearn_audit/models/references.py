@@ -10,6 +10,7 @@ from pathlib import Path
 from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.errors import AuditError, require
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
+from unlearn_audit.models.adapters import refused
 from unlearn_audit.models.digests import files_digest, parameter_count, weights_digest
 
 _SETTINGS = ("config.json", "generation_config.json", "adapter_config.json")
@@ -136,6 +137,9 @@ def _adapter(
         settings = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise AuditError(f"{config}: expected valid JSON ({error})") from error
+    why = refused(settings)
+    if why is not None:
+        raise AuditError(f"{config}: {why}")
     named = base or settings.get("base_model_name_or_path")
     if not named:
         raise AuditError(f"{config}: names no base model; give one with --base")
