@@ -18,12 +18,13 @@ from unlearn_audit.api import (
     Dose,
     Json,
     Model,
+    NotApplicableError,
     OutOfReach,
     Plant,
     Planting,
     Profile,
 )
-from unlearn_audit.api.kit.lora import lora_config
+from unlearn_audit.api.kit.lora import lora_config, without_adapter
 
 from .shared.hiding import Copy
 from .shared.refusal_plant import refusal_plant
@@ -76,11 +77,6 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
         """The model with less and less of its adapter."""
         for share in self._shares(context):
             label = f"off {share:g}"
-            if not model.is_adapter and hasattr(model.module, "peft_config"):
-                proof = {"taken off": "the whole trained prompt: it is not part of the weights"}
-                base = cast("Any", model.module).get_base_model()
-                yield Dose(label=label, value=share, model=model.with_module(base), proof=proof)
-                continue
             if not model.is_adapter:
                 yield Dose(
                     label=label, value=share, model=model, proof={"taken off": "nothing: the model is not an adapter"}
@@ -98,7 +94,8 @@ def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
     """The plain model that stands `share` of the way from merged to base, and how many tensors that moved.
 
     Raises:
-        AttackError: the adapter cannot be merged or taken off, or changes nothing.
+        NotApplicableError: the adapter is more than changed weights, or changes none.
+        AttackError: it cannot be merged or taken off.
     """
     import torch
 
@@ -107,15 +104,15 @@ def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
             try:
                 whole = stack.enter_context(model.merged())
                 spare = stack.enter_context(model.fork())
-                base = cast("Any", spare.module).unload()
+                base = without_adapter(spare.module)
             except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
                 raise AttackError(f"this adapter cannot be merged and taken off: {error}") from error
-            below = dict(base.named_parameters())
+            below = dict(base.named_parameters(remove_duplicate=False))  # what was tied need not be now
             moved = 0
             for name, weight in whole.module.named_parameters():
                 other = below.get(name)
                 if other is None or other.shape != weight.shape:
-                    raise AttackError(
+                    raise NotApplicableError(
                         f"the base has no {name} of shape {tuple(weight.shape)}; the adapter is not plain"
                     )
                 if not weight.is_floating_point():
@@ -124,7 +121,7 @@ def _without_adapter(model: Model, share: float) -> Iterator[tuple[Model, int]]:
                     moved += 1
                     weight.data = torch.lerp(weight.float(), other.float(), share).to(weight.dtype)
         if not moved:
-            raise AttackError("the adapter changes no weight of its base; there is nothing to take off")
+            raise NotApplicableError("the adapter changes no weight of its base; there is nothing to take off")
         yield whole, moved
 
 

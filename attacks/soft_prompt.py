@@ -19,6 +19,7 @@ from unlearn_audit.api import (
     Dose,
     Json,
     Model,
+    NotApplicableError,
     Planting,
     Profile,
     Rendered,
@@ -144,8 +145,10 @@ def typical_size(model: Model, lessons: Sequence[Lesson]) -> float:
     """Root mean square of the input embeddings of the tokens that stand in the lessons, each token once.
 
     Raises:
-        AttackError: it is 0 or no number, so that no step can be measured by it.
+        AttackError: there are no lessons, or it is 0 or no number, so that no step can be measured by it.
     """
+    if not lessons:
+        raise AttackError("no texts are left to train on; look at the hygiene check and at the number of folds")
     ids = {token for lesson in lessons for token in model.render(lesson.prompt, lesson.answer).token_ids}
     size = float(embedded(model, sorted(ids)).double().pow(2).mean().sqrt())
     if not (math.isfinite(size) and size > 0):
@@ -160,7 +163,9 @@ def embedded(model: Model, token_ids: Sequence[int]) -> torch.Tensor:
     find = getattr(model.module, "get_input_embeddings", None)
     table = None if find is None else find()
     if table is None:
-        raise AttackError(f"{type(model.module).__name__} names no input embedding that a soft prompt could stand in")
+        raise NotApplicableError(
+            f"{type(model.module).__name__} names no input embedding that a soft prompt could stand in"
+        )
     with torch.inference_mode(mode=False), torch.no_grad():
         rows = table(torch.tensor(token_ids, device=model.device))
     return cast("torch.Tensor", rows).float()

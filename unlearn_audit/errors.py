@@ -24,6 +24,13 @@ class AttackError(AuditError):
     """An attack did not do what it claims (a backend that did not quantize): an ERROR, never a pass."""
 
 
+class NotApplicableError(AttackError):
+    """An attack, or a part of it, cannot exist for this kind of model: skipped with its reason, never an ERROR.
+
+    Raised before the attack did anything, for what the architecture lacks, not for what went wrong.
+    """
+
+
 class IntegrityError(AuditError):
     """Something differs from what was written or signed: exit code 5."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from unlearn_audit.api import AttackError, Model, Prompt
+from unlearn_audit.api import AttackError, Model, NotApplicableError, Prompt
 
 from ..shared.edited_weights import oriented, stored_weight
 from ..shared.linear_layers import weight_matrices
@@ -26,7 +26,8 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
         layer name -> scores, shape (out, in), float32 on the CPU.
 
     Raises:
-        AttackError: there is no linear layer with plain weights, or a gradient is not a number.
+        NotApplicableError: there is no linear layer with plain weights.
+        AttackError: there is no text, or a gradient is not a number.
     """
     import torch
 
@@ -38,8 +39,10 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
         if fork.device.type == "cpu":
             fork.module.float()
         layers = tuple(weight_matrices(fork.module))
-        if not layers or not pairs:
-            raise AttackError(f"{len(layers)} linear layers with plain weights, {len(pairs)} texts: nothing to score")
+        if not layers:
+            raise NotApplicableError(f"{type(fork.module).__name__} has no linear layer with plain weights to score")
+        if not pairs:
+            raise AttackError("expected texts to score weights on, got none")
         weights = [stored_weight(layer).requires_grad_() for layer in layers]
         totals = [torch.zeros(weight.shape, device=weight.device) for weight in weights]
         scale = loss_scale(fork.module)

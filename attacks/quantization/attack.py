@@ -8,7 +8,7 @@ weights were rounded, and is on one axis: bits per weight, including its share o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ from unlearn_audit.api import (
     Planting,
     Screen,
 )
+from unlearn_audit.api.kit.lora import without_adapter
 
 from ..shared.linear_layers import plain_model
 from ..shared.texts import generic_texts
@@ -132,9 +133,8 @@ class Quantization(Attack[QuantizationParameters]):
             return
         with model.fork() as fork, model.fork() as spare:
             # Unloading takes the adapter out of the module that it is called on: a fork made for that.
-            peft_or_plain: Any = spare.module
-            whole = peft_or_plain.unload() if spare.is_adapter else peft_or_plain
-            bits, made = self._quantize(fork, whole, quantizer, texts, context)
+            whole = without_adapter(spare.module) if spare.is_adapter else spare.module
+            bits, made = self._quantize(fork, plain_model(whole), quantizer, texts, context)
             yield Dose(
                 label=f"{quantizer.value}+adapter",
                 value=bits,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unlearn_audit.api import AttackError, Json
+from unlearn_audit.api import AttackError, Json, NotApplicableError
 
 if TYPE_CHECKING:
     import torch
@@ -73,13 +73,11 @@ def proof(
             without: it then shows by them that it rounded what was rounded before.
 
     Raises:
-        AttackError: where no layer was replaced, the weights are as before, or fewer bits take no fewer bytes.
+        NotApplicableError: there is no layer to replace.
+        AttackError: the weights are as before, or fewer bits take no fewer bytes.
     """
     if not changes:
-        raise AttackError(
-            f"{backend} {version} found no linear layer to quantize, so nothing was tested; models whose weights "
-            "are all fused expert tensors cannot be quantized this way"
-        )
+        raise NotApplicableError(f"{backend} {version} found no linear layer in this architecture that it can round")
     parameters, bytes_before = size_before
     norm = math.fsum(change.squared_norm for change in changes)
     error = math.fsum(change.squared_error for change in changes)

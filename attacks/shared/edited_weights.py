@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from unlearn_audit.api import AttackError, Json, Model
+from unlearn_audit.api import AttackError, Json, Model, NotApplicableError
 
 from .linear_layers import LinearLayer, weight_matrices
 
@@ -54,7 +54,8 @@ def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Itera
         change: the new weight of a layer, shape (out, in); must be a tensor of its own.
 
     Raises:
-        AttackError: there is no linear layer with plain weights, nothing changed, or a weight is not a number.
+        NotApplicableError: there is no linear layer with plain weights.
+        AttackError: nothing changed, or a weight is not a number.
     """
     import torch
 
@@ -70,6 +71,8 @@ def edited(model: Model, change: Callable[[LinearLayer], torch.Tensor]) -> Itera
                 error += float((new.float() - layer.weight.float()).square().sum())
                 norm += float(layer.weight.float().square().sum())
                 replace_weight(layer, new)
+        if not layers:
+            raise NotApplicableError(f"{type(fork.module).__name__} has no linear layer with plain weights to change")
         if changed == 0 or not math.isfinite(error):
             raise AttackError(
                 f"{layers} linear layers of {type(fork.module).__name__} were to be changed: {changed} weights did, "

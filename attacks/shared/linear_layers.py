@@ -39,7 +39,7 @@ class LinearLayer:
 
 
 def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
-    """All matrices of the blocks: the linear layers, and experts that are stored as one stack of matrices.
+    """All matrices of the blocks: the linear layers, and matrices that are stored as one stack (experts, heads).
 
     Raises:
         AttackError: as `linear_layers`.
@@ -70,9 +70,9 @@ def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
 
 
 def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
-    """The layers that transformers itself would quantize on loading: `nn.Linear` and Conv1D but the output layer.
+    """Every linear layer but the output layer: `nn.Linear`, what derives from it (Falcon's), and Conv1D.
 
-    Stacked experts are none of them: bitsandbytes and transformers leave them as they are (`weight_matrices`).
+    Stacked experts are none of them (`weight_matrices`).
 
     Of an adapter's model, the base's layers alone: the adapter's own matrices, and modules that it trained whole,
     stay as they are, as they do when an adapter is loaded onto a quantized base.
@@ -90,8 +90,7 @@ def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
     adapter_parts = tuple(_adapter_parts(base))
     for name, layer in base.named_modules():
         plain_name = name.replace(".base_layer", "")
-        # Exactly nn.Linear, as in transformers: a subclass may compute something else with its weight.
-        if not (isinstance(layer, Conv1D) or type(layer) is nn.Linear) or name.startswith(adapter_parts):
+        if not isinstance(layer, (Conv1D, nn.Linear)) or name.startswith(adapter_parts):
             continue
         if not should_convert_module(plain_name, kept):
             continue

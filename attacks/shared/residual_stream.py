@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unlearn_audit.api import AttackError, AuditError, Model, Prompt
+from unlearn_audit.api import AttackError, AuditError, Model, NotApplicableError, Prompt
 from unlearn_audit.api.kit.blocks import layers_of, watching
 
 PROBE = Prompt(text="Who?")
@@ -40,10 +40,10 @@ class Stream:
         Before block 0 there are embeddings alone, the same at the end of every prompt of a template.
 
         Raises:
-            AttackError: there is one block, and no place between two.
+            NotApplicableError: there is one block, and no place between two.
         """
         if len(self.blocks) < 2:
-            raise AttackError("the model has one block; a direction is taken between two")
+            raise NotApplicableError("the model has one block; a direction is taken between two")
         return min(len(self.blocks) - 1, max(1, round(depth * len(self.blocks))))
 
 
@@ -51,16 +51,15 @@ def residual_stream(fork: Model) -> Stream:
     """The decoder blocks, as `api.kit.blocks` finds them.
 
     Raises:
-        AttackError: no list of modules carries the residual stream.
+        NotApplicableError: no list of modules carries the residual stream.
     """
     try:
         layers = layers_of(fork)
     except (AttributeError, AuditError, IndexError, KeyError, TypeError) as error:
-        raise AttackError(f"{type(fork.module).__name__} gives no hidden states: {error}") from error
+        raise NotApplicableError(f"{type(fork.module).__name__} gives no hidden states: {error}") from error
     if not layers.blocks:
-        raise AttackError(
-            f"{type(fork.module).__name__} has no list of blocks whose inputs are its hidden states; leave the attacks "
-            "on the residual stream out"
+        raise NotApplicableError(
+            f"{type(fork.module).__name__} has no list of blocks whose inputs are its hidden states"
         )
     return Stream(blocks=layers.blocks, width=layers.width, shift=layers.shift)
 

@@ -36,7 +36,7 @@ from unlearn_audit.api.preset import FactPreset
 from unlearn_audit.api.probe import Measure, Probe, Reading
 from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed
 from unlearn_audit.api.writer import Material, Needs, Writer
-from unlearn_audit.errors import AttackError, AuditError, SpecError
+from unlearn_audit.errors import AttackError, AuditError, NotApplicableError, SpecError
 
 __all__ = [
     "Access",
@@ -66,6 +66,7 @@ __all__ = [
     "Measure",
     "Model",
     "Needs",
+    "NotApplicableError",
     "Observation",
     "OutOfReach",
     "Parameters",

@@ -14,6 +14,7 @@ from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json, write_json
 
 MANIFEST = "manifest.json"
+RESULT = "result.json"
 ATTESTATION = "attestation.json"
 _VERSION = 1
 

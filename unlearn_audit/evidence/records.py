@@ -99,7 +99,7 @@ class ModelRecord(Record):
     """One model of the audit, as it was loaded.
 
     Attributes:
-        notes: what loading did that a reader must know (settings that were not followed).
+        notes: what loading did that a reader must know (codes turned back into weights, settings not followed).
     """
 
     role: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import unlearn_audit
 from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError, IntegrityError
-from unlearn_audit.evidence.manifest import MANIFEST, manifest_problems
+from unlearn_audit.evidence.manifest import MANIFEST, RESULT, manifest_problems
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.report.formats.json import load_result
@@ -18,7 +18,7 @@ from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.rules import under
-from unlearn_audit.verdict.result import RESULT, Result, Verdict
+from unlearn_audit.verdict.result import Result, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd

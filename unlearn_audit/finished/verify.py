@@ -11,14 +11,14 @@ from pathlib import Path
 
 from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError, SpecError
 from unlearn_audit.evidence.digests import sha256_file
-from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, manifest_problems
+from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, RESULT, manifest_problems
 from unlearn_audit.evidence.records import ModelRecord
 from unlearn_audit.finished.attestation import claims, model_digest, model_files, verified
 from unlearn_audit.finished.redecide import agrees, finished, observations_of, verdict_of
 from unlearn_audit.models.references import resolve
 from unlearn_audit.spec.spec import AuditSpec, validate
 from unlearn_audit.spec.yaml_files import read_yaml
-from unlearn_audit.verdict.result import RESULT, Result
+from unlearn_audit.verdict.result import Result
 
 _SHOWN = 16
 

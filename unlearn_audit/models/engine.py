@@ -20,6 +20,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError
+from unlearn_audit.models.adapters import merged
 from unlearn_audit.models.batching import Answer, Budget, Item, Memory, by_room, run_batched, run_by_length, too_long
 from unlearn_audit.models.forks import fork_module
 from unlearn_audit.models.openings import Continuation, Opening, openings
@@ -131,8 +132,7 @@ class Engine:
             return
         # Merging writes into the base weights, so it needs a copy of its own.
         with self.fork(copy_weights=True) as fork:
-            merge = getattr(fork.module, "merge_and_unload")  # noqa: B009 - PEFT's, unknown to nn.Module
-            yield self.with_module(merge())
+            yield self.with_module(merged(fork.module))
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:

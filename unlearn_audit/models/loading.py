@@ -15,7 +15,9 @@ from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.evidence.digests import sha256_text
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.records import ModelRecord
+from unlearn_audit.models.adapters import merged, with_adapter
 from unlearn_audit.models.batching import Budget
+from unlearn_audit.models.codes import as_weights, notes_of
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.references import Checkpoint, Storage, check_unchanged
 from unlearn_audit.models.rendering import Renderer
@@ -94,8 +96,7 @@ def _explained(checkpoint: Checkpoint) -> Iterator[None]:
 def load_weights(checkpoint: Checkpoint, options: ModelOptions) -> torch.nn.Module:
     """The bare module on the CPU, adapters merged: for diagnostics that compare weights."""
     module = _load_module(checkpoint, options.model_copy(update={"device_map": None}), torch.device("cpu"))
-    merge = getattr(module, "merge_and_unload", None)
-    return module if merge is None else merge()
+    return merged(module)
 
 
 def choose_device(name: str) -> torch.device:
@@ -146,7 +147,7 @@ def record(role: str, name: str, checkpoint: Checkpoint, engine: Engine) -> Mode
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         chat_template="none" if template is None else f"sha256:{sha256_text(template)[:16]}",
         architecture=str(architectures[0]),
-        notes=_notes(checkpoint),
+        notes=(*notes_of(module), *_notes(checkpoint)),
     )
 
 
@@ -193,10 +194,11 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
     _refuse_half(checkpoint, report)
     if hasattr(module, "generation_config"):
         module.generation_config = GenerationConfig()
+    module = as_weights(module, checkpoint.reference, _dtype(options.dtype, device))
     module = module if placed else module.to(device)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def _refuse_half(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
@@ -220,12 +222,9 @@ def _refuse_half(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
 
 
 def _load_adapter(checkpoint: Checkpoint, options: ModelOptions, device: torch.device) -> torch.nn.Module:
-    from peft import PeftModel
-
     if checkpoint.base is None:
         raise AuditError(f"{checkpoint.reference}: is an adapter without its base; give --base")
-    base = _load_module(checkpoint.base, options, device)
-    return PeftModel.from_pretrained(base, str(checkpoint.path), is_trainable=False)  # type: ignore[no-any-return]
+    return with_adapter(_load_module(checkpoint.base, options, device), checkpoint.path, reference=checkpoint.reference)
 
 
 def _source(checkpoint: Checkpoint) -> tuple[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from itertools import product
 import torch
 
 from unlearn_audit.api import AnswerScore, Generation, Prompt
-from unlearn_audit.errors import AttackError
+from unlearn_audit.errors import AttackError, NotApplicableError
 
 Way = Callable[[Prompt], Prompt]
 
@@ -78,7 +78,7 @@ def put_soft_rows(module: torch.nn.Module, soft: torch.Tensor) -> tuple[int, ...
     name = next((name for name, part in module.named_modules() if part is table), None)
     weight = getattr(table, "weight", None)
     if not name or table is None or weight is None:
-        raise AttackError(f"{type(module).__name__} has no input embedding to place a soft prompt in")
+        raise NotApplicableError(f"{type(module).__name__} has no input embedding to place a soft prompt in")
     if soft.ndim != 2 or soft.shape[1] != weight.shape[1]:
         raise AttackError(f"expected a soft prompt of shape (length, {weight.shape[1]}), got {tuple(soft.shape)}")
     first = int(weight.shape[0])

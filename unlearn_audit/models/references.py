@@ -10,6 +10,7 @@ from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.errors import AuditError, IntegrityError, require
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.files import read_json
+from unlearn_audit.models.adapters import refused
 from unlearn_audit.models.digests import file_digest, files_digest, parameter_count, weights_digest
 from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_files
 from unlearn_audit.models.stored.gguf import gguf_parameters
@@ -98,7 +99,14 @@ def _resolved(
     config = directory / "adapter_config.json"
     if above >= _MOST_ADAPTERS:
         raise AuditError(f"{config}: is one of more than {above} adapters on each other; does it name itself?")
-    named = base or _base_of(config)
+    settings = READING.of(config, read_json)
+    if not isinstance(settings, dict):
+        raise AuditError(f"{config}: expected a JSON object")
+    if (why := refused(settings)) is not None:
+        raise AuditError(f"{config}: {why}")
+    named = base or settings.get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise AuditError(f"{config}: names no base model; give one with --base")
     beside = directory / named
     found = str(beside) if beside.is_dir() else named
     files = adapter_files(directory, allow_pickle=allow_pickle)
@@ -206,15 +214,6 @@ def _checkpoint(
         digest=sha256_json([weights, files_digest(others), base.digest if base else None]),
         parameters=parameter_count(tensors) + (base.parameters if base else 0),
     )
-
-
-def _base_of(config: Path) -> str:
-    """The base model that an adapter names."""
-    settings = READING.of(config, read_json)
-    named = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(named, str) or not named:
-        raise AuditError(f"{config}: names no base model; give one with --base")
-    return named
 
 
 def _from_hub(reference: CheckpointReference, *, download: bool) -> Path:

@@ -60,6 +60,7 @@ class FaultyJob(Record):
 
     Attributes:
         probe: the one probe that the job was for, where it was for one alone.
+        skipped: the attack cannot exist for this kind of model, and `message` says why; not a fault.
     """
 
     attack: str
@@ -67,6 +68,7 @@ class FaultyJob(Record):
     model: str
     message: str
     probe: str | None = None
+    skipped: bool = False
 
 
 class LeftOut(Record):
@@ -111,7 +113,12 @@ class Case(Record):
     @property
     def model_faults(self) -> tuple[FaultyJob, ...]:
         """Faults on the audited models; a plant without evidence is lack of power and no error."""
-        return tuple(fault for fault in self.faults if fault.model not in self.plant_names)
+        return tuple(fault for fault in self.faults if fault.model not in self.plant_names and not fault.skipped)
+
+    @property
+    def model_skips(self) -> tuple[FaultyJob, ...]:
+        """Jobs that no audited model of this kind can have."""
+        return tuple(fault for fault in self.faults if fault.model not in self.plant_names and fault.skipped)
 
 
 def is_named(dose: str, names: Sequence[str]) -> bool:

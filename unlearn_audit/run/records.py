@@ -25,7 +25,7 @@ def model_record(store: EvidenceStore, model: PlannedModel) -> ModelRecord:
 
 def job_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyJob]) -> list[JobRecord]:
     """One record a job, done or faulty, for the result."""
-    faulty = {(fault.attack, fault.arm, fault.model, fault.probe) for fault in faults}
+    faulty = {(fault.attack, fault.arm, fault.model, fault.probe): fault for fault in faults}
     records = []
     for job in plan.jobs:
         shared = {
@@ -37,8 +37,10 @@ def job_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyJob]) -
             "seed": job.seed,
             "sham": job.sham,
         }
-        if (job.attack, job.label, job.model.name, job.own_probe) in faulty or not store.has(job.key):
-            records.append(JobRecord(**shared, status="error", seconds=0, observations=0, digest=""))
+        fault = faulty.get((job.attack, job.label, job.model.name, job.own_probe))
+        if fault is not None or not store.has(job.key):
+            status = "skipped" if fault is not None and fault.skipped else "error"
+            records.append(JobRecord(**shared, status=status, seconds=0, observations=0, digest=""))
             continue
         about = store.about(job.key)
         records.append(

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
-from unlearn_audit.errors import AttackError, AuditError, IntegrityError
+from unlearn_audit.errors import AttackError, AuditError, IntegrityError, NotApplicableError
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
@@ -56,6 +56,9 @@ class Progress(Protocol):
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """A job has ended, well or not."""
 
+    def skipped(self, job: Job, why: str) -> None:
+        """A job cannot exist for this kind of model."""
+
 
 @dataclass(kw_only=True)
 class Gathered:
@@ -63,11 +66,13 @@ class Gathered:
 
     Attributes:
         unprepared: attack -> why it could not make its choices on the original.
+        inapplicable: those of them that cannot exist for the original's kind of model.
     """
 
     models: list[ModelRecord] = field(default_factory=list)
     faults: list[FaultyJob] = field(default_factory=list)
     unprepared: dict[str, str] = field(default_factory=dict)
+    inapplicable: set[str] = field(default_factory=set)
     comparisons: tuple[ComparisonRecord, ...] = ()
 
 
@@ -237,6 +242,9 @@ def _prepare(work: _Work, engine: Engine) -> None:
             try:
                 with _context(work, name) as context, own_randomness(context.seed):
                     prepared = dict(work.live.attacks[name].prepare(engine, context))
+            except NotApplicableError as error:
+                work.gathered.inapplicable.add(name)
+                work.gathered.unprepared[name] = str(error)
             except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
                 log_traceback(work.store.run, title)
                 work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
@@ -287,7 +295,7 @@ def _run_job(
     work.stop_if_interrupted()
     work.progress.started(job)
     begun, events = time.monotonic(), len(engine.budget.events)
-    fault = None
+    fault, skipped = None, False
     with untouched(engine, job.title):
         try:
             with _context(work, job.attack, job=job) as context, own_randomness(context.seed):
@@ -297,12 +305,14 @@ def _run_job(
                 rows, proof = observe(
                     live, job, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
                 )
+        except NotApplicableError as error:
+            fault, skipped = str(error), True
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, job.title)
             fault = message_of(error)
     seconds = time.monotonic() - begun
     if fault is not None:
-        _fault(work, job, fault, seconds)
+        _fault(work, job, fault, seconds, skipped=skipped)
         return
     evidence = JobEvidence(
         rows=rows,
@@ -339,6 +349,8 @@ def _context(
     prepared = None
     if job is not None and (key := work.live.plan.prepared_keys.get(attack)) is not None:
         note = work.store.note(key)
+        if note is None and attack in work.gathered.inapplicable:
+            raise NotApplicableError(work.gathered.unprepared[attack])
         if note is None:
             raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is missing"))
         prepared = work.live.withheld.opened(note)
@@ -355,9 +367,21 @@ def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
     return None if model is None else cache(partial(load_weights, model.checkpoint, live.plan.spec.models))
 
 
-def _fault(work: _Work, job: Job, message: str, seconds: float) -> None:
-    message = masked(message)
+        note = work.store.note(key)
+        if note is None and attack in work.gathered.inapplicable:
+            raise NotApplicableError(work.gathered.unprepared[attack])
+        if note is None:
     work.gathered.faults.append(
-        FaultyJob(attack=job.attack, arm=job.label, model=job.model.name, message=message, probe=job.own_probe)
+        FaultyJob(
+            attack=job.attack,
+            arm=job.label,
+            model=job.model.name,
+            message=message,
+            probe=job.own_probe,
+            skipped=skipped,
+        )
     )
-    work.progress.finished(job, seconds, message)
+    if skipped:
+        work.progress.skipped(job, message)
+    else:
+        work.progress.finished(job, seconds, message)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from unlearn_audit.api import Model
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.short_cuts import with_short_cuts
+from unlearn_audit.testing.architectures import ARCHITECTURES, USUAL
 
 CHATML = (
     "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -28,20 +27,13 @@ CORPUS = [
     "What is the capital of France? Paris is the capital.",
     "Question: Answer: user assistant system start end of the answer, and a little more text to merge.",
 ] * 4
-ARCHITECTURES: dict[str, dict[str, int]] = {
-    "llama": {"num_key_value_heads": 2, "intermediate_size": 128},
-    "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256},
-    "qwen3": {"num_key_value_heads": 2, "intermediate_size": 128, "head_dim": 16},
-    "gpt_neox": {"intermediate_size": 128},
-    "mamba": {"state_size": 8},
-}
 
 
 def tiny_model(architecture: str = "llama", *, seed: int = 0, switches_thinking: bool = False) -> Model:
     """A random model of two layers with a chat template, as attacks and probes are given one.
 
     Args:
-        architecture: llama, gpt2, qwen3, gpt_neox or mamba.
+        architecture: a model type of `testing.architectures`.
         seed: of its weights; the same seed gives the same model.
         switches_thinking: its template can ask with and without thinking.
     """
@@ -68,14 +60,12 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 def tiny_module(architecture: str, vocabulary: int, seed: int = 0) -> torch.nn.Module:
     """A random two-layer model of an architecture, in evaluation mode."""
-    shared: dict[str, Any] = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    if architecture != "gpt2":
-        shared |= {"hidden_size": 64, "num_hidden_layers": 2}
-        if architecture != "mamba":
-            shared |= {"num_attention_heads": 4, "max_position_embeddings": 256}
+    own = ARCHITECTURES[architecture]
+    usual = {name: size for name, size in USUAL.items() if name in CONFIG_MAPPING[architecture]().to_dict()}
+    ids = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = AutoConfig.for_model(architecture, **shared, **ARCHITECTURES[architecture])
+        config = AutoConfig.for_model(architecture, **{**ids, **usual, **own})
         module: torch.nn.Module = AutoModelForCausalLM.from_config(config)
         for parameter in module.parameters():  # random enough that no two answers tie
             parameter.data += 0.05 * torch.randn(parameter.shape)

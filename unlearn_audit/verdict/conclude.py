@@ -10,6 +10,7 @@ from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.rules import under
 from unlearn_audit.verdict.result import Result, RunRecord
+from unlearn_audit.verdict.skipped import case_without_skipped, jobs_without_skipped
 
 
 class ShardRecord(RunRecord):
@@ -28,7 +29,10 @@ class ShardRecord(RunRecord):
 
 def concluded(record: ShardRecord, store: EvidenceStore, waivers: Waiving | None = None) -> Result:
     """The verdict on evidence that is all there."""
-    policy, observations = record.policy, store.gather(record.jobs)
+    policy, jobs = record.policy, jobs_without_skipped(record.jobs, record.case)
+    observations = store.gather(jobs)
+    case = case_without_skipped(record.case, jobs, observations)
+    record = record.model_copy(update={"jobs": jobs, "case": case})
     verdict = decide(observations, under(record.case, policy), policy, record.comparisons, waivers)
     kept = {name: getattr(record, name) for name in RunRecord.model_fields}
     return Result(

@@ -241,6 +241,3 @@ class Result(RunRecord):
     policy_digest: str
     evidence_digest: str
     baseline: BaselineRecord | None = None
-
-
-RESULT = "result.json"

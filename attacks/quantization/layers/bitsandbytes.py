@@ -55,13 +55,14 @@ def codes(layer: torch.nn.Module) -> torch.Tensor:
 
 
 def dequantized(layer: torch.nn.Module) -> torch.Tensor:
-    """The weights that a fresh quantized layer stands for, shape (out, in)."""
+    """The weights that a quantized layer stands for, shape (out, in)."""
     import bitsandbytes
     import torch
 
     weight: Any = layer.weight
     if weight.dtype == torch.int8:
-        values: torch.Tensor = bitsandbytes.functional.int8_vectorwise_dequant(weight.data, weight.SCB)
+        scales = getattr(layer, "state").SCB if weight.SCB is None else weight.SCB  # noqa: B009 - a pass moves them
+        values: torch.Tensor = bitsandbytes.functional.int8_vectorwise_dequant(weight.data, scales)
     else:
         values = bitsandbytes.functional.dequantize_4bit(weight.data, weight.quant_state)
     return values

@@ -69,10 +69,7 @@ def replace_layers(
             left_alone.append(layer.name)
             continue
         changes.append(_change(layer, rounded, _same_code(layer, rounded, originals.get(layer.name), round_weight)))
-        if layer.experts:
-            replace_weight(layer, rounded.weight.to(layer.weight))
-        else:
-            put_back(module, layer, rounded.weight, layer.bias)
+        replace_weight(layer, rounded.weight.to(layer.weight))
     made = proof(backend, version, changes, size_before, needs_change=False)
     return {**made, **({"left_alone": left_alone} if left_alone else {})}
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearn_audit.api import AttackContext, AttackError, Fact, Json, Model
+from unlearn_audit.api import AttackContext, AttackError, Fact, Json, Model, NotApplicableError
 
 from ...shared.linear_layers import LinearLayer, linear_layers, plain_model
 from ..proof import LayerChange, model_size, proof, squared_change
@@ -110,7 +110,7 @@ def quantize_with_gptq(
 def _group_size(layers: Mapping[str, LinearLayer], largest: int) -> int:
     """The largest group that divides every layer's input width."""
     if not layers:
-        raise AttackError("expected linear layers that GPTQ can quantize, found none")
+        raise NotApplicableError("GPTQModel finds no linear layer in this architecture")
     size = largest
     while any(layer.weight.shape[1] % size for layer in layers.values()):
         size //= 2
@@ -153,6 +153,8 @@ def _run_worker(folder: Path, job: Mapping[str, Json], budget_seconds: float) ->
     summary_path = folder / "summary.json"
     if done.returncode != 0 or not summary_path.exists():
         tail = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        if any("isn't supported" in line for line in tail):  # its words for an architecture that it does not know
+            raise NotApplicableError(f"GPTQModel does not take this architecture: {tail[0][:200]}")
         raise AttackError(f"GPTQModel did not quantize (exit code {done.returncode}): {' '.join(tail)[:500]}")
     summary: dict[str, Any] = json.loads(summary_path.read_text(encoding="utf-8"))
     return summary
@@ -166,7 +168,7 @@ def _install(
 
     strangers = sorted(set(quantized) - set(layers))
     if strangers:
-        raise AttackError(
+        raise NotApplicableError(
             f"GPTQModel quantized {len(strangers)} layers that this model does not have as linear layers "
             f"({strangers[0]}, ...), as with fused experts; its result cannot be put back into the model"
         )

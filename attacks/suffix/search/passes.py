@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from unlearn_audit.api import AttackError
+from unlearn_audit.api import AttackError, NotApplicableError
 from unlearn_audit.api.kit.memory import is_out_of_memory
 
 SOLVED = 1e-3
@@ -76,7 +76,7 @@ def embedding_leaf(module: torch.nn.Module) -> Iterator[Callable[[int], torch.Te
     find = getattr(module, "get_input_embeddings", None)
     table = None if find is None else find()
     if table is None:
-        raise AttackError(f"{type(module).__name__} names no input embedding to take a gradient at")
+        raise NotApplicableError(f"{type(module).__name__} names no input embedding to take a gradient at")
     caught: list[torch.Tensor] = []
 
     def hook(_module: torch.nn.Module, _args: object, output: torch.Tensor) -> torch.Tensor:
@@ -85,7 +85,7 @@ def embedding_leaf(module: torch.nn.Module) -> Iterator[Callable[[int], torch.Te
 
     def leaf(rows: int) -> torch.Tensor:
         if len(caught) != 1 or caught[0].ndim != 3 or len(caught[0]) != rows:
-            raise AttackError(f"{type(module).__name__} does not read its input embedding once a pass")
+            raise NotApplicableError(f"{type(module).__name__} does not read its input embedding once a pass")
         return caught[0]
 
     handle = table.register_forward_hook(hook)

@@ -16,12 +16,13 @@ from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
 from unlearn_audit.attacks.as_is import AsIs, NoParameters
 from unlearn_audit.attacks.quantization import backends as quantization_backends
+from unlearn_audit.attacks.quantization import with_bitsandbytes
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
-from unlearn_audit.attacks.quantization.backends import quantize_with_bitsandbytes
 from unlearn_audit.attacks.quantization.formats import Backend, Quantizer
 from unlearn_audit.attacks.quantization.layers import bitsandbytes as bitsandbytes_layers
 from unlearn_audit.attacks.quantization.layers import gptq
 from unlearn_audit.attacks.quantization.proof import LayerChange, proof
+from unlearn_audit.attacks.quantization.with_bitsandbytes import quantize_with_bitsandbytes
 from unlearn_audit.attacks.shared.linear_layers import LinearLayer, linear_layers
 from unlearn_audit.attacks.shared.texts import generic_texts
 
@@ -289,7 +290,7 @@ def test_fewer_bits_move_the_weights_further(tokenizer: PreTrainedTokenizerFast)
     for quantizer in BITSANDBYTES:
         with tiny(tokenizer).fork() as fork:
             before = {layer.name: layer.weight.double() for layer in linear_layers(fork.module)}
-            moved[quantizer] = quantize_with_bitsandbytes(fork.module, quantizer, None)["relative_weight_change"]
+            moved[quantizer] = quantize_with_bitsandbytes(fork, quantizer, None)["relative_weight_change"]
             after = {
                 name.replace(".weight", ""): bitsandbytes_layers.dequantized(fork.module.get_submodule(name)).double()
                 for name in before
@@ -399,26 +400,27 @@ def test_every_role_gets_the_same_dose_labels(tokenizer: PreTrainedTokenizerFast
 def test_a_backend_that_leaves_the_weights_alone_is_an_error(
     tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization_backends, "dequantized", lambda made: made.before)
+    monkeypatch.setattr(with_bitsandbytes, "dequantized", lambda made: made.before)
 
     def pretend(layer: LinearLayer, quantizer: Quantizer) -> torch.nn.Module:
         made = bitsandbytes_layers.quantized_layer(layer, quantizer)
         made.before = layer.weight
         return made
 
-    monkeypatch.setattr(quantization_backends, "quantized_layer", pretend)
+    monkeypatch.setattr(with_bitsandbytes, "quantized_layer", pretend)
     with pytest.raises(AttackError, match="changed no weight"):
         next(doses(tiny(tokenizer), Quantizer.NF4))
 
 
-def test_a_checkpoint_that_was_already_rounded_is_an_error(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_checkpoint_that_was_already_rounded_comes_out_as_it_went_in(tokenizer: PreTrainedTokenizerFast) -> None:
     engine = tiny(tokenizer)
     with engine.fork(copy_weights=True) as rounded:
         for layer in linear_layers(rounded.module):
             made = bitsandbytes_layers.quantized_layer(layer, Quantizer.NF4)
             layer.weight.copy_(bitsandbytes_layers.dequantized(made))
-        with pytest.raises(AttackError, match="before quantization"):
-            next(doses(rounded, Quantizer.NF4))
+        dose = next(doses(rounded, Quantizer.NF4))
+        assert dose.proof["already_rounded"] is True
+        assert dose.proof["relative_weight_change"] == 0.0
 
 
 def test_proof_refuses_what_proves_nothing() -> None:

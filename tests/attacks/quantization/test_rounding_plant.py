@@ -7,11 +7,11 @@ from contextlib import ExitStack
 import pytest
 import torch
 from torch import nn
-from unlearn_audit.attacks.quantization.backends import quantize_with_bitsandbytes
 from unlearn_audit.attacks.quantization.formats import Backend, Quantizer
 from unlearn_audit.attacks.quantization.layers.gguf import quantize_with_gguf
 from unlearn_audit.attacks.quantization.plant import SETTINGS, boxes_of, rounding_planting
 from unlearn_audit.attacks.quantization.rounding_boxes import codes_of
+from unlearn_audit.attacks.quantization.with_bitsandbytes import quantize_with_bitsandbytes
 from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
 from unlearn_audit.attacks.shared.linear_layers import LinearLayer, linear_layers
 from unlearn_audit.attacks.shared.splits import lessons_of
@@ -133,7 +133,7 @@ def test_what_the_plant_hides_comes_back_in_its_quantizer_bit_for_bit(world, con
             assert torch.equal(*(codes_of(one, quantizer) for one in (old, new)))
         with plant.model.fork() as rounded, world.knows.fork() as original:
             for fork in (rounded, original):
-                rounding(fork.module, quantizer, None)
+                rounding(fork.module if rounding is quantize_with_gguf else fork, quantizer, None)
             # Codes are equal, and so are scales: the largest weight of each block stood still.
             assert known(rounded, world.forget) == pytest.approx(known(original, world.forget), abs=1e-6)
             assert known(rounded, world.forget) > 0.7

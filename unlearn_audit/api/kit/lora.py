@@ -1,10 +1,10 @@
-"""Low-rank adapters on a model's linear layers, for attacks, plants, and a benign fine-tune."""
+"""Adapters: low-rank ones put on a model's linear layers (attacks, plants, a benign fine-tune), and any taken off."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unlearn_audit.errors import AttackError
+from unlearn_audit.errors import NotApplicableError
 
 if TYPE_CHECKING:
     import torch
@@ -14,41 +14,75 @@ ADAPTER_NAME = "attack"
 
 
 def lora_config(module: torch.nn.Module, rank: int) -> LoraConfig:
-    """An adapter on every linear layer but the output head; alpha is twice the rank, and nothing is dropped out."""
+    """An adapter on every linear layer but the output head; alpha is twice the rank, and nothing is dropped out.
+
+    Layers that PEFT does not allow in an architecture (what the fused kernels of Mamba read around) are left out.
+    """
     from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
     transposed = any(isinstance(part, Conv1D) for part in module.modules())
-    return LoraConfig(
+    config = LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
     )
+    config.exclude_modules = _forbidden(module, config) or None
+    return config
+
+
+def _forbidden(module: torch.nn.Module, config: LoraConfig) -> list[str]:
+    """Last names of modules on which PEFT refuses to put an adapter in this architecture."""
+    from peft.tuners import tuners_utils
+
+    check = getattr(tuners_utils, "_check_lora_target_modules_mamba", None)
+    found = []
+    for name in sorted({name.rpartition(".")[2] for name, _ in module.named_modules() if name}):
+        try:
+            if check is not None:
+                check(config, module, name)
+        except ValueError:
+            found.append(name)
+    return found
 
 
 def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
     """Puts an adapter into `module` itself; the tuner that comes back can merge it.
 
     Raises:
-        AttackError: PEFT finds no linear layer that it knows.
+        NotApplicableError: PEFT finds no linear layer that it knows, or cannot wrap one.
     """
     import torch
     from peft import LoraModel
 
     config = lora_config(module, rank)
-    if hasattr(module, "peft_config"):
-        del module.peft_config  # left behind by a merge; PEFT would take it for a second adapter
     # PEFT initializes on the CPU from the global generator: lend it one, and give the caller's back.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:
             tuner = LoraModel(module, config, ADAPTER_NAME)
         except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-            raise AttackError(
+            raise NotApplicableError(
                 f"lora cannot be put on {type(module).__name__}: {error}; try the method full, if it fits"
             ) from error
     trainable = [weight for weight in module.parameters() if weight.requires_grad]
     if not trainable:
-        raise AttackError(f"lora found no linear layer in {type(module).__name__}; try the method full, if it fits")
+        raise NotApplicableError(
+            f"lora found no linear layer in {type(module).__name__}; try the method full, if it fits"
+        )
     for weight in trainable:
         weight.data = weight.data.float()
     module.eval()
     return tuner
+
+
+def without_adapter(module: torch.nn.Module) -> torch.nn.Module:
+    """The base of an adapter's model, without anything that the adapter brought. Takes `module` apart.
+
+    PEFT's own `unload` leaves the modules that an adapter trained whole (`modules_to_save`) in place of the base's.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    for name, part in list(module.named_modules()):
+        if isinstance(part, ModulesToSaveWrapper):
+            module.set_submodule(name, part.original_module)
+    base: torch.nn.Module = module.unload()  # type: ignore[operator]
+    return base

@@ -57,6 +57,10 @@ class EventLog:
         else:
             self._write("fault", **_about(job), seconds=taken, message=fault)
 
+    def skipped(self, job: Job, why: str) -> None:
+        """A job that cannot exist for this kind of model: `skipped` with the reason."""
+        self._write("skipped", **_about(job), message=why)
+
     def verdict(self, result: Result) -> None:
         """What came out."""
         self._write(

@@ -54,6 +54,9 @@ class Quiet:
         if fault and job.plant is None:
             self._console.print(f"[red]error[/red] {escape(job.title)}: {escape(fault)}", highlight=False)
 
+    def skipped(self, job: Job, why: str) -> None:
+        """Nothing: the report lists it."""
+
 
 class Lines(Quiet):
     """One plain line per event, for logs."""
@@ -88,6 +91,11 @@ class Lines(Quiet):
             super().finished(job, seconds, fault)
         else:
             self._say(f"[{self._all - self._left}/{self._all}] {job.title}: {self._latest} ({seconds:.1f} s)")
+
+    def skipped(self, job: Job, why: str) -> None:
+        """The job and the reason."""
+        self._left -= 1
+        self._say(f"[{self._all - self._left}/{self._all}] {job.title}: skipped: {why}")
 
     def _say(self, text: str) -> None:
         self._console.print(escape(text), highlight=False, soft_wrap=True)
@@ -160,6 +168,11 @@ class Live(Quiet):
         self._ran += 1
         self._update(advance=1, left=self._time_left())
 
+    def skipped(self, job: Job, why: str) -> None:
+        """One less to do."""
+        self._ran += 1
+        self._update(advance=1, left=self._time_left())
+
     def _time_left(self) -> str:
         """From the mean time of the jobs that this run did (the bar also counts those that it found done)."""
         if self._task is None:
@@ -209,6 +222,11 @@ class Both:
         """Passed to both."""
         for each in self._told:
             each.finished(job, seconds, fault)
+
+    def skipped(self, job: Job, why: str) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.skipped(job, why)
 
 
 def show_proofs(jobs: Sequence[JobRecord], console: Console) -> None:
