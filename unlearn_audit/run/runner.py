@@ -26,7 +26,7 @@ from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.inputs import open_models, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
-from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
+from unlearn_audit.run.isolation import as_engine, log_traceback, masking, message_of, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
@@ -367,10 +367,7 @@ def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
     return None if model is None else cache(partial(load_weights, model.checkpoint, live.plan.spec.models))
 
 
-        note = work.store.note(key)
-        if note is None and attack in work.gathered.inapplicable:
-            raise NotApplicableError(work.gathered.unprepared[attack])
-        if note is None:
+def _fault(work: _Work, job: Job, message: str, seconds: float, *, skipped: bool = False) -> None:
     work.gathered.faults.append(
         FaultyJob(
             attack=job.attack,
