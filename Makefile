@@ -38,6 +38,10 @@ bench: $(READY)
 bench-suffix: $(READY) # beside nanoGCG in an environment of its own; MODEL is a checkpoint's directory (benchmarks/suffix/README.md)
 	$(BIN)/python -m benchmarks.suffix $(MODEL)
 
+.PHONY: kills
+kills: $(READY) # runs killed at random moments and resumed; goes on where it was stopped
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills
+
 mutants: $(READY)
 	$(BIN)/python benchmarks/mutants.py --jobs 2 # wrong versions of the verdict's code: the tests must see every one
 

@@ -22,7 +22,7 @@ from unlearn_audit.cli.commands import (
 from unlearn_audit.cli.commands import (
     verify as sealing,
 )
-from unlearn_audit.cli.commands.run import run_audit, run_shard, settle_libraries
+from unlearn_audit.cli.commands.run import interruptible, run_audit, run_shard, settle_libraries
 from unlearn_audit.cli.common import (
     ERROR,
     INTEGRITY,
@@ -137,9 +137,11 @@ def run(
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
-    if shard is not None:
-        run_shard(make_plan(spec), target, store, shard, telling, overwrite=overwrite)
-    result = run_audit(make_plan(spec), target, store, telling, waivers=answered_for, text=text, overwrite=overwrite)
+    with interruptible(target):
+        planned = make_plan(spec)
+        if shard is not None:
+            run_shard(planned, target, store, shard, telling, overwrite=overwrite)
+        result = run_audit(planned, target, store, telling, waivers=answered_for, text=text, overwrite=overwrite)
     _finish(result, target, json=json)
 
 
@@ -178,7 +180,9 @@ def demo(
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     demo_plan = make_plan(demo_spec(checkpoint))
     if out is not None:
-        _finish(run_audit(demo_plan, out, None, telling), out, json=json)
+        with interruptible(out):
+            result = run_audit(demo_plan, out, None, telling)
+        _finish(result, out, json=json)
         return
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-demo-") as scratch:
         _finish(run_audit(demo_plan, Path(scratch), None, telling), None, json=json)

@@ -43,7 +43,7 @@ def run_audit(
 
     obstacle = cannot_be_met(live.case, live.plan.spec.policy)
     _note([*live.plan.notes, *live.remarks, *([obstacle] if obstacle else [])], telling)
-    with _interruptible(out), _told(telling) as (progress, log):
+    with _told(telling) as (progress, log):
         result = audit(
             live,
             out,
@@ -72,8 +72,8 @@ def run_shard(
     _settle_threads([model.checkpoint.parameters for model in live.plan.models])
     from unlearn_audit.audit import audit_shard
 
-    _note(live.remarks, telling)
-    with _interruptible(out), _told(telling) as (progress, _):
+    _note([*live.plan.notes, *live.remarks], telling)
+    with _told(telling) as (progress, _):
         record = audit_shard(live, out, progress, part, shared=shared, command=_command(), overwrite=overwrite)
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
@@ -110,7 +110,8 @@ def _command() -> str:
 
 
 @contextmanager
-def _interruptible(out: Path) -> Iterator[None]:
+def interruptible(out: Path) -> Iterator[None]:
+    """Where Ctrl-C, SIGTERM and SIGHUP end the run with how to resume it, and exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
