@@ -103,7 +103,7 @@ def _edited(change: Callable[[dict[str, object]], object]) -> str:
     ("text", "says"),
     [
         ("{", "expected JSON"),
-        ("[" * 100_000, "expected JSON"),
+        ("[" * 100_000, "at most 64 levels of nesting"),
         ("[]", "expected a JSON object, got list"),
         (_edited(lambda data: data.update(seconds=float("nan"))), "NaN is not a JSON number"),
         (_edited(lambda data: data.update(schema_version=3)), "schema_version is 3"),
@@ -123,10 +123,10 @@ def test_a_malformed_file_is_named_with_its_fault_and_a_remedy(text: str, says: 
 
 
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ResultFileError, match=r"nothing\.json: expected the result\.json .*, and it cannot be read"):
+    with pytest.raises(ResultFileError, match=r"nothing\.json: cannot be read .* Expected the result\.json"):
         load_result(tmp_path / "nothing.json")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ResultFileError, match=r"binary\.json: expected JSON"):
+    with pytest.raises(ResultFileError, match=r"binary\.json: expected UTF-8 text"):
         load_result(tmp_path / "binary.json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,23 @@ def test_nothing_is_written_where_one_of_them_fails(finished: Path, tmp_path: Pa
     assert code == 5 and out == ""
     assert "is not the cell" in err or "cannot be read" in err or "evidence is not what" in err
     assert not target.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "/dev/null", "/dev/stdout"])
+def test_what_is_no_regular_file_is_neither_followed_nor_replaced(finished: Path, tmp_path: Path, invoke, kind):
+    path = tmp_path / kind
+    (tmp_path / "target").write_text("kept")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif "link" in kind:
+        path.symlink_to("target" if kind == "link" else "nowhere")
+    before = path.lstat()
+    code, out, err = invoke("report", finished, "-f", f"json={tmp_path / 'first.json'}", "-f", f"md={path}")
+    assert (code, out) == (2, "")
+    assert "name another file" in err
+    assert (path.lstat().st_mode, path.lstat().st_ino) == (before.st_mode, before.st_ino)
+    assert (tmp_path / "target").read_text() == "kept"
+    assert not (tmp_path / "first.json").exists() and not (tmp_path / "nowhere").exists()
 
 
 def test_a_file_name_may_hold_an_equals_sign(tmp_path: Path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unlearn_audit.api.writer import Material, Writer
 from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.evidence.files import refuse_special
 from unlearn_audit.report import write_to, writer_named
 
 
@@ -41,7 +42,8 @@ def parse_targets(wanted: Sequence[str]) -> Targets:
     """What `-f FORMAT` and `-f FORMAT=FILE` ask for; a directory as FILE takes the format's own file name.
 
     Raises:
-        SpecError: an unknown format, a binary one or a second one for stdout, a file that cannot be written.
+        SpecError: an unknown format, a binary one or a second one for stdout, a file that cannot be written; a link, a
+            device or a named pipe is neither followed nor replaced.
     """
     files: list[tuple[Writer, Path]] = []
     screen: Writer | None = None
@@ -70,6 +72,7 @@ def _file(writer: Writer, asked: str, target: str, taken: Sequence[Path]) -> Pat
     path = Path(target) / writer.file_name if Path(target).is_dir() else Path(target)
     if not path.parent.is_dir():
         raise SpecError(f"--format {asked}: {path.parent} is not a directory; create it first")
+    refuse_special(path)  # before anything is written
     if path in taken:
         raise SpecError(f"--format {asked}: two formats cannot share the file {path}; name another")
     return path
