@@ -14,8 +14,8 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from unlearn_audit.testing.architectures import ARCHITECTURES
 from unlearn_audit.testing.models import (
-    ARCHITECTURES,
     CHATML,
     SWITCHING,
     tiny_engine,

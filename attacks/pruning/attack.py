@@ -18,6 +18,7 @@ from unlearn_audit.api import (
     AttackError,
     Dose,
     Model,
+    NotApplicableError,
     OutOfReach,
     Planting,
     Profile,
@@ -144,11 +145,10 @@ class Pruning(Attack[PruningParameters]):
         held_back = own_answers(model, questions_of(context.forget, most=self._questions(context)))
         facts = sampled(context.retain, self._questions(context))
         useful = [(lesson.prompt, lesson.answer) for fact in facts for lesson in lessons_of(fact)[:1]]
-        if not held_back or not useful:
-            raise AttackError(
-                f"SNIP scores need texts: {len(held_back)} forget questions got an answer, {len(useful)} retain facts "
-                f"were given; set scores to [magnitude]"
-            )
+        if not held_back:
+            raise NotApplicableError("the model answers no forget question, and SNIP scores are taken on its answers")
+        if not useful:
+            raise AttackError("SNIP scores need retain facts with an answer, got none; set scores to [magnitude]")
         forget, utility = snip_scores(model, held_back), snip_scores(model, useful)
         for share in self._shares(Score.SNIP, context):
             kept = self.parameters.kept * share

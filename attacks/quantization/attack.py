@@ -67,11 +67,13 @@ class Quantization(Attack[QuantizationParameters]):
     `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
     `deep` runs the whole list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
     as follows: "4 bits" is several quantizers, which recover different things, so each is named; each is verified
-    to have rounded; and only the linear layers are rounded, as transformers does on loading: embeddings, norms
-    and the output layer are unchanged in every format (llama.cpp's tool also rounds embeddings).
+    to have rounded; and all matrices of the blocks are rounded, linear layers and experts that are stored as one
+    stack, which transformers would leave alone on loading: embeddings, norms and the output layer are unchanged in
+    every format (llama.cpp's tool also rounds embeddings).
 
-    bitsandbytes computes with its own layers. All others return the weights that their codes represent, and the
-    model computes with these. A checkpoint that is a GGUF file is rounded once more, from the values in the file: the
+    bitsandbytes computes with its own layers where the model calls a plain linear layer. Elsewhere (experts, layers of
+    an architecture's own, weights that are read without a call), and in all other formats, the model computes with the
+    weights that the codes represent. A checkpoint that is a GGUF file is rounded once more, from the values in the file: the
     unattacked baseline is what the file serves.
 
     An adapter checkpoint is rounded both ways: dose `nf4` is merged, then rounded; dose `nf4+adapter` is the rounded

@@ -2,8 +2,8 @@
 
     python -m benchmarks.architectures [NAME ...] [--again]
 
-Adds to `results.json`, from which `docs/generate.py` writes docs/architectures.md; an architecture that is there is not
-run again unless it is named or with `--again`. The models know nothing: what counts is that each attack runs or says
+Adds to `results.json` and writes docs/architectures.md from it. An architecture that is there is run again only where
+it is named, or with `--again`. The models know nothing: what counts is that each attack runs or says
 why it cannot.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 import warnings
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,17 @@ import torch
 from rich.console import Console
 from transformers import __version__ as transformers_version
 
+from benchmarks.architectures.page import RESULTS, write
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.commands.doctor import examine
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.spec import AuditSpec
-from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.architectures import CONFIGS
 from unlearn_audit.testing.models import tiny_module, tiny_tokenizer
 from unlearn_audit.verdict.result import Result
 
-RESULTS = Path(__file__).with_name("results.json")
 SUBJECTS, FACTS = 4, 1
 BASELINE = "as-is"
 KEYS = ("id", "subject", "question", "answer", "relation")
@@ -62,13 +63,14 @@ def main() -> None:
     kept["transformers"] = transformers_version
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    for name in asked.names or ARCHITECTURES:
+    for name in asked.names or CONFIGS:
         if name in found and not asked.again and not asked.names:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             found[name] = tried(name, Path(scratch))
-        kept["architectures"] = {one: found[one] for one in ARCHITECTURES if one in found}
+        kept["architectures"] = {one: found[one] for one in CONFIGS if one in found}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        write()
         print(name, found[name]["outcome"], json.dumps(found[name]["attacks"]), flush=True)
 
 
@@ -78,7 +80,7 @@ def tried(name: str, where: Path, attacks: dict[str, dict[str, Any]] | None = No
     tokenizer = tiny_tokenizer()
     tiny_module(name, len(tokenizer)).save_pretrained(checkpoint)  # type: ignore[operator]
     tokenizer.save_pretrained(checkpoint)
-    console = Console(file=(where / "doctor.txt").open("w", encoding="utf-8"))
+    console = Console(file=StringIO())
     healthy = examine(console, str(checkpoint), None)
     spec = AuditSpec.model_validate(
         {
@@ -101,9 +103,7 @@ def _facts(where: Path, name: str) -> Path:
     people = list(dict.fromkeys(row["subject"] for row in rows))[:SUBJECTS]
     chosen = [row for who in people for row in [one for one in rows if one["subject"] == who][:FACTS]]
     path = where / f"{name}.jsonl"
-    lines = [
-        json.dumps({key: row[key] for key in ("id", "subject", "question", "answer", "relation")}) for row in chosen
-    ]
+    short = [{key: row[key] for key in KEYS} for row in chosen]
     path.write_text("\n".join(map(json.dumps, short)), encoding="utf-8")
     return path
 

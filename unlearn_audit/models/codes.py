@@ -29,7 +29,8 @@ def as_weights(module: torch.nn.Module, reference: str, dtype: torch.dtype | str
     quantizer: Any = getattr(module, "hf_quantizer", None)
     if quantizer is None:
         return module
-    method = str(getattr(quantizer.quantization_config.quant_method, "value", "unknown"))
+    method = quantizer.quantization_config.quant_method
+    method = str(getattr(method, "value", method))
     try:
         _exact(module)
         plain: torch.nn.Module = module.dequantize(dtype=torch.float32)  # type: ignore[operator]

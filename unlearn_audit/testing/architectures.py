@@ -13,7 +13,7 @@ USUAL: Mapping[str, Any] = {
 }
 GROUPED = {"num_key_value_heads": 2, "intermediate_size": 128}
 EXPERTS = {**GROUPED, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
-ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
+CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "llama": GROUPED,
     "mistral": GROUPED,
     "gemma": {**GROUPED, "head_dim": 16},
@@ -74,3 +74,6 @@ ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     "lfm2": {**GROUPED, "layer_types": ["conv", "full_attention"]},
 }
 """Model type -> keys of its configuration. Those of `USUAL` that it has are set too."""
+
+ARCHITECTURES = ("llama", "gpt2", "qwen3", "gpt_neox", "mamba")
+"""A few that differ in what matters most; tests of every attack run over them."""

@@ -10,7 +10,7 @@ from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.short_cuts import with_short_cuts
-from unlearn_audit.testing.architectures import ARCHITECTURES, USUAL
+from unlearn_audit.testing.architectures import CONFIGS, USUAL
 
 CHATML = (
     "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -33,7 +33,7 @@ def tiny_model(architecture: str = "llama", *, seed: int = 0, switches_thinking:
     """A random model of two layers with a chat template, as attacks and probes are given one.
 
     Args:
-        architecture: a model type of `testing.architectures`.
+        architecture: one of `testing.architectures.CONFIGS`.
         seed: of its weights; the same seed gives the same model.
         switches_thinking: its template can ask with and without thinking.
     """
@@ -60,7 +60,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 def tiny_module(architecture: str, vocabulary: int, seed: int = 0) -> torch.nn.Module:
     """A random two-layer model of an architecture, in evaluation mode."""
-    own = ARCHITECTURES[architecture]
+    own = CONFIGS[architecture]
     usual = {name: size for name, size in USUAL.items() if name in CONFIG_MAPPING[architecture]().to_dict()}
     ids = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     with torch.random.fork_rng():
