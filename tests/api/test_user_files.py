@@ -20,11 +20,12 @@ from unlearn_audit.api.user_files import (
     read_text,
 )
 from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.digests import sha256_file
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("pipe", "a named pipe"), ("folder", "a directory"), ("/dev/zero", "a device"), ("socket", "cannot be read")],
+    [("pipe", "a named pipe"), ("folder", "got a directory"), ("/dev/zero", "a device"), ("socket", "cannot be read")],
 )
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, what, words):
     path = tmp_path / what
@@ -49,6 +50,15 @@ def test_a_link_to_a_file_is_read_and_a_link_to_a_device_is_not(tmp_path: Path):
     assert read_text(tmp_path / "link") == "x"
     with pytest.raises(SpecError, match="a device"):
         read_text(tmp_path / "zero")
+
+
+def test_a_digest_is_of_a_regular_file(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(SpecError, match="expected a regular file"):
+            sha256_file(path)
+    with pytest.raises(FileNotFoundError):
+        sha256_file(tmp_path / "nothing")
 
 
 def test_a_file_has_a_largest_size(tmp_path: Path):

@@ -10,6 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,6 +53,22 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file for reading, however large.
+
+    Raises:
+        OSError: it cannot be opened.
+        SpecError: it is no regular file. A named pipe is not waited for.
+    """
+    # Without O_NONBLOCK, opening a named pipe waits for its writer.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = kind_of(os.fstat(handle).st_mode)
+    if kind is not None:
+        os.close(handle)
+        raise SpecError(f"{path}: expected a regular file, got {kind}; give a file")
+    return os.fdopen(handle, "rb")
+
+
 def read_bytes(path: Path, most: int = LARGEST_DATA) -> bytes:
     """The content of a regular file.
 
@@ -63,20 +80,17 @@ def read_bytes(path: Path, most: int = LARGEST_DATA) -> bytes:
         SpecError: it cannot be opened, is no regular file, or is too large.
     """
     try:
-        # Without O_NONBLOCK, opening a named pipe waits for its writer.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            about = os.fstat(file.fileno())
-            kind = kind_of(about.st_mode)
-            if kind is not None:
-                raise SpecError(f"{path}: expected a regular file, got {kind}; copy its content into a file")
-            content = b"" if about.st_size > most else file.read(most + 1)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = b"" if size > most else file.read(most + 1)
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise SpecError(f"{path}: cannot be read ({why}); check the path") from error
-    if max(len(content), about.st_size) > most:
+    size = max(len(content), size)  # it may grow while it is read
+    if size > most:
         raise SpecError(
-            f"{path}: expected at most {_size(most)}, got {_size(max(len(content), about.st_size))}; check that it is "
-            "the right file, and split it if it is"
+            f"{path}: expected at most {_size(most)}, got {_size(size)}; check that it is the right file, and split it "
+            "if it is"
         )
     return content
 

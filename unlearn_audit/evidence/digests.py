@@ -6,6 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from unlearn_audit.api.user_files import open_regular
+
 
 def sha256_text(text: str) -> str:
     """SHA-256 of a text, in hex."""
@@ -18,6 +20,6 @@ def sha256_json(value: object) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as handle:
+    """SHA-256 of a regular file's bytes; SpecError for anything else, OSError if it cannot be opened."""
+    with open_regular(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
