@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from tests.verdict.test_verdict import POLICY, Audit
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import write_manifest
-from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
 from unlearn_audit.evidence.observations import COLUMNS
+from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.references import resolve
 from unlearn_audit.report import write

@@ -24,8 +24,8 @@ from tests.verdict.test_waivers import decided, leaking, waiver
 from unlearn_audit.api.plugins import WRITERS, available, names
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Needs, Writer
-from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.evidence.observations import COLUMNS, observation_frame
+from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.report import Material, render, write
 from unlearn_audit.report.formats import sarif
 from unlearn_audit.report.formats.rulings import rulings

@@ -11,11 +11,10 @@ from typing import Any
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.directory import is_untouched
 from unlearn_audit.evidence.files import read_json, write_text
-from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, SHARD
+from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, RESULT, SHARD
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.transcripts import OUTPUTS
 from unlearn_audit.spec.spec import AuditSpec, read_yaml, validate
-from unlearn_audit.verdict.result import RESULT
 
 SPEC, PLAN = "spec.yaml", "plan.json"
 _OF_A_RESULT = (RESULT, "report.md", "report.html", MANIFEST, ATTESTATION, SHARD, ERRORS)
