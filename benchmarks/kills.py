@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -147,7 +148,8 @@ def _wrong_end(how: signal.Signals, code: int, run: Path, log: str) -> Iterator[
         return
     if code not in (INTERRUPTED, -signal.SIGTERM, *_VERDICTS):
         yield f"ended with {code} on SIGTERM: {log[-500:]}"
-    if code == INTERRUPTED and f"rerun with --out {run} to resume" not in log:
+    begun = re.search(r"^\d+ jobs", log, re.MULTILINE) is not None
+    if code == INTERRUPTED and begun and f"rerun with --out {run} to resume" not in log:
         yield f"gave no hint how to resume: {log[-500:]}"
 
 
