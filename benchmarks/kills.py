@@ -64,6 +64,7 @@ def prepared(out: Path) -> list[str]:
 
 def started(command: list[str], log: Path, loaded: Path | None = None) -> int:
     """Runs a command of ours in a copy of this process; gives its id. Its modules are named in `loaded`."""
+    log.write_text("", encoding="utf-8")  # it is read even where the process is killed before it opens it
     child = os.fork()
     if child:
         return child
