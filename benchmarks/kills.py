@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -63,6 +64,7 @@ def prepared(out: Path) -> list[str]:
 
 def started(command: list[str], log: Path, loaded: Path | None = None) -> int:
     """Runs a command of ours in a copy of this process; gives its id. Its modules are named in `loaded`."""
+    log.write_text("", encoding="utf-8")  # it is read even where the process is killed before it opens it
     child = os.fork()
     if child:
         return child
@@ -147,7 +149,8 @@ def _wrong_end(how: signal.Signals, code: int, run: Path, log: str) -> Iterator[
         return
     if code not in (INTERRUPTED, -signal.SIGTERM, *_VERDICTS):
         yield f"ended with {code} on SIGTERM: {log[-500:]}"
-    if code == INTERRUPTED and f"rerun with --out {run} to resume" not in log:
+    begun = re.search(r"^\d+ jobs", log, re.MULTILINE) is not None
+    if code == INTERRUPTED and begun and f"rerun with --out {run} to resume" not in log:
         yield f"gave no hint how to resume: {log[-500:]}"
 
 

@@ -142,7 +142,7 @@ def run(
         if shard is not None:
             run_shard(planned, target, store, shard, telling, overwrite=overwrite)
         result = run_audit(planned, target, store, telling, waivers=answered_for, text=text, overwrite=overwrite)
-    _finish(result, target, json=json)
+        _finish(result, target, json=json)
 
 
 @app.command()
@@ -181,8 +181,7 @@ def demo(
     demo_plan = make_plan(demo_spec(checkpoint))
     if out is not None:
         with interruptible(out):
-            result = run_audit(demo_plan, out, None, telling)
-        _finish(result, out, json=json)
+            _finish(run_audit(demo_plan, out, None, telling), out, json=json)
         return
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-demo-") as scratch:
         _finish(run_audit(demo_plan, Path(scratch), None, telling), None, json=json)

@@ -16,6 +16,7 @@ from unlearn_audit.evidence.files import read_json, write_json
 MANIFEST = "manifest.json"
 RESULT = "result.json"
 ATTESTATION = "attestation.json"
+RESULT, SHARD, ERRORS = "result.json", "shard.json", "errors.log"
 _VERSION = 1
 
 
@@ -35,7 +36,7 @@ def manifest_problems(run: Path) -> tuple[int, list[str]]:
     except AuditError as error:
         return 0, [str(error)]
     files = content.get("files") if isinstance(content, dict) else None
-    if not isinstance(files, dict) or "result.json" not in files:
+    if not isinstance(files, dict) or RESULT not in files:
         return 0, [f"{path}: is not the manifest of a run"]
     return len(files), [problem for name, digest in files.items() if (problem := _problem(run, str(name), digest))]
 
@@ -54,6 +55,3 @@ def _files(run: Path) -> Iterator[Path]:
         names = path.relative_to(run).parts
         if path.is_file() and names[0] not in (MANIFEST, ATTESTATION) and not any(one.startswith(".") for one in names):
             yield path
-
-
-SHARD, ERRORS = "shard.json", "errors.log"

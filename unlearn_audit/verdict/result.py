@@ -11,6 +11,7 @@ from pydantic import Field
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.manifest import RESULT as RESULT
 from unlearn_audit.evidence.records import (
     ComparisonRecord,
     DataRecord,
