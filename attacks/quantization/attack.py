@@ -73,8 +73,8 @@ class Quantization(Attack[QuantizationParameters]):
 
     bitsandbytes computes with its own layers where the model calls a plain linear layer. Elsewhere (experts, layers of
     an architecture's own, weights that are read without a call), and in all other formats, the model computes with the
-    weights that the codes represent. A checkpoint that is a GGUF file is rounded once more, from the values in the file: the
-    unattacked baseline is what the file serves.
+    weights that the codes represent. A checkpoint that is a GGUF file is rounded once more, from the values in the
+    file: the unattacked baseline is what the file serves.
 
     An adapter checkpoint is rounded both ways: dose `nf4` is merged, then rounded; dose `nf4+adapter` is the rounded
     base with the adapter on top. The second exists in every role or in none (a finding compares doses across roles):

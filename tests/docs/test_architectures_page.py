@@ -10,9 +10,10 @@ from unlearn_audit.testing.architectures import CONFIGS
 KEPT = json.loads(RESULTS.read_text(encoding="utf-8"))
 
 
-def test_the_page_is_current_and_in_the_order_of_the_table() -> None:
+def test_the_page_is_current_and_has_every_architecture() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(KEPT)
-    assert list(KEPT["architectures"]) == [name for name in CONFIGS if name in KEPT["architectures"]]
+    assert list(KEPT["architectures"]) == list(CONFIGS)
+    assert len(CONFIGS) >= 31
 
 
 def test_no_architecture_ends_in_an_error() -> None:
