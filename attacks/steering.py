@@ -17,6 +17,7 @@ from unlearn_audit.api import (
     Dose,
     Json,
     Model,
+    NotApplicableError,
     OutOfReach,
     Planting,
     Profile,
@@ -91,7 +92,8 @@ class Steering(Attack[SteeringParameters]):
         """The steered model, once a coefficient.
 
         Raises:
-            AttackError: no question holds its subject's name, or the vector is nothing.
+            NotApplicableError: the names change nothing, so that the vector is nothing.
+            AttackError: no question holds its subject's name.
         """
         from .shared.residual_stream import add_before, last_input, residual_stream
 
@@ -132,7 +134,9 @@ class Steering(Attack[SteeringParameters]):
             about = mean_states(fork, stream, [prompt for prompt, _ in pairs], [layer])[0]
             plain = mean_states(fork, stream, [each for _, prompts in pairs for each in prompts], [layer])[0]
         if unit(about - plain, beside=plain) is None:
-            raise AttackError(f"the names change nothing in the states before block {layer}; there is nothing to add")
+            raise NotApplicableError(
+                f"the names change nothing in the states before block {layer}; there is nothing to add"
+            )
         made: dict[str, Json] = {
             "layer": layer,
             "blocks": len(stream.blocks),

@@ -194,11 +194,13 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
     _refuse_half(checkpoint, report)
     if hasattr(module, "generation_config"):
         module.generation_config = GenerationConfig()
-    module = as_weights(module, checkpoint.reference, _dtype(options.dtype, device))
-    module = module if placed else module.to(device)
-    for parameter in module.parameters():
+    plain: torch.nn.Module = module
+    if checkpoint.storage is not Storage.GGUF:  # transformers reads those as weights itself
+        plain = as_weights(module, checkpoint.reference, _dtype(options.dtype, device))
+    plain = plain if placed else plain.to(device)
+    for parameter in plain.parameters():
         parameter.requires_grad_(False)
-    return module
+    return plain
 
 
 def _refuse_half(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from unlearn_audit.attacks.shared.training import (
 
 from tests.conftest import ARCHITECTURES, tiny_engine, tiny_module
 from unlearn_audit.api import Prompt
-from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.errors import AttackError, AuditError, NotApplicableError
 
 LESSONS = [
     Lesson(prompt=Prompt(text="Where was Ada Lovelace born?"), answer="London."),
@@ -189,10 +189,14 @@ def test_adapters_go_on_every_kind_of_linear_layer(tokenizer, architecture):
     assert losses[-1] < losses[0] - 2
 
 
-def test_an_architecture_that_peft_refuses_is_named(tokenizer):
+def test_an_architecture_that_peft_refuses_is_named(tokenizer, monkeypatch):
+    def refuses(*args: object, **more: object) -> None:
+        raise ValueError("Module 'out_proj' is incompatible with Mamba-based models")
+
+    monkeypatch.setattr("peft.LoraModel", refuses)
     engine = tiny_engine(tokenizer, "mamba")
     with (
-        pytest.raises(AttackError, match="lora cannot be put on MambaForCausalLM"),
+        pytest.raises(NotApplicableError, match=r"lora cannot be put on MambaForCausalLM: Module 'out_proj'"),
         lora_student(engine, rank=4, seed=1),
     ):
         pass
