@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import struct
@@ -12,10 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.models.references import check_unchanged, resolve, same_model
+from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.stored.gguf import gguf_parameters
 from unlearn_audit.models.stored.headers import read_header
 
@@ -238,3 +241,11 @@ def test_what_changes_in_a_checkpoint_is_seen(checkpoint, change):
     change(checkpoint)
     with pytest.raises(IntegrityError, match="changed since the audit was planned"):
         check_unchanged(found)
+
+
+def test_a_template_that_asks_for_today_writes_the_date_of_the_audit(saved_model):
+    template = "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    tokenizer = AutoTokenizer.from_pretrained(saved_model)
+    for day, text in ((dt.date(2024, 7, 26), "26 Jul 2024?"), (dt.date(2025, 1, 2), "02 Jan 2025?")):
+        renderer = Renderer(tokenizer=tokenizer, chat_template=template, date=day)
+        assert tokenizer.decode(renderer.prompt_ids(Prompt(text="?"))) == text

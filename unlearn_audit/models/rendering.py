@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transformers.utils.chat_template_utils import _compile_jinja_template
+
 from unlearn_audit.api import Prompt, Rendered
 from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.models.stored.templates import limited
@@ -149,12 +151,12 @@ class Renderer:
         switch = {} if thinking is None else dict.fromkeys(("enable_thinking", "thinking"), thinking)
         try:
             with limited(MOST_SECONDS):
+                self._fix_date()
                 text = self.tokenizer.apply_chat_template(
                     messages,
                     chat_template=self.chat_template,
                     add_generation_prompt=add_generation_prompt,
                     tokenize=False,
-                    strftime_now=self.date.strftime,
                     **switch,
                 )
         except AuditError:
@@ -164,6 +166,12 @@ class Renderer:
                 f"the chat template failed: {cause_of(error)}; try --chat-template none or a FILE"
             ) from error
         return str(text)
+
+    def _fix_date(self) -> None:
+        """Gives the template, which transformers keeps compiled, the date of the audit for today's."""
+        if self.chat_template is not None and "strftime_now" in self.chat_template:
+            compiled = _compile_jinja_template(self.chat_template)
+            compiled.environment.globals["strftime_now"] = lambda form: self.date.strftime(form)
 
     def _plain_question(self, prompt: Prompt) -> str:
         question = PLAIN_FORM.format(question=prompt.text)
