@@ -25,9 +25,10 @@ class AttackError(AuditError):
 
 
 class NotApplicableError(AttackError):
-    """An attack, or a part of it, cannot exist for this kind of model: skipped with its reason, never an ERROR.
+    """An attack, or a part of it, cannot exist for this kind of model: skipped with its reason.
 
-    Raised before the attack did anything, for what the architecture lacks, not for what went wrong.
+    That holds if it is raised for every audited model; raised for some of them alone, it is an ERROR. It is raised
+    before the attack did anything, for what the architecture lacks, not for what went wrong.
     """
 
 

@@ -83,6 +83,20 @@ def test_an_arm_skipped_on_one_model_gives_no_evidence_in_any() -> None:
     assert [one.status for one in marked] == ["skipped", "skipped", "done"]
 
 
+def test_a_checkpoint_that_is_spared_what_its_original_can_have_is_at_fault() -> None:
+    spared = skip("steering", "depth 1", why="the model answers nothing")
+    against = case(spared).model_copy(update={"has_original": True, "controls": ("retrained",)})
+    assert against.model_skips == ()
+    assert against.model_faults == (spared,)
+    jobs = [job("steering", "depth 1", "original"), job("steering", "depth 1", status="skipped")]
+    assert [one.status for one in jobs_without_skipped(jobs, against)] == ["done", "error"]
+    assert case_without_skipped(against, jobs, rows()) == against
+    everywhere = [skip("steering", "depth 1", model) for model in ("original", "retrained", "unlearned")]
+    alike = against.model_copy(update={"faults": tuple(everywhere)})
+    assert alike.model_skips == tuple(everywhere)
+    assert alike.model_faults == ()
+
+
 def test_a_plant_that_cannot_be_attacked_is_lack_of_power_and_skips_nothing() -> None:
     planted = case(skip("steering", "depth 1", "refusal plant")).model_copy(
         update={"plants": {"steering": ("refusal plant",)}}

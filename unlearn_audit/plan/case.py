@@ -60,7 +60,8 @@ class FaultyJob(Record):
 
     Attributes:
         probe: the one probe that the job was for, where it was for one alone.
-        skipped: the attack cannot exist for this kind of model, and `message` says why; not a fault.
+        skipped: the attack says that it cannot exist for this kind of model; `message` says why. Not a fault if it
+            says so of every audited model (`Case.model_skips`).
     """
 
     attack: str
@@ -113,12 +114,27 @@ class Case(Record):
     @property
     def model_faults(self) -> tuple[FaultyJob, ...]:
         """Faults on the audited models; a plant without evidence is lack of power and no error."""
-        return tuple(fault for fault in self.faults if fault.model not in self.plant_names and not fault.skipped)
+        skips = self.model_skips
+        return tuple(fault for fault in self.faults if fault.model not in self.plant_names and fault not in skips)
 
     @property
     def model_skips(self) -> tuple[FaultyJob, ...]:
-        """Jobs that no audited model of this kind can have."""
-        return tuple(fault for fault in self.faults if fault.model not in self.plant_names and fault.skipped)
+        """Jobs that no audited model can have.
+
+        One that another model could have is a fault: a checkpoint that answers nothing must not be spared an attack.
+        """
+        audited = {"unlearned", *self.controls, *(["original"] if self.has_original else [])}
+        found: dict[tuple[str, str, str | None], set[str]] = {}
+        for fault in self.faults:
+            if fault.skipped:
+                found.setdefault((fault.attack, fault.arm, fault.probe), set()).add(fault.model)
+        return tuple(
+            fault
+            for fault in self.faults
+            if fault.skipped
+            and fault.model not in self.plant_names
+            and audited <= found[fault.attack, fault.arm, fault.probe]
+        )
 
 
 def is_named(dose: str, names: Sequence[str]) -> bool:

@@ -26,7 +26,7 @@ from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.inputs import open_models, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
-from unlearn_audit.run.isolation import as_engine, log_traceback, masking, message_of, own_randomness, untouched
+from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
@@ -244,7 +244,7 @@ def _prepare(work: _Work, engine: Engine) -> None:
                     prepared = dict(work.live.attacks[name].prepare(engine, context))
             except NotApplicableError as error:
                 work.gathered.inapplicable.add(name)
-                work.gathered.unprepared[name] = str(error)
+                work.gathered.unprepared[name] = masked(str(error))
             except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
                 log_traceback(work.store.run, title)
                 work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
@@ -306,7 +306,7 @@ def _run_job(
                     live, job, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
                 )
         except NotApplicableError as error:
-            fault, skipped = str(error), True
+            fault, skipped = masked(str(error)), True
         except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
             log_traceback(work.store.run, job.title)
             fault = message_of(error)

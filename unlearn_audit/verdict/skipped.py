@@ -1,8 +1,8 @@
 """What the run skipped because the model cannot take it: neither an error, nor something that it withstood.
 
-An attack learns only from the loaded model whether it can exist for it (`NotApplicableError`). An arm that was skipped
-on one audited model is skipped on all: a finding compares models at the same doses. A finding of which nothing is left
-is no longer planned, and the report names it with the reason.
+An attack learns only from the loaded model whether it can exist for it (`NotApplicableError`). An arm is skipped if no
+audited model can have it. Where only some cannot, that is a fault: what one model can do to be spared, a checkpoint
+might do. A finding of which nothing is left is no longer planned, and the report names it with the reason.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from unlearn_audit.api import Role
+from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 
@@ -21,12 +22,16 @@ _NAMED = 3
 
 
 def jobs_without_skipped(jobs: Sequence[JobRecord], case: Case) -> tuple[JobRecord, ...]:
-    """The jobs; those of an arm that was skipped on any audited model are marked, and give no evidence."""
+    """The jobs; those of a skipped arm give no evidence, and those that another model could have are faults."""
     arms = {(one.attack, one.arm) for one in case.model_skips}
-    return tuple(
-        job.model_copy(update={"status": SKIPPED}) if (job.attack, job.arm) in arms and job.status == "done" else job
-        for job in jobs
-    )
+
+    def status(job: JobRecord) -> str:
+        if (job.attack, job.arm) in arms:
+            return SKIPPED if job.status == "done" else job.status
+        spared = job.status == SKIPPED and job.model not in case.plant_names
+        return "error" if spared else job.status
+
+    return tuple(job.model_copy(update={"status": status(job)}) for job in jobs)
 
 
 def case_without_skipped(case: Case, jobs: Sequence[JobRecord], observations: pd.DataFrame) -> Case:
@@ -67,7 +72,6 @@ def _lines(skips: Sequence[FaultyJob], jobs: Sequence[JobRecord]) -> list[LeftOu
     for (attack, why), several in found.items():
         own = list(dict.fromkeys(several))
         whole = {job.arm for job in jobs if job.attack == attack and job.role != Role.PLANT} <= set(own)
-        more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
-        what = attack if whole else f"{attack}: {', '.join(own[:_NAMED])}{more}"
+        what = attack if whole else f"{attack}: {listed(own, _NAMED)}"
         lines.append(LeftOut(what=what, why=why))
     return lines
