@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from unlearn_audit.api import Fact
+from unlearn_audit.api.kit.printable import listed
 
 _MOST_NAMED = 5
 
@@ -62,7 +63,7 @@ def _respelled(facts: Sequence[Fact], places: Mapping[str, str]) -> str | None:
     subjects = f"{len(several)} {'subjects are' if len(several) > 1 else 'subject is'}"
     return (
         f"{subjects} spelled in several ways that differ only in case, blanks or Unicode form, and each counts as one "
-        f"subject ({_listed(others)})"
+        f"subject ({listed(others, _MOST_NAMED)})"
     )
 
 
@@ -75,7 +76,7 @@ def _repeated(facts: Sequence[Fact]) -> str | None:
     repeated = [group for group in rows.values() if len(group) > 1]
     contrary = [group for group in repeated if not _agree(group)]
     said = [
-        f"{what}: {_listed([' and '.join(repr(fact.id) for fact in group[:3]) for group in groups])}"
+        f"{what}: {listed([' and '.join(repr(fact.id) for fact in group[:3]) for group in groups], _MOST_NAMED)}"
         for what, groups in (
             ("the same question with other answers", contrary),
             ("the same question twice", [group for group in repeated if group not in contrary]),
@@ -105,9 +106,3 @@ def _letters(text: str) -> str:
 
 def _tidy(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def _listed(several: Iterable[str]) -> str:
-    every = list(several)
-    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
-    return ", ".join(every[:_MOST_NAMED]) + more

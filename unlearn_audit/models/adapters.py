@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, cause_of
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,7 @@ def with_adapter(base: torch.nn.Module, path: Path, *, reference: str) -> torch.
             raise AuditError(f"{reference}: {error}") from error
         except Exception as error:  # whatever an adapter of unknown origin makes PEFT raise
             raise AuditError(
-                f"{reference}: the adapter cannot be put on its base ({type(base).__name__}): {_cause(error)}; give "
+                f"{reference}: the adapter cannot be put on its base ({type(base).__name__}): {cause_of(error)}; give "
                 "the base that it was trained on with --base"
             ) from error
     return cast("torch.nn.Module", model)
@@ -103,7 +103,7 @@ def _check_complete(model: Any, tensors: Mapping[str, torch.Tensor], known: set[
             f"{_listed(strangers)} of the adapter's file match nothing in its base"
             f"{_compiled(strangers)}; save the adapter again from the bare model, or give its base with --base"
         )
-    loaded, absent = set(), set(result.missing_keys)
+    absent = set(result.missing_keys)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     loaded = {id(parameter) for name, parameter in parameters.items() if name not in absent}
     initial = [name for name, one in parameters.items() if id(one) not in known and id(one) not in loaded]
@@ -235,8 +235,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _cause(error: Exception) -> str:
-    """The whole cause, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

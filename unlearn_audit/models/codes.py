@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, cause_of
 
 _NOTES = "unlearn_audit_notes"
 
@@ -35,7 +35,7 @@ def as_weights(module: torch.nn.Module, reference: str, dtype: torch.dtype | str
         _exact(module)
         plain: torch.nn.Module = module.dequantize(dtype=torch.float32)  # type: ignore[operator]
     except (NotImplementedError, AttributeError, ImportError, RuntimeError, TypeError, ValueError) as error:
-        raise _refused(reference, method, " ".join(str(error).split())) from error
+        raise _refused(reference, method, cause_of(error)) from error
     left = next((name for name, one in plain.named_parameters() if not one.is_floating_point()), None)
     if left is not None:
         raise _refused(reference, method, f"{left} stays in codes")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_audit.api.judge import JudgeKind
 from unlearn_audit.errors import AuditError, SpecError
-from unlearn_audit.models.references import Storage, resolve
+from unlearn_audit.evidence.files import read_json
+from unlearn_audit.models.references import Storage, resolve, same_model
 from unlearn_audit.plan.plan import PlannedJudge, PlannedModel
 from unlearn_audit.spec.spec import AuditSpec
 
@@ -29,7 +29,7 @@ def planned_judge(spec: AuditSpec, models: Sequence[PlannedModel]) -> PlannedJud
     if checkpoint.storage is not Storage.DIRECTORY:
         raise SpecError(f"{chosen.model}: expected a directory with safetensors as the judge, got {checkpoint.storage}")
     for model in models:
-        if model.checkpoint.weights_digest == checkpoint.weights_digest:
+        if same_model(model.checkpoint, checkpoint):
             raise SpecError(f"{chosen.model}: has the weights of the {model.name} model; a model cannot judge itself")
     if chosen.kind is JudgeKind.ENTAILMENT:
         entailment_index(checkpoint.path)
@@ -44,9 +44,9 @@ def entailment_index(directory: Path) -> int:
     """
     path = directory / "config.json"
     try:
-        labels = dict(json.loads(path.read_text(encoding="utf-8")).get("id2label") or {})
+        labels = dict(read_json(path).get("id2label") or {})
         found = [int(index) for index, label in labels.items() if str(label).casefold() == ENTAILMENT]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise AuditError(f"{path}: expected a readable JSON file ({error})") from error
     if len(found) != 1 or len(labels) < 2:
         raise AuditError(

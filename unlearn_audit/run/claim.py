@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.directory import is_untouched
 from unlearn_audit.evidence.files import read_json, write_text
@@ -63,14 +64,14 @@ def claim(plan: Plan, out: Path, *, shard: str = "", overwrite: bool = False) ->
     differing = _differing(out, plan.spec, shard)
     if differing:
         raise SpecError(
-            f"{out}: holds the audit of another request, which differs in {_listed(differing)}; give another --out, or "
-            "--overwrite to replace its result (jobs that are still valid are kept)"
+            f"{out}: holds the audit of another request, which differs in {listed(differing, _MOST_NAMED)}; give "
+            "another --out, or --overwrite to replace its result (jobs that are still valid are kept)"
         )
     changed = sorted(_changed(out, plan))
     if changed:
         raise IntegrityError(
-            f"{out}: {_listed(changed)} changed on disk since this run was planned; restore what was planned, give "
-            "another --out, or --overwrite to replace its result (jobs that are still valid are kept)"
+            f"{out}: {listed(changed, _MOST_NAMED)} changed on disk since this run was planned; restore what was "
+            "planned, give another --out, or --overwrite to replace its result (jobs that are still valid are kept)"
         )
     return False
 
@@ -139,8 +140,3 @@ def _job_of(line: str) -> str | None:
         found = json.loads(line).get("job")
         return found if isinstance(found, str) else None
     return None
-
-
-def _listed(names: list[str]) -> str:
-    rest = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

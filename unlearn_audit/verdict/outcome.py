@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Doubt, Policy
 from unlearn_audit.spec.waivers import UTILITY
-from unlearn_audit.verdict.findings.causes import causes_of, crashes, listed, some
+from unlearn_audit.verdict.findings.causes import MOST_NAMED, causes_of, crashes, some
 from unlearn_audit.verdict.findings.comparisons import lines_of
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.findings.utility import faults_on_utility
@@ -76,7 +77,7 @@ def _errors(gating: Sequence[Finding], utility: Utility, case: Case) -> list[str
     for name, reason in _in_error(gating, utility):
         if reason != some(crashes(hit.get(name, ()))):
             named.setdefault(reason, []).append(name)
-    return lines + [f"{listed(names)}: {reason}" for reason, names in named.items()]
+    return lines + [f"{listed(names, MOST_NAMED)}: {reason}" for reason, names in named.items()]
 
 
 def _in_error(gating: Sequence[Finding], utility: Utility) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST = 2_000
 """Characters of any one text that a report prints; `result.json` has the whole of it."""
@@ -90,3 +91,9 @@ def _is_obeyed(character: str) -> bool:
 def broken_commands(text: str) -> str:
     """The text with a blank in what a pipeline takes for a command: `::` at the head of a line, `##[`, `##vso[`."""
     return _COMMANDS.sub(r"\1 ", text)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.models.stored.headers import Tensor, read_header
@@ -139,5 +140,4 @@ def _refuse_others(directory: Path, others: list[Path], read: list[Path], index:
 
 
 def _names(files: list[Path]) -> str:
-    first = ", ".join(path.name for path in files[:3])
-    return first if len(files) <= 3 else f"{first} and {len(files) - 3} more"
+    return listed([path.name for path in files], 3)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unlearn_audit.api.user_files import parse_json
 from unlearn_audit.errors import AuditError
 
 MOST_HEADER_BYTES = 32 * 2**20
@@ -50,21 +50,14 @@ def read_header(path: Path) -> dict[str, Tensor]:
             raise AuditError(f"{path}: its header has {length} bytes; at most {MOST_HEADER_BYTES} are read")
         text = handle.read(length)
     try:
-        table = json.loads(text, object_pairs_hook=_without_repeats)
+        table = parse_json(text.decode(), str(path))
         entries = {name: _tensor(entry, 8 + length) for name, entry in table.items() if name != "__metadata__"}
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except (AuditError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise AuditError(
             f"{path}: the safetensors header is damaged ({_short(error)}); fetch the file again"
         ) from error
     _check_places(path, entries, 8 + length, size)
     return entries
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a name stands there twice")
-    return table
 
 
 def _tensor(entry: dict[str, Any], offset: int) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from unlearn_audit.api.user_files import kind_of
 from unlearn_audit.errors import AuditError, IntegrityError
 
 State: TypeAlias = tuple[int, int, int, int, int]
@@ -28,8 +28,8 @@ def state_of(path: Path) -> State:
         found = path.stat()
     except OSError as error:
         raise AuditError(f"{path}: cannot be read ({os.strerror(error.errno or 0)})") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise AuditError(f"{path}: expected a regular file")
+    if (kind := kind_of(found.st_mode)) is not None:
+        raise AuditError(f"{path}: expected a regular file, got {kind}")
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.plan.case import FaultyJob
 
-_MOST_NAMED, _MOST_LISTED = 4, 3
+MOST_NAMED, _MOST_LISTED = 4, 3
 _IN_A_FINDING = 300
 """Characters of a cause that a finding repeats; the verdict's own reasons have all of it."""
 
@@ -41,7 +42,7 @@ class Cause:
     @property
     def jobs(self) -> str:
         """`as-is on original, as-is on unlearned and 3 more`."""
-        return listed(list(dict.fromkeys(name_of(fault) for fault in self.faults)))
+        return listed(list(dict.fromkeys(name_of(fault) for fault in self.faults)), MOST_NAMED)
 
     @property
     def remedy(self) -> str | None:
@@ -81,12 +82,6 @@ def crashes(faults: Sequence[FaultyJob]) -> tuple[str, ...]:
         short = message if len(message) <= _IN_A_FINDING else message[: _IN_A_FINDING - 3].rstrip() + "..."
         lines.append(f"no evidence from {cause.jobs}: {short}")
     return tuple(lines)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names and the number of the rest."""
-    rest = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def some(lines: Sequence[str]) -> str:
