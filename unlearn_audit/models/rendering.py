@@ -167,9 +167,14 @@ class Renderer:
             ) from error
         return str(text)
 
+    @property
+    def asks_for_the_date(self) -> bool:
+        """Whether the template writes today's date, for which the audit's stands in."""
+        return self.chat_template is not None and "strftime_now" in self.chat_template
+
     def _fix_date(self) -> None:
         """Gives the template, which transformers keeps compiled, the date of the audit for today's."""
-        if self.chat_template is not None and "strftime_now" in self.chat_template:
+        if self.chat_template is not None and self.asks_for_the_date:
             compiled = _compile_jinja_template(self.chat_template)
             compiled.environment.globals["strftime_now"] = lambda form: self.date.strftime(form)
 

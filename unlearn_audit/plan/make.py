@@ -162,6 +162,9 @@ def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec) -> tuple[str, 
             )
         if found := differences(form, forms[own]):
             notes.append(f"{name} is not asked like {own}: {', '.join(found)} differ")
+    dated = [name for name, form in forms.items() if form.dated]
+    if dated:
+        notes.append(f"{', '.join(dated)}: the template writes {spec.models.date} for today's date (--date)")
     return tuple(notes)
 
 
