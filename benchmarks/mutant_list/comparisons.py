@@ -180,8 +180,8 @@ STAND_INS = (
         name="stated-bound-too-small",
         wrong="the sentence of a PASS names a share that was not proven",
         file=FINDINGS,
-        old="default=1.0)\n        passes, fails = (margin, fails)",
-        new="default=1.0) - 0.01\n        passes, fails = (margin, fails)",
+        old="    return smallest\n",
+        new="    return smallest - 0.01\n",
         tests=in_controls("the_smallest_margin_is_where_the_pass_would_end"),
     ),
 )

@@ -20,7 +20,7 @@ from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import FloatArray
-from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Scores, ScoreTable
+from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Names, Scores, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
 
 BASELINE = "as-is"
@@ -158,73 +158,74 @@ def scores_for(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> Fin
         AuditError: two scores for one place, or a fact that the case does not know in a finding that gates.
     """
     case = terms.case
-    known = rows["fact_id"].isin(list(case.subjects))
+    known = Names.of(rows["fact_id"]).among(case.subjects)
     if planned.gates and not known.all():
         stranger = rows.loc[~known, "fact_id"].iloc[0]
         raise AuditError(f"{planned.id} scores fact {stranger!r}, which is not in the case's forget set")
-    rows = rows[known]
     keys = [UNLEARNED, *([ORIGINAL] if case.has_original else []), *map(control_key, case.controls)]
+    models, facts = Names.of(rows["key"]), Names.of(rows["fact_id"])
     if planned.sham:
         # A fact without a twin answer has no sham to subtract, and is out for every model.
         shams = [key + SHAM for key in keys]
-        rows = rows[rows["fact_id"].isin(rows.loc[rows["key"].isin(shams), "fact_id"].unique())]
+        known &= facts.among(set(facts.known[facts.codes[known & models.among(shams)]]))
         keys += shams
-    rows = rows[rows["key"].isin(keys)]
+    rows = rows[known & models.among(keys)]
     table = ScoreTable.of(rows, keys, planned.id)
     if planned.any_of:
         table = table.at_maximum()
+    scored = rows[rows["score"].notna().to_numpy()]
+    shown = scored[Names.of(scored["key"]).among([UNLEARNED, ORIGINAL])]
     cells = _cells(table, terms)
-    scored = rows[rows["key"].isin([UNLEARNED, ORIGINAL]) & rows["score"].notna()]
     return FindingScores(
         cells=cells,
         lacking=_lacking(rows, keys),
         shares={
-            suffix: float(scored[column].notna().mean()) if len(scored) else 0.0 for suffix, column in BESIDE.items()
+            suffix: float(shown[column].notna().mean()) if len(shown) else 0.0 for suffix, column in BESIDE.items()
         },
-        fact_ids=frozenset(rows.loc[rows["score"].notna(), "fact_id"]),
+        fact_ids=frozenset(scored["fact_id"]),
     )
 
 
 def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
     """Doses that some models have and others have no row of. Seeds count apart where there are several."""
-    seeds = rows["seed"].nunique() > 1
-    lines = []
-    for (dose, seed), part in rows.groupby(["dose", "seed"], sort=True, observed=True):
-        present = set(part["key"])
-        lines += [
-            f"{key} has no evidence at dose {dose}" + (f" with seed {seed}" if seeds else "")
-            for key in keys
-            if key not in present
-        ]
-    return tuple(lines)
+    doses, models = Names.of(rows["dose"]), Names.of(rows["key"])
+    seeds, seed = np.unique(rows["seed"].to_numpy(), return_inverse=True)
+    present: dict[tuple[int, int], set[str]] = {}
+    for dose, one, model in np.unique(np.stack([doses.codes, seed, models.codes], axis=1), axis=0):
+        present.setdefault((dose, one), set()).add(models.known[model])
+    return tuple(
+        f"{key} has no evidence at dose {doses.known[dose]}" + (f" with seed {seeds[one]}" if len(seeds) > 1 else "")
+        for (dose, one), found in present.items()
+        for key in keys
+        if key not in found
+    )
 
 
 def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
-    case, by_fact = terms.case, terms.unit is Unit.FACT
-    facts: Codes = table.items["fact_id"].cat.codes.to_numpy().astype(np.intp)
-    names = [str(name) for name in table.items["fact_id"].cat.categories]
-    # The frame holds other findings' facts among its categories; none of those is met below.
-    subjects = np.array([name if by_fact else case.subjects.get(name, "") for name in names], dtype=object)
-    chance = np.array([case.chance.get(name, np.nan) for name in names])
+    case, by_fact, items = terms.case, terms.unit is Unit.FACT, table.items
+    # The frame holds other findings' facts among its names; none of those is met below.
+    subjects = np.array([name if by_fact else case.subjects.get(name, "") for name in items.facts.known], dtype=object)
+    chance = np.array([case.chance.get(name, np.nan) for name in items.facts.known])
     cells = []
-    for (dose, variant), part in table.items.groupby(["dose", "variant"], sort=True, observed=True):
-        places: Codes = part.index.to_numpy().astype(np.intp)
-        kept = places[table.alive[places]]
+    for dose, variant in np.unique(np.stack([items.doses.codes, items.variants.codes], axis=1), axis=0):
+        there = (items.doses.codes == dose) & (items.variants.codes == variant)
+        places, kept = np.flatnonzero(there), np.flatnonzero(there & table.alive)
         if not len(kept):
             continue
+        facts = items.facts.codes[kept]
         gaps = np.isnan(table.own.scored[kept]).any(axis=1)
-        codes, owners = pd.factorize(subjects[facts[kept]], sort=True)
-        value = part["dose_value"].dropna()
+        codes, owners = pd.factorize(subjects[facts], sort=True)
+        value = items.dose_values[places][np.isfinite(items.dose_values[places])]
         cells.append(
             Cell(
-                dose=str(dose),
-                dose_value=float(value.iloc[0]) if len(value) else None,
-                variant=str(variant),
+                dose=str(items.doses.known[dose]),
+                dose_value=float(value[0]) if len(value) else None,
+                variant=str(items.variants.known[variant]),
                 subjects=tuple(map(str, owners)),
-                facts=len(np.unique(facts[kept])),
-                unresolved=len(np.unique(facts[kept[gaps]])),
-                missing=len(np.setdiff1d(facts[places], facts[kept])),
-                spans=_spans(table, kept, codes.astype(np.intp), chance[facts[kept]]),
+                facts=len(np.unique(facts)),
+                unresolved=len(np.unique(facts[gaps])),
+                missing=len(np.setdiff1d(items.facts.codes[places], facts)),
+                spans=_spans(table, kept, codes.astype(np.intp), chance[facts]),
             )
         )
     return tuple(sorted(cells, key=lambda c: (math.inf if c.dose_value is None else c.dose_value, c.dose, c.variant)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,14 +151,29 @@ def smallest_margin(planned: PlannedFinding, scores: FindingScores, terms: Terms
     A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
     cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
     """
-    passes, fails = terms.margin, 0.0
-    for _ in range(_HALVINGS):
-        margin = (passes + fails) / 2
+
+    def uppers(margin: float, cells: Sequence[Cell]) -> list[float]:
         stricter = replace(terms, margin=margin)
         contrasts = contrasts_for(planned, scores, stricter)
-        bounds = [] if contrasts is None else _bounds(scores.cells, contrasts, stricter)
-        largest = max((interval.upper for _, found in bounds for _, interval in found), default=1.0)
-        passes, fails = (margin, fails) if largest <= TOLERANCE else (passes, margin)
+        bounds = [] if contrasts is None else _bounds(cells, contrasts, stricter)
+        return [max(interval.upper for _, interval in found) for _, found in bounds]
+
+    smallest, still_open = 0.0, list(scores.cells)
+    while still_open:
+        found = uppers(smallest, still_open)
+        worst = still_open[int(np.argmax(found))]
+        still_open = [cell for cell, upper in zip(still_open, found, strict=True) if upper > TOLERANCE]
+        if still_open:  # the worst cell alone is searched: the others seldom need more
+            smallest = _halved(lambda margin, cell: uppers(margin, [cell])[0], worst, terms.margin)
+    return smallest
+
+
+def _halved(upper: Callable[[float, Cell], float], cell: Cell, margin: float) -> float:
+    """The smallest of `margin`'s `2 ** _HALVINGS` parts at which a cell passes; it passes at all of it."""
+    passes, fails = margin, 0.0
+    for _ in range(_HALVINGS):
+        tried = (passes + fails) / 2
+        passes, fails = (tried, fails) if upper(tried, cell) <= TOLERANCE else (passes, tried)
     return passes
 
 
