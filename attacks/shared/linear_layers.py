@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.api import AttackError
 
@@ -108,22 +109,26 @@ def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:
 
 def layers_by_name(original: torch.nn.Module | None) -> Mapping[str, LinearLayer]:
     """The original's layers; none where it is not given, or is itself an adapter (its knowledge is not in its base)."""
-    from peft import PeftModel
-
-    if original is None or isinstance(original, PeftModel):
+    if original is None or _adapted(original):
         return {}
     return {layer.name: layer for layer in weight_matrices(original)}
 
 
 def plain_model(module: torch.nn.Module) -> PreTrainedModel:
     """The transformers model itself: within the adapter's wrapper, if there is one."""
-    from peft import PeftModel
     from transformers import PreTrainedModel
 
-    base = module.get_base_model() if isinstance(module, PeftModel) else module
+    base: Any = module
+    if _adapted(module):
+        base = base.get_base_model()
     if not isinstance(base, PreTrainedModel):
         raise AttackError(f"expected a transformers model to quantize, got {type(base).__name__}")
     return base
+
+
+def _adapted(module: torch.nn.Module) -> bool:
+    """Whether an adapter is around the model. If so, its library is loaded; to load it takes seconds."""
+    return "peft" in sys.modules and isinstance(module, sys.modules["peft"].PeftModel)
 
 
 def _kept_in_full_precision(base: torch.nn.Module) -> list[str]:
@@ -136,6 +141,8 @@ def _kept_in_full_precision(base: torch.nn.Module) -> list[str]:
 
 def _adapter_parts(base: torch.nn.Module) -> Iterator[str]:
     """Name prefixes of everything that an adapter put into the model."""
+    if "peft" not in sys.modules:
+        return
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
 

@@ -49,7 +49,7 @@ def available(group: str, kind: type[Plugin]) -> dict[str, Listed[Plugin]]:
     Raises:
         SpecError: two distributions claim one name.
     """
-    return {name: _load(point, kind) for name, point in _points(group).items()}
+    return {point.name: _load(point, owner, kind) for point, owner in _points(group).values()}
 
 
 def names(group: str) -> list[str]:
@@ -66,7 +66,7 @@ def named(group: str, kind: type[Plugin], name: str, where: str) -> type[Plugin]
     points = _points(group)
     if name not in points:
         raise SpecError(_unknown(name, kind, list(points), where))
-    return _whole(_load(points[name], kind), where)
+    return _whole(_load(*points[name], kind), where)
 
 
 def build(
@@ -89,18 +89,19 @@ def build(
     return built
 
 
-def _points(group: str) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _points(group: str) -> dict[str, tuple[EntryPoint, str]]:
+    """The entry points of a group by name, each with its distribution's name, ours first."""
+    owners: dict[int, str] = {}  # by distribution: each reads its metadata anew for its name
+    found: dict[str, tuple[EntryPoint, str]] = {}
     for point in entry_points(group=group):
-        other = found.get(point.name)
-        if other is not None and other.value != point.value:
-            raise SpecError(
-                f"two distributions provide {point.name!r}: {_distribution(other)} and {_distribution(point)}; "
-                "uninstall one of them"
-            )
-        found[point.name] = point
-    ordered = sorted(found.values(), key=lambda point: _distribution(point) != OWN_DISTRIBUTION)
-    return {point.name: point for point in ordered}
+        owner = "unknown distribution" if point.dist is None else owners.get(id(point.dist)) or point.dist.name
+        owners[id(point.dist)] = owner
+        other, whose = found.get(point.name, (point, owner))
+        if other.value != point.value:
+            raise SpecError(f"two distributions provide {point.name!r}: {whose} and {owner}; uninstall one of them")
+        found[point.name] = point, owner
+    ordered = sorted(found.values(), key=lambda pair: pair[1] != OWN_DISTRIBUTION)
+    return {point.name: (point, owner) for point, owner in ordered}
 
 
 def _unknown(name: str, kind: type[Any], known: list[str], where: str) -> str:
@@ -127,20 +128,12 @@ def _parameters(plugin: type[Any], settings: Mapping[str, Any], where: str) -> P
         raise SpecError(f"{where}.{first.key}: {first.message} (got {first.value!r})") from error
 
 
-def _load(point: EntryPoint, kind: type[Plugin]) -> Listed[Plugin]:
+def _load(point: EntryPoint, owner: str, kind: type[Plugin]) -> Listed[Plugin]:
     try:
         plugin = point.load()
         if not (isinstance(plugin, type) and issubclass(plugin, kind)):
             raise TypeError(f"{point.value} is not a {kind.__name__}")
     except Exception as error:  # a third party's module: whatever it raises, only that plug-in is broken
-        return Listed(
-            name=point.name,
-            distribution=_distribution(point),
-            plugin=None,
-            broken=f"{type(error).__name__}: {error}",
-        )
-    return Listed(name=point.name, distribution=_distribution(point), plugin=plugin)
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "unknown distribution"
+        broken = f"{type(error).__name__}: {error}"
+        return Listed(name=point.name, distribution=owner, plugin=None, broken=broken)
+    return Listed(name=point.name, distribution=owner, plugin=plugin)

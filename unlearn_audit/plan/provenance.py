@@ -164,6 +164,7 @@ def _owners() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
+@cache
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
