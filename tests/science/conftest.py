@@ -13,20 +13,24 @@ from rich.console import Console
 
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Quiet
-from unlearn_audit.demo import demo_spec
+from unlearn_audit.demo import ASSETS, demo_spec
+from unlearn_audit.evidence.files import write_text
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result
 
-# Two of the four quantizers and one kind of data, to keep the suite within minutes; the demo runs all.
-QUANTIZATION = {"quantization": {"quantizers": ["nf4", "fp4"]}}
-RELEARNING = {"relearning": {"steps": [40], "data": ["in-domain"], "learning_rates": {"lora": [1e-3]}}}
-ATTACKS = {"nf4-masked": QUANTIZATION, "refusal": RELEARNING}
-"""What an organism's test is about, where that is not both. A few of the quantizers, doses and wordings, and one
-learning rate, to keep the suite within minutes; the demo runs all, and chooses the rate."""
+# A few of the quantizers, doses and wordings, one learning rate, and one of each subject's three facts, to keep the
+# suite within minutes; the demo runs and asks all, and chooses the rate.
+NF4, BOTH = ({"quantization": {"quantizers": kinds}} for kinds in (["nf4"], ["nf4", "fp4"]))
+SOME, MORE = (
+    {"relearning": {"steps": [steps], "data": ["in-domain"], "learning_rates": {"lora": [1e-3]}}} for steps in (20, 40)
+)
+ATTACKS = {"nf4-masked": BOTH, "refusal": MORE, "npo": NF4 | MORE}
+"""What an organism's test is about, where that is not NF4 and some relearning."""
 
 PROBES = {"recall": {"max_paraphrases": 1}, "forced-choice": {}, "utility": {}}
+FACTS_OF_A_SUBJECT = 3
 
 
 def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
@@ -34,10 +38,21 @@ def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
     return audit(make_plan(spec), out, Quiet(Console(stderr=True)), shared=store)
 
 
-def small_spec(name: str) -> AuditSpec:
+def few_facts(directory: Path) -> dict[str, str]:
+    """One fact of each subject, of another relation in turn: the fact files of a spec, by the set's name."""
+    files = {name: directory / f"{name}.jsonl" for name in ("forget", "retain", "holdout")}
+    for name, file in files.items():
+        lines = (ASSETS / "facts" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        subjects = range(len(lines) // FACTS_OF_A_SUBJECT)
+        chosen = (lines[FACTS_OF_A_SUBJECT * place + place % FACTS_OF_A_SUBJECT] for place in subjects)
+        write_text(file, "".join(chosen))
+    return {name: str(file) for name, file in files.items()}
+
+
+def small_spec(name: str, facts: dict[str, str]) -> AuditSpec:
     """The audit of an organism by what its test is about."""
-    attacks = ATTACKS.get(name, QUANTIZATION | RELEARNING)
-    return demo_spec(name).model_copy(update={"attacks": {"as-is": {}} | attacks, "probes": PROBES})
+    attacks = {"as-is": {}} | ATTACKS.get(name, NF4 | SOME)
+    return demo_spec(name).model_copy(update={"attacks": attacks, "probes": PROBES, **facts})
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +69,14 @@ def shared_store(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_of(shared: Path, shared_store: Path) -> Callable[[str], Path]:
+def facts(shared: Path) -> dict[str, str]:
+    """The fact files of `small_spec`."""
+    (shared / "facts").mkdir(exist_ok=True)
+    return few_facts(shared / "facts")
+
+
+@pytest.fixture(scope="session")
+def run_of(shared: Path, shared_store: Path, facts: dict[str, str]) -> Callable[[str], Path]:
     """The run directory of an organism's audit, by its name; no process runs what another has run or is running."""
 
     @cache
@@ -63,7 +85,7 @@ def run_of(shared: Path, shared_store: Path) -> Callable[[str], Path]:
         out.parent.mkdir(exist_ok=True)
         with FileLock(out.with_suffix(".lock")):
             if not (out / "manifest.json").exists():
-                run_audit(small_spec(name), out, shared_store)
+                run_audit(small_spec(name, facts), out, shared_store)
         return out
 
     return run

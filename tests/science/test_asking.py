@@ -18,7 +18,7 @@ from unlearn_audit.api import FactSet, Judge, JudgeKind, Model, Prompt, Reading
 
 pytestmark = pytest.mark.science
 
-SUBJECTS, POOL = 12, 64
+SUBJECTS, POOL = 6, 64
 """Of `POOL` subjects that twins and shots come from, `SUBJECTS` are asked after."""
 
 

@@ -110,9 +110,9 @@ def test_what_a_pipeline_runs_needs_no_torch(run_of):
     assert "Worse than the baseline" in " ".join(done.stdout.split())
 
 
-def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_store: Path, tmp_path: Path):
+def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_store: Path, facts, tmp_path: Path):
     written = json.loads((run_of("retrained") / "result.json").read_text())
-    plan = make_plan(small_spec("retrained"))
+    plan = make_plan(small_spec("retrained", facts))
     parts = [tmp_path / "1", tmp_path / "2"]
     for number, part in enumerate(parts, 1):
         audit_shard(plan, part, Quiet(Console(stderr=True)), Shard(number=number, count=2), shared=shared_store)
@@ -125,12 +125,12 @@ def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_store: Path, 
     assert without_torch("verify", tmp_path / "out").returncode == 0
 
 
-def test_an_interrupt_keeps_what_is_done_and_exits_130(tmp_path: Path):
+@pytest.mark.slow  # the kill trials of tests/run end a run by SIGTERM, which takes the same way
+def test_an_interrupt_keeps_what_is_done_and_exits_130(facts, tmp_path: Path):
     out = tmp_path / "run"
-    facts = ASSETS / "facts"
     command = [
         *(sys.executable, "-m", "unlearn_audit", "run", ASSETS / "npo"),
-        *("--original", ASSETS / "original", "--forget", facts / "forget.jsonl", "--retain", facts / "retain.jsonl"),
+        *("--original", ASSETS / "original", "--forget", facts["forget"], "--retain", facts["retain"]),
         *("--attacks", "as-is,quantization", "--probes", "recall", "--comparisons", ",", "--profile", "quick"),
         *("--out", out),
     ]

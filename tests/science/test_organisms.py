@@ -90,17 +90,17 @@ def test_refusing_everything_is_no_way_to_pass(audited):
 
 
 @pytest.mark.slow
-def test_the_same_audit_twice_gives_the_same_evidence(tmp_path: Path):
+def test_the_same_audit_twice_gives_the_same_evidence(facts, tmp_path: Path):
     attacks = {"quantization": {"quantizers": ["nf4"]}, "relearning": {"steps": [0, 5]}}
-    spec = demo_spec("refusal").model_copy(update={"attacks": attacks, "probes": ASKED, **ALONE})
+    spec = demo_spec("refusal").model_copy(update={"attacks": attacks, "probes": ASKED, **ALONE, **facts})
     one, two = (run_audit(spec, tmp_path / name) for name in ("one", "two"))
     assert one.evidence_digest == two.evidence_digest
     assert len(one.evidence_digest) == 64
 
 
-def test_a_run_that_is_resumed_gives_the_evidence_of_one_that_was_not(tmp_path: Path):
+def test_a_run_that_is_resumed_gives_the_evidence_of_one_that_was_not(facts, tmp_path: Path):
     whole = demo_spec("npo").model_copy(
-        update={"attacks": {"as-is": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE}
+        update={"attacks": {"as-is": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE, **facts}
     )
     first = run_audit(whole, tmp_path / "run")
     jobs = sorted((tmp_path / "run" / "jobs").glob("*/observations.parquet"))

@@ -21,10 +21,10 @@ RELEARNING = "relearning/recall.hit"
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory, shared_store: Path) -> tuple[Path, Result]:
+def planted(tmp_path_factory: pytest.TempPathFactory, shared_store: Path, facts: dict[str, str]) -> tuple[Path, Result]:
     """An honest model's audit under relearning, with a plant; the jobs of other audits serve again."""
     update = {"attacks": ATTACKS, "plant": True, "policy": POLICY}
-    spec = small_spec("retrained").model_copy(update=update)
+    spec = small_spec("retrained", facts).model_copy(update=update)
     out = tmp_path_factory.mktemp("planted") / "run"
     return out, run_audit(spec, out, shared_store)
 

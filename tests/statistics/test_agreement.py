@@ -23,6 +23,7 @@ def test_kappa_has_no_value_where_nothing_varies(table: list[list[int]]) -> None
     assert kappa(table) is None
 
 
+@pytest.mark.slow  # importing statsmodels takes ten times as long as the test
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(2, 4).flatmap(

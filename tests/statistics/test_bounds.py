@@ -218,6 +218,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == ()
 
 
+@pytest.mark.slow  # importing statsmodels takes ten times as long as the test
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.one_of(st.floats(0.0, 1.0), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=40))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
