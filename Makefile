@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/unlearn-audit demo || test $$? -eq 1 # the bundled checkpoint leaks: its verdict is FAIL, exit code 1
 
+# Bytecode is kept, whatever the shell says: the tests start a hundred processes that would all compile us anew.
 test: $(READY)
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(READY)
 	$(BIN)/pytest -q -m "gpu or slow or gptq or hqq or torchao or not slow"
