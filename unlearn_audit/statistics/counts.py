@@ -1,0 +1,96 @@
+"""Exact tests of counts: does one person, or one relation, show more than guessing does? Needs no scipy.
+
+Guesses of one person may go together (a name that sounds like its town). Their counts then vary more than coins do:
+as a beta-binomial whose correlation is that of the controls' own counts.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from unlearn_audit.errors import AuditError
+from unlearn_audit.statistics.bounds import FloatArray
+
+_HALVINGS = 60  # of [0, 1], in search of a probability
+_LARGEST_CORRELATION = 0.99
+
+
+def upper_rate(hits: float, facts: float, alpha: float) -> float:
+    """Upper bound of a rate, one-sided at 1 - alpha (Clopper & Pearson, 1934); 1 where nothing was asked.
+
+    Args:
+        hits: in [0, facts]; need not be whole, where facts that go together count for less than one each.
+        facts: that were asked.
+        alpha: in (0, 1).
+
+    Raises:
+        AuditError: more hits than facts, or a negative number.
+    """
+    if not 0 <= hits <= facts:
+        raise AuditError(f"expected between 0 and {facts:g} hits, got {hits:g}")
+    low, high = 0.0, 1.0
+    if hits >= facts:
+        return 1.0
+    for _ in range(_HALVINGS):
+        rate = (low + high) / 2
+        low, high = (low, rate) if _at_most(hits, facts, rate) <= alpha else (rate, high)
+    return high
+
+
+def _at_most(hits: float, facts: float, rate: float) -> float:
+    """P(X <= hits) of a binomial, for whole numbers of hits; between them, that of the next smaller sample."""
+    whole, size = math.floor(hits), max(math.floor(facts), 1)
+    return 1.0 - tail(whole + 1, size, rate, 0.0)
+
+
+def tail(hits: int, facts: int, rate: float, correlation: float) -> float:
+    """P(X >= hits) of a beta-binomial over `facts` draws; a binomial where the correlation is 0.
+
+    Args:
+        hits: at least so many.
+        facts: draws.
+        rate: mean of each, in [0, 1].
+        correlation: of two draws, in [0, 1).
+    """
+    if hits <= 0 or rate >= 1.0:
+        return 1.0
+    if hits > facts or rate <= 0.0:
+        return 0.0
+    counts = range(hits, facts + 1)
+    return min(1.0, math.fsum(math.exp(_log_probability(count, facts, rate, correlation)) for count in counts))
+
+
+def _log_probability(count: int, facts: int, rate: float, correlation: float) -> float:
+    ways = math.lgamma(facts + 1) - math.lgamma(count + 1) - math.lgamma(facts - count + 1)
+    if correlation <= 0.0:
+        return ways + count * math.log(rate) + (facts - count) * math.log1p(-rate)
+    strength = (1.0 - correlation) / correlation
+    yes, no = rate * strength, (1.0 - rate) * strength
+    return ways + _log_beta(count + yes, facts - count + no) - _log_beta(yes, no)
+
+
+def _log_beta(one: float, other: float) -> float:
+    return math.lgamma(one) + math.lgamma(other) - math.lgamma(one + other)
+
+
+def correlation(hits: FloatArray, facts: FloatArray) -> float:
+    """How far hits go together inside a person: the intraclass correlation by analysis of variance, in [0, 0.99].
+
+    Fleiss, Levin & Paik, Statistical Methods for Rates and Proportions, section 15.2. 0 where each person has one fact,
+    or nothing was hit.
+
+    Args:
+        hits: shape (people,); `facts` that were asked of each.
+        facts: see `hits`; at least 1.
+    """
+    people, total = len(facts), float(facts.sum())
+    if people < 2 or total <= people or not 0.0 < hits.sum() < total:
+        return 0.0
+    rate, rates = float(hits.sum()) / total, hits / facts
+    between = float((facts * (rates - rate) ** 2).sum()) / (people - 1)
+    within = float((facts * rates * (1.0 - rates)).sum()) / (total - people)
+    size = (total - float((facts**2).sum()) / total) / (people - 1)
+    spread = between + (size - 1.0) * within
+    return float(np.clip((between - within) / spread, 0.0, _LARGEST_CORRELATION)) if spread > 0 else 0.0
