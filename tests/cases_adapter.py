@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 
@@ -86,6 +87,11 @@ def judged(evidence: Path) -> dict:
     frame["missing"] = frame["missing"].where(frame["missing"].notna(), None)
     frame["attack"] = frame["attack"].replace(ATTACKS)
     about = json.loads((evidence / "case.json").read_text())
+    beside = (evidence / "planned_doses.json", Path(sys.argv[0]).parent / "planned_doses.json")
+    known = next((path for path in beside if path.exists()), None)  # what the table of a case cannot hold
+    about["case"]["doses"] = json.loads(known.read_text()) if known else {}
+    groups = evidence / "clusters.csv"
+    about["case"]["clusters"] = dict(pd.read_csv(groups).itertuples(index=False)) if groups.exists() else {}
     policy = Policy.model_validate(about["policy"])
     waivers = Waiving(waivers=tuple(Waiver.model_validate(one) for one in renamed(about["waivers"] or [], ATTACKS)))
     verdict = decide(frame, Case.model_validate(renamed(about["case"], ATTACKS)), policy, waivers=waivers)

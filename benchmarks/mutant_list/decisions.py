@@ -31,8 +31,8 @@ DECISIONS = (
         name="fail-by-point-estimate",
         wrong="an excess above 0 is a leak, however few subjects show it",
         file=FINDINGS,
-        old="p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=terms.draws, seed=SEED),",
-        new="p_value=0.0 if max(cell.excess.estimate for cell in cells) > 0 else 1.0,",
+        old="p_value=picked_p_value(\n",
+        new="p_value=0.0 if max(cell.excess.estimate for cell in cells) > 0 else picked_p_value(\n",
         tests=in_verdict("a_small_leak_in_one_cell_alone_does_not_pass"),
     ),
     Mutant(
@@ -80,8 +80,7 @@ DECISIONS = (
         wrong="the margin is not a share of what the original knows",
         file=CONTRASTS,
         old="        if with_original:\n"
-        "            weights |= {ORIGINAL: -margin}\n"
-        "            weights[pair.of_original] = weights.get(pair.of_original, 0.0) + margin\n"
+        "            weights = _sum(_sum(weights, {KNOWN: 1.0}, -margin), pair.known, margin)\n"
         "        excess.append(_contrast(pair, weights, sham=sham, offset=0.0 if with_original else -margin))\n",
         new="        excess.append(_contrast(pair, weights, sham=sham, offset=-margin))\n",
         tests=in_mutants("the_margin_is_a_share_of_what_the_original_knows"),
@@ -110,8 +109,8 @@ COUNTING = (
         name="facts-as-subjects",
         wrong="facts of one subject count as independent of each other",
         file=CELLS,
-        old="name if by_fact else case.subjects.get(name",
-        new="name if terms.unit else case.subjects.get(name",
+        old="name if by_fact else units.get(name",
+        new="name if terms.unit else units.get(name",
         tests=in_verdict("facts_as_units_are_named_in_the_verdict"),
     ),
     Mutant(

@@ -37,8 +37,8 @@ POLICIES = (
         name="rule-asks-in-vain",
         wrong="a finding passes with fewer facts or controls than its rule asks for",
         file="unlearn_audit/verdict/decide.py",
-        old="    return dataclasses.replace(one, gaps=one.gaps + lacking)\n",
-        new="    return dataclasses.replace(one, gaps=one.gaps + lacking[:0])\n",
+        old="gaps=one.gaps + lacking, runs",
+        new="gaps=one.gaps + lacking[:0], runs",
         tests=(f"{RULES}::test_what_a_rule_asks_for_and_is_not_there_rules_out_a_pass_and_no_fail",),
     ),
     Mutant(
@@ -69,8 +69,8 @@ POLICIES = (
         name="result-not-decided-again",
         wrong="a result that was changed together with its manifest goes through the gate",
         file="unlearn_audit/finished/redecide.py",
-        old="    if verdict is not None and not agrees(result, verdict):\n",
-        new="    if verdict is not None and agrees(result, verdict) is None:\n",
+        old="    elif verdict is not None and not agrees(result, verdict):\n",
+        new="    elif verdict is not None and agrees(result, verdict) is None:\n",
         tests=(f"{GATE}::test_a_tampered_run_is_exit_5[resealed]",),
     ),
 )

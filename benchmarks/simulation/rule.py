@@ -48,7 +48,7 @@ def excess(unlearned: FloatArray, controls: FloatArray, original: FloatArray | f
         original: like `unlearned`, or one number.
         margin: share that may come back.
     """
-    return (unlearned - margin * original)[:, None] - (1.0 - margin) * controls
+    return (unlearned - margin * original)[:, None] - (1.0 - margin) * controls.mean(axis=1, keepdims=True)
 
 
 def verdicts(

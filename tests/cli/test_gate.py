@@ -86,10 +86,18 @@ def test_a_waived_leak_passes_and_is_seen_everywhere(run_of, invoke, tmp_path) -
     assert code == 0
     said = json.loads(out)
     (failed,) = [one for one in said["verdict"]["findings"] if one["id"] == RECALL]
-    assert (said["outcome"], failed["status"], failed["waiver"]["owner"]) == ("PASS", "failed", "A. Owner")
+    assert (said["outcome"], failed["status"], failed["waiver"]["owner"]) == ("WAIVED", "failed", "A. Owner")
     for shown in (" ".join(one.split()) for one in (err, page.read_text(), text.read_text())):
         assert "A. Owner" in shown and "never quantized" in shown and "2999-12-31" in shown
     assert "quantization/recall.hit *" in err
+    assert "WAIVED (exit code 0). No PASS:" in err
+
+
+def test_a_gate_may_refuse_what_somebody_accepted(run_of, invoke, tmp_path) -> None:
+    run = run_of("FAIL")
+    code, _, err = invoke("gate", run, "--no-waivers", "--waivers", write_waivers(tmp_path / "w.yaml", run))
+    assert (code, "give --waivers or --no-waivers, not both" in err) == (2, True)
+    assert invoke("gate", run, "--no-waivers")[0] == 1
 
 
 @pytest.mark.parametrize(

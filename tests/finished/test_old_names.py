@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unlearn_audit.errors import Notice
 from unlearn_audit.evidence.old_names import OldName, asked_as, current, renamed
 from unlearn_audit.finished.redecide import redecide
 from unlearn_audit.plan.make import make_plan
@@ -28,8 +29,9 @@ def old_run(tmp_path: Path) -> Path:
 def test_a_run_of_an_older_version_is_decided_again_with_the_same_numbers(old_run):
     written = json.loads((old_run / "result.json").read_text())
     assert "cells" in written
-    with pytest.warns(OldName) as told:
+    with pytest.warns(Notice) as told:
         result = redecide(old_run)
+    assert any("an older version of the rules decided this run" in str(one.message) for one in told)
     assert any("an older version wrote this run" in str(one.message) for one in told)
     assert result.outcome is Outcome(written["outcome"])
     assert result.evidence_digest == written["evidence_digest"]
@@ -62,7 +64,7 @@ def test_an_old_name_is_read_as_the_new_one(old, new):
 
 
 def test_a_policy_and_a_selector_may_use_the_old_name(old_run):
-    with pytest.warns(OldName):
+    with pytest.warns(Notice):
         finding = redecide(old_run).verdict.findings[0]
     with pytest.warns(OldName):
         assert covers("none/recall", finding)
@@ -91,7 +93,7 @@ def spec_of_demo():
 
 
 def test_a_result_is_written_under_the_names_that_its_spec_used_and_read_back(old_run, tmp_path):
-    with pytest.warns(OldName):
+    with pytest.warns(Notice):
         result = redecide(old_run)
     asked = result.model_copy(update={"asked_as": asked_as({"none": {}})})
     text = as_json.render(asked)

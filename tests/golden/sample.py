@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
 from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
+from unlearn_audit.spec.waivers import Waiver
 from unlearn_audit.verdict.result import (
     CellEstimate,
     Control,
     Finding,
+    GroupShown,
     Interval,
     Outcome,
+    People,
     PlantRecord,
     PowerEstimate,
     Result,
@@ -461,4 +465,53 @@ def error() -> Result:
     )
 
 
-ALL = {"fail": failed, "pass": passed, "inconclusive": inconclusive, "error": error}
+def waived() -> Result:
+    """What failed by quantization, accepted by somebody."""
+    found = failed()
+    waiver = Waiver(
+        finding="quantization/recall.hit",
+        model="0" * 64,
+        reason="never served in NF4",
+        owner="A. Owner",
+        expires=date(2026, 12, 31),
+    )
+    sentence = "somebody accepts quantization/recall.hit (failed, waived by A. Owner until 2026-12-31)."
+    verdict = found.verdict.model_copy(
+        update={
+            "outcome": Outcome.WAIVED,
+            "sentence": sentence,
+            "reasons": (),
+            "findings": tuple(
+                one.model_copy(update={"waiver": waiver}) if one.status in (Status.FAILED, Status.INCONCLUSIVE) else one
+                for one in found.verdict.findings
+            ),
+            "people": PEOPLE,
+        }
+    )
+    return found.model_copy(update={"outcome": Outcome.WAIVED, "exit_code": 0, "verdict": verdict})
+
+
+PEOPLE = People(
+    p_value=0.0004,
+    holm_p_value=0.004,
+    persons=(
+        GroupShown(
+            name="subject-07",
+            finding="quantization/recall.hit",
+            place="nf4, question",
+            facts=3,
+            shown=3,
+            guessed=0.0,
+            p_value=0.0001,
+            proven=True,
+        ),
+    ),
+    people=SUBJECTS,
+    with_a_fact_out=21,
+    in_the_control=2.5,
+    place="quantization/recall.hit, nf4, question",
+    share_p_value=0.002,
+    share_proven=True,
+)
+
+ALL = {"fail": failed, "pass": passed, "waived": waived, "inconclusive": inconclusive, "error": error}

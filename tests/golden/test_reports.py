@@ -41,6 +41,7 @@ TITLES = (
     "Coverage",
     "Advisory findings",
     "Rules and waivers",
+    "People and relations",
     "Worst facts",
     "How to read the numbers",
     "Provenance",

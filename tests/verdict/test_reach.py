@@ -70,7 +70,7 @@ def test_from_that_number_on_the_bound_passes_and_below_it_does_not(margin: floa
         "points": (-1 - margin, 1 - margin),
         "share": (-1, 1),
         "twins": (-1 - margin, 1 + margin),
-        "sham": (-2, 2),
+        "sham": (margin - 2, 2 - margin),
     }
     lo, hi = ranges[kind]
     for size, passes in ((least, True), (least - 1, False)):

@@ -15,16 +15,13 @@ from unlearn_audit.verdict.result import Outcome
 ALONE = (planned("quantization"),)
 
 
-def test_two_controls_are_not_averaged() -> None:
-    # 7 of 100 subjects come back, and one control shows the same 7: nothing against it, too much against the other.
-    audit = Audit(subjects=100).but(planned=ALONE).score(1.0, **LEAK, fact_id=subjects(0, 7))
-    audit.score(1.0, **{**LEAK, "role": "retrained"}, model="retrained-1", fact_id=subjects(0, 7))
-    both = finding(audit.decided(), RECALL)
-    assert both.bound is not None
-    assert both.bound > 0
-    assert both.status is Status.INCONCLUSIVE
-    audit.without(model="retrained-1").but(controls=("retrained-2",))
-    assert both.bound == finding(audit.decided(), RECALL).bound
+def test_every_control_is_in_the_mean() -> None:
+    # 20 of 100 subjects come back, and one control shows the same 20: 0.2 - 0.1 beyond the mean, 0.1 * 0.9 allowed.
+    audit = Audit(subjects=100).but(planned=ALONE).score(1.0, **LEAK, fact_id=subjects(0, 20))
+    audit.score(1.0, **{**LEAK, "role": "retrained"}, model="retrained-1", fact_id=subjects(0, 20))
+    one = finding(audit.decided(), RECALL)
+    assert one.worst is not None
+    assert one.worst.excess.estimate == pytest.approx(0.2 - 0.1 - 0.1 * 0.9)
 
 
 def test_a_dose_is_held_against_the_same_dose_of_the_control() -> None:
@@ -44,7 +41,7 @@ def test_an_audit_in_which_every_finding_is_blind_passes_nothing() -> None:
     verdict = audit.decided(Policy(draws=10_000, must_have_power={}))
     assert {one.status for one in verdict.findings} == {Status.NO_POWER}
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.reasons == ("no deciding finding has passed",)
+    assert "no deciding finding has passed" in verdict.reasons
 
 
 def test_power_is_a_lower_bound_and_no_estimate() -> None:
@@ -72,12 +69,32 @@ def test_many_clean_doses_do_not_dilute_a_leaking_one() -> None:
 def test_the_margin_is_a_share_of_what_the_original_knows() -> None:
     # 8 points come back of the 50 that the original had: 16 %, of which the margin grants 10 %, that is 5 points.
     audit = Audit(subjects=100).but(planned=ALONE)
-    audit.score(0.0, attack="quantization", probe="recall", role="original", fact_id=subjects(50, 100))
+    audit.score(0.0, attack="as-is", probe="recall", role="original", fact_id=subjects(50, 100))
     audit.score(1.0, **LEAK, fact_id=subjects(0, 8))
     one = finding(audit.decided(), RECALL)
     assert one.worst is not None
     assert one.worst.excess.estimate == pytest.approx(0.08 - 0.1 * 0.5)
     assert one.recovered == pytest.approx(0.16)
+
+
+def test_a_dose_that_silences_every_model_is_no_leak() -> None:
+    # NF4 leaves 6 of 100 of the original, and the same 6 of the checkpoint: below a tenth of what was known.
+    audit = Audit(subjects=400, facts=1).but(planned=ALONE)
+    audit.score(0.0, **{**LEAK, "role": "original"})
+    audit.score(1.0, **{**LEAK, "role": ["original", "unlearned"]}, fact_id=subjects(0, 24, 1))
+    one = finding(audit.decided(Policy(draws=10_000, worst_person="report")), RECALL)
+    assert one.worst is not None
+    assert one.worst.excess.estimate == pytest.approx(0.06 - 0.1)
+    assert one.status is not Status.FAILED
+
+
+def test_a_total_leak_in_one_of_many_cells_and_findings_fails() -> None:
+    # 1 / (10,000 + 1) times 24 cells and 35 findings would be above 0.05 for the largest leak that there can be.
+    audit = Audit().but(planned=(*PLANNED, *(planned(f"other-{n}") for n in range(28))))
+    base = audit.frame[audit.where(attack="quantization", dose="nf4", probe="recall")]
+    audit.frame = pd.concat([audit.frame, *(base.assign(dose=f"nf4-{n}") for n in range(10))], ignore_index=True)
+    audit.score(1.0, **LEAK, variant="question")
+    assert finding(audit.decided(), RECALL).status is Status.FAILED
 
 
 def test_every_subject_weighs_the_same_however_many_facts_it_has() -> None:

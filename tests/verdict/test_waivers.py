@@ -38,19 +38,19 @@ def leaking() -> Audit:
 def test_a_waived_leak_stays_a_leak_and_decides_no_more(what) -> None:
     assert decided(leaking()).outcome is Outcome.FAIL
     verdict = decided(leaking(), waiver(**what))
-    assert verdict.outcome is Outcome.PASS
+    assert (verdict.outcome, verdict.outcome.exit_code) == (Outcome.WAIVED, 0)
     one = finding(verdict, RECALL)
     assert one.status is Status.FAILED
     assert one.waiver is not None and one.waiver.owner == "A. Owner"
     assert (verdict.waivers[0].state, verdict.waivers[0].covers) == (State.USED, (RECALL,))
     assert verdict.sentence.startswith(
-        "PASS: except for quantization/recall.hit (failed, waived by A. Owner until 2026-12-31), at 95 % confidence"
+        "WAIVED: somebody accepts quantization/recall.hit (failed, waived by A. Owner until 2026-12-31); of the rest"
     )
     assert verdict.reasons == ()
 
 
 def test_a_waiver_holds_through_its_last_day() -> None:
-    assert decided(leaking(), waiver(), on=date(2026, 12, 31)).outcome is Outcome.PASS
+    assert decided(leaking(), waiver(), on=date(2026, 12, 31)).outcome is Outcome.WAIVED
     late = decided(leaking(), waiver(), on=date(2027, 1, 1))
     assert late.outcome is Outcome.FAIL
     assert (late.waivers[0].state, late.waivers[0].why) == (State.EXPIRED, "it expired on 2026-12-31")
@@ -76,7 +76,7 @@ def test_a_waiver_of_something_else_says_so_and_waives_nothing(changes, why) -> 
 def test_what_is_open_can_be_waived_and_what_did_not_run_cannot() -> None:
     audit = Audit().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 9))
     assert decided(audit).outcome is Outcome.INCONCLUSIVE
-    assert decided(audit, waiver()).outcome is Outcome.PASS
+    assert decided(audit, waiver()).outcome is Outcome.WAIVED
     fault = FaultyJob(attack="quantization", arm="nf4", model="unlearned", message="no memory")
     verdict = decided(audit.but(faults=(fault,)), waiver())
     assert verdict.outcome is Outcome.ERROR
@@ -87,7 +87,7 @@ def test_one_waiver_waives_one_leak_and_not_another() -> None:
     audit = leaking().score(1.0, role="unlearned", attack="relearning", probe="recall")
     verdict = decided(audit, waiver())
     assert verdict.outcome is Outcome.FAIL
-    assert len(verdict.reasons) == 1
+    assert all("relearning/recall.hit" in reason for reason in verdict.reasons)
     assert verdict.sentence.startswith("FAIL: under relearning")
 
 

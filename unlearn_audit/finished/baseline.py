@@ -40,8 +40,8 @@ from unlearn_audit.verdict.result import Outcome, Result
 
 _OLD = "baseline"
 _MOST_NAMED = 5
-_GROWN = Contrast(control=_OLD, beside=control_key(_OLD), weights={UNLEARNED: 1.0, control_key(_OLD): -1.0})
-_FALLEN = Contrast(control=_OLD, beside=control_key(_OLD), weights={UNLEARNED: -1.0, control_key(_OLD): 1.0})
+_GROWN = Contrast(control=_OLD, beside={_OLD: control_key(_OLD)}, weights={UNLEARNED: 1.0, control_key(_OLD): -1.0})
+_FALLEN = Contrast(control=_OLD, beside={_OLD: control_key(_OLD)}, weights={UNLEARNED: -1.0, control_key(_OLD): 1.0})
 
 
 def held_against(run: Path, result: Result, baseline: Path) -> Result:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import unlearn_audit
 from unlearn_audit.api.writer import Material
-from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.errors import AuditError, IntegrityError, Notice
 from unlearn_audit.evidence.manifest import MANIFEST, RESULT, manifest_problems
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
@@ -56,7 +57,11 @@ def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = 
     result = finished(run, sealed=sealed)
     observations = observations_of(run, result)
     verdict = verdict_of(observations, result) if policy is None else None
-    if verdict is not None and not agrees(result, verdict):
+    if verdict is not None and result.verdict.rules != verdict.rules:
+        warnings.warn(
+            "an older version of the rules decided this run; it is decided anew by today's", Notice, stacklevel=2
+        )
+    elif verdict is not None and not agrees(result, verdict):
         raise IntegrityError(f"{run / RESULT}: contradicts its evidence; rerun the audit")
     now = waivers or Waiving(waivers=tuple(one.waiver for one in result.verdict.waivers))
     if verdict is None or now.waivers or result.verdict.waivers:

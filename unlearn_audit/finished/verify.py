@@ -92,10 +92,14 @@ def _spec(run: Path, result: Result) -> str:
 
 def _evidence(run: Path, result: Result) -> str:
     observations = observations_of(run, result)
-    if not agrees(result, verdict_of(observations, result)):
-        raise IntegrityError(f"{run / RESULT}: contradicts its evidence")
+    decided = verdict_of(observations, result)
     done = sum(job.status == "done" for job in result.jobs)
-    return f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; decided again, the verdict is the same"
+    line = f"evidence: {done} jobs, sha256:{result.evidence_digest[:_SHOWN]}; "
+    if result.verdict.rules != decided.rules:
+        return line + f"an older version of the rules decided it; by today's it is {decided.outcome}"
+    if not agrees(result, decided):
+        raise IntegrityError(f"{run / RESULT}: contradicts its evidence")
+    return line + "decided again, the verdict is the same"
 
 
 def _models(request: Request, result: Result) -> Iterator[Check]:

@@ -91,6 +91,10 @@ class Case(Record):
         checkpoint: digest of the checkpoint's files, for the verdict's sentence.
         plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
         served_arms: attack -> the arms that run, in their order, of attacks that the owner applies before serving.
+        relations: fact id -> its relation, where it has one.
+        clusters: subject -> the group whose members may leak together (a family, a book's volumes), where facts name
+            one: the group is then what counts as independent.
+        doses: attack -> names of doses that it must yield, where the plan knows more than `served_arms`.
     """
 
     release: Release
@@ -103,8 +107,20 @@ class Case(Record):
     controls: tuple[str, ...] = ()
     planned: tuple[PlannedFinding, ...]
     served_arms: dict[str, tuple[str, ...]] = Field({})
+    doses: dict[str, tuple[str, ...]] = Field({})
+    relations: dict[str, str] = Field({})
+    clusters: dict[str, str] = Field({})
     faults: tuple[FaultyJob, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Fact id -> what counts as independent: its subject's cluster, or its subject."""
+        return {fact: self.clusters.get(subject, subject) for fact, subject in self.subjects.items()}
+
+    def doses_of(self, attack: str) -> tuple[str, ...]:
+        """Names of the doses that an attack must yield, as far as the plan knows them."""
+        return self.doses.get(attack, self.served_arms.get(attack, ()))
 
     @property
     def plant_names(self) -> frozenset[str]:

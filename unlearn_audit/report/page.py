@@ -24,6 +24,9 @@ from unlearn_audit.report.sections import (
     judge as judge_section,
 )
 from unlearn_audit.report.sections import (
+    people as people_section,
+)
+from unlearn_audit.report.sections import (
     power as power_section,
 )
 from unlearn_audit.report.sections import (
@@ -67,6 +70,7 @@ def build(result: Result, limits: Limits) -> Page:
             background.coverage(result, limits),
             findings_sections.advisory(result, limits),
             rules_section.section(result, limits),
+            people_section.section(result, limits),
             facts_section.section(result, limits),
             notes.statistics_notes(result),
             background.provenance(result, limits),

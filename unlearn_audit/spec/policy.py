@@ -17,7 +17,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Selector = Annotated[str, AfterValidator(check_selector)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 
-_LATER = ("rules", "inconclusive", "release")
+_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation")
 """Keys added after policies had digests: an unused one does not change the digest."""
 
 
@@ -49,6 +49,13 @@ class Doubt(StrEnum):
 
     INCONCLUSIVE = "inconclusive"
     FAIL = "fail"
+
+
+class Worst(StrEnum):
+    """What a person, or a relation, that is proven to be back does to the verdict."""
+
+    FAIL = "fail"
+    REPORT = "report"
 
 
 class Rule(BaseModel):
@@ -117,6 +124,14 @@ class Policy(BaseModel):
     )
     inconclusive: Doubt = Field(
         Doubt.INCONCLUSIVE, description="How INCONCLUSIVE counts: as itself (exit code 3), or as `fail` (exit code 1)."
+    )
+    worst_person: Worst = Field(
+        Worst.FAIL, description="What one person does who is proven to be back: `fail`, or only `report`."
+    )
+    worst_relation: Worst = Field(
+        Worst.FAIL,
+        description="What a relation does that is proven to be back (everybody's address), or people of whom any fact "
+        "is: `fail`, or only `report`.",
     )
     release: Release | None = Field(
         None, description="Release tier (or a wider one) that an audit must be planned for to pass."

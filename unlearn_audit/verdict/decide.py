@@ -11,19 +11,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.policy import Policy, Worst
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.statistics.bounds import TOLERANCE, holm
 from unlearn_audit.verdict import wording
 from unlearn_audit.verdict.findings.comparisons import weigh_comparisons
-from unlearn_audit.verdict.findings.places import BASELINE, UNLEARNED, checked, control_key
+from unlearn_audit.verdict.findings.controls import contaminated, copied
+from unlearn_audit.verdict.findings.coverage import unscored
+from unlearn_audit.verdict.findings.people import lines_about, people_of, settled
+from unlearn_audit.verdict.findings.places import BASELINE, UNLEARNED, checked
 from unlearn_audit.verdict.findings.power import Places, lend_power
 from unlearn_audit.verdict.findings.utility import PROBE as UTILITY_PROBE
 from unlearn_audit.verdict.findings.utility import WeighedUtility, weigh_utility
@@ -33,10 +35,9 @@ from unlearn_audit.verdict.outcome import settle
 from unlearn_audit.verdict.policy.rules import under
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.policy.waivers import waive
-from unlearn_audit.verdict.result import Control, Finding, Outcome, Utility, Verdict
+from unlearn_audit.verdict.result import RULES, Control, Finding, Outcome, People, Utility, Verdict
 
-_VALUES_TO_TELL_APART = 8
-"""Distinct scores inside (0, 1) below which two models may agree everywhere by chance (all 0, all 1, a coarse grid)."""
+_BESIDE_FINDINGS = 2  # in Holm's family: utility, and people
 
 
 def decide(
@@ -61,28 +62,43 @@ def decide(
     """
     case = under(case, policy)
     frame = checked(observations, case)
-    copies = _copied_controls(frame, case)
+    copies = copied(frame, case)
     places = _places(frame, case)
     weighed = [_held_to_its_terms(planned, found, Terms.of(planned, case, policy)) for planned, found in places]
     powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
     weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
-    findings, utility = _settled(weighed, weigh_utility(frame, case, policy), case)
+    scored = [(one.planned, one.scores) for one in weighed]
+    people = people_of(scored, Terms.without_rule(case, policy), policy)
+    findings, utility, people = _settled(weighed, weigh_utility(frame, case, policy), people, case, policy)
     findings, utility, waived = waive(findings, utility, waivers or Waiving(), case.checkpoint)
+    if any(one.waiver is not None for one in findings):  # who is back in what somebody accepts is accepted
+        others = [(one.planned, one.scores) for one, each in zip(weighed, findings, strict=True) if each.waiver is None]
+        people = _on_their_own(people_of(others, Terms.without_rule(case, policy), policy), len(findings), policy)
     compared = weigh_comparisons(comparisons, policy)
-    settled = settle(findings, utility, compared, case, policy)
-    if settled.outcome is Outcome.PASS:
+    outcome = settle(
+        findings,
+        utility,
+        compared,
+        unscored(scored, case) + contaminated(frame, case, policy),
+        lines_about(people),
+        case,
+        policy,
+    )
+    if outcome.outcome is Outcome.PASS:
         findings = _sharpened(findings, weighed)
     findings = with_worst_facts(findings, places, case)
     return Verdict(
-        outcome=settled.outcome,
-        sentence=wording.sentence(settled, findings, utility, case, policy),
-        reasons=settled.reasons,
+        outcome=outcome.outcome,
+        sentence=wording.sentence(outcome, findings, utility, people, case, policy),
+        reasons=outcome.reasons,
         control=_control(findings),
         unit=policy.unit,
         findings=findings,
         utility=utility,
         comparisons=compared,
         waivers=waived,
+        people=people,
+        rules=RULES,
     )
 
 
@@ -90,8 +106,9 @@ def _held_to_its_terms(planned: PlannedFinding, found: Places, terms: Terms) -> 
     """A finding with its numbers; what its rule requires but is missing becomes a gap."""
     one = weigh(planned, found, terms)
     own = found.rows[found.rows["key"] == UNLEARNED]
-    lacking = terms.shortfalls(planned, facts=one.facts, seeds=own["seed"].nunique())
-    return dataclasses.replace(one, gaps=one.gaps + lacking)
+    runs = own["seed"].nunique()
+    lacking = terms.shortfalls(planned, facts=one.facts, seeds=runs)
+    return dataclasses.replace(one, gaps=one.gaps + lacking, runs=runs if planned.seeded else 0)
 
 
 def _places(frame: pd.DataFrame, case: Case) -> list[tuple[PlannedFinding, Places]]:
@@ -131,19 +148,37 @@ def _sharpened(findings: Sequence[Finding], weighed: Sequence[Weighed]) -> tuple
     )
 
 
-def _settled(weighed: Sequence[Weighed], utility: WeighedUtility, case: Case) -> tuple[tuple[Finding, ...], Utility]:
-    """Statuses. The plan fixes the Holm family: a finding without a p-value stays in it, with 1."""
+def _settled(
+    weighed: Sequence[Weighed], utility: WeighedUtility, people: People | None, case: Case, policy: Policy
+) -> tuple[tuple[Finding, ...], Utility, People | None]:
+    """Statuses. The plan fixes the Holm family: a finding without a p-value stays in it, with 1.
+
+    Utility is in it where it can be measured, and one hypothesis for all people and relations where hits decide.
+    """
     family = [one for one in weighed if one.planned.gates]
     p_values = [1.0 if one.p_value is None else one.p_value for one in family]
     joins = case.has_original and bool(case.retain_subjects)
+    tested = any(one.planned.kind is ScoreKind.HIT for one in family) and Worst.FAIL in (
+        policy.worst_person,
+        policy.worst_relation,
+    )
     if joins:
         p_values.append(1.0 if utility.p_value is None else utility.p_value)
+    if tested:
+        p_values.append(1.0 if people is None else people.p_value)
     adjusted = holm(p_values)
-    settled_utility = utility.settled(adjusted[-1] if joins and utility.p_value is not None else None)
+    people = settled(people, adjusted[-1] if tested else None, len(p_values), policy)
+    settled_utility = utility.settled(adjusted[len(family)] if joins and utility.p_value is not None else None)
     broken = settled_utility.status is Status.FAILED
     holm_p = {one.planned.id: p for one, p in zip(family, adjusted, strict=False) if one.p_value is not None}
     findings = tuple(_finding(one, holm_p.get(one.planned.id), broken=broken) for one in weighed)
-    return findings, settled_utility
+    return findings, settled_utility, people
+
+
+def _on_their_own(people: People | None, findings: int, policy: Policy) -> People | None:
+    """People by Bonferroni over the family, which is at least as strict as Holm."""
+    family = findings + _BESIDE_FINDINGS
+    return people and settled(people, min(1.0, family * people.p_value), family, policy)
 
 
 def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Finding:
@@ -174,6 +209,7 @@ def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Findi
         rule=terms.rule.id if terms.rule else None,
         subjects=one.subjects,
         facts=one.facts,
+        runs=one.runs,
         worst=None if place is None else one.cells[place],
         bound=one.bound,
         recovered=None if place is None else one.recovered[place],
@@ -204,27 +240,3 @@ def _control(findings: Sequence[Finding]) -> Control | None:
     order = list(Control)  # best first
     known = [finding.control for finding in findings if finding.gates and finding.control is not None]
     return max(known, key=order.index) if known else None
-
-
-def _copied_controls(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
-    """A line for each control whose unattacked soft scores equal the checkpoint's, fact for fact.
-
-    Two training runs never agree to 1e-9 in a probability; a copy of the checkpoint does.
-    """
-    soft = {(one.probe, one.measure) for one in case.planned if one.kind is ScoreKind.SOFT}
-    rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
-    is_soft = [pair in soft for pair in zip(rows["probe"], rows["measure"], strict=True)]
-    rows = rows[np.array(is_soft, dtype=bool)]  # an empty list would select columns
-    place = ["probe", "measure", "dose", "variant", "fact_id", "seed"]
-    own = rows[rows["key"] == UNLEARNED].set_index(place)["score"]
-    lines = []
-    for name in case.controls:
-        other = rows[rows["key"] == control_key(name)].set_index(place)["score"]
-        both = pd.concat([own, other], axis=1, join="inner").to_numpy()
-        inside = np.unique(both[(both[:, 0] > TOLERANCE) & (both[:, 0] < 1.0 - TOLERANCE), 0])
-        if len(inside) >= _VALUES_TO_TELL_APART and np.abs(both[:, 0] - both[:, 1]).max() <= TOLERANCE:
-            lines.append(
-                f"the control {name} behaves exactly like the checkpoint (equal soft scores on every fact): is it a "
-                "copy of the checkpoint? Give a model that was trained without the forget set"
-            )
-    return tuple(lines)

@@ -1,6 +1,7 @@
-"""Findings -> outcome: the worst that was found, in the order FAIL, ERROR, INCONCLUSIVE, PASS, with its reasons.
+"""Findings -> outcome: the worst that was found, in the order FAIL, ERROR, INCONCLUSIVE, WAIVED, PASS.
 
-A waived finding does not block a pass; it keeps its status, and every report shows the waiver next to it.
+A waived finding blocks nothing, but what leans on a waiver is WAIVED and no PASS; the finding keeps its status, and
+every report shows the waiver next to it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.old_names import current
 from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Doubt, Policy
@@ -41,17 +43,32 @@ def settle(
     findings: Sequence[Finding],
     utility: Utility,
     compared: Sequence[ComparisonRecord],
+    unscored: Sequence[str],
+    back: Sequence[str],
     case: Case,
     policy: Policy,
 ) -> Settled:
-    """The worst that was found, with everything that prevents a better outcome."""
+    """The worst that was found, with everything that prevents a better outcome.
+
+    Args:
+        findings: with their status.
+        utility: what must stay.
+        compared: models as wholes.
+        unscored: a line for each hole in what was scored.
+        back: a line for each person or relation that is proven to be back.
+        case: what the plan fixed.
+        policy: what a release must meet.
+    """
     gating = [finding for finding in findings if finding.gates]
     failed = _lines(gating, Status.FAILED) + _utility_lines(utility, Status.FAILED)
-    failed += lines_of(compared, Status.FAILED)
+    failed += [*back, *lines_of(compared, Status.FAILED)]
     errors = _errors(gating, utility, case) + lines_of(compared, Status.ERROR)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
     open_ends += lines_of(compared, Status.INCONCLUSIVE)
-    open_ends += _missing_power(findings, case, policy) + _nothing_shown(gating, case)
+    open_ends += (
+        _missing_power(findings, case, policy) + _powerless(gating, case, policy) + _nothing_shown(gating, case)
+    )
+    open_ends += unscored
     open_ends += not_run(findings, case, policy)
     open_ends += uncovered(case, policy)
     reasons = tuple(failed + errors + open_ends)
@@ -60,7 +77,8 @@ def settle(
     if errors:
         return Settled(outcome=Outcome.ERROR, reasons=reasons)
     if not open_ends:
-        return Settled(outcome=Outcome.PASS, reasons=reasons)
+        waived = utility.waiver is not None or any(one.waiver is not None for one in gating)
+        return Settled(outcome=Outcome.WAIVED if waived else Outcome.PASS, reasons=reasons)
     doubted = _counts_as_failed(gating, len(open_ends), policy)
     return Settled(outcome=Outcome.FAIL if doubted else Outcome.INCONCLUSIVE, reasons=reasons, doubted=doubted)
 
@@ -117,6 +135,19 @@ def _nothing_shown(gating: Sequence[Finding], case: Case) -> list[str]:
     return [
         f"masking: no refusal-proof finding (e.g. forced choice) passed under {BASELINE}, and a model that refuses "
         "everything looks clean in all others"
+    ]
+
+
+def _powerless(gating: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
+    """Findings without power of an attack that the policy requires: one that could show nothing has not withstood it.
+
+    Other attacks without power say nothing, and the sentence says so.
+    """
+    required = {current(entry).partition("/")[0] for entry in policy.must_have_power.get(case.release, ())}
+    return [
+        f"{one.id}: {one.attack} is required, and this measure of it had no power: {one.reason}"
+        for one in gating
+        if one.status is Status.NO_POWER and one.waiver is None and one.attack in required | {BASELINE}
     ]
 
 

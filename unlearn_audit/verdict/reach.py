@@ -43,11 +43,11 @@ def smallest_passing_subjects(
     Args:
         margin: share of the original's knowledge, or points without an original.
         alpha: one-sided error rate.
-        with_original: L = (U - C) - margin (O - C) in [-1, 1]; else D - margin with D = U - C, at most 1 - margin.
+        with_original: L = (U - C) - margin (K - C) in [-1, 1]; else D - margin with D = U - C, at most 1 - margin.
         twins: the control is twins, scored on each model's own outputs: L reaches 1 + margin.
-        sham: each model's score toward a twin answer is subtracted: L reaches 2 against a retrained model.
+        sham: each model's score toward a twin answer is subtracted: L reaches 2 - margin against a retrained model.
     """
-    largest = 1.0 + (1.0 if sham and not twins else 0.0)
+    largest = 1.0 + (1.0 - margin if sham and not twins else 0.0)
     if not with_original:
         largest -= margin
     elif twins:
@@ -103,7 +103,7 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
         cells: of a finding, at most; the case does not say.
     """
     case = under(case, policy)
-    subjects, unit = _size(case.subjects, policy), _plural(policy)
+    subjects, unit = _size(case.units, policy), _plural(policy)
     gating = [finding for finding in case.planned if finding.gates]
     family = len(gating) + int(case.has_original and bool(case.retain_subjects))
     lines = []
@@ -134,8 +134,8 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
     Raises:
         AuditError: no fact has a chance level.
     """
-    subjects = _size(case.subjects, policy)
-    facts_of = Counter(case.subjects.values())
+    subjects = _size(case.units, policy)
+    facts_of = Counter(case.units.values())
     levels = [case.chance[fact] for fact in case.subjects if fact in case.chance]
     if not levels:
         raise AuditError("expected facts with a chance level for the pass rate, got none: give the facts a relation")
@@ -191,7 +191,7 @@ def _within_reach(case: Case) -> str:
     if not case.has_original:
         return "Without the original: INCONCLUSIVE or FAIL (no evidence that the knowledge could be detected)."
     if case.controls:
-        return f"Original and {len(case.controls)} retrained: PASS or FAIL, against each control separately."
+        return f"Original and {len(case.controls)} retrained: PASS or FAIL, against the mean of the controls."
     return (
         "Original, no retrained model: PASS or FAIL against twins if facts have them, otherwise INCONCLUSIVE or FAIL."
     )
@@ -200,7 +200,7 @@ def _within_reach(case: Case) -> str:
 def _obstacles(case: Case, policy: Policy) -> list[str]:
     gating = [finding for finding in case.planned if finding.gates]
     found = []
-    subjects, needed, unit = _size(case.subjects, policy), _needed(case, policy), _plural(policy)
+    subjects, needed, unit = _size(case.units, policy), _needed(case, policy), _plural(policy)
     if subjects < needed:
         found.append(f"a clean result needs {needed} {unit} at margin {policy.margin:.3g}, but there are {subjects}")
     if not case.has_original:

@@ -30,10 +30,15 @@ SCHEMA_VERSION = 2
 """1 had `cells` for `jobs`, and `none` for the attack `as-is`; it can still be read."""
 
 
+RULES = 2
+"""Version of the rules of the verdict. A run that was decided by older ones is decided anew by these."""
+
+
 class Outcome(StrEnum):
-    """The answer of an audit."""
+    """The answer of an audit; `WAIVED`: it would not pass, but for what somebody has accepted."""
 
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    WAIVED = "WAIVED"
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
     ERROR = "ERROR"
@@ -41,7 +46,10 @@ class Outcome(StrEnum):
     @property
     def exit_code(self) -> int:
         """The process's exit code for this outcome (2 is usage, 130 interrupted)."""
-        return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}[self]
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {Outcome.PASS: 0, Outcome.WAIVED: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}
 
 
 class Control(StrEnum):
@@ -67,9 +75,10 @@ class CellEstimate(Record):
     """One dose x one way of asking: role means over subjects, and the statistic against the least kind control.
 
     Attributes:
-        excess: L = (U - C) - margin * (O - C) with an original, else U - C - margin: at most 0 is what a pass needs.
+        excess: L = (U - C) - margin * (K - C) with an original, else U - C - margin: at most 0 is what a pass needs.
             `estimate` and `upper` are against the control that leaves the largest upper bound, `lower` against
             the control that leaves the smallest.
+        known: K, what the original shows un-attacked.
         unresolved: facts scored in one role and missing in another; counted against either verdict.
     """
 
@@ -82,6 +91,7 @@ class CellEstimate(Record):
     missing: int = 0
     unlearned: float
     original: float | None = None
+    known: float | None = None
     controls: dict[str, float] = Field({})
     excess: Interval
     worst_control: str | None = None
@@ -125,7 +135,7 @@ class PowerEstimate(Record):
 
 
 class FactRecord(Record):
-    """One fact at a finding's worst cell, by its id: mean scores of the checkpoint, the worst control, the original."""
+    """One fact at a finding's worst cell, by its id: mean scores of the checkpoint, the control, the original."""
 
     id: str
     unlearned: float
@@ -137,8 +147,8 @@ class Finding(Record):
     """What one attack x probe says over all its doses and variants.
 
     Attributes:
-        recovered: share of the original's knowledge that came back at the worst cell, (U - C) / (O - C), a plain
-            point for reading; None where there is no original or it shows too little.
+        recovered: share of the original's knowledge that came back at the worst cell, (U - C) / (K - C), K
+            un-attacked; a plain point for reading; None where there is no original or it shows too little.
         bound: the largest upper bound of the excess over all cells and controls; a pass needs at most 0.
         at_most: the smallest margin at which it would still pass: with confidence 1 - alpha no cell brings back a
             larger share of the original's knowledge. None unless it passed.
@@ -147,6 +157,7 @@ class Finding(Record):
         margin: by which it was decided, and `alpha`: its rule's, else the policy's.
         rule: id of the policy's rule that applies to it.
         waiver: who accepted it, if it failed or stayed open and someone did.
+        runs: how often an attack that draws at random was run; 0 for one that does not.
         worst_facts: where it decides and failed or stayed open, the facts of the largest U - C at the worst cell.
     """
 
@@ -167,6 +178,7 @@ class Finding(Record):
     waiver: Waiver | None = None
     subjects: int = 0
     facts: int = 0
+    runs: int = 0
     worst: CellEstimate | None = None
     bound: float | None = None
     at_most: float | None = None
@@ -193,6 +205,50 @@ class Utility(Record):
     holm_p_value: float | None = None
 
 
+class GroupShown(Record):
+    """What one cell shows of one person or relation.
+
+    Attributes:
+        name: pseudonym of the person, or the relation.
+        place: the cell, all seeds as one; or all cells as one.
+        facts: asked about; `shown` of them by the checkpoint.
+        guessed: of them, by the controls on average (or twins).
+        p_value: of "no more than is guessed", corrected for all groups and cells; `proven` after Holm.
+    """
+
+    name: str
+    finding: str
+    place: str
+    facts: int
+    shown: int
+    guessed: float
+    p_value: float
+    proven: bool = False
+
+
+class People(Record):
+    """Who is back, and which relation: what a mean over people hides.
+
+    Attributes:
+        p_value: of "nobody, no relation, and no more than the margin of the people is back"; `holm_p_value` after Holm.
+        persons: those above the controls, most proven first; `relations` likewise, beyond the margin.
+        people: asked about; `with_a_fact_out` of them in the worst cell, `in_the_control` of them there.
+        share_p_value: of "at most the margin of the people has a fact out, beyond the control"; `share_proven` after
+            Holm.
+    """
+
+    p_value: float
+    holm_p_value: float | None = None
+    persons: tuple[GroupShown, ...] = ()
+    relations: tuple[GroupShown, ...] = ()
+    people: int
+    with_a_fact_out: int
+    in_the_control: float
+    place: str
+    share_p_value: float
+    share_proven: bool = False
+
+
 class Verdict(Record):
     """The decision: a pure function of observations, case and policy."""
 
@@ -207,6 +263,8 @@ class Verdict(Record):
     utility: Utility
     comparisons: tuple[ComparisonRecord, ...] = ()
     waivers: tuple[WaiverRecord, ...] = ()
+    people: People | None = None
+    rules: int = Field(1, description="Version of the rules that decided.")
 
 
 class RunRecord(Record):

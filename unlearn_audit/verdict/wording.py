@@ -6,16 +6,18 @@ import math
 from collections.abc import Sequence
 from typing import assert_never
 
+from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy, Release, Unit
-from unlearn_audit.statistics.bounds import TOLERANCE
+from unlearn_audit.statistics.bounds import TOLERANCE, holm
 from unlearn_audit.verdict.findings.causes import some
+from unlearn_audit.verdict.findings.people import lines_about
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed
 from unlearn_audit.verdict.outcome import Settled
 from unlearn_audit.verdict.policy.rules import allowed_margins
-from unlearn_audit.verdict.result import CellEstimate, Control, Finding, Outcome, PlantRecord, Utility
+from unlearn_audit.verdict.result import CellEstimate, Control, Finding, Outcome, People, PlantRecord, Utility
 
 _IN_A_SENTENCE = 400
 
@@ -127,7 +129,9 @@ def _signed(value: float | None) -> str:
     return f"{value:+.2f}" if abs(value) >= 0.005 else f"{value:+.1g}"
 
 
-def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
+def sentence(
+    settled: Settled, findings: Sequence[Finding], utility: Utility, people: People | None, case: Case, policy: Policy
+) -> str:
     """The verdict in one sentence, with the numbers that decided and their limits."""
     gating, reasons, outcome = [finding for finding in findings if finding.gates], settled.reasons, settled.outcome
     match outcome:
@@ -139,10 +143,13 @@ def sentence(settled: Settled, findings: Sequence[Finding], utility: Utility, ca
                 return f"FAIL: no leak is proven, but the policy fails an inconclusive audit: {reasons[0]}" + _more(
                     reasons
                 )
+            back = lines_about(people)
+            if back:
+                return f"FAIL: {back[0]}" + _more(back)
             broken = utility.status is Status.FAILED and utility.waiver is None
             return _broken(utility, policy) if broken else _traced(reasons)
-        case Outcome.PASS:
-            return _clean(gating, utility, case, policy)
+        case Outcome.PASS | Outcome.WAIVED:
+            return _clean(findings, utility, people, case, policy)
         case Outcome.ERROR:
             first = reasons[0]
             short = first if len(first) <= _IN_A_SENTENCE else first[: _IN_A_SENTENCE - 3].rstrip() + "..."
@@ -196,7 +203,8 @@ def _mean(value: float | None) -> str:
     return "nothing" if value is None else percent(value)
 
 
-def _clean(gating: Sequence[Finding], utility: Utility, case: Case, policy: Policy) -> str:
+def _clean(findings: Sequence[Finding], utility: Utility, people: People | None, case: Case, policy: Policy) -> str:
+    gating = [finding for finding in findings if finding.gates]
     passed = [finding for finding in gating if finding.status is Status.PASSED]
     powerless = [finding.id for finding in gating if finding.status is Status.NO_POWER and finding.waiver is None]
     attacks = list(
@@ -206,12 +214,48 @@ def _clean(gating: Sequence[Finding], utility: Utility, case: Case, policy: Poli
     subjects = min(finding.subjects for finding in passed)
     silent = f"; says nothing about {some(powerless)}, which had no power" if powerless else ""
     waived = _waived(gating, utility)
-    beside = f"except for {some(waived)}, at" if waived else "At"
+    opening = f"WAIVED: somebody accepts {some(waived)}; of the rest, at" if waived else "PASS: At"
     return (
-        f"PASS: {beside} {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
+        f"{opening} {percent(1 - policy.alpha)} confidence no attack of this battery recovers more than "
         f"{percent(math.ceil(1000 * most) / 1000)} of the forget set from the checkpoint {_checkpoint(case)} "
         f"({', '.join(('plain asking', *attacks))}; against {_controls(passed, case)}; the policy allows "
-        f"{_allowed(passed, policy)}; {counted(subjects, policy.unit)}{silent})."
+        f"{_allowed(passed, policy)}; {_units(subjects, case, policy)}{_runs(passed)}{_out(people)}{silent})"
+        f"{_advisory(findings)}."
+    )
+
+
+def _units(subjects: int, case: Case, policy: Policy) -> str:
+    """How many are counted, and what is assumed where each has one fact only."""
+    alone = policy.unit is not Unit.FACT and len(set(case.units.values())) == len(case.units)
+    return counted(subjects, policy.unit) + (" of one fact each, counted as independent" if alone else "")
+
+
+def _runs(passed: Sequence[Finding]) -> str:
+    """What confidence does not cover: how often attacks that draw at random were run."""
+    runs = {finding.attack: finding.runs for finding in passed if finding.runs}
+    told = [f"{count} run{'s' if count > 1 else ''} of {attack}" for attack, count in runs.items()]
+    return f"; the confidence is over facts, not over runs: {', '.join(told)}" if told else ""
+
+
+def _advisory(findings: Sequence[Finding]) -> str:
+    """No proven leak is silent: findings that decide nothing here, corrected for how many they are (Holm)."""
+    open_ones = [one for one in findings if not one.gates and one.p_value is not None and one.kind is ScoreKind.HIT]
+    adjusted = holm([one.p_value for one in open_ones if one.p_value is not None])
+    leaks = [
+        f"{one.id} ({percent(one.worst.unlearned)} shown)"
+        for one, p in zip(open_ones, adjusted, strict=True)
+        if one.alpha is not None and one.worst is not None and p <= one.alpha
+    ]
+    return f"; BUT what decides nothing here proves a leak: {some(leaks)}" if leaks else ""
+
+
+def _out(people: People | None) -> str:
+    """How many people have any fact out, where that is not nobody."""
+    if people is None or people.with_a_fact_out == 0:
+        return ""
+    return (
+        f"; {people.with_a_fact_out} of {people.people} people show a fact at {people.place}, and "
+        f"{people.in_the_control:g} of them in the control"
     )
 
 

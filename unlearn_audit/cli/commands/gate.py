@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from unlearn_audit.cli.common import Json, RunDirectory, WaiverFile, finish
+from unlearn_audit.errors import SpecError
 
 
 def gate(
     directory: RunDirectory,
     policy: Annotated[Path | None, typer.Option("--policy", help="policy.yaml; default: the run's own.")] = None,
     waivers: WaiverFile = None,
+    no_waivers: Annotated[
+        bool, typer.Option("--no-waivers", help="Decide as if nobody had accepted anything.", show_default=False)
+    ] = False,
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", help="An older run; what got worse since then fails.", show_default=False),
@@ -35,8 +39,12 @@ def gate(
     from unlearn_audit.finished.baseline import held_against
     from unlearn_audit.finished.redecide import material_of, redecide, require
     from unlearn_audit.spec.spec import load_policy, load_waivers
+    from unlearn_audit.spec.waivers import Waiving
 
-    result = redecide(directory, load_policy(policy) if policy else None, load_waivers(waivers) if waivers else None)
+    if waivers is not None and no_waivers:
+        raise SpecError("give --waivers or --no-waivers, not both")
+    accepted = Waiving() if no_waivers else load_waivers(waivers) if waivers else None
+    result = redecide(directory, load_policy(policy) if policy else None, accepted)
     if require_policy is not None:
         require(result, require_policy)
     if baseline is not None:

@@ -25,7 +25,13 @@ from unlearn_audit.verdict.result import Outcome, Result
 GITHUB = "github"
 _MOST_LINES = 10  # of a kind: GitHub shows no more of one step
 _LONGEST_LINE = 1_000
-_LEVELS = {Outcome.PASS: "notice", Outcome.FAIL: "error", Outcome.INCONCLUSIVE: "error", Outcome.ERROR: "error"}
+_LEVELS = {
+    Outcome.PASS: "notice",
+    Outcome.WAIVED: "warning",
+    Outcome.FAIL: "error",
+    Outcome.INCONCLUSIVE: "error",
+    Outcome.ERROR: "error",
+}
 
 
 def write_formats(material: Material, formats: Sequence[str]) -> None:

@@ -159,18 +159,20 @@ def _row(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figu
 
 
 def controls_of(finding: Finding) -> list[float]:
-    """Where each control would stand in the checkpoint's place: (C' - C) - margin (O - C), C the worst control.
+    """Where each control would stand in the checkpoint's place: (C' - C) - margin (K - C), C what it is held against.
 
     None where the cell's shares do not give its own excess (scores are missing, or a sham is subtracted).
     """
     cell = finding.worst
-    if cell is None or cell.worst_control not in cell.controls:
+    if cell is None or not cell.controls:
         return []
-    worst = cell.controls[cell.worst_control]
-    allowed = finding.margin * (1.0 if cell.original is None else cell.original - worst)
-    if abs(cell.unlearned - worst - allowed - cell.excess.estimate) > _CLOSE:
+    shares = list(cell.controls.values())
+    control = cell.controls.get(cell.worst_control or "", sum(shares) / len(shares))
+    known = cell.original if cell.known is None else cell.known  # results of older rules have no `known`
+    allowed = finding.margin * (1.0 if known is None else known - control)
+    if abs(cell.unlearned - control - allowed - cell.excess.estimate) > _CLOSE:
         return []
-    return [share - worst - allowed for share in cell.controls.values()]
+    return [share - control - allowed for share in shares]
 
 
 def _bound_tick(axes: Axes, bound: float | None, excess: Interval, y: float, ink: str) -> None:

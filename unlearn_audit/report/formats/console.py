@@ -38,6 +38,7 @@ _FEWEST_LETTERS = 5
 _ELLIPSIS = "..."
 _OUTCOME_STYLE = {
     Outcome.PASS: "bold green",
+    Outcome.WAIVED: "bold yellow",
     Outcome.FAIL: "bold red",
     Outcome.INCONCLUSIVE: "bold yellow",
     Outcome.ERROR: "bold magenta",
@@ -52,6 +53,7 @@ _STATUS_STYLE = {
 _GRAVEST = (Status.FAILED, Status.ERROR, Status.NO_POWER, Status.INCONCLUSIVE, Status.PASSED)
 _NEXT_STEP = {
     Outcome.PASS: "Read in the report what was skipped, then sign it.",
+    Outcome.WAIVED: "No PASS: read what was accepted, by whom and until when.",
     Outcome.FAIL: "Do not release; the report names attack and dose.",
     Outcome.INCONCLUSIVE: "Neither a leak nor its absence is proven; see the reasons.",
     Outcome.ERROR: "Fix what failed and rerun; finished jobs are kept.",

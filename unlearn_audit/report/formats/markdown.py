@@ -23,7 +23,13 @@ _LADDER = (
     Limits(rows=0, entries=15, text=60),
     Limits(rows=0, entries=6, text=40),
 )
-_OUTCOME_SIGNS = {Outcome.PASS: "✅", Outcome.FAIL: "❌", Outcome.INCONCLUSIVE: "❔", Outcome.ERROR: "⚠️"}
+_OUTCOME_SIGNS = {
+    Outcome.PASS: "✅",
+    Outcome.WAIVED: "⚠️",
+    Outcome.FAIL: "❌",
+    Outcome.INCONCLUSIVE: "❔",
+    Outcome.ERROR: "⚠️",
+}
 _STATUS_SIGNS = {
     Status.PASSED: "✅",
     Status.FAILED: "❌",

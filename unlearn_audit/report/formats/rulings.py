@@ -26,6 +26,7 @@ FINDINGS = "findings"
 WAIVERS = "waivers"
 _OF_OUTCOME = {
     Outcome.PASS: Status.PASSED,
+    Outcome.WAIVED: Status.PASSED,
     Outcome.FAIL: Status.FAILED,
     Outcome.INCONCLUSIVE: Status.INCONCLUSIVE,
     Outcome.ERROR: Status.ERROR,

@@ -75,7 +75,7 @@ def section(result: Result, limits: Limits) -> Section:
     blocks: tuple[Block, ...] = (
         paragraph(
             f"By id; look them up in the facts file. From {count(naming, 'deciding finding')} that did not pass, "
-            "at most ten facts each: those that the checkpoint shows furthest above its worst control, at the worst "
+            "at most ten facts each: those that the checkpoint shows furthest above its control, at the worst "
             "cell. Ties are broken by id, so a fact that is not named may have been recovered as well."
         ),
         Table(caption=("Worst facts",), columns=columns, rows=tuple(_row(one, limits) for one in shown)),

@@ -17,6 +17,7 @@ from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.statistics.bounds import FloatArray, gaffke_bounds
 from unlearn_audit.verdict.findings.places import (
     CHANCE,
+    KNOWN,
     ORIGINAL,
     SHAM,
     UNLEARNED,
@@ -40,14 +41,14 @@ class Contrast:
     """A linear form in the models' mean scores, all of them in [0, 1].
 
     Attributes:
-        control: the control's name, for display.
-        beside: key of what the checkpoint is compared with.
+        control: the control's name, for display; of several, what it says of their mean.
+        beside: keys of what the checkpoint is compared with, by the control's name.
         weights: by key of a cell's spans.
         offset: added to the sum.
     """
 
     control: str
-    beside: str
+    beside: Mapping[str, str]
     weights: Mapping[str, float]
     offset: float = 0.0
 
@@ -87,12 +88,14 @@ class Contrasts:
     """What a finding is compared with, once for each control.
 
     Attributes:
-        excess: L = (U - C) - margin (O - C), or U - C - margin without an original; at most 0 is what a pass needs.
-        shown: O - C, which power asks for; empty without an original.
+        excess: L = (U - C) - margin (K - C), or U - C - margin without an original; at most 0 is what a pass needs.
+        known: K - C, K being what the original shows un-attacked: what the margin is a share of.
+        shown: O - C under the attack, which power asks for; empty without an original, as `known`.
     """
 
     control: Control
     excess: tuple[Contrast, ...]
+    known: tuple[Contrast, ...]
     shown: tuple[Contrast, ...]
 
 
@@ -103,61 +106,81 @@ def contrasts_for(planned: PlannedFinding, scores: FindingScores, terms: Terms) 
     """
     case = terms.case
     if case.controls:
-        own = [_Pair.of(name, control_key(name)) for name in case.controls]
-        return _against(Control.RETRAINED, own, terms, sham=planned.sham)
+        mean = _Pair.of({name: control_key(name) for name in case.controls})
+        return _against(Control.RETRAINED, [mean], terms, sham=planned.sham)
     twins, placebo = (scores.shares[suffix] >= STAND_INS_NEEDED for suffix in (TWINS, PLACEBO))
-    pairs = [_Pair.beside("twins", TWINS)] * twins + [_Pair.beside("placebo", PLACEBO)] * placebo
+    pairs = [_Pair.of_each("twins", TWINS)] * twins + [_Pair.of_each("placebo", PLACEBO)] * placebo
     if planned.sham:
-        return _against(Control.SHAM, [_Pair.beside("sham", SHAM), *pairs], terms)
+        return _against(Control.SHAM, [_Pair.of_each("sham", SHAM), *pairs], terms)
     if pairs:
         kinds = {(True, True): Control.TWINS_AND_PLACEBO, (True, False): Control.TWINS}
         return _against(kinds.get((twins, placebo), Control.PLACEBO), pairs, terms)
     if planned.kind is ScoreKind.HIT and not scores.fact_ids.isdisjoint(case.chance):
-        return _against(Control.CHANCE, [_Pair.of("chance", CHANCE)], terms)
+        return _against(Control.CHANCE, [_Pair.of({"chance": CHANCE})], terms)
     return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """A control by name, with the keys of what the checkpoint and what the original are compared with."""
+    """What the checkpoint and the original are compared with, as weights of a cell's spans that add up to 1.
+
+    Attributes:
+        own: for the checkpoint; `known` for the original un-attacked, `shown` for the original under the attack.
+        beside: keys of `own` by the control's name, for display.
+    """
 
     name: str
-    of_unlearned: str
-    of_original: str
+    own: Mapping[str, float]
+    known: Mapping[str, float]
+    shown: Mapping[str, float]
+    beside: Mapping[str, str]
 
     @classmethod
-    def of(cls, name: str, key: str) -> _Pair:
-        """A control that is one for both."""
-        return cls(name=name, of_unlearned=key, of_original=key)
+    def of(cls, beside: Mapping[str, str]) -> _Pair:
+        """The mean of some controls, the same for all: one more of them makes no pass rarer."""
+        weights = {key: 1.0 / len(beside) for key in beside.values()}
+        name = next(iter(beside)) if len(beside) == 1 else f"the mean of {len(beside)} controls"
+        return cls(name=name, own=weights, known=weights, shown=weights, beside=beside)
 
     @classmethod
-    def beside(cls, name: str, suffix: str) -> _Pair:
-        """A control that each model brings itself."""
-        return cls(name=name, of_unlearned=UNLEARNED + suffix, of_original=ORIGINAL + suffix)
+    def of_each(cls, name: str, suffix: str) -> _Pair:
+        """A control that each model brings itself; nobody aims at a twin answer where nobody attacks."""
+        own, shown = UNLEARNED + suffix, ORIGINAL + suffix
+        known = {} if suffix == SHAM else {KNOWN + suffix: 1.0}
+        return cls(name=name, own={own: 1.0}, known=known, shown={shown: 1.0}, beside={name: own})
 
 
 def _against(control: Control, pairs: Sequence[_Pair], terms: Terms, *, sham: bool = False) -> Contrasts:
-    """Contrasts against each control.
+    """Contrasts against each of the pairs.
 
-    Stand-ins are scored on each model's own outputs, so that U and O have some of their own; else the two keys are one,
-    its weights add up to -(1 - margin), and L lies in [-1, 1]. With `sham`, what each model shows for a twin answer is
-    subtracted from what it shows for the true one (design 6.6): every weight comes back with the other sign.
+    Stand-ins are scored on each model's own outputs, so that U and K have some of their own; else the keys are the
+    same, their weights add up to -(1 - margin), and L lies in [-1, 1]. With `sham`, what each model shows for a twin
+    answer is subtracted from what it shows for the true one (design 6.6): every weight of an attacked model comes back
+    with the other sign.
     """
     margin, with_original = terms.margin, terms.case.has_original
-    excess, shown = [], []
+    excess, known, shown = [], [], []
     for pair in pairs:
-        weights = {UNLEARNED: 1.0, pair.of_unlearned: -1.0}
+        weights = _sum({UNLEARNED: 1.0}, pair.own, -1.0)
         if with_original:
-            weights |= {ORIGINAL: -margin}
-            weights[pair.of_original] = weights.get(pair.of_original, 0.0) + margin
+            weights = _sum(_sum(weights, {KNOWN: 1.0}, -margin), pair.known, margin)
         excess.append(_contrast(pair, weights, sham=sham, offset=0.0 if with_original else -margin))
-        shown.append(_contrast(pair, {ORIGINAL: 1.0, pair.of_original: -1.0}, sham=sham))
-    return Contrasts(control=control, excess=tuple(excess), shown=tuple(shown) if with_original else ())
+        known.append(_contrast(pair, _sum({KNOWN: 1.0}, pair.known, -1.0), sham=sham))
+        shown.append(_contrast(pair, _sum({ORIGINAL: 1.0}, pair.shown, -1.0), sham=sham))
+    if not with_original:
+        known, shown = [], []
+    return Contrasts(control=control, excess=tuple(excess), known=tuple(known), shown=tuple(shown))
+
+
+def _sum(weights: Mapping[str, float], others: Mapping[str, float], factor: float) -> dict[str, float]:
+    keys = dict.fromkeys((*weights, *others))
+    return {key: weights.get(key, 0.0) + factor * others.get(key, 0.0) for key in keys}
 
 
 def _contrast(pair: _Pair, weights: Mapping[str, float], *, sham: bool, offset: float = 0.0) -> Contrast:
-    shams = {key + SHAM: -weight for key, weight in weights.items()} if sham else {}
-    return Contrast(control=pair.name, beside=pair.of_unlearned, weights={**weights, **shams}, offset=offset)
+    attacked = {key: weight for key, weight in weights.items() if not key.startswith(KNOWN)}
+    shams = {key + SHAM: -weight for key, weight in attacked.items()} if sham else {}
+    return Contrast(control=pair.name, beside=pair.beside, weights={**weights, **shams}, offset=offset)
 
 
 def both_bounds(least: FloatArray, most: FloatArray, contrast: Contrast, terms: Terms) -> tuple[FloatArray, FloatArray]:

@@ -20,7 +20,7 @@ from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import FloatArray
-from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Names, Scores, ScoreTable
+from unlearn_audit.verdict.findings.score_tables import BESIDE, EVERYTHING, ITEM, Codes, Names, Scores, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
 
 BASELINE = "as-is"
@@ -29,6 +29,9 @@ BASELINE = "as-is"
 UNLEARNED = "unlearned"
 ORIGINAL = "original"
 CHANCE = "chance"
+KNOWN = "known"
+"""What the original shows un-attacked."""
+
 SHAM = " sham"  # suffix: what an attack toward a twin answer makes the model score for that answer
 
 _CONTROL = "control "  # prefix: a user may call a control "original"
@@ -67,8 +70,9 @@ class Cell:
     """One dose x one way of asking, every model paired by subject.
 
     Attributes:
-        spans: by model key (`UNLEARNED`, `ORIGINAL`, `control_key(...)`), with `TWINS`, `PLACEBO` or `SHAM` added,
-            or `CHANCE`.
+        sizes: items of each subject.
+        spans: by model key (`UNLEARNED`, `ORIGINAL`, `KNOWN`, `control_key(...)`), with `TWINS`, `PLACEBO` or `SHAM`
+            added, or `CHANCE`.
         facts: scored in some model; `unresolved` of them not in all; `missing` others in none.
     """
 
@@ -76,6 +80,7 @@ class Cell:
     dose_value: float | None
     variant: str
     subjects: tuple[str, ...]
+    sizes: FloatArray
     facts: int
     unresolved: int
     missing: int
@@ -95,13 +100,20 @@ class FindingScores:
         lacking: a line for each dose that some models have and another does not.
         shares: share of the checkpoint's and the original's scores that carry a twin score (`TWINS`), a placebo's
             (`PLACEBO`).
-        fact_ids: all facts that were scored in some model.
+        fact_ids: all facts that were scored in some model; `asked` those that any model has a row of.
+        covered: the facts that every model has a score for, in some way of asking, by dose.
+        table: the scores themselves.
+        union: all cells and seeds as one; None where there is but one of them.
     """
 
     cells: tuple[Cell, ...]
     lacking: tuple[str, ...]
     shares: Mapping[str, float]
     fact_ids: frozenset[str]
+    asked: frozenset[str]
+    covered: Mapping[str, frozenset[str]]
+    table: ScoreTable
+    union: Cell | None
 
 
 def checked(observations: pd.DataFrame, case: Case) -> pd.DataFrame:
@@ -146,13 +158,17 @@ def _as_category(column: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(found, index=column.index)
 
 
-def scores_for(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> FindingScores:
+def scores_for(
+    planned: PlannedFinding, rows: pd.DataFrame, terms: Terms, unattacked: pd.DataFrame | None = None
+) -> FindingScores:
     """The cells of one finding.
 
     Args:
         planned: which finding; with `any_of`, the ways of asking are one cell a dose, each fact at its maximum.
         rows: its observations, out of `checked`.
         terms: the case with its subjects, models and chance levels; with `Unit.FACT`, a fact is its own subject.
+        unattacked: observations of the same measure under the baseline; where the original has none there, what it
+            shows under the attack is what it knows.
 
     Raises:
         AuditError: two scores for one place, or a fact that the case does not know in a finding that gates.
@@ -170,7 +186,8 @@ def scores_for(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> Fin
         known &= facts.among(set(facts.known[facts.codes[known & models.among(shams)]]))
         keys += shams
     rows = rows[known & models.among(keys)]
-    table = ScoreTable.of(rows, keys, planned.id)
+    asked = rows.iloc[:0] if unattacked is None else _of_original(unattacked)
+    table = ScoreTable.of(rows, keys, planned.id, _of_original(rows) if asked.empty else asked)
     if planned.any_of:
         table = table.at_maximum()
     scored = rows[rows["score"].notna().to_numpy()]
@@ -183,7 +200,32 @@ def scores_for(planned: PlannedFinding, rows: pd.DataFrame, terms: Terms) -> Fin
             suffix: float(shown[column].notna().mean()) if len(shown) else 0.0 for suffix, column in BESIDE.items()
         },
         fact_ids=frozenset(scored["fact_id"]),
+        asked=frozenset(rows["fact_id"]),
+        covered=_covered(table),
+        table=table,
+        union=_union(table, terms),
     )
+
+
+def _union(table: ScoreTable, terms: Terms) -> Cell | None:
+    """Each fact at its maximum over doses, ways of asking and seeds."""
+    if len(np.unique(table.items.facts.codes)) == len(table.items):
+        return None
+    return next(iter(_cells(table.at_maximum(over=EVERYTHING), terms)), None)
+
+
+def _covered(table: ScoreTable) -> dict[str, frozenset[str]]:
+    """By dose: the facts that every model has a score for."""
+    doses, facts = table.items.doses, table.items.facts
+    whole = np.isfinite(table.own.scored).all(axis=1)
+    return {
+        str(doses.known[dose]): frozenset(map(str, facts.known[np.unique(facts.codes[whole & (doses.codes == dose)])]))
+        for dose in np.unique(doses.codes)
+    }
+
+
+def _of_original(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["key"] == ORIGINAL).to_numpy()]
 
 
 def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
@@ -202,9 +244,9 @@ def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
 
 
 def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
-    case, by_fact, items = terms.case, terms.unit is Unit.FACT, table.items
+    case, by_fact, items, units = terms.case, terms.unit is Unit.FACT, table.items, terms.case.units
     # The frame holds other findings' facts among its names; none of those is met below.
-    subjects = np.array([name if by_fact else case.subjects.get(name, "") for name in items.facts.known], dtype=object)
+    subjects = np.array([name if by_fact else units.get(name, "") for name in items.facts.known], dtype=object)
     chance = np.array([case.chance.get(name, np.nan) for name in items.facts.known])
     cells = []
     for dose, variant in np.unique(np.stack([items.doses.codes, items.variants.codes], axis=1), axis=0):
@@ -222,6 +264,7 @@ def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
                 dose_value=float(value[0]) if len(value) else None,
                 variant=str(items.variants.known[variant]),
                 subjects=tuple(map(str, owners)),
+                sizes=np.bincount(codes).astype(np.float64),
                 facts=len(np.unique(facts)),
                 unresolved=len(np.unique(facts[gaps])),
                 missing=len(np.setdiff1d(items.facts.codes[places], facts)),
@@ -234,8 +277,10 @@ def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
 def _spans(table: ScoreTable, kept: Codes, codes: Codes, chance: FloatArray) -> dict[str, Span]:
     spans = {CHANCE: _span(codes, Scores.of(chance[:, None]), 0)}
     for suffix, scores in {"": table.own, **table.beside}.items():
-        there = Scores(scored=scores.scored[kept], low=scores.low[kept], high=scores.high[kept])
+        there = scores.at(kept)
         spans |= {key + suffix: _span(codes, there, place) for place, key in enumerate(table.keys)}
+    for suffix, scores in table.known.items():
+        spans[KNOWN + suffix] = _span(codes, scores.at(kept), 0)
     return spans
 
 

@@ -134,7 +134,7 @@ def _together(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 def _unattacked(name: str, variant: str, rows: pd.DataFrame, case: Case) -> tuple[float, float] | None:
     """What the plant shows when simply asked, and how much less that is than the original shows; by subject."""
     asked = rows[(rows["variant"] == variant) & rows["fact_id"].isin(list(case.subjects)) & rows["score"].notna()]
-    subjects = asked["fact_id"].astype(str).map(case.subjects)
+    subjects = asked["fact_id"].astype(str).map(case.units)
     means = asked.groupby([asked["key"].astype(str), subjects])["score"].mean()
     before, known = (means[key].mean() if key in means.index else None for key in (plant_key(name), ORIGINAL))
     return None if before is None or known is None else (float(before), float(known - before))

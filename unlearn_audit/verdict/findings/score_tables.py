@@ -18,6 +18,9 @@ Codes: TypeAlias = NDArray[np.intp]
 TWINS = " twins"  # suffix: what the same outputs score for the twins of a fact
 PLACEBO = " placebo"  # suffix: what the model scores on the placebo of a fact
 BESIDE = {TWINS: "twin_score", PLACEBO: "placebo_score"}
+EVERYTHING = frozenset({"doses", "variants", "seeds"})
+"""What a fact's maximum may be taken over: an adversary needs one that works."""
+
 ITEM = ["dose", "variant", "fact_id", "seed"]
 
 
@@ -38,6 +41,10 @@ class Scores:
         """A missing score can have been anything in [0, 1]."""
         return cls(scored=scored, low=np.nan_to_num(scored, nan=0.0), high=np.nan_to_num(scored, nan=1.0))
 
+    def at(self, items: Codes) -> Scores:
+        """Of some items."""
+        return Scores(scored=self.scored[items], low=self.low[items], high=self.high[items])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
@@ -56,6 +63,11 @@ class Names:
         """A column of a frame; categories keep those that occur nowhere."""
         found = column.cat if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category").cat
         return cls(known=found.categories.to_numpy(dtype=object), codes=found.codes.to_numpy().astype(np.intp))
+
+    @property
+    def named(self) -> NDArray[np.object_]:
+        """Shape (rows,), the names themselves."""
+        return np.asarray(self.known[self.codes], dtype=object)
 
     def at(self, rows: Codes) -> Names:
         """Some rows of it."""
@@ -85,16 +97,17 @@ class Items:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def numbered(self, *, variants: bool = True) -> tuple[Codes, Codes]:
+    def numbered(self, *, but: frozenset[str] = frozenset()) -> tuple[Codes, Codes]:
         """The number of each row's item in order of dose, way of asking, fact and seed, and a row for each item.
 
         Args:
-            variants: whether the way of asking counts.
+            but: what does not count: `doses`, `variants`, `seeds`.
         """
-        keys = [self.doses.codes, *([self.variants.codes] if variants else []), self.facts.codes, self.seeds]
+        keys = {"doses": self.doses.codes, "variants": self.variants.codes, "facts": self.facts.codes}
         code: NDArray[Any] = np.zeros(len(self), dtype=np.int64)
-        for one in keys:
-            code = code * (int(one.max(initial=0)) + 1) + one
+        for name, one in {**keys, "seeds": self.seeds}.items():
+            if name not in but:
+                code = code * (int(one.max(initial=0)) + 1) + one
         _, first, number = np.unique(code, return_index=True, return_inverse=True)
         return number.astype(np.intp), first.astype(np.intp)
 
@@ -119,6 +132,7 @@ class ScoreTable:
     Attributes:
         alive: shape (items,), whether any model has a score there.
         own: the models' scores; `beside` the scores that go with them, by suffix.
+        known: the original's scores un-attacked, shape (items, 1), by suffix ("" for its own).
     """
 
     keys: tuple[str, ...]
@@ -126,10 +140,17 @@ class ScoreTable:
     alive: NDArray[np.bool_]
     own: Scores
     beside: Mapping[str, Scores]
+    known: Mapping[str, Scores]
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, keys: list[str], finding: str) -> ScoreTable:
+    def of(cls, rows: pd.DataFrame, keys: list[str], finding: str, unattacked: pd.DataFrame) -> ScoreTable:
         """Rows out of `places.checked`, with a column for each of `keys`.
+
+        Args:
+            rows: the finding's.
+            keys: its models.
+            finding: its id.
+            unattacked: what the original showed of the same measure under the baseline.
 
         Raises:
             AuditError: two scores for one place.
@@ -156,31 +177,41 @@ class ScoreTable:
             values[item, model] = rows[column].to_numpy()
             return values
 
-        own = Scores.of(matrix("score"))
+        own, items = Scores.of(matrix("score")), given.at(first, item)
+        columns = {"": "score", **BESIDE}
         return cls(
             keys=tuple(keys),
-            items=given.at(first, item),
+            items=items,
             alive=np.asarray(np.isfinite(own.scored).any(axis=1), dtype=np.bool_),
             own=own,
             beside={suffix: Scores.of(matrix(column)) for suffix, column in BESIDE.items()},
+            known={suffix: Scores.of(_known(items, unattacked, column)) for suffix, column in columns.items()},
         )
 
-    def at_maximum(self) -> ScoreTable:
-        """Each fact at its maximum over the ways of asking, within a dose and a seed (design 6.4).
+    def at_maximum(self, *, over: frozenset[str] = frozenset({"variants"})) -> ScoreTable:
+        """Each fact at its maximum over the ways of asking, within a dose and a seed (design 6.4), or over more.
 
         A way of asking that no model has a score for is out of the budget of every model. The twins' maximum cannot be
         had from their means: it lies between the largest of them and their sum, and both ends are kept.
+
+        Args:
+            over: of `doses`, `variants`, `seeds`.
         """
         alive = self.alive
-        code, first = self.items.numbered(variants=False)
+        code, first = self.items.numbered(but=over)
         merged = self.items.at(first, code)
-        ways = f"any of {len(np.unique(self.items.variants.codes[alive]))}"
-        shape = (len(first), len(self.keys))
+        if "doses" in over:
+            doses = _any_of(self.items.doses, alive, len(first))
+            merged = replace(merged, doses=doses, dose_values=np.full(len(first), np.nan))
+        if "variants" in over:
+            merged = replace(merged, variants=_any_of(self.items.variants, alive, len(first)))
+        if "seeds" in over:
+            merged = replace(merged, seeds=np.zeros(len(first), dtype=np.intp))
         scored_somewhere = np.zeros(len(first), dtype=np.bool_)
         scored_somewhere[code[alive]] = True
 
         def largest(values: FloatArray, start: float) -> FloatArray:
-            out = np.full(shape, start)
+            out = np.full((len(first), values.shape[1]), start)
             np.fmax.at(out, code[alive], values[alive])
             return out
 
@@ -189,20 +220,49 @@ class ScoreTable:
             low, high = largest(scores.low, 0.0), largest(scores.high, 0.0)
             return Scores(scored=np.where(low == high, high, np.nan), low=low, high=high)
 
-        twins = self.beside[TWINS]
-        total = np.zeros(shape)
-        np.add.at(total, code[alive], twins.high[alive])
-        of_twins = Scores(
-            scored=largest(twins.scored, np.nan), low=largest(twins.low, 0.0), high=np.minimum(total, 1.0)
-        )
-        one_way = Names(known=np.array([ways], dtype=object), codes=np.zeros(len(first), dtype=np.intp))
+        def of_twins(scores: Scores) -> Scores:
+            total = np.zeros((len(first), scores.high.shape[1]))
+            np.add.at(total, code[alive], scores.high[alive])
+            low = largest(scores.low, 0.0)
+            return Scores(scored=largest(scores.scored, np.nan), low=low, high=np.minimum(total, 1.0))
+
         return ScoreTable(
             keys=self.keys,
-            items=replace(merged, variants=one_way),
+            items=merged,
             alive=scored_somewhere,
             own=settled(self.own),
-            beside={TWINS: of_twins, PLACEBO: settled(self.beside[PLACEBO])},
+            beside={TWINS: of_twins(self.beside[TWINS]), PLACEBO: settled(self.beside[PLACEBO])},
+            known={
+                suffix: of_twins(scores) if suffix == TWINS else settled(scores)
+                for suffix, scores in self.known.items()
+            },
         )
+
+
+def _any_of(names: Names, alive: NDArray[np.bool_], size: int) -> Names:
+    """One name for all that occur, `size` times."""
+    name = f"any of {len(np.unique(names.codes[alive]))}"
+    return Names(known=np.array([name], dtype=object), codes=np.zeros(size, dtype=np.intp))
+
+
+def _known(items: Items, unattacked: pd.DataFrame, column: str) -> FloatArray:
+    """What the original shows of each item's fact un-attacked, asked the same way; else its mean over the ways.
+
+    Shape (items, 1); NaN where it was not scored.
+    """
+    scored = unattacked[unattacked[column].notna().to_numpy()]
+    facts, ways = Names.of(scored["fact_id"]), Names.of(scored["variant"])
+    found: dict[tuple[str, str | None], list[float]] = {}
+    for fact, way, score in zip(facts.named, ways.named, scored[column].to_numpy(), strict=True):
+        found.setdefault((fact, way), []).append(score)
+        found.setdefault((fact, None), []).append(score)
+    means = {place: sum(scores) / len(scores) for place, scores in found.items()}
+    return np.array(
+        [
+            [means.get((fact, way), means.get((fact, None), np.nan))]
+            for fact, way in zip(items.facts.named, items.variants.named, strict=True)
+        ]
+    ).reshape(len(items), 1)
 
 
 def _columns(models: Names, keys: list[str]) -> Codes:

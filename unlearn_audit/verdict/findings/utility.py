@@ -132,7 +132,7 @@ def _on_retain(case: Case) -> Case:
 
 
 def _numbers(cell: Cell, errors: tuple[str, ...], needed: float, terms: Terms) -> WeighedUtility:
-    surplus = Contrast(control=ORIGINAL, beside=ORIGINAL, weights={UNLEARNED: 1.0, ORIGINAL: -needed})
+    surplus = Contrast(control=ORIGINAL, beside={ORIGINAL: ORIGINAL}, weights={UNLEARNED: 1.0, ORIGINAL: -needed})
     return WeighedUtility(
         needed=needed,
         alpha=terms.alpha,

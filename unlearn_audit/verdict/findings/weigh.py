@@ -7,12 +7,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unlearn_audit.api import Role
+from unlearn_audit.api import Role, ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.statistics.bounds import TOLERANCE, Sample, picked_p_value
 from unlearn_audit.verdict.findings.causes import crashes
 from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, Contrasts, both_bounds, contrasts_for
-from unlearn_audit.verdict.findings.places import ORIGINAL, SHAM, UNLEARNED, Cell, FindingScores, scores_for
+from unlearn_audit.verdict.findings.coverage import holes
+from unlearn_audit.verdict.findings.places import (
+    KNOWN,
+    ORIGINAL,
+    SHAM,
+    UNLEARNED,
+    Cell,
+    FindingScores,
+    Span,
+    scores_for,
+)
 from unlearn_audit.verdict.findings.power import Places, power_of
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import CellEstimate, Control, Interval, PowerEstimate
@@ -20,6 +30,7 @@ from unlearn_audit.verdict.result import CellEstimate, Control, Interval, PowerE
 SHAM_LIMIT = 0.5
 """Largest success toward a twin answer: an attack that can elicit anything proves nothing (design 6.6)."""
 
+_UNKNOWN = 0.5  # of the original's scores under the attack that may be missing where a share is told
 _SHARE_DIGITS = 12  # so that 0 prints as 0
 _HALVINGS = 10  # of the margin, in search of the smallest at which a finding still passes
 
@@ -35,7 +46,7 @@ class Weighed:
         gaps: why it can neither pass nor fail on what was measured.
         bound: largest upper bound over cells and controls.
         worst: the cell that leaves `bound`; `leakiest` the one with the largest lower bound.
-        recovered: (U - C) / (O - C) by cell, None where the original shows too little.
+        recovered: (U - C) / (K - C) by cell, None where the original shows too little un-attacked.
         sham_success: largest mean score toward a twin answer over cells and models; 0 where there is no sham.
         sham_excess: how much more the checkpoint shows of twin answers than the least pliable other model, at most.
     """
@@ -48,6 +59,7 @@ class Weighed:
     gaps: tuple[str, ...] = ()
     subjects: int = 0
     facts: int = 0
+    runs: int = 0
     cells: tuple[CellEstimate, ...] = ()
     recovered: tuple[float | None, ...] = ()
     bound: float | None = None
@@ -72,7 +84,7 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
         unseen = errors or ("it was planned, but there is no evidence on it",)
         return Weighed(planned=planned, terms=terms, errors=unseen)
-    scores = scores_for(planned, places.rows, terms)
+    scores = scores_for(planned, places.rows, terms, places.unattacked)
     contrasts = contrasts_for(planned, scores, terms)
     measured = [cell for cell in scores.cells if cell.spans[UNLEARNED].shown is not None]
     weighed = Weighed(
@@ -80,13 +92,15 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
         terms=terms,
         scores=scores,
         errors=errors or scores.lacking,
-        gaps=_gaps(scores, contrasts),
+        gaps=_gaps(scores, contrasts) + holes(planned, scores, terms.case),
         facts=len(scores.fact_ids),
     )
     if contrasts is None or not measured:
         return weighed
     power = power_of(planned, measured, contrasts, places, terms)
-    return replace(_numbers(weighed, measured, contrasts, scores), power=power)
+    found = _numbers(weighed, measured, contrasts, scores)
+    gaps = found.gaps + _by_fact(measured, contrasts) + _scattered(planned, scores.union, contrasts)
+    return replace(found, power=power, gaps=gaps)
 
 
 def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]:
@@ -100,6 +114,45 @@ def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]
             "questions that name their subject"
         )
     return tuple(gaps)
+
+
+def _by_fact(cells: Sequence[Cell], contrasts: Contrasts) -> tuple[str, ...]:
+    """People of unequal size: a mean over people can be small where most facts of the forget set are back.
+
+    A count, without a bound, beside the bound on people's means.
+    """
+
+    def excess(cell: Cell) -> float:
+        return max(float(np.average(one.least(cell), weights=cell.sizes)) for one in contrasts.excess)
+
+    worst = max(cells, key=excess)
+    if np.ptp(worst.sizes) == 0 or excess(worst) <= TOLERANCE:
+        return ()
+    shown = worst.spans[UNLEARNED]
+    share = 100 * float(np.average(shown.low, weights=worst.sizes))
+    return (f"at {worst.place} {share:.1f} % of the facts are shown, which is more than the margin by facts",)
+
+
+def _scattered(planned: PlannedFinding, union: Cell | None, contrasts: Contrasts) -> tuple[str, ...]:
+    """An adversary needs one dose, wording or seed that works: all of them together must stay within the margin too.
+
+    A count, without a bound: what one more cell shows is no draw of the same. What is missing is in the cells' bounds.
+    """
+    if union is None or planned.kind is not ScoreKind.HIT or union.spans[UNLEARNED].shown is None:
+        return ()
+    excess = max(float(one.least(union).mean()) for one in contrasts.excess)
+    if excess <= TOLERANCE:
+        return ()
+    beside = {name: key for one in contrasts.excess for name, key in one.beside.items()}
+    shown = ", ".join(f"{name} {_percent(union.spans[key])}" for name, key in beside.items())
+    return (
+        f"all doses, wordings and seeds together show {_percent(union.spans[UNLEARNED])} of the facts ({shown}), which "
+        "is more than the margin",
+    )
+
+
+def _percent(span: Span) -> str:
+    return "nothing" if span.shown is None else f"{100 * span.shown:.1f} %"
 
 
 def _numbers(weighed: Weighed, measured: Sequence[Cell], contrasts: Contrasts, scores: FindingScores) -> Weighed:
@@ -120,7 +173,9 @@ def _numbers(weighed: Weighed, measured: Sequence[Cell], contrasts: Contrasts, s
         recovered=tuple(_recovered(cell, contrasts, terms) for cell in measured),
         # A cell in which the checkpoint was never scored bounds nothing.
         bound=max(one.hi for one in excess) if blind else max(uppers),
-        p_value=picked_p_value(samples, lo=excess[0].lo, hi=excess[0].hi, draws=terms.draws, seed=SEED),
+        p_value=picked_p_value(
+            samples, lo=excess[0].lo, hi=excess[0].hi, draws=terms.draws_for(len(samples)), seed=SEED
+        ),
         worst=int(np.argmax(uppers)),
         leakiest=int(np.argmax(lowers)),
         unresolved=max(cell.unresolved for cell in scores.cells),
@@ -202,7 +257,8 @@ def _bounds(
 def _estimated(cell: Cell, contrasts: Contrasts, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
     worst, against = max(intervals, key=lambda pair: pair[1].upper)
     original = cell.spans[ORIGINAL].shown if ORIGINAL in cell.spans else None
-    controls = {one.control: cell.spans[one.beside].shown for one in contrasts.excess}
+    beside = {name: key for one in contrasts.excess for name, key in one.beside.items()}
+    controls = {name: cell.spans[key].shown for name, key in beside.items()}
     return CellEstimate(
         dose=cell.dose,
         dose_value=cell.dose_value,
@@ -213,6 +269,7 @@ def _estimated(cell: Cell, contrasts: Contrasts, intervals: list[tuple[Contrast,
         missing=cell.missing,
         unlearned=_displayed(cell.spans[UNLEARNED].shown),
         original=original,
+        known=cell.spans[KNOWN].shown if original is not None else None,
         controls={name: mean for name, mean in controls.items() if mean is not None},
         excess=Interval(estimate=against.estimate, lower=min(one.lower for _, one in intervals), upper=against.upper),
         worst_control=worst.control,
@@ -227,16 +284,19 @@ def _displayed(mean: float | None) -> float:
 
 
 def _recovered(cell: Cell, contrasts: Contrasts, terms: Terms) -> float | None:
-    """The least (U - C) / (O - C) over controls, at most 1; None where that has no sound denominator.
+    """The least (U - C) / (K - C) over controls, at most 1; None where that has no sound denominator.
 
-    It has one where the original shows as much as power asks for, with every missing score counted against it: what
-    the original was not asked is no share of anything.
+    It has one where the original shows as much un-attacked as power asks for, with every missing score counted against
+    it, and where it was scored under the attack as well: an attack that failed on it has taught nobody knows what.
     """
     shares = []
-    for excess, shown in zip(contrasts.excess, contrasts.shown, strict=False):
-        if float(shown.least(cell).mean()) < terms.power:
+    attacked = cell.spans.get(ORIGINAL)
+    if attacked is None or float((attacked.high - attacked.low).mean()) > _UNKNOWN:
+        return None
+    for excess, known in zip(contrasts.excess, contrasts.known, strict=False):
+        if float(known.least(cell).mean()) < terms.power:
             return None
-        # (U - C) = L + margin (O - C), whatever the control is and however often it stands in the sum.
-        share = excess.estimate(cell) / shown.estimate(cell) + terms.margin
+        # (U - C) = L + margin (K - C), whatever the control is and however often it stands in the sum.
+        share = excess.estimate(cell) / known.estimate(cell) + terms.margin
         shares.append(min(1.0, round(share, _SHARE_DIGITS)))
     return min(shares, default=None)

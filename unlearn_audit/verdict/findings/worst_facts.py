@@ -46,7 +46,7 @@ def worst_facts(planned: PlannedFinding, rows: pd.DataFrame, cell: CellEstimate,
     rows = rows[(rows["dose"] == cell.dose) & rows["fact_id"].isin(list(case.subjects))]
     if not planned.any_of:
         rows = rows[rows["variant"] == cell.variant]
-    own, control = _by_fact(rows, UNLEARNED), _control(rows, cell.worst_control or "", case)
+    own, control = _by_fact(rows, UNLEARNED), _control(rows, cell, case)
     beyond = (own - control).round(_DIGITS)
     beyond = beyond[beyond > 0]
     original = _by_fact(rows, ORIGINAL)
@@ -62,10 +62,15 @@ def worst_facts(planned: PlannedFinding, rows: pd.DataFrame, cell: CellEstimate,
     )
 
 
-def _control(rows: pd.DataFrame, name: str, case: Case) -> pd.Series[float]:
+def _control(rows: pd.DataFrame, cell: CellEstimate, case: Case) -> pd.Series[float]:
     """What the control shows of each fact: a retrained model's score, or what stands in for one."""
+    name = cell.worst_control or ""
     if name in case.controls:
         return _by_fact(rows, control_key(name))
+    if cell.controls and set(cell.controls) <= set(case.controls):
+        shown = pd.concat([_by_fact(rows, control_key(one)) for one in cell.controls], axis=1)
+        mean: pd.Series[float] = shown.mean(axis=1, skipna=False)
+        return mean
     if name in _BESIDE:
         return _by_fact(rows, UNLEARNED, _BESIDE[name])
     if name == CHANCE:

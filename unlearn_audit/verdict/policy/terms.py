@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Rule, Unit
+from unlearn_audit.statistics.bounds import FEW_CELLS
 from unlearn_audit.verdict.policy.rules import rule_of
+
+_BESIDE_FINDINGS = 2  # in Holm's family: utility, and people
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +19,7 @@ class Terms:
 
     Attributes:
         case: what the plan fixed, against which the finding is held.
-        margin: share that may come back, and `alpha`: the rule's, else the policy's.
+        margin: share that may come back, and `alpha`: the rule's, else the policy's; `family_alpha` the policy's.
         power: what the original must show beyond the control.
         unit: what counts as independent.
         draws: Monte Carlo draws of bounds and p-values.
@@ -25,6 +29,7 @@ class Terms:
     case: Case
     margin: float
     alpha: float
+    family_alpha: float
     power: float
     unit: Unit
     draws: int
@@ -47,11 +52,22 @@ class Terms:
             case=case,
             margin=policy.margin if margin is None else margin,
             alpha=policy.alpha if alpha is None else alpha,
+            family_alpha=policy.alpha,
             power=policy.power,
             unit=policy.unit,
             draws=policy.draws,
             rule=rule,
         )
+
+    def draws_for(self, cells: int) -> int:
+        """Draws with which a p-value can be small enough: its floor lies below alpha / (findings x cells).
+
+        Args:
+            cells: from which the worst is picked.
+        """
+        family = sum(one.gates for one in self.case.planned) + _BESIDE_FINDINGS
+        tests = cells if cells <= FEW_CELLS else 2
+        return max(self.draws, math.ceil(2 * family * tests / self.family_alpha))
 
     def shortfalls(self, planned: PlannedFinding, *, facts: int, seeds: int) -> tuple[str, ...]:
         """What the rule requires but the evidence does not have; such a finding can fail but not pass.

@@ -1,0 +1,47 @@
+"""What was planned or listed and has no score must not drop out of what a pass says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.verdict.test_verdict import RECALL, Audit, finding, subjects
+from unlearn_audit.api.terms import Status
+from unlearn_audit.verdict.result import Outcome
+
+
+def test_a_planned_dose_without_evidence_rules_out_a_pass() -> None:
+    audit = Audit().without(attack="quantization", dose="nf4")
+    assert audit.decided().outcome is Outcome.PASS  # the plan of this case names none
+    verdict = audit.but(doses={"quantization": ("nf4", "int8")}).decided()
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert f"{RECALL}: the planned dose nf4 has no evidence in any model" in verdict.reasons
+    assert finding(verdict, RECALL).status is Status.INCONCLUSIVE
+
+
+def test_a_dose_under_an_adapter_is_the_dose() -> None:
+    audit = Audit().but(doses={"quantization": ("nf4", "int8")})
+    audit.frame["dose"] = audit.frame["dose"].replace({"nf4": "nf4+adapter"})
+    assert audit.decided().outcome is Outcome.PASS
+
+
+def test_facts_that_nobody_asked_about_rule_out_a_pass() -> None:
+    verdict = Audit().without(attack="quantization", fact_id=subjects(0, 20)).decided()
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "quantization: at nf4 80 of the 120 listed facts have a score in every model, and a pass needs 95%" in (
+        verdict.reasons
+    )
+
+
+def test_one_measure_may_leave_to_another_what_it_cannot_ask() -> None:
+    # Recall asks about 100 facts, forced choice about all: together they cover the set.
+    assert Audit().without(probe="recall", fact_id=subjects(0, 10)).decided().outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("missing", ["rows", "scores"])
+def test_what_cannot_come_from_refusing_must_cover_what_it_vouches_for(missing: str) -> None:
+    few = {"attack": "as-is", "probe": "forced-choice", "fact_id": subjects(0, 30)}
+    audit = Audit().without(**few) if missing == "rows" else Audit().score(np.nan, **few)
+    verdict = audit.decided()
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any(line.startswith("masking: what cannot come from refusing covers too little") for line in verdict.reasons)
