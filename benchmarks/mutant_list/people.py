@@ -172,6 +172,14 @@ HOLES = (
         tests=in_verdict("an_advisory_leak_is_named_and_decides_nothing"),
     ),
     Mutant(
+        name="readings-singly",
+        wrong="each of twenty readings over models is judged at its own level",
+        file="unlearn_audit/verdict/findings/comparisons.py",
+        old="alone is Status.FAILED and p is not None and p > level else alone",
+        new="alone is Status.FAILED and p is None else alone",
+        tests=("tests/verdict/test_comparison_findings.py::test_of_twenty_honest_readings_one_outside_is_chance",),
+    ),
+    Mutant(
         name="waived-is-passed",
         wrong="what somebody accepted has passed",
         file=OUTCOME,

@@ -8,7 +8,7 @@ from unlearn_audit.api import Access
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.spec.policy import Policy
-from unlearn_audit.verdict.findings.comparisons import described, lines_of, status_of, weigh_comparisons
+from unlearn_audit.verdict.findings.comparisons import described, lines_of, p_outside, status_of, weigh_comparisons
 
 
 def reading(lower: float | None, upper: float | None, null: tuple[float, float] | None = (0.5, 0.6)) -> GroupRecord:
@@ -51,6 +51,27 @@ def test_only_a_comparison_that_the_policy_names_decides():
     assert lines_of(deciding, Status.FAILED) == [
         "membership: auc (loss), unlearned: 0.85 [0.80, 0.90], null 0.50 to 0.60"
     ]
+
+
+def test_of_twenty_honest_readings_one_outside_is_chance():
+    # 0.71 is the lower bound at 5 %, just above 0.6 + 0.1: p is a little below 0.05, and times 20 above it.
+    outside, within = reading(0.71, 0.90), reading(0.45, 0.65)
+    policy = Policy(gate=("recall", "traces"))
+    many = ComparisonRecord(name="traces", access=Access.LOGITS, paper="", readings=(outside, *[within] * 19))
+    alone = ComparisonRecord(name="traces", access=Access.LOGITS, paper="", readings=(outside,))
+    assert lines_of(weigh_comparisons([many], policy), Status.FAILED) == []
+    assert len(lines_of(weigh_comparisons([many], policy), Status.INCONCLUSIVE)) == 1
+    assert len(lines_of(weigh_comparisons([alone], policy), Status.FAILED)) == 1
+    far = many.model_copy(update={"readings": (reading(0.9, 0.95), *[within] * 19)})
+    assert len(lines_of(weigh_comparisons([far], policy), Status.FAILED)) == 1
+
+
+def test_the_p_value_of_lying_outside_by_hand():
+    # The bound is z(0.95) deviations off, the limit half of that: 1 - Phi(0.5 * 1.645).
+    at = reading(0.6, 1.0)  # estimate 0.8, limit 0.7
+    assert p_outside(at, Policy()) == pytest.approx(0.2054, abs=1e-4)
+    assert p_outside(reading(0.5, 0.6), Policy()) == 1.0
+    assert p_outside(reading(0.9, 0.9), Policy()) == 0.0
 
 
 def test_a_deciding_comparison_that_failed_to_run_is_an_error_and_one_without_a_null_no_pass():

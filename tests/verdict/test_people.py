@@ -9,6 +9,7 @@ import pytest
 from tests.verdict.test_verdict import LEAK, POLICY, RECALL, Audit, finding, subjects
 from unlearn_audit.api.terms import Status
 from unlearn_audit.spec.policy import Policy
+from unlearn_audit.verdict.reach import power_lines, smallest_provable_person
 from unlearn_audit.verdict.result import Outcome, People, Verdict
 
 REPORTED = Policy(draws=10_000, worst_person="report", worst_relation="report")
@@ -135,3 +136,16 @@ def test_honest_guesses_prove_nobody(rate: float) -> None:
         found = people(audit.decided(POLICY))
         proven += any(one.proven for one in found.persons) or found.share_proven
     assert proven <= 1
+
+
+@pytest.mark.parametrize("facts", [2, 3, 5])
+def test_the_plan_says_from_how_many_facts_a_person_is_proven(facts: int) -> None:
+    audit = Audit(subjects=120, facts=facts)
+    least = smallest_provable_person(audit.case, POLICY, cells=7)  # four of quantization, three with unions beside
+    assert least is not None
+    found = people(audit.score(1.0, **LEAK, fact_id=ids(0, 1, facts)).decided()).persons
+    # The plan counts all cells, of which some are the same test: what it promises is proven, and one fact is never.
+    assert found[0].proven or facts < least
+    assert not found[0].proven or facts > 1
+    (line,) = [one for one in power_lines(audit.case, POLICY) if one.startswith("One person")]
+    assert f"people have up to {facts}" in line

@@ -132,8 +132,9 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
     assert lines[1].startswith("FAIL is in reach if ")
     assert "6 findings decide, 8 cells each" in lines[1]
     assert lines[2].startswith("Original and 1 retrained: PASS or FAIL")
-    assert lines[3].startswith("How often an honest model passes depends on the facts' chance level")
-    assert len(lines) == 4
+    assert lines[3].startswith("One person wholly back is proven from ")
+    assert lines[4].startswith("How often an honest model passes depends on the facts' chance level")
+    assert len(lines) == 5
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_too_small_to_fail_is_said() -> None:
     [
         ({"has_original": False}, "INCONCLUSIVE or FAIL"),
         ({"controls": ()}, "PASS or FAIL against twins"),
-        ({}, "against each control separately"),
+        ({}, "against the mean of the controls"),
     ],
 )
 def test_the_table_of_what_is_in_reach(changes: dict[str, object], says: str) -> None:

@@ -7,6 +7,7 @@ as a beta-binomial whose correlation is that of the controls' own counts.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +18,7 @@ _HALVINGS = 60  # of [0, 1], in search of a probability
 _LARGEST_CORRELATION = 0.99
 
 
+@lru_cache(maxsize=4096)
 def upper_rate(hits: float, facts: float, alpha: float) -> float:
     """Upper bound of a rate, one-sided at 1 - alpha (Clopper & Pearson, 1934); 1 where nothing was asked.
 
@@ -42,7 +44,10 @@ def upper_rate(hits: float, facts: float, alpha: float) -> float:
 def _at_most(hits: float, facts: float, rate: float) -> float:
     """P(X <= hits) of a binomial, for whole numbers of hits; between them, that of the next smaller sample."""
     whole, size = math.floor(hits), max(math.floor(facts), 1)
-    return 1.0 - tail(whole + 1, size, rate, 0.0)
+    if rate <= 0.0 or rate >= 1.0:
+        return 1.0 if rate <= 0.0 or whole >= size else 0.0
+    counts = range(min(whole, size) + 1)
+    return math.fsum(math.exp(_log_probability(count, size, rate, 0.0)) for count in counts)
 
 
 def tail(hits: int, facts: int, rate: float, correlation: float) -> float:

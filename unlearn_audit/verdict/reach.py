@@ -14,12 +14,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from unlearn_audit.api import ScoreKind
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy, Unit
+from unlearn_audit.spec.policy import Policy, Unit, Worst
 from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
+from unlearn_audit.statistics.counts import tail, upper_rate
 from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
+from unlearn_audit.verdict.findings.people import GUESS_ALPHA
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.policy.rules import uncovered, under
 from unlearn_audit.verdict.policy.serving import not_planned
@@ -32,6 +35,7 @@ CELLS = 8
 MANY_CELLS = 24
 """A second number of cells, for which the plan also shows the cost of a longer list of doses and wordings."""
 
+_MOST_FACTS = 200  # of one person, in search of how many prove her back
 _SEED = 0  # of the draws: the same plan always gives the same forecast
 
 
@@ -105,7 +109,7 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
     case = under(case, policy)
     subjects, unit = _size(case.units, policy), _plural(policy)
     gating = [finding for finding in case.planned if finding.gates]
-    family = len(gating) + int(case.has_original and bool(case.retain_subjects))
+    family = len(gating) + int(case.has_original and bool(case.retain_subjects)) + int(_tests_people(case, policy))
     lines = []
     if policy.unit is Unit.FACT:
         lines.append("Facts are counted as independent of each other; the verdict states this assumption.")
@@ -120,9 +124,42 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
         if effect is not None
         else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all recover."
     )
-    lines.append(_within_reach(case))
+    lines += [_within_reach(case), _person_line(case, policy, cells)]
     obstacle = cannot_be_met(case, policy)
     return [*lines, _honest_line(case, policy, cells) if obstacle is None else obstacle]
+
+
+def smallest_provable_person(case: Case, policy: Policy, cells: int = CELLS) -> int | None:
+    """Fewest facts of one person with which she is proven to be back, all of them shown and none guessed; or None.
+
+    Args:
+        case: with its findings chosen by `under`.
+        policy: alpha, and whether people can fail.
+        cells: of a finding, all cells together included.
+    """
+    hits = [one for one in case.planned if one.gates and one.kind is ScoreKind.HIT and not one.sham]
+    if not _tests_people(case, policy) or not case.subjects:
+        return None
+    family = sum(one.gates for one in case.planned) + 2  # utility and people
+    hypotheses = (policy.worst_person is Worst.FAIL) + 2 * (policy.worst_relation is Worst.FAIL)
+    level = policy.alpha / (family * hypotheses * len(hits) * cells * len(set(case.subjects.values())))
+    rate = upper_rate(0, len(case.subjects), GUESS_ALPHA)
+    return next((facts for facts in range(1, _MOST_FACTS) if tail(facts, facts, rate, 0.0) <= level), None)
+
+
+def _tests_people(case: Case, policy: Policy) -> bool:
+    hits = any(one.gates and one.kind is ScoreKind.HIT and not one.sham for one in case.planned)
+    return hits and Worst.FAIL in (policy.worst_person, policy.worst_relation)
+
+
+def _person_line(case: Case, policy: Policy, cells: int) -> str:
+    if policy.worst_person is not Worst.FAIL:
+        return "One person who is back fails nothing under this policy (worst_person: report)."
+    least = smallest_provable_person(case, policy, cells)
+    if least is None:
+        return "No person can be proven to be back: no deciding finding is over hits."
+    most = max(Counter(case.subjects.values()).values())
+    return f"One person wholly back is proven from {least} facts on, if controls guess none; people have up to {most}."
 
 
 def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
@@ -143,7 +180,9 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
         subjects=subjects,
         facts=1.0 if policy.unit is Unit.FACT else subjects / sum(1.0 / count for count in facts_of.values()),
         chance=sum(levels) / len(levels),
-        controls=len(case.controls),
+        controls=min(
+            len(case.controls), 1
+        ),  # the mean of several guesses less widely, so that it passes at least as often
         cells=cells,
         findings=sum(finding.gates for finding in case.planned),
     )

@@ -31,7 +31,8 @@ _SHOWN = 0.5
 """Score from which a fact counts as shown; hits are 0 or 1."""
 
 _DIGITS = 2
-_GUESS_ALPHA = 0.025  # of the bound on the guess rate
+GUESS_ALPHA = 0.025
+"""Of the upper bound on the guess rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def _tested(cells: Sequence[Counts], margin: float) -> Iterator[GroupShown]:
         # Guesses that go together are worth fewer than they are.
         worth = cell.facts.sum() / (1.0 + (cell.facts.mean() - 1.0) * together)
         share = float(cell.guessed.sum() / cell.facts.sum())
-        pooled = upper_rate(share * worth, worth, _GUESS_ALPHA)
+        pooled = upper_rate(share * worth, worth, GUESS_ALPHA)
         for name, facts, shown, guessed in zip(cell.names, cell.facts, cell.shown, cell.guessed, strict=True):
             rate = min(1.0, max(pooled, guessed / facts) + margin)
             p_value = tail(int(shown), int(facts), rate, together) if shown / facts > rate else 1.0
