@@ -74,10 +74,10 @@ def test_a_person_scattered_over_cells_is_put_together() -> None:
 
 
 def test_a_fact_of_everybody_fails_by_the_share_of_people() -> None:
-    verdict = Audit(subjects=120, facts=20).score(1.0, **LEAK, fact_id=ids(0, 120, 20, range(1))).decided()
+    verdict = Audit(subjects=60, facts=12).score(1.0, **LEAK, fact_id=ids(0, 60, 12, range(1))).decided()
     assert verdict.outcome is Outcome.FAIL
     assert people(verdict).share_proven
-    assert "120 of 120 people have a fact out" in verdict.sentence
+    assert "60 of 60 people have a fact out" in verdict.sentence
 
 
 def test_a_relation_that_comes_back_whole_fails_and_is_named() -> None:
@@ -129,13 +129,13 @@ def test_seeds_that_each_bring_back_others_are_put_together() -> None:
 @pytest.mark.parametrize("rate", [0.02, 0.1])
 def test_honest_guesses_prove_nobody(rate: float) -> None:
     proven = 0
-    for seed in range(8):
+    for seed in range(3):
         audit, rng = Audit(subjects=60, facts=3), np.random.default_rng(seed)
         rows = audit.where(role=["unlearned", "retrained"], probe="recall")
         audit.frame.loc[rows, "score"] = (rng.random(rows.sum()) < rate).astype(float)
         found = people(audit.decided(POLICY))
         proven += any(one.proven for one in found.persons) or found.share_proven
-    assert proven <= 1
+    assert proven == 0
 
 
 @pytest.mark.parametrize("facts", [2, 3, 5])
