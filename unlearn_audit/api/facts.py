@@ -32,6 +32,9 @@ class Fact:
     """One piece of knowledge; `subject` is the unit of statistics. Has a question and an answer, or only a text.
 
     A line of a facts file is read as this class, and a key that is not one of its fields is an error.
+
+    Attributes:
+        cluster: whom its subject may leak together with (a family, the volumes of a work): the unit in its place.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -46,3 +49,4 @@ class Fact:
     text: str | None = None
     relation: str | None = None
     hops: tuple[Hop, ...] = ()
+    cluster: str | None = None

@@ -85,7 +85,24 @@ def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = N
     if not facts:
         raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
     places = {fact.id: taken[folded(fact.id)] for fact in facts}
+    _check_clusters(facts, places, source)
     return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
+
+
+def _check_clusters(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> None:
+    """A subject is in one cluster, or in none.
+
+    Raises:
+        SpecError: two facts of one subject name different ones; by their lines, without the names.
+    """
+    first: dict[str, Fact] = {}
+    for fact in facts:
+        other = first.setdefault(folded(fact.subject), fact)
+        if folded(other.cluster or "") != folded(fact.cluster or ""):
+            raise SpecError(
+                f"{source}, {places[fact.id]}: names another `cluster` than {places[other.id]}, for the same subject; "
+                "give all facts of a subject the same one"
+            )
 
 
 def check_disjoint(forget: Facts, others: Sequence[Facts]) -> None:

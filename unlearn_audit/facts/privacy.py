@@ -23,6 +23,7 @@ _SEALED = "sealed"
 _MARK = 16
 """Bytes at the head of a sealed note: a digest of what it says, so that equal notes are equal bytes."""
 _FEWEST_DIGITS = 6
+_CLUSTER_DIGITS = 12
 _SHORTEST = 3
 """Letters of an answer that is looked for in messages: a shorter one stands in every number."""
 
@@ -61,6 +62,16 @@ class Withheld:
         """Fact id -> pseudonym of its subject; empty where there is no such set."""
         facts = self._sets[name].facts if name in self._sets else ()
         return {fact.id: self._pseudonyms[folded(fact.subject)] for fact in facts}
+
+    def clusters(self, name: FactSet) -> dict[str, str]:
+        """Pseudonym of a subject -> pseudonym of its cluster, of those that have one."""
+        facts = self._sets[name].facts if name in self._sets else ()
+        return {
+            self._pseudonyms[folded(fact.subject)]: "cluster-"
+            + hmac.digest(self._key, b"cluster " + folded(fact.cluster).encode(), "sha256").hex()[:_CLUSTER_DIGITS]
+            for fact in facts
+            if fact.cluster
+        }
 
     def masked(self, text: str) -> str:
         """A message without the names, questions and answers of the facts, in whatever case or escaping."""
@@ -118,7 +129,7 @@ class Withheld:
 
 
 def _texts_of(fact: Fact) -> Iterable[str]:
-    yield from (fact.subject, fact.question or "", fact.answer or "", fact.text or "")
+    yield from (fact.subject, fact.cluster or "", fact.question or "", fact.answer or "", fact.text or "")
     yield from (*fact.aliases, *fact.paraphrases, *fact.wrong_answers)
     yield from (text for hop in fact.hops for text in (hop.question, hop.answer))
 

@@ -54,6 +54,7 @@ class LivePlan:
             "subjects": self.withheld.subjects(FactSet.FORGET),
             "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
             "chance": chance_levels(self.facts[FactSet.FORGET].facts),
+            "clusters": self.withheld.clusters(FactSet.FORGET),
             "relations": {one.id: one.relation for one in self.facts[FactSet.FORGET].facts if one.relation},
         }
         return self.plan.case.model_copy(update=people)
