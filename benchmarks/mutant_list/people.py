@@ -38,7 +38,7 @@ WHO = (
         file=PEOPLE,
         old="max(pooled, guessed / facts) + margin",
         new="0.001 + margin",
-        tests=in_people("a_person_whom_the_control_guesses_as_well_is_not_back"),
+        tests=in_people("a_person_by_hand"),
     ),
     Mutant(
         name="guesses-as-coins",
@@ -62,7 +62,7 @@ WHO = (
         file=PEOPLE,
         old="p_value=min(1.0, p_value * tests),",
         new="p_value=p_value,",
-        tests=in_people("honest_guesses_prove_nobody"),
+        tests=in_people("a_person_by_hand"),
     ),
     Mutant(
         name="a-fact-of-everybody",
@@ -76,8 +76,8 @@ WHO = (
         name="relation-unseen",
         wrong="a relation that comes back whole is not named",
         file=PEOPLE,
-        old="list(_tested(by_relation, terms.margin))",
-        new="list(_tested(by_relation[:0], terms.margin))",
+        old="list(weighed_groups(by_relation, terms.margin))",
+        new="list(weighed_groups(by_relation[:0], terms.margin))",
         tests=in_people("a_relation_that_comes_back_whole_fails_and_is_named"),
     ),
     Mutant(

@@ -9,6 +9,7 @@ import pytest
 from tests.verdict.test_verdict import LEAK, POLICY, RECALL, Audit, finding, subjects
 from unlearn_audit.api.terms import Status
 from unlearn_audit.spec.policy import Policy
+from unlearn_audit.verdict.findings.people import Counts, weighed_groups
 from unlearn_audit.verdict.reach import power_lines, smallest_provable_person
 from unlearn_audit.verdict.result import Outcome, People, Verdict
 
@@ -56,11 +57,33 @@ def test_a_person_whom_the_control_guesses_as_well_is_not_back() -> None:
     assert audit.decided().outcome is Outcome.PASS
 
 
+def counts(shown: list[int], guessed: list[int], facts: int) -> Counts:
+    control = np.array(guessed, dtype=np.float64)
+    return Counts(
+        finding=RECALL,
+        place="nf4, question",
+        names=tuple(f"s{n}" for n in range(len(shown))),
+        facts=np.full(len(shown), float(facts)),
+        shown=np.array(shown, dtype=np.float64),
+        guessed=control,
+        controls=control[None, :],
+    )
+
+
+def test_a_person_by_hand() -> None:
+    # Ten people of three facts, none guessed: a rate of at most 1 - 0.025 ** (1 / 30), to the third power, ten times.
+    found = list(weighed_groups([counts([3, *[0] * 9], [0] * 10, 3)], 0.0))
+    assert found[0].p_value == pytest.approx(10 * (1 - 0.025 ** (1 / 30)) ** 3)
+    assert {one.p_value for one in found[1:]} == {1.0}
+    # One fact each, and the control guesses hers: whatever the others do, she is not back.
+    assert next(iter(weighed_groups([counts([1, *[0] * 99], [1, *[0] * 99], 1)], 0.0))).p_value == 1.0
+
+
 def test_guesses_that_go_together_are_no_proof() -> None:
     # Controls and checkpoint guess all or nothing of a person, of 12 of 120 each, and not the same.
-    audit = Audit(subjects=120, facts=5, controls=1)
+    audit = Audit(subjects=120, facts=10, controls=1)
     for role, first in (("unlearned", 0), ("retrained", 12)):
-        audit.score(1.0, attack="quantization", probe="recall", role=role, fact_id=ids(first, first + 12, 5))
+        audit.score(1.0, attack="quantization", probe="recall", role=role, fact_id=ids(first, first + 12, 10))
     assert not [one for one in people(audit.decided()).persons if one.proven]
 
 

@@ -257,8 +257,13 @@ def test_each_stand_in_is_taken_singly():
     # Twins alone excuse what the checkpoint says; placebo facts do not: it says so of nobody whom it does not know.
     audit = without_retrained(0.0, 0.5).score(0.5, **LEAK)
     audit.frame.loc[audit.where(role="original"), "twin_score"] = 0.0
-    assert finding(audit.decided(), RECALL).status is not Status.PASSED
-    audit.frame["placebo_score"] = np.nan
+    one = finding(audit.decided(), RECALL)
+    assert one.bound is not None and one.bound > 0  # by itself, whatever else stands in the way
+    assert one.status is not Status.PASSED
+    twins = audit.frame["twin_score"].copy()
+    audit.frame["twin_score"] = np.nan
+    assert finding(audit.decided(), RECALL).bound == pytest.approx(one.bound)  # twins beside it take nothing off
+    audit.frame["twin_score"], audit.frame["placebo_score"] = twins, np.nan
     assert finding(audit.decided(), RECALL).status is Status.PASSED
 
 

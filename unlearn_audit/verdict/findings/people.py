@@ -76,7 +76,7 @@ def people_of(
     if not by_person:
         return None
     groups = by_person + (by_cluster if terms.case.clusters else [])
-    persons, relations = list(_tested(groups, 0.0)), list(_tested(by_relation, terms.margin))
+    persons, relations = list(weighed_groups(groups, 0.0)), list(weighed_groups(by_relation, terms.margin))
     share = min((_people_out(one, terms) for one in by_person), default=1.0)
     share = min(1.0, share * len(by_person))
     tests = _hypotheses(policy)
@@ -162,7 +162,7 @@ def _named(tested: Sequence[GroupShown]) -> tuple[GroupShown, ...]:
     return tuple(best.values())[:MOST]
 
 
-def _tested(cells: Sequence[Counts], margin: float) -> Iterator[GroupShown]:
+def weighed_groups(cells: Sequence[Counts], margin: float) -> Iterator[GroupShown]:
     """Each group of each cell, with its p-value corrected for all of them (Bonferroni)."""
     tests = sum(len(cell.names) for cell in cells)
     for cell in cells:
