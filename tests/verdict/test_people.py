@@ -65,7 +65,6 @@ def counts(shown: list[int], guessed: list[int], facts: int) -> Counts:
         names=tuple(f"s{n}" for n in range(len(shown))),
         facts=np.full(len(shown), float(facts)),
         shown=np.array(shown, dtype=np.float64),
-        guessed=control,
         controls=control[None, :],
     )
 

@@ -13,18 +13,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy, Worst
+from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.statistics.bounds import TOLERANCE, holm
 from unlearn_audit.verdict import wording
 from unlearn_audit.verdict.findings.comparisons import weigh_comparisons
 from unlearn_audit.verdict.findings.controls import contaminated, copied
 from unlearn_audit.verdict.findings.coverage import unscored
-from unlearn_audit.verdict.findings.people import lines_about, people_of, settled
+from unlearn_audit.verdict.findings.people import lines_about, people_of, settled, tests_people
 from unlearn_audit.verdict.findings.places import BASELINE, UNLEARNED, checked
 from unlearn_audit.verdict.findings.power import Places, lend_power
 from unlearn_audit.verdict.findings.utility import PROBE as UTILITY_PROBE
@@ -33,11 +32,9 @@ from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, smallest_m
 from unlearn_audit.verdict.findings.worst_facts import with_worst_facts
 from unlearn_audit.verdict.outcome import settle
 from unlearn_audit.verdict.policy.rules import under
-from unlearn_audit.verdict.policy.terms import Terms
+from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms
 from unlearn_audit.verdict.policy.waivers import waive
 from unlearn_audit.verdict.result import RULES, Control, Finding, Outcome, People, Utility, Verdict
-
-_BESIDE_FINDINGS = 2  # in Holm's family: utility, and people
 
 
 def decide(
@@ -158,10 +155,7 @@ def _settled(
     family = [one for one in weighed if one.planned.gates]
     p_values = [1.0 if one.p_value is None else one.p_value for one in family]
     joins = case.has_original and bool(case.retain_subjects)
-    tested = any(one.planned.kind is ScoreKind.HIT for one in family) and Worst.FAIL in (
-        policy.worst_person,
-        policy.worst_relation,
-    )
+    tested = tests_people([one.planned for one in family], policy)
     if joins:
         p_values.append(1.0 if utility.p_value is None else utility.p_value)
     if tested:
@@ -177,7 +171,7 @@ def _settled(
 
 def _on_their_own(people: People | None, findings: int, policy: Policy) -> People | None:
     """People by Bonferroni over the family, which is at least as strict as Holm."""
-    family = findings + _BESIDE_FINDINGS
+    family = findings + BESIDE_FINDINGS
     return people and settled(people, min(1.0, family * people.p_value), family, policy)
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from unlearn_audit.api import ScoreKind
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.plan.case import Case, PlannedFinding
@@ -22,11 +21,11 @@ from unlearn_audit.spec.policy import Policy, Unit, Worst
 from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
 from unlearn_audit.statistics.counts import tail, upper_rate
 from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
-from unlearn_audit.verdict.findings.people import GUESS_ALPHA
+from unlearn_audit.verdict.findings.people import GUESS_ALPHA, counts_people, hypotheses, tests_people
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.policy.rules import uncovered, under
 from unlearn_audit.verdict.policy.serving import not_planned
-from unlearn_audit.verdict.policy.terms import Terms
+from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms
 from unlearn_audit.verdict.result import Finding
 
 CELLS = 8
@@ -109,7 +108,9 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
     case = under(case, policy)
     subjects, unit = _size(case.units, policy), _plural(policy)
     gating = [finding for finding in case.planned if finding.gates]
-    family = len(gating) + int(case.has_original and bool(case.retain_subjects)) + int(_tests_people(case, policy))
+    family = (
+        len(gating) + int(case.has_original and bool(case.retain_subjects)) + int(tests_people(case.planned, policy))
+    )
     lines = []
     if policy.unit is Unit.FACT:
         lines.append("Facts are counted as independent of each other; the verdict states this assumption.")
@@ -137,19 +138,13 @@ def smallest_provable_person(case: Case, policy: Policy, cells: int = CELLS) -> 
         policy: alpha, and whether people can fail.
         cells: of a finding, all cells together included.
     """
-    hits = [one for one in case.planned if one.gates and one.kind is ScoreKind.HIT and not one.sham]
-    if not _tests_people(case, policy) or not case.subjects:
+    if not tests_people(case.planned, policy) or not case.subjects:
         return None
-    family = sum(one.gates for one in case.planned) + 2  # utility and people
-    hypotheses = (policy.worst_person is Worst.FAIL) + 2 * (policy.worst_relation is Worst.FAIL)
-    level = policy.alpha / (family * hypotheses * len(hits) * cells * len(set(case.subjects.values())))
+    family = sum(one.gates for one in case.planned) + BESIDE_FINDINGS
+    places = cells * sum(map(counts_people, case.planned))
+    level = policy.alpha / (family * hypotheses(policy) * places * len(set(case.subjects.values())))
     rate = upper_rate(0, len(case.subjects), GUESS_ALPHA)
     return next((facts for facts in range(1, _MOST_FACTS) if tail(facts, facts, rate, 0.0) <= level), None)
-
-
-def _tests_people(case: Case, policy: Policy) -> bool:
-    hits = any(one.gates and one.kind is ScoreKind.HIT and not one.sham for one in case.planned)
-    return hits and Worst.FAIL in (policy.worst_person, policy.worst_relation)
 
 
 def _person_line(case: Case, policy: Policy, cells: int) -> str:

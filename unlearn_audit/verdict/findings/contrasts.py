@@ -98,6 +98,11 @@ class Contrasts:
     known: tuple[Contrast, ...]
     shown: tuple[Contrast, ...]
 
+    @property
+    def beside(self) -> dict[str, str]:
+        """Keys of all that the checkpoint is compared with, by the control's name."""
+        return {name: key for one in self.excess for name, key in one.beside.items()}
+
 
 def contrasts_for(planned: PlannedFinding, scores: FindingScores, terms: Terms) -> Contrasts | None:
     """What a finding is compared with: the best available control (design 6.1), or None.

@@ -22,10 +22,7 @@ def copied(frame: pd.DataFrame, case: Case) -> tuple[str, ...]:
 
     Two training runs never agree to 1e-9 in a probability; a copy of the checkpoint does.
     """
-    soft = {(one.probe, one.measure) for one in case.planned if one.kind is ScoreKind.SOFT}
-    rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
-    is_soft = [pair in soft for pair in zip(rows["probe"], rows["measure"], strict=True)]
-    rows = rows[np.array(is_soft, dtype=bool)]  # an empty list would select columns
+    rows = _unattacked(frame, case, ScoreKind.SOFT)
     place = ["probe", "measure", "dose", "variant", "fact_id", "seed"]
     own = rows[rows["key"] == UNLEARNED].set_index(place)["score"]
     lines = []
@@ -52,9 +49,7 @@ def contaminated(frame: pd.DataFrame, case: Case, policy: Policy) -> list[str]:
         case: what the plan fixed.
         policy: margin, alpha, draws.
     """
-    hits = {(one.probe, one.measure) for one in case.planned if one.kind is ScoreKind.HIT and one.attack == BASELINE}
-    rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
-    rows = rows[np.array([pair in hits for pair in zip(rows["probe"], rows["measure"], strict=True)], dtype=bool)]
+    rows = _unattacked(frame, case, ScoreKind.HIT)
     beside = rows[list(BESIDE.values())].max(axis=1)
     rows = rows.assign(beyond=rows["score"] - beside, subject=rows["fact_id"].astype(str).map(case.subjects))
     rows = rows[rows["beyond"].notna() & rows["subject"].notna()]
@@ -71,3 +66,11 @@ def contaminated(frame: pd.DataFrame, case: Case, policy: Policy) -> list[str]:
                 "points more than of twins or placebo facts, beyond the margin; give one that was trained without it"
             )
     return lines
+
+
+def _unattacked(frame: pd.DataFrame, case: Case, kind: ScoreKind) -> pd.DataFrame:
+    """What was scored un-attacked, of planned measures of a kind."""
+    wanted = {(one.probe, one.measure) for one in case.planned if one.kind is kind}
+    rows = frame[(frame["attack"] == BASELINE) & frame["score"].notna()]
+    chosen = [pair in wanted for pair in zip(rows["probe"], rows["measure"], strict=True)]
+    return rows[np.array(chosen, dtype=bool)]  # an empty list would select columns

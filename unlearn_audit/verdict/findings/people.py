@@ -42,7 +42,6 @@ class Counts:
     Attributes:
         names: of the groups (people, relations).
         facts: shape (groups,); `shown` of them by the checkpoint.
-        guessed: what the control shows of each; the mean over several controls.
         controls: what each control shows, shape (controls, groups).
     """
 
@@ -51,8 +50,19 @@ class Counts:
     names: tuple[str, ...]
     facts: FloatArray
     shown: FloatArray
-    guessed: FloatArray
     controls: FloatArray
+
+    @property
+    def guessed(self) -> FloatArray:
+        """What the controls show of each group, on average; shape (groups,)."""
+        mean: FloatArray = self.controls.mean(axis=0)
+        return mean
+
+    @property
+    def any_guessed(self) -> FloatArray:
+        """Share of the controls that show any fact of each group; shape (groups,)."""
+        share: FloatArray = np.minimum(self.controls, 1.0).mean(axis=0)
+        return share
 
 
 def people_of(
@@ -65,39 +75,49 @@ def people_of(
         terms: the case, with the relation of each fact where it has one, and the margin that a relation may reach.
         policy: which of them fail; what is only reported is not tested.
     """
-    deciding = [
-        (planned, scores)
+    case = terms.case
+    tables = [
+        (planned.id, table)
         for planned, scores in scored
-        if scores is not None and planned.gates and planned.kind is ScoreKind.HIT and not planned.sham
+        if scores is not None and counts_people(planned)
+        for table in _tables(scores)
     ]
-    by_person = [one for each in deciding for one in _counted(*each, terms.case.subjects, terms.case)]
-    by_cluster = [one for each in deciding for one in _counted(*each, terms.case.units, terms.case)]
-    by_relation = [one for each in deciding for one in _counted(*each, terms.case.relations, terms.case)]
+    by_person = list(_counted(tables, case.subjects, case))
     if not by_person:
         return None
-    groups = by_person + (by_cluster if terms.case.clusters else [])
-    persons, relations = list(weighed_groups(groups, 0.0)), list(weighed_groups(by_relation, terms.margin))
+    groups = [*by_person, *(_counted(tables, case.units, case) if case.clusters else ())]
+    persons = list(weighed_groups(groups, 0.0))
+    relations = list(weighed_groups(list(_counted(tables, case.relations, case)), terms.margin))
     share = min((_people_out(one, terms) for one in by_person), default=1.0)
     share = min(1.0, share * len(by_person))
-    tests = _hypotheses(policy)
     by_kind = [_corrected(persons)] * (policy.worst_person is Worst.FAIL)
     by_kind += [_corrected(relations), share] * (policy.worst_relation is Worst.FAIL)
-    worst = max(by_person, key=lambda one: float((one.shown > 0).mean() - np.minimum(one.controls, 1.0).mean()))
+    worst = max(by_person, key=lambda one: float((one.shown > 0).mean() - one.any_guessed.mean()))
     return People(
-        p_value=min(1.0, tests * min(by_kind, default=1.0)),
+        p_value=min(1.0, hypotheses(policy) * min(by_kind, default=1.0)),
         persons=_named(persons),
         relations=_named(relations),
         people=len(worst.names),
         with_a_fact_out=int((worst.shown > 0).sum()),
-        in_the_control=round(float(np.minimum(worst.controls, 1.0).mean(axis=0).sum()), _DIGITS),
+        in_the_control=round(float(worst.any_guessed.sum()), _DIGITS),
         place=f"{worst.finding}, {worst.place}",
         share_p_value=share,
     )
 
 
-def _hypotheses(policy: Policy) -> int:
+def counts_people(planned: PlannedFinding) -> bool:
+    """Whether people are counted in a finding: it decides, and is over hits that nothing is subtracted from."""
+    return planned.gates and planned.kind is ScoreKind.HIT and not planned.sham
+
+
+def hypotheses(policy: Policy) -> int:
     """How many there are: a person, a relation, a share of people."""
     return (policy.worst_person is Worst.FAIL) + 2 * (policy.worst_relation is Worst.FAIL)
+
+
+def tests_people(planned: Iterable[PlannedFinding], policy: Policy) -> bool:
+    """Whether people are in Holm's family."""
+    return hypotheses(policy) > 0 and any(map(counts_people, planned))
 
 
 def settled(people: People | None, holm_p_value: float | None, family: int, policy: Policy) -> People | None:
@@ -112,7 +132,7 @@ def settled(people: People | None, holm_p_value: float | None, family: int, poli
     if people is None or holm_p_value is None or holm_p_value > policy.alpha:
         return people and people.model_copy(update={"holm_p_value": holm_p_value})
     steps = holm_p_value / people.p_value if people.p_value > 0.0 else family
-    factor = steps * _hypotheses(policy)
+    factor = steps * hypotheses(policy)
 
     def judged(groups: tuple[GroupShown, ...], reaction: Worst) -> tuple[GroupShown, ...]:
         fails = reaction is Worst.FAIL
@@ -187,27 +207,27 @@ def weighed_groups(cells: Sequence[Counts], margin: float) -> Iterator[GroupShow
 
 def _people_out(cell: Counts, terms: Terms) -> float:
     """p-value of "at most the margin of the people, beyond the control, has a fact out"."""
-    excess = (cell.shown > 0) - np.minimum(cell.controls, 1.0).mean(axis=0) - terms.margin
+    excess = (cell.shown > 0) - cell.any_guessed - terms.margin
     return float(gaffke_p_value(excess, -1.0 - terms.margin, 1.0 - terms.margin, 0.0, terms.draws, SEED))
 
 
-def _counted(
-    planned: PlannedFinding, scores: FindingScores, group_of: Mapping[str, str], case: Case
-) -> Iterator[Counts]:
+def _tables(scores: FindingScores) -> Iterator[ScoreTable]:
     """A finding's cells with their seeds as one, and all of them as one."""
-    tables = [scores.table.at_maximum(over=frozenset({"seeds"}))]
+    by_cell = scores.table.at_maximum(over=frozenset({"seeds"}))
     everything = scores.table.at_maximum(over=EVERYTHING)
-    if len(everything.items) < len(tables[0].items):
-        tables.append(everything)
-    for table in tables:
+    yield by_cell
+    if len(everything.items) < len(by_cell.items):
+        yield everything
+
+
+def _counted(tables: Sequence[tuple[str, ScoreTable]], group_of: Mapping[str, str], case: Case) -> Iterator[Counts]:
+    for finding, table in tables:
         items = table.items
-        groups = np.array([group_of.get(name, "") for name in items.facts.known], dtype=object)
-        for dose, variant in np.unique(np.stack([items.doses.codes, items.variants.codes], axis=1), axis=0):
-            there = (items.doses.codes == dose) & (items.variants.codes == variant) & table.alive
-            rows = np.flatnonzero(there & (groups[items.facts.codes] != ""))
+        groups = np.array([group_of.get(name, "") for name in items.facts.known], dtype=object)[items.facts.codes]
+        for dose, variant, there in items.cells():
+            rows = np.flatnonzero(there & table.alive & (groups != ""))
             if len(rows):
-                place = f"{items.doses.known[dose]}, {items.variants.known[variant]}"
-                yield _counts(planned.id, place, table, rows, groups[items.facts.codes[rows]], case)
+                yield _counts(finding, f"{dose}, {variant}", table, rows, groups[rows], case)
 
 
 def _counts(
@@ -228,6 +248,5 @@ def _counts(
         names=tuple(map(str, names)),
         facts=np.bincount(codes).astype(np.float64),
         shown=shown.astype(np.float64),
-        guessed=controls.mean(axis=0),
         controls=controls.astype(np.float64),
     )

@@ -249,8 +249,7 @@ def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
     subjects = np.array([name if by_fact else units.get(name, "") for name in items.facts.known], dtype=object)
     chance = np.array([case.chance.get(name, np.nan) for name in items.facts.known])
     cells = []
-    for dose, variant in np.unique(np.stack([items.doses.codes, items.variants.codes], axis=1), axis=0):
-        there = (items.doses.codes == dose) & (items.variants.codes == variant)
+    for dose, variant, there in items.cells():
         places, kept = np.flatnonzero(there), np.flatnonzero(there & table.alive)
         if not len(kept):
             continue
@@ -260,9 +259,9 @@ def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
         value = items.dose_values[places][np.isfinite(items.dose_values[places])]
         cells.append(
             Cell(
-                dose=str(items.doses.known[dose]),
+                dose=dose,
                 dose_value=float(value[0]) if len(value) else None,
-                variant=str(items.variants.known[variant]),
+                variant=variant,
                 subjects=tuple(map(str, owners)),
                 sizes=np.bincount(codes).astype(np.float64),
                 facts=len(np.unique(facts)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -110,6 +110,12 @@ class Items:
                 code = code * (int(one.max(initial=0)) + 1) + one
         _, first, number = np.unique(code, return_index=True, return_inverse=True)
         return number.astype(np.intp), first.astype(np.intp)
+
+    def cells(self) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+        """Each dose and way of asking in order, with a mask of its rows, shape (items,)."""
+        for dose, way in np.unique(np.stack([self.doses.codes, self.variants.codes], axis=1), axis=0):
+            there = (self.doses.codes == dose) & (self.variants.codes == way)
+            yield str(self.doses.known[dose]), str(self.variants.known[way]), there
 
     def at(self, rows: Codes, number: Codes) -> Items:
         """Its rows of those numbers, each with the first dose value that any row of its number has."""

@@ -143,8 +143,7 @@ def _scattered(planned: PlannedFinding, union: Cell | None, contrasts: Contrasts
     excess = max(float(one.least(union).mean()) for one in contrasts.excess)
     if excess <= TOLERANCE:
         return ()
-    beside = {name: key for one in contrasts.excess for name, key in one.beside.items()}
-    shown = ", ".join(f"{name} {_percent(union.spans[key])}" for name, key in beside.items())
+    shown = ", ".join(f"{name} {_percent(union.spans[key])}" for name, key in contrasts.beside.items())
     return (
         f"all doses, wordings and seeds together show {_percent(union.spans[UNLEARNED])} of the facts ({shown}), which "
         "is more than the margin",
@@ -257,8 +256,7 @@ def _bounds(
 def _estimated(cell: Cell, contrasts: Contrasts, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
     worst, against = max(intervals, key=lambda pair: pair[1].upper)
     original = cell.spans[ORIGINAL].shown if ORIGINAL in cell.spans else None
-    beside = {name: key for one in contrasts.excess for name, key in one.beside.items()}
-    controls = {name: cell.spans[key].shown for name, key in beside.items()}
+    controls = {name: cell.spans[key].shown for name, key in contrasts.beside.items()}
     return CellEstimate(
         dose=cell.dose,
         dose_value=cell.dose_value,

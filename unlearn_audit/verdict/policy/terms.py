@@ -10,7 +10,8 @@ from unlearn_audit.spec.policy import Policy, Rule, Unit
 from unlearn_audit.statistics.bounds import FEW_CELLS
 from unlearn_audit.verdict.policy.rules import rule_of
 
-_BESIDE_FINDINGS = 2  # in Holm's family: utility, and people
+BESIDE_FINDINGS = 2
+"""What is in Holm's family besides the deciding findings, at most: utility, and people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Terms:
         Args:
             cells: from which the worst is picked.
         """
-        family = sum(one.gates for one in self.case.planned) + _BESIDE_FINDINGS
+        family = sum(one.gates for one in self.case.planned) + BESIDE_FINDINGS
         tests = cells if cells <= FEW_CELLS else 2
         return max(self.draws, math.ceil(2 * family * tests / self.family_alpha))
 
