@@ -17,9 +17,12 @@ from unlearn_audit.evidence.directory import make_private, run_directory
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import SHARD, write_manifest
 from unlearn_audit.evidence.old_names import asked_as
+from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Plan
+from unlearn_audit.plan.steps import steps
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.run.claim import PLAN, SPEC, claim, refuse_foreign
 from unlearn_audit.run.interrupts import ending_signals
@@ -30,7 +33,8 @@ from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.conclude import ShardRecord, concluded
-from unlearn_audit.verdict.result import Result
+from unlearn_audit.verdict.policy.rules import strictly
+from unlearn_audit.verdict.result import Outcome, Result
 
 REPORTS = ("json", "md", "html")
 
@@ -46,19 +50,23 @@ def audit(
     text: KeptText = KeptText.NONE,
     waivers: Waiving | None = None,
     overwrite: bool = False,
+    fail_fast: bool = False,
 ) -> Result:
     """Runs what is not done yet, decides on all of it, and writes the reports into `out`.
 
     `text` says how much of the models' answers is kept, in a separate file next to the reports. `overwrite` replaces
-    the result of another request; jobs that are still valid are kept.
+    the result of another request; jobs that are still valid are kept. `fail_fast` runs one attack after the other and
+    stops once the verdict is FAIL, whatever the others would say; it never changes a PASS.
 
     Raises:
         SpecError: `out` holds another audit, or another process runs one in it.
         IntegrityError: files that the request names have changed since `out` was begun.
     """
     with _opened(live.plan, out, shared, overwrite=overwrite) as store:
-        record = _ran(live, store, progress, command, text)
-        result = concluded(record, store, waivers)
+        if fail_fast:
+            result = _until_proven(live, store, progress, command, text, waivers)
+        else:
+            result = concluded(_ran(live, store, progress, command, text), store, waivers)
         write_reports(result, out, formats)
         write_manifest(out)
     return result
@@ -89,6 +97,39 @@ def audit_shard(
         record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
         write_json(out / SHARD, record.model_dump(mode="json"))
     return record
+
+
+def _until_proven(
+    live: LivePlan, store: EvidenceStore, progress: Progress, command: str, text: KeptText, waivers: Waiving | None
+) -> Result:
+    """The verdict after as many attacks as it takes to prove a leak, or after all.
+
+    What was not run stays in the family of tests with p = 1, so that stopping early cannot make a FAIL.
+    """
+    parts = list(steps(live.plan))
+    faults: tuple[FaultyJob, ...] = ()
+    comparisons: tuple[ComparisonRecord, ...] = ()
+    seconds = 0.0
+    for place, part in enumerate(parts, 1):
+        record = _ran(replace(live, plan=part), store, progress, command, text)
+        faults, comparisons = (*faults, *record.case.faults), (*comparisons, *record.comparisons)
+        seconds += record.seconds
+        ran = {job.attack for done in parts[:place] for job in done.jobs}
+        waiting = tuple(dict.fromkeys(job.attack for job in live.plan.jobs if job.attack not in ran))
+        jobs = tuple(job for job in live.plan.jobs if job.attack in ran)
+        note = f"--fail-fast: a leak was proven before {', '.join(waiting)} ran"
+        record = record.model_copy(
+            update={
+                "case": live.case.model_copy(update={"faults": faults, "not_run": waiting}),
+                "comparisons": comparisons,
+                "jobs": tuple(job_records(live.plan.model_copy(update={"jobs": jobs}), store, faults)),
+                "notes": (*live.plan.notes, *([note] if waiting else [])),
+                "seconds": round(seconds, 3),
+            }
+        )
+        if concluded(record.model_copy(update={"policy": strictly(record.policy)}), store).outcome is Outcome.FAIL:
+            break
+    return concluded(record, store, waivers)
 
 
 @contextmanager

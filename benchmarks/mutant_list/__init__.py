@@ -11,6 +11,7 @@ from mutant_list.bounds import BOUNDS, P_VALUES, REACH
 from mutant_list.comparisons import CONTROLS, STAND_INS
 from mutant_list.decisions import COUNTING, DECISIONS
 from mutant_list.gates import ERRORS, GATES, UTILITY_GATE
+from mutant_list.lists import ARMS, LISTS
 from mutant_list.mutant import Mutant
 from mutant_list.people import HOLES, WHO
 from mutant_list.policies import POLICIES
@@ -20,5 +21,5 @@ __all__ = ["MUTANTS", "Mutant"]
 MUTANTS = (
     *(*CONTROLS, *STAND_INS, *GATES, *UTILITY_GATE, *ERRORS),
     *(*DECISIONS, *COUNTING, *BOUNDS, *P_VALUES, *REACH),
-    *(*POLICIES, *WHO, *HOLES),
+    *(*POLICIES, *WHO, *HOLES, *LISTS, *ARMS),
 )

@@ -163,8 +163,8 @@ P_VALUES = (
         name="false-discovery-rate",
         wrong="the share of wrong FAILs is held, and not the chance of one",
         file=STATISTICS,
-        old="min(1.0, (len(p_values) - rank) * float(p_values[place]))",
-        new="min(1.0, len(p_values) / (rank + 1) * float(p_values[place]))",
+        old="        left -= weights[place]\n",
+        new="        left = math.fsum(weights) / (1 + sum(one > 0.0 for one in adjusted))\n",
         tests=in_statistics("holm_by_hand"),
     ),
 )
@@ -183,8 +183,8 @@ REACH = (
         name="plan-is-silent",
         wrong="the plan does not say that there are too few subjects to pass",
         file=POWER,
-        old="    if subjects < needed:\n",
-        new="    if subjects < 0:\n",
+        old="    if subjects < needed and",
+        new="    if subjects < 0 and",
         tests=("tests/verdict/test_reach.py::test_what_stands_in_the_way_of_any_pass_is_said_before_the_run",),
     ),
     Mutant(

@@ -7,6 +7,7 @@ from mutant_list.mutant import Mutant, in_controls, in_mutants, in_verdict
 VERDICT = "unlearn_audit/verdict/decide.py"
 FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
 CELLS = "unlearn_audit/verdict/findings/places.py"
+BOUNDS = "unlearn_audit/verdict/findings/cell_bounds.py"
 CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
 PLANTS = "unlearn_audit/verdict/findings/power.py"
 PLAN = "unlearn_audit/plan/make.py"
@@ -72,8 +73,8 @@ CONTROLS = (
         name="chance-passes",
         wrong="a checkpoint passes with the commonest answer as its only control",
         file=VERDICT,
-        old=" or one.control is Control.CHANCE",
-        new="",
+        old=" or unsure:",
+        new=":",
         tests=in_verdict("chance_can_fail_and_never_pass"),
     ),
     Mutant(
@@ -179,7 +180,7 @@ STAND_INS = (
     Mutant(
         name="stated-bound-too-small",
         wrong="the sentence of a PASS names a share that was not proven",
-        file=FINDINGS,
+        file=BOUNDS,
         old="    return smallest\n",
         new="    return smallest - 0.01\n",
         tests=in_controls("the_smallest_margin_is_where_the_pass_would_end"),

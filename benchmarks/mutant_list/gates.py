@@ -74,9 +74,9 @@ GATES = (
         name="no-must-have-power",
         wrong="what the policy wants power of may be powerless, left out or never planned",
         file=OUTCOME,
-        old="_missing_power(findings, case, policy) + ",
+        old="not_met(findings, case, policy) + ",
         new="",
-        tests=in_verdict("an_attack_that_must_have_power_and_was_never_planned"),
+        tests=in_verdict("an_attack_that_is_required_and_was_never_planned"),
     ),
     Mutant(
         name="missing-dose",
@@ -109,7 +109,7 @@ GATES = (
         file=VERDICT,
         old="    case = under(case, policy)\n",
         new="",
-        tests=in_verdict("a_probe_outside_the_policy_gates_nothing"),
+        tests=in_verdict("no_pass_needs_a_probe_outside_the_policy_and_a_leak_that_it_proves_fails"),
     ),
 )
 

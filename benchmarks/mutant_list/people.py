@@ -10,7 +10,8 @@ CONTROLS = "unlearn_audit/verdict/findings/controls.py"
 CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
 FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
 OUTCOME = "unlearn_audit/verdict/outcome.py"
-WORDING = "unlearn_audit/verdict/wording.py"
+SENTENCE = "unlearn_audit/verdict/clean_sentence.py"
+BOUNDS = "unlearn_audit/verdict/findings/cell_bounds.py"
 
 
 def in_people(*names: str) -> tuple[str, ...]:
@@ -44,8 +45,8 @@ WHO = (
         name="guesses-as-coins",
         wrong="guesses that go together inside a person prove her back",
         file=PEOPLE,
-        old="together = max((correlation(one, cell.facts) for one in cell.controls), default=0.0)",
-        new="together = 0.0",
+        old="alike = max((together(one, cell.facts) for one in cell.controls), default=0.0)",
+        new="alike = 0.0",
         tests=in_people("guesses_that_go_together_are_no_proof"),
     ),
     Mutant(
@@ -84,16 +85,16 @@ WHO = (
         name="cells-singly",
         wrong="ways that each bring back others pass one by one",
         file=FINDINGS,
-        old="_by_fact(measured, contrasts) + _scattered(planned, scores.union, contrasts)",
-        new="_by_fact(measured, contrasts)",
+        old="found.gaps + _scattered(planned, scores.union, contrasts)",
+        new="found.gaps",
         tests=in_people("seeds_that_each_bring_back_others_are_put_together"),
     ),
     Mutant(
         name="people-alone",
         wrong="one person with most of the facts hides in a mean of people",
-        file=FINDINGS,
-        old="_by_fact(measured, contrasts) + _scattered(planned, scores.union, contrasts)",
-        new="_scattered(planned, scores.union, contrasts)",
+        file=BOUNDS,
+        old="upper = np.maximum(upper, _by_fact(cells, most, excess[0], terms))",
+        new="upper = np.asarray(upper)",
         tests=in_people("one_person_with_most_of_the_facts_does_not_hide_in_a_mean_of_people"),
     ),
     Mutant(
@@ -135,7 +136,7 @@ HOLES = (
         name="powerless-is-no-obstacle",
         wrong="a required attack without power on one of its measures has been withstood",
         file=OUTCOME,
-        old=" + _powerless(gating, case, policy)",
+        old=" + powerless(gating, case, policy)",
         new="",
         tests=in_verdict("an_entry_that_names_an_attack_as_a_whole_asks_power_of_every_finding_of_it"),
     ),
@@ -166,7 +167,7 @@ HOLES = (
     Mutant(
         name="silent-advisory-leak",
         wrong="a proven leak that decides nothing is not mentioned",
-        file=WORDING,
+        file=SENTENCE,
         old='    return f"; BUT what decides nothing here proves a leak: {some(leaks)}" if leaks else ""\n',
         new='    return ""\n',
         tests=in_verdict("an_advisory_leak_is_named_and_decides_nothing"),

@@ -38,7 +38,7 @@ ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
 POLICIES = {
     Battery.QUICK: Policy(),
     # Of an attack that it does not hold no power is asked; else not even an honest model could pass.
-    Battery.HARDER: Policy(must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")}),
+    Battery.HARDER: Policy(required={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")}),
 }
 
 PROBES: dict[str, dict[str, Any]] = {

@@ -203,9 +203,9 @@ def without_attack(case: Case, policy: Policy, attack: str) -> tuple[Case, Polic
     )
     wanted = {
         release: tuple(entry for entry in entries if entry.partition("/")[0] != attack)
-        for release, entries in policy.must_have_power.items()
+        for release, entries in policy.required.items()
     }
-    return case, policy.model_copy(update={"must_have_power": wanted})
+    return case, policy.model_copy(update={"required": wanted})
 
 
 def decide_run(run: Path, organism: Organism, policy: Policy, *, seconds: float | None = None) -> Decided:

@@ -89,7 +89,7 @@ def test_a_finding_without_a_dose_in_common_is_named_with_both(tmp_path: Path, i
         ("compare", tmp_path / "old", tmp_path / "new"),
     ):
         code, out, _ = invoke(*command)
-        assert code == 0
+        assert code == (3 if command[0] == "gate" else 0)  # int8 and NF4 are required, and one of them is absent
         assert "quantization/recall.hit: no dose in common" in " ".join(out.split())
 
 

@@ -13,7 +13,7 @@ from unlearn_audit.evidence.old_names import OldName, asked_as, current, renamed
 from unlearn_audit.finished.redecide import redecide
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.report.formats import json as as_json
-from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.policy import Policy, Population
 from unlearn_audit.spec.selectors import covers
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Outcome
@@ -36,6 +36,8 @@ def test_a_run_of_an_older_version_is_decided_again_with_the_same_numbers(old_ru
     assert result.outcome is Outcome(written["outcome"])
     assert result.evidence_digest == written["evidence_digest"]
     assert result.policy_digest == written["policy_digest"]
+    with pytest.warns(Notice):  # the same rule as then
+        result = redecide(old_run, result.policy.model_copy(update={"population": Population.SAMPLE}))
     old, new = written["verdict"]["findings"], result.verdict.findings
     assert [one["id"].replace("none/", "as-is/") for one in old] == [one.id for one in new]
     assert [one["status"] for one in old] == [one.status for one in new]

@@ -168,7 +168,7 @@ def harmless_page() -> list[str]:
 def test_the_poison_reaches_every_format() -> None:
     for text in (*(render(poisoned("venom"), name) for name in ("json", "md", "html")), screen(poisoned("venom"))):
         assert text.count("venom") > 5
-    clean_names = {"checkpoint-npo", "OutOfMemoryError", "bitsandbytes", "nf4", "LlamaForCausalLM"}
+    clean_names = {"checkpoint-npo", "OutOfMemoryError", "bitsandbytes", "LlamaForCausalLM"}
     page = render(poisoned("venom"), "html")
     assert not [name for name in clean_names if name in page]
 

@@ -17,6 +17,7 @@ from unlearn_audit.demo import ASSETS, demo_spec
 from unlearn_audit.evidence.files import write_text
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.report.formats.json import load_result
+from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result
 
@@ -31,6 +32,7 @@ ATTACKS = {"nf4-masked": BOTH, "refusal": MORE, "npo": NF4 | MORE}
 
 PROBES = {"recall": {"max_paraphrases": 1}, "forced-choice": {}, "utility": {}}
 FACTS_OF_A_SUBJECT = 3
+SHORT = Policy(without={"quantization@int8/recall": "it rounds like nf4, and takes as long"})
 
 
 def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
@@ -52,7 +54,7 @@ def few_facts(directory: Path) -> dict[str, str]:
 def small_spec(name: str, facts: dict[str, str]) -> AuditSpec:
     """The audit of an organism by what its test is about."""
     attacks = {"as-is": {}} | ATTACKS.get(name, NF4 | SOME)
-    return demo_spec(name).model_copy(update={"attacks": attacks, "probes": PROBES, **facts})
+    return demo_spec(name).model_copy(update={"attacks": attacks, "probes": PROBES, "policy": SHORT, **facts})
 
 
 @pytest.fixture(scope="session")

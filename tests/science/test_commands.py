@@ -51,7 +51,7 @@ def test_gate_decides_again_without_torch(run_of, tmp_path: Path):
     assert "FAIL" in done.stderr
     # By a policy that leaves all to come back, nothing is left to fail by.
     lax = tmp_path / "lax.yaml"
-    lax.write_text(yaml.safe_dump({"margin": 0.99, "gate": ["recall"], "must_have_power": {}}))
+    lax.write_text(yaml.safe_dump({"margin": 0.99, "gate": ["recall"], "required": {}}))
     done = without_torch("gate", run, "--policy", lax)
     assert done.returncode == 3
     assert "masking" in done.stdout

@@ -16,7 +16,7 @@ from unlearn_audit.verdict.result import Outcome, Result
 pytestmark = [pytest.mark.science, pytest.mark.slow]
 
 ATTACKS = {"as-is": {}, "relearning": {"steps": [0, 10, 40], "data": ["in-domain"]}}
-POLICY = Policy(must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")})
+POLICY = Policy(required={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")})
 RELEARNING = "relearning/recall.hit"
 
 

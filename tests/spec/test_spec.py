@@ -53,7 +53,7 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
 
 def test_a_policy_file_is_checked_where_it_stands(tmp_path):
     write(tmp_path / "p.yaml", "margin: 0.05\nalhpa: 0.1\n")
-    with pytest.raises(SpecError, match=r"p\.yaml, line 2: unknown key 'alhpa'; did you mean 'alpha'"):
+    with pytest.raises(SpecError, match=r"p\.yaml, line 2: unknown key 'alhpa'; did you mean 'alpha_pass'"):
         load_policy(tmp_path / "p.yaml")
     path = write(tmp_path / "a.yaml", "checkpoint: m\nforget: f\npolicy: p.yaml\n")
     with pytest.raises(SpecError, match=r"p\.yaml, line 2"):

@@ -22,7 +22,7 @@ from unlearn_audit.verdict.reach import (
     smallest_retain_subjects,
 )
 
-POLICY = Policy(draws=10_000)
+POLICY = Policy(population="sample", draws=10_000)
 
 
 def planned(attack: str, probe: str) -> PlannedFinding:
@@ -158,7 +158,7 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
         ),
         (
             {"planned": (planned("as-is", "recall"), planned("as-is", "forced-choice"))},
-            "the policy requires power for quantization/recall, which is not planned",
+            "quantization@nf4/recall: the policy requires it, but the plan does not include it",
         ),
         ({"controls": (), "subjects": {f"f{n}": f"s{n}" for n in range(34)}}, "needs 35 subjects"),
     ],
@@ -172,7 +172,7 @@ def test_what_stands_in_the_way_of_any_pass_is_said_before_the_run(changes: dict
 
 
 def test_facts_as_units_are_an_assumption_that_is_named() -> None:
-    policy = Policy(draws=10_000, unit=Unit.FACT)
+    policy = Policy(population="sample", draws=10_000, unit=Unit.FACT)
     few = case(size=16)
     few = few.model_copy(update={"retain_subjects": {f"r{n}": "one" for n in range(20)}})
     assert cannot_be_met(few, POLICY) is not None
@@ -289,8 +289,8 @@ def test_the_size_of_a_case_is_counted_by_hand() -> None:
     small = case(subjects={"a": "s", "b": "t", "c": "t", "d": "t"}, chance={"a": 0.1, "b": 0.3, "elsewhere": 0.9})
     found = honest_size(small, POLICY, 4)
     assert found == size(subjects=2, facts=1.5, chance=pytest.approx(0.2), cells=4, findings=6)
-    assert honest_size(small, Policy(draws=10_000, unit=Unit.FACT), 4).subjects == 4
-    assert honest_size(small, Policy(draws=10_000, unit=Unit.FACT), 4).facts == 1.0
+    assert honest_size(small, Policy(population="sample", draws=10_000, unit=Unit.FACT), 4).subjects == 4
+    assert honest_size(small, Policy(population="sample", draws=10_000, unit=Unit.FACT), 4).facts == 1.0
 
 
 def test_several_controls_are_read_as_one_which_passes_no_more_often() -> None:
@@ -305,7 +305,7 @@ def test_a_pass_rate_without_a_chance_level_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("policy", "changes", "says"),
     [
-        (Policy(draws=10_000, margin=0.2), {}, "is tabulated only for margin 0.1 and alpha 0.05"),
+        (Policy(population="sample", draws=10_000, margin=0.2), {}, "is tabulated only for margin 0.1 and alpha 0.05"),
         (POLICY, {"chance": {}}, "depends on the facts' chance level, which needs facts with a relation"),
         (POLICY, {"chance": {"s0-0": 0.6}}, "is not tabulated for this size: 60 subjects, chance level 60 %"),
     ],

@@ -20,7 +20,7 @@ from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome
 
 SUBJECTS, FACTS, CELLS, RETAIN = 45, 2, 3, 30
-POLICY = Policy(draws=10_000, must_have_power={Release.OPEN_WEIGHTS: ("as-is/recall",)})
+POLICY = Policy(population="sample", draws=10_000, required={Release.OPEN_WEIGHTS: ("as-is/recall",)})
 PROBES = (("recall", "hit", ScoreKind.HIT), ("forced-choice", "probability", ScoreKind.SOFT))
 CONTROLS = ("retrained-1", "retrained-2")
 

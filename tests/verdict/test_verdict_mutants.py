@@ -38,7 +38,7 @@ def test_an_audit_in_which_every_finding_is_blind_passes_nothing() -> None:
     audit = Audit()
     for attack in ("as-is", "quantization", "relearning"):
         weak(audit, attack)
-    verdict = audit.decided(Policy(draws=10_000, must_have_power={}))
+    verdict = audit.decided(Policy(population="sample", draws=10_000, required={}))
     assert {one.status for one in verdict.findings} == {Status.NO_POWER}
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "no deciding finding has passed" in verdict.reasons
@@ -82,7 +82,7 @@ def test_a_dose_that_silences_every_model_is_no_leak() -> None:
     audit = Audit(subjects=400, facts=1).but(planned=ALONE)
     audit.score(0.0, **{**LEAK, "role": "original"})
     audit.score(1.0, **{**LEAK, "role": ["original", "unlearned"]}, fact_id=subjects(0, 24, 1))
-    one = finding(audit.decided(Policy(draws=10_000, worst_person="report")), RECALL)
+    one = finding(audit.decided(Policy(population="sample", draws=10_000, worst_person="report")), RECALL)
     assert one.worst is not None
     assert one.worst.excess.estimate == pytest.approx(0.06 - 0.1)
     assert one.status is not Status.FAILED

@@ -16,7 +16,7 @@ from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.result import Outcome, Verdict
 
 MODEL = "a" * 64
-POLICY = Policy(draws=10_000, rules=(Rule(id="quantized", findings="quantization"),), must_have_power={})
+POLICY = Policy(population="sample", draws=10_000, rules=(Rule(id="quantized", findings="quantization"),), required={})
 TODAY = date(2026, 6, 1)
 
 

@@ -112,6 +112,12 @@ def run(
         bool,
         typer.Option("--overwrite", help="Replace the result of another request in --out; valid jobs are kept."),
     ] = False,
+    fail_fast: Annotated[
+        bool,
+        typer.Option(
+            "--fail-fast", help="Stop once a leak is proven, whatever the rest would say; never changes a PASS."
+        ),
+    ] = False,
     store: Store = None,
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Annotated[
@@ -128,6 +134,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
+    from unlearn_audit.errors import SpecError
     from unlearn_audit.plan.make import make_plan
     from unlearn_audit.spec.spec import load_waivers
 
@@ -140,8 +147,21 @@ def run(
     with interruptible(target):
         planned = make_plan(spec)
         if shard is not None:
+            if fail_fast:
+                raise SpecError(
+                    "expected --shard or --fail-fast, got both; a part decides nothing, so drop --fail-fast"
+                )
             run_shard(planned, target, store, shard, telling, overwrite=overwrite)
-        result = run_audit(planned, target, store, telling, waivers=answered_for, text=text, overwrite=overwrite)
+        result = run_audit(
+            planned,
+            target,
+            store,
+            telling,
+            waivers=answered_for,
+            text=text,
+            overwrite=overwrite,
+            fail_fast=fail_fast,
+        )
         _finish(result, target, json=json)
 
 
@@ -249,13 +269,20 @@ def init(
         str | None,
         typer.Option("--plugin", metavar="NAME", help="Write a plug-in package of this name instead."),
     ] = None,
+    policy: Annotated[
+        str,
+        typer.Option("--policy", help="Which policy to start from: default, or strict (5 %, 1 in 100, all formats)."),
+    ] = "default",
 ) -> None:
     """Write a commented audit.yaml and policy.yaml to start from, or a package with plug-ins."""
     from unlearn_audit.api.problems import did_you_mean
     from unlearn_audit.cli.commands.init import Pipeline, write_templates
     from unlearn_audit.cli.commands.init_plugin import write_plugin
     from unlearn_audit.errors import SpecError
+    from unlearn_audit.spec.policy import Preset
 
+    if policy not in list(Preset):
+        raise SpecError(f"--policy: unknown policy {policy!r}{did_you_mean(policy, list(Preset))}")
     if plugin is not None:
         if ci is not None:
             raise SpecError("expected --plugin or --ci, got both; a plug-in package has no audit to run, so drop --ci")
@@ -266,7 +293,8 @@ def init(
         return
     if ci is not None and ci not in list(Pipeline):
         raise SpecError(f"--ci: unknown pipeline {ci!r}{did_you_mean(ci, list(Pipeline))}")
-    for path in write_templates(directory or Path(), force=force, pipeline=Pipeline(ci) if ci else None):
+    pipeline = Pipeline(ci) if ci else None
+    for path in write_templates(directory or Path(), force=force, pipeline=pipeline, preset=Preset(policy)):
         say(f"wrote {path}")
     say("next: fill in audit.yaml, then `unlearn-audit plan --spec audit.yaml`")
 

@@ -24,6 +24,7 @@ class PlannedFinding(Record):
         doses: names of the doses that the policy says are served, where the finding was parted by them (`serving`).
         unserved: it is over all other doses than these.
         seeded: its attack draws at random, and is run with several seeds.
+        exploratory: the policy does not name it, so that no pass needs it; a leak that it proves fails the audit.
     """
 
     attack: str
@@ -39,6 +40,7 @@ class PlannedFinding(Record):
     doses: tuple[str, ...] | None = None
     unserved: bool = False
     seeded: bool = False
+    exploratory: bool = False
 
     @property
     def id(self) -> str:
@@ -95,6 +97,7 @@ class Case(Record):
         clusters: subject -> the group whose members may leak together (a family, a book's volumes), where facts name
             one: the group is then what counts as independent.
         doses: attack -> names of doses that it must yield, where the plan knows more than `served_arms`.
+        not_run: attacks that were planned and not run, because a leak was proven before (`--fail-fast`).
     """
 
     release: Release
@@ -112,6 +115,7 @@ class Case(Record):
     clusters: dict[str, str] = Field({})
     faults: tuple[FaultyJob, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    not_run: tuple[str, ...] = ()
 
     @property
     def units(self) -> dict[str, str]:

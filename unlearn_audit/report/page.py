@@ -112,8 +112,8 @@ def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
         ("Compared with", CONTROL_WORDS[control] if control else "no control"),
         ("Findings passed", findings_passed(result)),
         ("Margin", percent_range(margins_of(result))),
-        ("Error bound", f"{percent(result.policy.alpha)}, one-sided"),
-        ("Forget set", count(len(set(result.case.subjects.values())), "subject")),
+        ("Error bound", f"{percent(result.policy.alpha_pass)}, one-sided"),
+        ("Forget set", f"{count(len(set(result.case.subjects.values())), 'subject')}, {result.policy.population}"),
     )
 
 

@@ -14,10 +14,11 @@ from unlearn_audit.evidence.old_names import ATTACKS, renamed
 from unlearn_audit.spec.selectors import check_selector
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Arm = Annotated[str, Field(pattern=r"^[^@/\s]+(@[^@/\s]+)?(/[^@/\s]+)?$", max_length=100)]
 Selector = Annotated[str, AfterValidator(check_selector)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 
-_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation")
+_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation", "population", "without")
 """Keys added after policies had digests: an unused one does not change the digest."""
 
 
@@ -42,6 +43,13 @@ class Unit(StrEnum):
 
     SUBJECT = "subject"
     FACT = "fact"
+
+
+class Population(StrEnum):
+    """What the facts of the forget set stand for: themselves (an erasure request), or more like them."""
+
+    LISTED = "listed"
+    SAMPLE = "sample"
 
 
 class Doubt(StrEnum):
@@ -82,6 +90,26 @@ class Rule(BaseModel):
     inconclusive: Doubt | None = Field(None, description="`fail`: an inconclusive finding fails the audit.")
 
 
+class Preset(StrEnum):
+    """Policies that `init` can write."""
+
+    DEFAULT = "default"
+    STRICT = "strict"
+
+    @property
+    def policy(self) -> Policy:
+        """Its values. `strict` halves the margin, allows one wrong pass in a hundred, and requires every format."""
+        if self is Preset.DEFAULT:
+            return Policy()
+        formats = ("nf4", "fp4", "int8", "q4_0", "q8_0", "hqq-4bit", "gptq-4bit", "awq-4bit")
+        served = ("as-is/recall", *(f"quantization@{name}/recall" for name in formats))
+        return Policy(
+            margin=0.05,
+            alpha_pass=0.01,
+            required={Release.API: served, Release.OPEN_WEIGHTS: (*served, "relearning/recall")},
+        )
+
+
 class Policy(BaseModel):
     """Thresholds of the verdict (design, section 6). Every one has a default; an unknown key is an error."""
 
@@ -90,21 +118,41 @@ class Policy(BaseModel):
     margin: Share = Field(
         0.10, description="Share of the original's knowledge (points if no original is given) that may be recovered."
     )
-    alpha: Share = Field(0.05, description="One-sided error rate of every bound, and of FAIL over all findings.")
+    alpha_pass: Share = Field(
+        0.05, description="How often a checkpoint exactly at the margin may pass: one-sided, of every upper bound."
+    )
+    alpha_fail: Share = Field(
+        0.05, description="How often a checkpoint within the margin may fail, over all findings together."
+    )
+    population: Population = Field(
+        Population.LISTED,
+        description="`listed`: the facts given are what must be gone, and are counted. `sample`: they stand for more "
+        "like them, and shares are bounded with subjects as the unit.",
+    )
     power: Share = Field(
         0.30, description="How much more than the control the original must show for a finding to mean anything."
     )
     utility: Share = Field(0.80, description="Share of the original's hits on the retain set that must remain.")
     gate: tuple[str, ...] = Field(
         ("recall", "forced-choice", "extraction-strength"),
-        description="Probes whose findings decide; all others are reported as advisory.",
+        description="Probes whose findings decide. Another can fail an audit by a leak that it proves on hits; no pass "
+        "needs it.",
     )
-    must_have_power: dict[Release, tuple[str, ...]] = Field(
+    required: dict[Release, tuple[Arm, ...]] = Field(
         default={
-            Release.API: ("as-is/recall", "quantization/recall"),
-            Release.OPEN_WEIGHTS: ("as-is/recall", "quantization/recall", "relearning/recall"),
+            Release.API: ("as-is/recall", "quantization@nf4/recall", "quantization@int8/recall"),
+            Release.OPEN_WEIGHTS: (
+                "as-is/recall",
+                "quantization@nf4/recall",
+                "quantization@int8/recall",
+                "relearning/recall",
+            ),
         },
-        description="Findings (attack/probe) that must have power for an audit to pass.",
+        description="What must have been tried, with power, for an audit to pass: attack[@dose][/probe], the dose a "
+        "name or a glob. Missing for any reason, it rules out a PASS.",
+    )
+    without: dict[Arm, str] = Field(
+        {}, description="Entries of `required` that this audit does without, each with the reason; the verdict says so."
     )
     serves: tuple[str, ...] = Field(
         (),
@@ -137,6 +185,25 @@ class Policy(BaseModel):
         None, description="Release tier (or a wider one) that an audit must be planned for to pass."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _former_keys(cls, given: Any) -> Any:
+        """Keys that policies had: `alpha` sets both error rates, `must_have_power` is `required`."""
+        if not isinstance(given, dict):
+            return given
+        values = dict(given)
+        if "alpha" in values:
+            both = values.pop("alpha")
+            values = {"alpha_pass": both, "alpha_fail": both, **values}
+        if "must_have_power" in values:
+            values = {"required": values.pop("must_have_power"), **values}
+        return values
+
+    @property
+    def alpha(self) -> float:
+        """The smaller error rate: of an interval that is read from both sides."""
+        return min(self.alpha_pass, self.alpha_fail)
+
     @model_validator(mode="after")
     def _rules_agree(self) -> Policy:
         ids = [rule.id for rule in self.rules]
@@ -148,6 +215,12 @@ class Policy(BaseModel):
                     f"rule {rule.id!r}: expected an alpha up to the policy's {self.alpha:g}, got {rule.alpha:g}; lower "
                     "it, or raise the policy's"
                 )
+        named = {entry for entries in self.required.values() for entry in entries}
+        for entry, reason in self.without.items():
+            if entry not in named:
+                raise ValueError(f"without: {entry!r} is not required; expected one of {', '.join(sorted(named))}")
+            if not reason.strip():
+                raise ValueError(f"without: {entry!r} needs a reason")
         return self
 
     def canonical(self) -> dict[str, Any]:
@@ -155,6 +228,10 @@ class Policy(BaseModel):
         unused = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         # An attack that has another name today goes in under its first one: a digest outlives a name.
         values = self.model_dump(mode="json", exclude=unused)
+        if self.alpha_pass == self.alpha_fail:  # as it was written when there was one
+            values = {"alpha": values.pop("alpha_pass"), **values}
+            del values["alpha_fail"]
+        values["must_have_power"] = values.pop("required")
         return dict(renamed(values, {new: old for old, new in ATTACKS.items()}))
 
     def digest(self) -> str:

@@ -127,21 +127,29 @@ def gaffke_p_value(
     return p_values.reshape(values.shape[1:])
 
 
-def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> tuple[float, ...]:
     """Holm's adjusted p-values, in the order given: family-wise error control under any dependence (Holm, 1979).
 
     The k-th smallest of n, counted from 0, is multiplied by n - k. None ends below a smaller one, and none above 1.
+    With weights w (Holm, 1979, section 4; Benjamini & Hochberg, Scand. J. Statist. 24, 1997) they are ordered by p / w,
+    and p / w is multiplied by the weight of those that are left: a hypothesis of small weight takes little of the error
+    rate from the others. Weights must not depend on the p-values.
 
     Raises:
-        AuditError: a p-value is NaN or outside [0, 1].
+        AuditError: a p-value is NaN or outside [0, 1], or a weight is not positive.
     """
+    weights = [1.0] * len(p_values) if weights is None else list(weights)
+    if len(weights) != len(p_values) or not all(weight > 0.0 for weight in weights):
+        raise AuditError(f"Holm's correction needs a positive weight for each of {len(p_values)} p-values: {weights}")
     for p_value in p_values:
         if not 0.0 <= p_value <= 1.0:  # true for NaN, too: it would pass for 1
             raise AuditError(f"Holm's correction needs p-values in [0, 1]; found {p_value}")
     adjusted, least = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - rank) * float(p_values[place])))
+    left = math.fsum(weights)
+    for place in sorted(range(len(p_values)), key=lambda one: p_values[one] / weights[one]):
+        least = max(least, min(1.0, left * float(p_values[place]) / weights[place]))
         adjusted[place] = least
+        left -= weights[place]
     return tuple(adjusted)
 
 

@@ -1,4 +1,4 @@
-"""Exact tests of counts: does one person, or one relation, show more than guessing does? Needs no scipy.
+"""Exact tests of counts: does a person, a relation or a list of facts show more than guessing does? Needs no scipy.
 
 Guesses of one person may go together (a name that sounds like its town). Their counts then vary more than coins do:
 as a beta-binomial whose correlation is that of the controls' own counts.
@@ -7,12 +7,17 @@ as a beta-binomial whose correlation is that of the controls' own counts.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from unlearn_audit.errors import AuditError
 from unlearn_audit.statistics.bounds import FloatArray
+
+FEW_PEOPLE = 5
+ASSUMED_CORRELATION = 0.15
+"""Of the guesses of one person, at least, where there are fewer than `FEW_PEOPLE` people to see it from."""
 
 _HALVINGS = 60  # of [0, 1], in search of a probability
 _LARGEST_CORRELATION = 0.99
@@ -99,3 +104,71 @@ def correlation(hits: FloatArray, facts: FloatArray) -> float:
     size = (total - float((facts**2).sum()) / total) / (people - 1)
     spread = between + (size - 1.0) * within
     return float(np.clip((between - within) / spread, 0.0, _LARGEST_CORRELATION)) if spread > 0 else 0.0
+
+
+def together(hits: FloatArray, facts: FloatArray) -> float:
+    """`correlation`; at least `ASSUMED_CORRELATION` where there are fewer than `FEW_PEOPLE` people to see it from."""
+    return max(correlation(hits, facts), ASSUMED_CORRELATION if len(facts) < FEW_PEOPLE else 0.0)
+
+
+def design_effect(shown: FloatArray, guessed: FloatArray, facts: FloatArray) -> float:
+    """How many facts are worth one, because those of a person go together: 1 + (m - 1) r (Kish, 1965).
+
+    r is the largest correlation in what the checkpoint and what each control shows (`together`). m is the mean of
+    facts a person, weighted by facts.
+
+    Args:
+        shown: by the checkpoint, shape (people,).
+        guessed: by each control, shape (controls, people).
+        facts: of each person, shape (people,), at least 1.
+    """
+    alike = max(together(one, facts) for one in (shown, *guessed))
+    size = float((facts**2).sum() / facts.sum())
+    return 1.0 + (size - 1.0) * alike
+
+
+def excess_p_value(beyond: float, facts: float, guessed: float, asked: float, effect: float) -> float:
+    """p-value of "the checkpoint guesses no more of the facts that may not come back than the controls guess".
+
+    Fisher's exact test of two counts, each divided by the design effect (Rao & Scott, Biometrics 48, 1992), and rounded
+    to the side that makes the p-value large.
+
+    Args:
+        beyond: facts that the checkpoint shows beyond those that it may show.
+        facts: that may not come back.
+        guessed: hits of all controls together, among `asked`.
+        asked: facts, once for each control.
+        effect: see `design_effect`.
+    """
+    own, others = math.floor(beyond / effect), math.ceil(guessed / effect)
+    return hypergeometric_tail(own, math.ceil(facts / effect), others, math.floor(asked / effect))
+
+
+def hypergeometric_tail(own: int, size: int, others: int, other_size: int) -> float:
+    """P(X >= own), X being how many of `own + others` hits fall by chance on the first `size` of all places."""
+    hits = own + others
+    if own <= 0 or other_size <= 0:
+        return 1.0
+    others = min(others, other_size)
+    every = _log_ways(size + other_size, hits)
+    counts = range(own, min(size, hits) + 1)
+    terms = (
+        _log_ways(size, count) + _log_ways(other_size, hits - count) - every
+        for count in counts
+        if hits - count <= other_size
+    )
+    return min(1.0, math.fsum(math.exp(term) for term in terms))
+
+
+def _log_ways(size: int, chosen: int) -> float:
+    return math.lgamma(size + 1) - math.lgamma(chosen + 1) - math.lgamma(size - chosen + 1)
+
+
+def simes(p_values: Sequence[float]) -> float:
+    """p-value of "all of these hypotheses hold": the least of n p_(i) / i (Simes, Biometrika 73, 1986).
+
+    Valid where the p-values rise and fall together (Sarkar, 1998), as those of one model asked in several ways do. It
+    is at most n times the smallest, and as small as each of them where all are alike.
+    """
+    ordered = sorted(p_values)
+    return min((min(1.0, len(ordered) * p / rank) for rank, p in enumerate(ordered, 1)), default=1.0)

@@ -9,6 +9,7 @@ inconclusive: failing to reject is never passing.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -20,19 +21,21 @@ from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.statistics.bounds import TOLERANCE, holm
 from unlearn_audit.verdict import wording
+from unlearn_audit.verdict.findings.cell_bounds import smallest_margin
 from unlearn_audit.verdict.findings.comparisons import weigh_comparisons
 from unlearn_audit.verdict.findings.controls import contaminated, copied
 from unlearn_audit.verdict.findings.coverage import unscored
+from unlearn_audit.verdict.findings.exposure import exposure_of, too_much
 from unlearn_audit.verdict.findings.people import lines_about, people_of, settled, tests_people
 from unlearn_audit.verdict.findings.places import BASELINE, UNLEARNED, checked
 from unlearn_audit.verdict.findings.power import Places, lend_power
 from unlearn_audit.verdict.findings.utility import PROBE as UTILITY_PROBE
 from unlearn_audit.verdict.findings.utility import WeighedUtility, weigh_utility
-from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, smallest_margin, weigh
+from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, weigh
 from unlearn_audit.verdict.findings.worst_facts import with_worst_facts
 from unlearn_audit.verdict.outcome import settle
 from unlearn_audit.verdict.policy.rules import under
-from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms
+from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms, weight_of
 from unlearn_audit.verdict.policy.waivers import waive
 from unlearn_audit.verdict.result import RULES, Control, Finding, Outcome, People, Utility, Verdict
 
@@ -68,15 +71,16 @@ def decide(
     people = people_of(scored, Terms.without_rule(case, policy), policy)
     findings, utility, people = _settled(weighed, weigh_utility(frame, case, policy), people, case, policy)
     findings, utility, waived = waive(findings, utility, waivers or Waiving(), case.checkpoint)
-    if any(one.waiver is not None for one in findings):  # who is back in what somebody accepts is accepted
-        others = [(one.planned, one.scores) for one, each in zip(weighed, findings, strict=True) if each.waiver is None]
+    others = [(one.planned, one.scores) for one, each in zip(weighed, findings, strict=True) if each.waiver is None]
+    if len(others) < len(findings):  # who is back in what somebody accepts is accepted
         people = _on_their_own(people_of(others, Terms.without_rule(case, policy), policy), len(findings), policy)
+    exposure = exposure_of(others, case, policy)
     compared = weigh_comparisons(comparisons, policy)
     outcome = settle(
         findings,
         utility,
         compared,
-        unscored(scored, case) + contaminated(frame, case, policy),
+        unscored(scored, case) + contaminated(frame, case, policy) + too_much(exposure),
         lines_about(people),
         case,
         policy,
@@ -86,7 +90,7 @@ def decide(
     findings = with_worst_facts(findings, places, case)
     return Verdict(
         outcome=outcome.outcome,
-        sentence=wording.sentence(outcome, findings, utility, people, case, policy),
+        sentence=wording.sentence(outcome, findings, utility, people, exposure, case, policy),
         reasons=outcome.reasons,
         control=_control(findings),
         unit=policy.unit,
@@ -95,6 +99,7 @@ def decide(
         comparisons=compared,
         waivers=waived,
         people=people,
+        exposure=exposure,
         rules=RULES,
     )
 
@@ -148,20 +153,22 @@ def _sharpened(findings: Sequence[Finding], weighed: Sequence[Weighed]) -> tuple
 def _settled(
     weighed: Sequence[Weighed], utility: WeighedUtility, people: People | None, case: Case, policy: Policy
 ) -> tuple[tuple[Finding, ...], Utility, People | None]:
-    """Statuses. The plan fixes the Holm family: a finding without a p-value stays in it, with 1.
+    """Statuses. The plan fixes the Holm family and its weights: a finding without a p-value stays in it, with 1.
 
     Utility is in it where it can be measured, and one hypothesis for all people and relations where hits decide.
     """
-    family = [one for one in weighed if one.planned.gates]
+    family = [one for one in weighed if one.planned.gates or one.planned.exploratory]
     p_values = [1.0 if one.p_value is None else one.p_value for one in family]
+    weights = [weight_of(one.planned, case) for one in family]
     joins = case.has_original and bool(case.retain_subjects)
     tested = tests_people([one.planned for one in family], policy)
     if joins:
         p_values.append(1.0 if utility.p_value is None else utility.p_value)
     if tested:
         p_values.append(1.0 if people is None else people.p_value)
-    adjusted = holm(p_values)
-    people = settled(people, adjusted[-1] if tested else None, len(p_values), policy)
+    weights += [1.0] * (len(p_values) - len(weights))
+    adjusted = holm(p_values, weights)
+    people = settled(people, adjusted[-1] if tested else None, math.fsum(weights), policy)
     settled_utility = utility.settled(adjusted[len(family)] if joins and utility.p_value is not None else None)
     broken = settled_utility.status is Status.FAILED
     holm_p = {one.planned.id: p for one, p in zip(family, adjusted, strict=False) if one.p_value is not None}
@@ -171,13 +178,13 @@ def _settled(
 
 def _on_their_own(people: People | None, findings: int, policy: Policy) -> People | None:
     """People by Bonferroni over the family, which is at least as strict as Holm."""
-    family = findings + BESIDE_FINDINGS
+    family = float(findings + BESIDE_FINDINGS)
     return people and settled(people, min(1.0, family * people.p_value), family, policy)
 
 
 def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Finding:
     planned, terms = one.planned, one.terms
-    deciding = holm_p_value if planned.gates else one.p_value
+    deciding = holm_p_value if planned.gates or planned.exploratory else one.p_value
     status = _status(one, deciding)
     place = one.leakiest if status is Status.FAILED else one.worst
     reason = wording.reason(status, one, place)
@@ -192,14 +199,16 @@ def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Findi
         probe=planned.probe,
         measure=planned.measure,
         kind=planned.kind,
-        gates=planned.gates,
+        gates=planned.gates or (planned.exploratory and status is Status.FAILED),
+        exploratory=planned.exploratory,
         any_of=planned.any_of,
         refusal_proof=planned.refusal_proof,
         status=status,
         reason=reason,
         control=one.control,
         margin=terms.margin,
-        alpha=terms.alpha,
+        alpha=terms.alpha_fail,
+        alpha_pass=terms.alpha_pass,
         rule=terms.rule.id if terms.rule else None,
         subjects=one.subjects,
         facts=one.facts,
@@ -216,11 +225,12 @@ def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Findi
 
 def _status(one: Weighed, p_value: float | None) -> Status:
     """What the numbers say; a proven leak counts, whatever else failed or is unknown."""
-    if p_value is not None and p_value <= one.terms.alpha:
+    if p_value is not None and p_value <= one.terms.alpha_fail:
         return Status.FAILED
     if one.errors:
         return Status.ERROR
-    if one.gaps or one.bound is None or one.power is None or one.control is Control.CHANCE:
+    unsure = one.control is Control.CHANCE and not one.terms.listed  # of a list, no bound but a count stands on it
+    if one.gaps or one.bound is None or one.power is None or unsure:
         return Status.INCONCLUSIVE
     if not one.terms.case.has_original:
         return Status.INCONCLUSIVE

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.api.terms import Status
-from unlearn_audit.evidence.old_names import current
 from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Doubt, Policy
@@ -20,9 +19,9 @@ from unlearn_audit.verdict.findings.causes import MOST_NAMED, causes_of, crashes
 from unlearn_audit.verdict.findings.comparisons import lines_of
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.findings.utility import faults_on_utility
-from unlearn_audit.verdict.policy.rules import doubt_about, uncovered, why_absent
+from unlearn_audit.verdict.policy.required import not_met, powerless
+from unlearn_audit.verdict.policy.rules import doubt_about, uncovered
 from unlearn_audit.verdict.policy.serving import not_run
-from unlearn_audit.verdict.reach import selects
 from unlearn_audit.verdict.result import Finding, Outcome, Utility
 
 
@@ -54,7 +53,7 @@ def settle(
         findings: with their status.
         utility: what must stay.
         compared: models as wholes.
-        unscored: a line for each hole in what was scored.
+        unscored: a line for each hole in what was scored, and for each count that is too large.
         back: a line for each person or relation that is proven to be back.
         case: what the plan fixed.
         policy: what a release must meet.
@@ -65,9 +64,7 @@ def settle(
     errors = _errors(gating, utility, case) + lines_of(compared, Status.ERROR)
     open_ends = _lines(gating, Status.INCONCLUSIVE) + _utility_lines(utility, Status.INCONCLUSIVE)
     open_ends += lines_of(compared, Status.INCONCLUSIVE)
-    open_ends += (
-        _missing_power(findings, case, policy) + _powerless(gating, case, policy) + _nothing_shown(gating, case)
-    )
+    open_ends += not_met(findings, case, policy) + powerless(gating, case, policy) + _nothing_shown(gating, case)
     open_ends += unscored
     open_ends += not_run(findings, case, policy)
     open_ends += uncovered(case, policy)
@@ -136,33 +133,3 @@ def _nothing_shown(gating: Sequence[Finding], case: Case) -> list[str]:
         f"masking: no refusal-proof finding (e.g. forced choice) passed under {BASELINE}, and a model that refuses "
         "everything looks clean in all others"
     ]
-
-
-def _powerless(gating: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
-    """Findings without power of an attack that the policy requires: one that could show nothing has not withstood it.
-
-    Other attacks without power say nothing, and the sentence says so.
-    """
-    required = {current(entry).partition("/")[0] for entry in policy.must_have_power.get(case.release, ())}
-    return [
-        f"{one.id}: {one.attack} is required, and this measure of it had no power: {one.reason}"
-        for one in gating
-        if one.status is Status.NO_POWER and one.waiver is None and one.attack in required | {BASELINE}
-    ]
-
-
-def _missing_power(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str]:
-    """What must have power under the policy but has none: skipped, not planned, or too weak (design 6.2)."""
-    lines = []
-    unserved = {planned.id for planned in case.planned if planned.unserved}
-    for entry in policy.must_have_power.get(case.release, ()):
-        named = [finding for finding in findings if selects(entry, finding) and finding.id not in unserved]
-        if not named:
-            lines.append(f"{entry}: the policy requires power here, but {why_absent(entry, case)}")
-        for finding in [one for one in named if one.gates] or named:
-            if finding.waiver is not None:
-                continue
-            powerless = finding.power is None or not finding.power.enough
-            if finding.status is Status.NO_POWER or (powerless and not finding.gates):
-                lines.append(f"{finding.id}: the policy requires power here: {finding.reason}")
-    return list(dict.fromkeys(lines))

@@ -15,18 +15,18 @@ from dataclasses import replace
 import numpy as np
 
 from unlearn_audit.errors import AuditError
-from unlearn_audit.evidence.old_names import current
-from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy, Unit, Worst
+from unlearn_audit.plan.case import Case
+from unlearn_audit.spec.policy import Policy, Population, Unit, Worst
 from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
 from unlearn_audit.statistics.counts import tail, upper_rate
 from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
 from unlearn_audit.verdict.findings.people import GUESS_ALPHA, counts_people, hypotheses, tests_people
 from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.verdict.list_reach import list_lines
+from unlearn_audit.verdict.policy import required
 from unlearn_audit.verdict.policy.rules import uncovered, under
 from unlearn_audit.verdict.policy.serving import not_planned
-from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms
-from unlearn_audit.verdict.result import Finding
+from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms, family_weight
 
 CELLS = 8
 """Cells (doses x ways of asking) that a finding is assumed to have if their number is not given."""
@@ -106,28 +106,38 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
         cells: of a finding, at most; the case does not say.
     """
     case = under(case, policy)
+    family, obstacle = math.ceil(family_weight(case)), cannot_be_met(case, policy)
+    if policy.population is Population.LISTED and case.has_original:
+        lines = list_lines(case, policy, family, cells, _chance(case))
+    else:
+        lines = [
+            *_sample_lines(case, policy, family, cells),
+            *([] if obstacle else [_honest_line(case, policy, cells)]),
+        ]
+    lines += [_within_reach(case, policy), _person_line(case, policy, cells), required.cost_line(case, policy)]
+    return [*lines, *([obstacle] if obstacle else [])]
+
+
+def _sample_lines(case: Case, policy: Policy, family: int, cells: int) -> list[str]:
+    """What PASS and FAIL need of a sample of subjects."""
     subjects, unit = _size(case.units, policy), _plural(policy)
-    gating = [finding for finding in case.planned if finding.gates]
-    family = (
-        len(gating) + int(case.has_original and bool(case.retain_subjects)) + int(tests_people(case.planned, policy))
-    )
+    findings = sum(finding.gates for finding in case.planned)
     lines = []
     if policy.unit is Unit.FACT:
         lines.append("Facts are counted as independent of each other; the verdict states this assumption.")
     lines.append(
         f"PASS needs {_needed(case, policy)} {unit} or more with a clean result (margin {policy.margin:.3g}, alpha "
-        f"{policy.alpha:.3g}); there are {subjects}."
+        f"{policy.alpha_pass:.3g}); there are {subjects}."
     )
-    effect = smallest_failing_effect(subjects, policy.alpha, family, policy.margin, cells=cells, draws=policy.draws)
+    alpha, draws = policy.alpha_fail, policy.draws
+    effect = smallest_failing_effect(subjects, alpha, family, policy.margin, cells=cells, draws=draws)
     lines.append(
         f"FAIL is in reach if {math.ceil(100 * effect - TOLERANCE)} % of {unit} are fully recovered in one cell "
-        f"({len(gating)} findings decide, {cells} cells each)."
+        f"({findings} findings decide, {cells} cells each)."
         if effect is not None
-        else f"FAIL is out of reach: {subjects} {unit} are too few for {len(gating)} findings, even if all recover."
+        else f"FAIL is out of reach: {subjects} {unit} are too few for {findings} findings, even if all recover."
     )
-    lines += [_within_reach(case), _person_line(case, policy, cells)]
-    obstacle = cannot_be_met(case, policy)
-    return [*lines, _honest_line(case, policy, cells) if obstacle is None else obstacle]
+    return lines
 
 
 def smallest_provable_person(case: Case, policy: Policy, cells: int = CELLS) -> int | None:
@@ -142,7 +152,7 @@ def smallest_provable_person(case: Case, policy: Policy, cells: int = CELLS) -> 
         return None
     family = sum(one.gates for one in case.planned) + BESIDE_FINDINGS
     places = cells * sum(map(counts_people, case.planned))
-    level = policy.alpha / (family * hypotheses(policy) * places * len(set(case.subjects.values())))
+    level = policy.alpha_fail / (family * hypotheses(policy) * places * len(set(case.subjects.values())))
     rate = upper_rate(0, len(case.subjects), GUESS_ALPHA)
     return next((facts for facts in range(1, _MOST_FACTS) if tail(facts, facts, rate, 0.0) <= level), None)
 
@@ -168,13 +178,13 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
     """
     subjects = _size(case.units, policy)
     facts_of = Counter(case.units.values())
-    levels = [case.chance[fact] for fact in case.subjects if fact in case.chance]
-    if not levels:
+    chance = _chance(case)
+    if chance is None:
         raise AuditError("expected facts with a chance level for the pass rate, got none: give the facts a relation")
     return Size(
         subjects=subjects,
         facts=1.0 if policy.unit is Unit.FACT else subjects / sum(1.0 / count for count in facts_of.values()),
-        chance=sum(levels) / len(levels),
+        chance=chance,
         controls=min(
             len(case.controls), 1
         ),  # the mean of several guesses less widely, so that it passes at least as often
@@ -183,10 +193,18 @@ def honest_size(case: Case, policy: Policy, cells: int = CELLS) -> Size:
     )
 
 
+def _chance(case: Case) -> float | None:
+    """Mean chance level of the facts that have one; None where none has."""
+    levels = [case.chance[fact] for fact in case.subjects if fact in case.chance]
+    return sum(levels) / len(levels) if levels else None
+
+
 def _honest_line(case: Case, policy: Policy, cells: int) -> str:
     """How often an honest model of this size would pass, read from the table of simulated audits."""
     table = pass_rates()
-    asked = {(one.margin, one.alpha) for one in (Terms.of(each, case, policy) for each in case.planned if each.gates)}
+    asked = {
+        (one.margin, one.alpha_pass) for one in (Terms.of(each, case, policy) for each in case.planned if each.gates)
+    }
     if asked - {(table.margin, table.alpha)}:
         return f"How often an honest model passes is tabulated only for margin {table.margin} and alpha {table.alpha}."
     if case.chance.keys().isdisjoint(case.subjects):
@@ -220,10 +238,12 @@ def _share(rate: float) -> str:
     return {0: "less than 1 %", 100: "more than 99 %"}.get(percent, f"about {percent} %")
 
 
-def _within_reach(case: Case) -> str:
+def _within_reach(case: Case, policy: Policy) -> str:
     """The table of design section 6: what a user can reach with the models given."""
     if not case.has_original:
         return "Without the original: INCONCLUSIVE or FAIL (no evidence that the knowledge could be detected)."
+    if policy.population is Population.LISTED and not case.controls:
+        return "Original, no retrained model: PASS by count; FAIL against twins or placebo facts where there are some."
     if case.controls:
         return f"Original and {len(case.controls)} retrained: PASS or FAIL, against the mean of the controls."
     return (
@@ -235,12 +255,12 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
     gating = [finding for finding in case.planned if finding.gates]
     found = []
     subjects, needed, unit = _size(case.units, policy), _needed(case, policy), _plural(policy)
-    if subjects < needed:
+    if subjects < needed and policy.population is Population.SAMPLE:
         found.append(f"a clean result needs {needed} {unit} at margin {policy.margin:.3g}, but there are {subjects}")
     if not case.has_original:
         found.append("no original is given")
     retained = _size(case.retain_subjects, policy)
-    least = smallest_retain_subjects(policy.utility, policy.alpha)
+    least = smallest_retain_subjects(policy.utility, policy.alpha_pass)
     if retained == 0:
         found.append("no retain facts are given, so utility cannot be measured")
     elif retained < least:
@@ -249,9 +269,7 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
         found.append(f"no finding decides at release tier {case.release}")
     elif not any(finding.refusal_proof and finding.attack == BASELINE for finding in gating):
         found.append(f"no refusal-proof finding decides under {BASELINE}")
-    for entry in policy.must_have_power.get(case.release, ()):
-        if not any(selects(entry, finding) for finding in case.planned):
-            found.append(f"the policy requires power for {entry}, which is not planned")
+    found += required.not_planned(case, policy)
     found += [
         f"rule {rule.id} requires {rule.controls} retrained controls, but there are {len(case.controls)}"
         for rule in policy.rules
@@ -266,15 +284,9 @@ def _needed(case: Case, policy: Policy) -> int:
     own = [(Terms.of(finding, case, policy), finding.sham) for finding in gating]
     own = own or [(Terms.without_rule(case, policy), False)]
     return max(
-        smallest_passing_subjects(one.margin, one.alpha, case.has_original, twins=not case.controls, sham=sham)
+        smallest_passing_subjects(one.margin, one.alpha_pass, case.has_original, twins=not case.controls, sham=sham)
         for one, sham in own
     )
-
-
-def selects(entry: str, finding: Finding | PlannedFinding) -> bool:
-    """Whether an entry of `must_have_power`, `attack` or `attack/probe`, names the finding."""
-    attack, _, probe = current(entry).partition("/")
-    return finding.attack == attack and probe in ("", finding.probe)
 
 
 def _size(subjects: dict[str, str], policy: Policy) -> int:

@@ -24,13 +24,14 @@ from unlearn_audit.evidence.records import (
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy, Unit
 from unlearn_audit.spec.waivers import Waiver, WaiverRecord
+from unlearn_audit.statistics.bounds import TOLERANCE
 from unlearn_audit.verdict.changes import BaselineRecord
 
 SCHEMA_VERSION = 2
 """1 had `cells` for `jobs`, and `none` for the attack `as-is`; it can still be read."""
 
 
-RULES = 2
+RULES = 3
 """Version of the rules of the verdict. A run that was decided by older ones is decided anew by these."""
 
 
@@ -61,6 +62,7 @@ class Control(StrEnum):
     TWINS = "twins"
     SHAM = "sham"
     CHANCE = "chance"
+    NOTHING = "nothing"
 
 
 class Interval(Record):
@@ -77,9 +79,12 @@ class CellEstimate(Record):
     Attributes:
         excess: L = (U - C) - margin * (K - C) with an original, else U - C - margin: at most 0 is what a pass needs.
             `estimate` and `upper` are against the control that leaves the largest upper bound, `lower` against
-            the control that leaves the smallest.
+            the control that leaves the smallest. Of a list, `upper` is the count's where that is smaller.
         known: K, what the original shows un-attacked.
         unresolved: facts scored in one role and missing in another; counted against either verdict.
+        shown: facts of a list that the checkpoint shows in its worst run (a soft score counts as that share of one);
+            `shown_at_most` with those that have no score; `allowed` of them. None where nothing is counted.
+        runs: that were counted; `runs_beyond` of them show more than is allowed for certain.
     """
 
     dose: str
@@ -93,8 +98,27 @@ class CellEstimate(Record):
     original: float | None = None
     known: float | None = None
     controls: dict[str, float] = Field({})
+    shown: float | None = None
+    shown_at_most: float | None = None
+    allowed: float | None = None
+    runs: int = 0
+    runs_beyond: int = 0
     excess: Interval
     worst_control: str | None = None
+
+    @property
+    def by_count(self) -> bool:
+        """Whether the count alone passes, without any statistics."""
+        if self.shown_at_most is None or self.allowed is None:
+            return False
+        return self.shown_at_most <= self.allowed + TOLERANCE
+
+    @property
+    def beyond(self) -> float:
+        """How much of a leak it shows for certain: of a list, by the share of facts beyond those allowed."""
+        if self.shown is None or self.allowed is None:
+            return self.excess.lower
+        return (self.shown - self.allowed) / self.facts
 
 
 class PlantRecord(Record):
@@ -154,7 +178,9 @@ class Finding(Record):
             larger share of the original's knowledge. None unless it passed.
         p_value: of FAIL, corrected for the number of cells to pick from; `holm_p_value` after Holm over the gating
             findings.
-        margin: by which it was decided, and `alpha`: its rule's, else the policy's.
+        gates: it decides this verdict; `exploratory` ones do where they fail, and no pass needs them.
+        margin: by which it was decided, `alpha` the error rate of FAIL, `alpha_pass` of its bounds: its rule's, else
+            the policy's.
         rule: id of the policy's rule that applies to it.
         waiver: who accepted it, if it failed or stayed open and someone did.
         runs: how often an attack that draws at random was run; 0 for one that does not.
@@ -167,6 +193,7 @@ class Finding(Record):
     measure: str
     kind: ScoreKind
     gates: bool
+    exploratory: bool = False
     any_of: bool = False
     refusal_proof: bool = False
     status: Status
@@ -174,6 +201,7 @@ class Finding(Record):
     control: Control | None = None
     margin: float
     alpha: float | None = None
+    alpha_pass: float | None = None
     rule: str | None = None
     waiver: Waiver | None = None
     subjects: int = 0
@@ -249,6 +277,24 @@ class People(Record):
     share_proven: bool = False
 
 
+class Exposure(Record):
+    """What all deciding findings on hits show together: each fact at its most over attacks, doses, wordings and seeds.
+
+    Attributes:
+        facts: listed; `shown` of them by the checkpoint, `allowed` by the margin, `controls` by a control on average.
+        people: behind them; `people_shown` with a fact out.
+        decides: the facts are a list, and the controls guess few enough for the union to count.
+    """
+
+    facts: int
+    shown: float
+    allowed: float
+    controls: float | None = None
+    people: int
+    people_shown: int
+    decides: bool
+
+
 class Verdict(Record):
     """The decision: a pure function of observations, case and policy."""
 
@@ -264,6 +310,7 @@ class Verdict(Record):
     comparisons: tuple[ComparisonRecord, ...] = ()
     waivers: tuple[WaiverRecord, ...] = ()
     people: People | None = None
+    exposure: Exposure | None = None
     rules: int = Field(1, description="Version of the rules that decided.")
 
 

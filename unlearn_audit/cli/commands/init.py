@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.files import write_text
-from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.policy import Policy, Preset
 from unlearn_audit.spec.spec import AuditSpec
 
 _EXAMPLES = {
@@ -25,7 +26,7 @@ _EXAMPLES = {
 _HEADS = {
     "audit.yaml": "What to audit. Paths are relative to this file; flags of `run` override it.\n"
     "Then: unlearn-audit plan --spec audit.yaml",
-    "policy.yaml": "What a release must meet. Every value is the default; delete those you do not change.\n"
+    "policy.yaml": "What a release must meet ({preset} policy). Delete values that are the default.\n"
     "To decide a finished run by it: unlearn-audit gate RUN --policy policy.yaml",
 }
 
@@ -47,13 +48,20 @@ class Pipeline(StrEnum):
         return Path(__file__).with_name("ci_templates").joinpath(f"{self}.yml").read_text(encoding="utf-8")
 
 
-def write_templates(directory: Path, *, force: bool, pipeline: Pipeline | None = None) -> list[Path]:
+def write_templates(
+    directory: Path, *, force: bool, pipeline: Pipeline | None = None, preset: Preset = Preset.DEFAULT
+) -> list[Path]:
     """Writes all files, or none.
 
     Raises:
         SpecError: one of them already exists.
     """
-    texts = {"audit.yaml": _commented(AuditSpec, "audit.yaml"), "policy.yaml": _commented(Policy, "policy.yaml")}
+    texts = {
+        "audit.yaml": _commented(AuditSpec, _HEADS["audit.yaml"], _EXAMPLES),
+        "policy.yaml": _commented(
+            Policy, _HEADS["policy.yaml"].format(preset=preset), preset.policy.model_dump(mode="json")
+        ),
+    }
     if pipeline is not None:
         texts[pipeline.path] = pipeline.text
     for name in texts:
@@ -66,9 +74,8 @@ def write_templates(directory: Path, *, force: bool, pipeline: Pipeline | None =
     return [directory / name for name in texts]
 
 
-def _commented(model: type[BaseModel], name: str) -> str:
-    parts = [textwrap.indent(_HEADS[name], "# ")]
-    examples: dict[str, object] = dict(_EXAMPLES) if model is AuditSpec else {}
+def _commented(model: type[BaseModel], head: str, examples: Mapping[str, object]) -> str:
+    parts = [textwrap.indent(head, "# ")]
     for key, field in model.model_fields.items():
         value = examples.get(key)
         if value is None and not field.is_required():

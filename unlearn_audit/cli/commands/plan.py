@@ -13,7 +13,7 @@ from rich.table import Table
 from unlearn_audit.api import FactSet, Role
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
-from unlearn_audit.spec.policy import Unit
+from unlearn_audit.spec.policy import Population, Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
 from unlearn_audit.verdict.policy.rules import decides
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
@@ -70,6 +70,8 @@ def advisory_lines(live: LivePlan) -> list[str]:
 def control_obstacle(live: LivePlan) -> str | None:
     """Why there is neither a retrained model nor a stand-in to serve as the control, or None."""
     facts = live.facts[FactSet.FORGET].facts
+    if live.plan.spec.policy.population is Population.LISTED:
+        return None  # a count passes without
     if live.plan.model(Role.RETRAINED) is not None or _placebo_share(live) >= STAND_INS_NEEDED:
         return None
     answers = Counter(relation for relation, _ in {(fact.relation, fact.answer) for fact in facts})
@@ -93,7 +95,7 @@ def _placebo_share(live: LivePlan) -> float:
 def thin_wording(live: LivePlan) -> str | None:
     """Which way of asking has too few subjects to pass, or None: each must pass on its own."""
     policy = live.plan.spec.policy
-    if policy.unit is Unit.FACT:
+    if policy.unit is Unit.FACT or policy.population is Population.LISTED:
         return None
     needed = smallest_passing_subjects(
         policy.margin, policy.alpha, live.case.has_original, twins=not live.case.controls

@@ -33,6 +33,7 @@ def run_audit(
     waivers: Waiving | None = None,
     text: KeptText = KeptText.NONE,
     overwrite: bool = False,
+    fail_fast: bool = False,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
     settle_libraries()
@@ -53,6 +54,7 @@ def run_audit(
             waivers=waivers,
             text=text,
             overwrite=overwrite,
+            fail_fast=fail_fast,
         )
         if log is not None:
             log.verdict(result)

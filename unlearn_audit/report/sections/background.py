@@ -215,15 +215,19 @@ def _data(result: Result, limits: Limits) -> tuple[Block, ...]:
 def _policy(policy: Policy, release: Release, limits: Limits) -> Table:
     values: dict[str, str] = {
         "margin": percent(policy.margin),
-        "alpha": percent(policy.alpha),
+        "alpha_pass": percent(policy.alpha_pass),
+        "alpha_fail": percent(policy.alpha_fail),
+        "population": policy.population.value,
         "power": percent(policy.power),
         "utility": percent(policy.utility),
         "gate": ", ".join(policy.gate),
-        "must_have_power": ", ".join(policy.must_have_power.get(release, ())) or "none",
+        "required": ", ".join(policy.required.get(release, ())) or "none",
         "minimum_twins": str(policy.minimum_twins),
         "unit": policy.unit.value,
         "draws": f"{policy.draws:,}",
     }
+    if policy.without:
+        values["without"] = "; ".join(f"{entry}: {reason}" for entry, reason in policy.without.items())
     if policy.inconclusive is not Doubt.INCONCLUSIVE:
         values["inconclusive"] = policy.inconclusive.value
     if policy.release is not None:

@@ -42,7 +42,8 @@ def findings(result: Result, limits: Limits) -> Section:
                 "Each row is one attack and one measure at its worst cell: the dose and the way of asking that recover "
                 "most. Excess is what is recovered beyond the margin, in percentage points with one-sided bounds; "
                 "bound is its largest upper bound over all cells and controls. A finding passes if its bound is 0 or "
-                "less, and fails if the excess is proven to be above 0."
+                "less, and fails if the excess is proven to be above 0. Facts of a list are counted: where no more are "
+                "shown than may be, the bound is what the count leaves."
             ),
             FigureSlot(name="forest"),
             *_finding_blocks(deciding, limits, "No finding decides this audit."),

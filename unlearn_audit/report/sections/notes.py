@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.report.parts.numbers import percent
 from unlearn_audit.report.parts.view import Listing, Section
-from unlearn_audit.spec.policy import Policy, Unit
+from unlearn_audit.spec.policy import Policy, Population, Unit
 from unlearn_audit.verdict.reach import smallest_passing_subjects
 from unlearn_audit.verdict.result import Control, Result
 
@@ -25,11 +25,18 @@ def _notes(result: Result) -> Iterable[str]:
     yield from (f"{clean(note, 300)}." for note in result.notes)
     yield from (f"{clean(model.name, 60)}: {clean(note, 300)}." for model in result.models for note in model.notes)
     policy = result.policy
-    confidence, margin = percent(1 - policy.alpha), percent(policy.margin)
+    confidence, margin = percent(1 - policy.alpha_pass), percent(policy.margin)
     yield (
         "Scores run from 0 to 1; higher means that more of the knowledge is shown. A score that could not be measured "
         "is missing, with a reason, and never counts as 0."
     )
+    if policy.population is Population.LISTED and result.case.has_original:
+        yield (
+            f"The facts are a list and are counted: a cell passes if at most {margin} of what the original knows is "
+            "shown in each of its runs, guesses and facts without a score included. Where guesses are more, a bound "
+            "against the controls decides. A fail on hits is Fisher's exact test against the controls' hits, with "
+            "sizes divided by how far guesses of one person go together."
+        )
     if result.verdict.unit is Unit.SUBJECT:
         yield "The unit is the subject: the facts of each subject are averaged first, and only subjects are counted."
     else:
@@ -55,7 +62,7 @@ def _notes(result: Result) -> Iterable[str]:
         "A fail lets an adversary pick the worst cell, so its p-value is multiplied by the number of cells to pick "
         "from (or, if there are many, the cell is picked on one half of the subjects and tested "
         "on the other). Holm's correction keeps the chance of any wrong fail at "
-        f"{percent(policy.alpha)} over all deciding findings."
+        f"{percent(policy.alpha_fail)} over all deciding findings."
     )
     yield from _stand_in_notes(result.verdict.control, policy)
     if result.case.plants is not None:
@@ -92,7 +99,9 @@ def _determinism_notes(result: Result) -> Iterable[str]:
 def _stand_in_notes(control: Control | None, policy: Policy) -> Iterable[str]:
     """What controls made from the models' own outputs can show, and what they cannot."""
     if control in (Control.TWINS, Control.PLACEBO, Control.TWINS_AND_PLACEBO):
-        needed = [smallest_passing_subjects(policy.margin, policy.alpha, True, twins=twins) for twins in (True, False)]
+        needed = [
+            smallest_passing_subjects(policy.margin, policy.alpha_pass, True, twins=twins) for twins in (True, False)
+        ]
         yield (
             "No retrained model was given, so the checkpoint's own outputs serve as the control: scored for other "
             f"subjects' answers, or on invented subjects. A clean result needs {needed[0]} subjects to pass at this "

@@ -30,7 +30,7 @@ def section(result: Result, limits: Limits) -> Section:
         return Section(id="people", title=_TITLE, blocks=(nothing,))
     groups = [*(("person", one) for one in people.persons), *(("relation", one) for one in people.relations)]
     shown = groups[: limits.entries]
-    share = (
+    share = _together(result) + (
         f"In the worst cell ({clean(people.place, limits.text)}) {people.with_a_fact_out} of "
         f"{count(people.people, 'person', 'people')} show a fact; in the control {people.in_the_control:g} do."
     )
@@ -50,6 +50,20 @@ def section(result: Result, limits: Limits) -> Section:
         *left_over(len(groups) - len(shown), "group"),
     )
     return Section(id="people", title=_TITLE, blocks=blocks)
+
+
+def _together(result: Result) -> str:
+    """What all attacks together show; nothing where older rules decided."""
+    all_ = result.verdict.exposure
+    if all_ is None:
+        return ""
+    controls = "" if all_.controls is None else f"; the controls together show {all_.controls:g}"
+    idle = "This decides nothing here: guessing leaves no room for it, or the facts are a sample. "
+    return (
+        f"All deciding attacks together show {all_.shown:g} of {all_.facts} facts, of {all_.people_shown} of "
+        f"{count(all_.people, 'person', 'people')}, where {all_.allowed:g} may come back{controls}. "
+        + ("" if all_.decides else idle)
+    )
 
 
 def _row(kind: str, one: GroupShown, limits: Limits) -> tuple[Inline, ...]:

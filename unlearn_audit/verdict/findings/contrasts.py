@@ -107,7 +107,8 @@ class Contrasts:
 def contrasts_for(planned: PlannedFinding, scores: FindingScores, terms: Terms) -> Contrasts | None:
     """What a finding is compared with: the best available control (design 6.1), or None.
 
-    Retrained models, else stand-ins (twins, placebo facts), else chance for hits.
+    Retrained models, else stand-ins (twins, placebo facts), else chance for hits. A list can be counted against
+    nothing: whatever is shown counts then, guesses and all.
     """
     case = terms.case
     if case.controls:
@@ -122,6 +123,8 @@ def contrasts_for(planned: PlannedFinding, scores: FindingScores, terms: Terms) 
         return _against(kinds.get((twins, placebo), Control.PLACEBO), pairs, terms)
     if planned.kind is ScoreKind.HIT and not scores.fact_ids.isdisjoint(case.chance):
         return _against(Control.CHANCE, [_Pair.of({"chance": CHANCE})], terms)
+    if terms.listed and case.has_original:
+        return _against(Control.NOTHING, [_Pair(name="nothing", own={}, known={}, shown={}, beside={})], terms)
     return None
 
 
@@ -188,17 +191,37 @@ def _contrast(pair: _Pair, weights: Mapping[str, float], *, sham: bool, offset: 
     return Contrast(control=pair.name, beside=pair.beside, weights={**weights, **shams}, offset=offset)
 
 
-def both_bounds(least: FloatArray, most: FloatArray, contrast: Contrast, terms: Terms) -> tuple[FloatArray, FloatArray]:
-    """Lower bounds of `least` and upper bounds of `most`, both of shape (subjects, columns), in a contrast's range."""
-    settled = np.array_equal(least, most)
-    values = least if settled else np.hstack([least, most])
-    lower, upper = gaffke_bounds(values, contrast.lo, contrast.hi, terms.alpha, terms.draws, SEED)
+def both_bounds(
+    least: FloatArray, most: FloatArray, contrast: Contrast, terms: Terms, *, turned: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Lower bounds of `least` and upper bounds of `most`, both of shape (subjects, columns), in a contrast's range.
+
+    Args:
+        least: by subject and column; `most` likewise.
+        most: see `least`.
+        contrast: whose range it is.
+        terms: the error rates; a small upper bound is what passes.
+        turned: a large lower bound is what passes (power, utility).
+    """
+    below, above = (terms.alpha_pass, terms.alpha_fail) if turned else (terms.alpha_fail, terms.alpha_pass)
     columns = least.shape[1]
-    return lower[:columns], upper[-columns:]
+    if below == above:
+        values = least if np.array_equal(least, most) else np.hstack([least, most])
+        lower, upper = gaffke_bounds(values, contrast.lo, contrast.hi, below, terms.draws, SEED)
+        return lower[:columns], upper[-columns:]
+    lower, _ = gaffke_bounds(least, contrast.lo, contrast.hi, below, terms.draws, SEED)
+    _, upper = gaffke_bounds(most, contrast.lo, contrast.hi, above, terms.draws, SEED)
+    return lower, upper
 
 
 def bounded(contrast: Contrast, cell: Cell, terms: Terms) -> Interval:
-    """A contrast's mean over one cell's subjects, with its bounds."""
+    """A contrast's mean over one cell's subjects, with its bounds; it is large where all is well."""
     least, most = contrast.least(cell)[:, None], contrast.most(cell)[:, None]
-    lower, upper = both_bounds(least, most, contrast, terms)
+    lower, upper = both_bounds(least, most, contrast, terms, turned=True)
     return Interval(estimate=contrast.estimate(cell), lower=float(lower[0]), upper=float(upper[0]))
+
+
+def counted(contrast: Contrast, cell: Cell) -> Interval:
+    """A contrast's mean over one cell's subjects where these are all there are: only what is missing is unknown."""
+    least, most = float(contrast.least(cell).mean()), float(contrast.most(cell).mean())
+    return Interval(estimate=contrast.estimate(cell), lower=least, upper=most)

@@ -17,7 +17,7 @@ from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Worst
 from unlearn_audit.statistics.bounds import FloatArray, gaffke_p_value
-from unlearn_audit.statistics.counts import correlation, tail, upper_rate
+from unlearn_audit.statistics.counts import tail, together, upper_rate
 from unlearn_audit.verdict.findings.contrasts import SEED
 from unlearn_audit.verdict.findings.places import UNLEARNED, FindingScores, control_key
 from unlearn_audit.verdict.findings.score_tables import EVERYTHING, TWINS, Codes, ScoreTable
@@ -120,16 +120,16 @@ def tests_people(planned: Iterable[PlannedFinding], policy: Policy) -> bool:
     return hypotheses(policy) > 0 and any(map(counts_people, planned))
 
 
-def settled(people: People | None, holm_p_value: float | None, family: int, policy: Policy) -> People | None:
+def settled(people: People | None, holm_p_value: float | None, family: float, policy: Policy) -> People | None:
     """Who is proven to be back, once Holm's p-value of all of them is known.
 
     Args:
         people: with p-values.
         holm_p_value: of `people.p_value` in the whole family; None where they are not in it.
-        family: its size.
+        family: its weight, people having 1.
         policy: alpha, and which of them fail.
     """
-    if people is None or holm_p_value is None or holm_p_value > policy.alpha:
+    if people is None or holm_p_value is None or holm_p_value > policy.alpha_fail:
         return people and people.model_copy(update={"holm_p_value": holm_p_value})
     steps = holm_p_value / people.p_value if people.p_value > 0.0 else family
     factor = steps * hypotheses(policy)
@@ -137,7 +137,7 @@ def settled(people: People | None, holm_p_value: float | None, family: int, poli
     def judged(groups: tuple[GroupShown, ...], reaction: Worst) -> tuple[GroupShown, ...]:
         fails = reaction is Worst.FAIL
         return tuple(
-            one.model_copy(update={"proven": fails and factor * one.p_value <= policy.alpha}) for one in groups
+            one.model_copy(update={"proven": fails and factor * one.p_value <= policy.alpha_fail}) for one in groups
         )
 
     return people.model_copy(
@@ -145,7 +145,7 @@ def settled(people: People | None, holm_p_value: float | None, family: int, poli
             "holm_p_value": holm_p_value,
             "persons": judged(people.persons, policy.worst_person),
             "relations": judged(people.relations, policy.worst_relation),
-            "share_proven": policy.worst_relation is Worst.FAIL and factor * people.share_p_value <= policy.alpha,
+            "share_proven": policy.worst_relation is Worst.FAIL and factor * people.share_p_value <= policy.alpha_fail,
         }
     )
 
@@ -186,14 +186,14 @@ def weighed_groups(cells: Sequence[Counts], margin: float) -> Iterator[GroupShow
     """Each group of each cell, with its p-value corrected for all of them (Bonferroni)."""
     tests = sum(len(cell.names) for cell in cells)
     for cell in cells:
-        together = max((correlation(one, cell.facts) for one in cell.controls), default=0.0)
+        alike = max((together(one, cell.facts) for one in cell.controls), default=0.0)
         # Guesses that go together are worth fewer than they are.
-        worth = cell.facts.sum() / (1.0 + (cell.facts.mean() - 1.0) * together)
+        worth = cell.facts.sum() / (1.0 + (cell.facts.mean() - 1.0) * alike)
         share = float(cell.guessed.sum() / cell.facts.sum())
         pooled = upper_rate(share * worth, worth, GUESS_ALPHA)
         for name, facts, shown, guessed in zip(cell.names, cell.facts, cell.shown, cell.guessed, strict=True):
             rate = min(1.0, max(pooled, guessed / facts) + margin)
-            p_value = tail(int(shown), int(facts), rate, together) if shown / facts > rate else 1.0
+            p_value = tail(int(shown), int(facts), rate, alike) if shown / facts > rate else 1.0
             yield GroupShown(
                 name=name,
                 finding=cell.finding,

@@ -87,6 +87,11 @@ class Cell:
     spans: Mapping[str, Span]
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Dose and way of asking."""
+        return self.dose, self.variant
+
+    @property
     def place(self) -> str:
         """`dose, variant`, for a reader."""
         return f"{self.dose}, {self.variant}"

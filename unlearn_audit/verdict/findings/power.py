@@ -16,7 +16,7 @@ import pandas as pd
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.verdict.findings.contrasts import Contrasts, bounded
+from unlearn_audit.verdict.findings.contrasts import Contrasts, bounded, counted
 from unlearn_audit.verdict.findings.places import (
     BASELINE,
     ORIGINAL,
@@ -81,13 +81,14 @@ def _rank(record: PlantRecord) -> tuple[bool, float]:
 
 
 def _strongest(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> tuple[Cell, Interval]:
-    """The cell in which O - C is largest, against the control that leaves least, with its bounds.
+    """The cell in which O - C is largest, against the control that leaves least, with its bounds (of a list, counted).
 
     The cell is picked on the same subjects, which favors power a little; a pass rests on the upper bound of
     every cell, which is not picked.
     """
     strongest = max(measured, key=lambda cell: min(float(one.least(cell).mean()) for one in contrasts.shown))
-    return strongest, min((bounded(one, strongest, terms) for one in contrasts.shown), key=lambda found: found.lower)
+    found = [counted(one, strongest) if terms.listed else bounded(one, strongest, terms) for one in contrasts.shown]
+    return strongest, min(found, key=lambda interval: interval.lower)
 
 
 def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Places, terms: Terms) -> PlantRecord:

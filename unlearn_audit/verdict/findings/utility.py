@@ -82,7 +82,7 @@ def weigh_utility(observations: pd.DataFrame, case: Case, policy: Policy) -> Wei
         case: what the plan fixed.
         policy: utility, alpha, draws.
     """
-    needed, alpha = policy.utility, policy.alpha
+    needed, alpha = policy.utility, policy.alpha_fail
     if not case.has_original:
         return WeighedUtility(
             needed=needed, alpha=alpha, gap="utility needs an original to compare with; none was given"
@@ -135,7 +135,7 @@ def _numbers(cell: Cell, errors: tuple[str, ...], needed: float, terms: Terms) -
     surplus = Contrast(control=ORIGINAL, beside={ORIGINAL: ORIGINAL}, weights={UNLEARNED: 1.0, ORIGINAL: -needed})
     return WeighedUtility(
         needed=needed,
-        alpha=terms.alpha,
+        alpha=terms.alpha_fail,
         errors=errors,
         cell=cell,
         excess=bounded(surplus, cell, terms),

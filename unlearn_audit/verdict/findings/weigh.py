@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unlearn_audit.api import Role, ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
-from unlearn_audit.statistics.bounds import TOLERANCE, Sample, picked_p_value
+from unlearn_audit.statistics.bounds import DIGITS, TOLERANCE, Sample, picked_p_value
 from unlearn_audit.verdict.findings.causes import crashes
-from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, Contrasts, both_bounds, contrasts_for
+from unlearn_audit.verdict.findings.cell_bounds import bounds_of
+from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, Contrasts, contrasts_for
 from unlearn_audit.verdict.findings.coverage import holes
+from unlearn_audit.verdict.findings.listed import Count, counted_p_value, counts_of
 from unlearn_audit.verdict.findings.places import (
     KNOWN,
     ORIGINAL,
@@ -32,7 +34,6 @@ SHAM_LIMIT = 0.5
 
 _UNKNOWN = 0.5  # of the original's scores under the attack that may be missing where a share is told
 _SHARE_DIGITS = 12  # so that 0 prints as 0
-_HALVINGS = 10  # of the margin, in search of the smallest at which a finding still passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,8 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
         places: its observations, out of `cells.checked`.
         terms: what it must meet.
     """
+    if planned.attack in terms.case.not_run:
+        return Weighed(planned=planned, terms=terms, gaps=("not run: a leak was proven before (--fail-fast)",))
     errors = crashes([fault for fault in terms.case.model_faults if planned.hit_by(fault)])
     if places.rows["role"].eq(str(Role.PLANT)).all():  # nothing at all, or plants alone
         unseen = errors or ("it was planned, but there is no evidence on it",)
@@ -99,8 +102,7 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
         return weighed
     power = power_of(planned, measured, contrasts, places, terms)
     found = _numbers(weighed, measured, contrasts, scores)
-    gaps = found.gaps + _by_fact(measured, contrasts) + _scattered(planned, scores.union, contrasts)
-    return replace(found, power=power, gaps=gaps)
+    return replace(found, power=power, gaps=found.gaps + _scattered(planned, scores.union, contrasts))
 
 
 def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]:
@@ -114,23 +116,6 @@ def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]
             "questions that name their subject"
         )
     return tuple(gaps)
-
-
-def _by_fact(cells: Sequence[Cell], contrasts: Contrasts) -> tuple[str, ...]:
-    """People of unequal size: a mean over people can be small where most facts of the forget set are back.
-
-    A count, without a bound, beside the bound on people's means.
-    """
-
-    def excess(cell: Cell) -> float:
-        return max(float(np.average(one.least(cell), weights=cell.sizes)) for one in contrasts.excess)
-
-    worst = max(cells, key=excess)
-    if np.ptp(worst.sizes) == 0 or excess(worst) <= TOLERANCE:
-        return ()
-    shown = worst.spans[UNLEARNED]
-    share = 100 * float(np.average(shown.low, weights=worst.sizes))
-    return (f"at {worst.place} {share:.1f} % of the facts are shown, which is more than the margin by facts",)
 
 
 def _scattered(planned: PlannedFinding, union: Cell | None, contrasts: Contrasts) -> tuple[str, ...]:
@@ -155,14 +140,13 @@ def _percent(span: Span) -> str:
 
 
 def _numbers(weighed: Weighed, measured: Sequence[Cell], contrasts: Contrasts, scores: FindingScores) -> Weighed:
-    terms = weighed.terms
-    cells = [_estimated(cell, contrasts, intervals) for cell, intervals in _bounds(measured, contrasts, terms)]
-    excess = contrasts.excess
-    samples = [
-        Sample(subjects=cell.subjects, values=np.stack([one.least(cell) for one in excess], axis=1))
-        for cell in measured
+    terms, counts = weighed.terms, counts_of(scores, weighed.terms)
+    cells = [
+        _estimated(cell, contrasts, intervals, counts.get(cell.key), terms)
+        for cell, intervals in bounds_of(measured, contrasts, counts, terms)
     ]
-    uppers, lowers = [cell.excess.upper for cell in cells], [cell.excess.lower for cell in cells]
+    excess = contrasts.excess
+    uppers = [cell.excess.upper for cell in cells]
     blind = len(measured) < len(scores.cells)
     return replace(
         weighed,
@@ -172,14 +156,31 @@ def _numbers(weighed: Weighed, measured: Sequence[Cell], contrasts: Contrasts, s
         recovered=tuple(_recovered(cell, contrasts, terms) for cell in measured),
         # A cell in which the checkpoint was never scored bounds nothing.
         bound=max(one.hi for one in excess) if blind else max(uppers),
-        p_value=picked_p_value(
-            samples, lo=excess[0].lo, hi=excess[0].hi, draws=terms.draws_for(len(samples)), seed=SEED
-        ),
+        p_value=_p_value(weighed.planned, measured, contrasts, scores, terms),
         worst=int(np.argmax(uppers)),
-        leakiest=int(np.argmax(lowers)),
+        leakiest=int(np.argmax([cell.beyond for cell in cells])),
         unresolved=max(cell.unresolved for cell in scores.cells),
         sham_success=_sham_success(measured),
         sham_excess=_sham_excess(measured),
+    )
+
+
+def _p_value(
+    planned: PlannedFinding, measured: Sequence[Cell], contrasts: Contrasts, scores: FindingScores, terms: Terms
+) -> float | None:
+    """Of "nothing leaks": by counts of a list where hits can be counted, else by means; None against nothing."""
+    if contrasts.control is Control.NOTHING:
+        return None
+    by_count = counted_p_value(planned, scores, contrasts.control, terms)
+    if by_count is not None:
+        return by_count
+    excess = contrasts.excess
+    samples = [
+        Sample(subjects=cell.subjects, values=np.stack([one.least(cell) for one in excess], axis=1))
+        for cell in measured
+    ]
+    return picked_p_value(
+        samples, lo=excess[0].lo, hi=excess[0].hi, draws=terms.draws_for(planned, len(samples)), seed=SEED
     )
 
 
@@ -199,61 +200,13 @@ def _sham_success(cells: Sequence[Cell]) -> float:
     return max((mean for mean in shown if mean is not None), default=0.0)
 
 
-def smallest_margin(planned: PlannedFinding, scores: FindingScores, terms: Terms) -> float:
-    """The smallest margin at which a finding that passed would still pass, to a thousandth of its own, rounded up.
-
-    A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
-    cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
-    """
-
-    def uppers(margin: float, cells: Sequence[Cell]) -> list[float]:
-        stricter = replace(terms, margin=margin)
-        contrasts = contrasts_for(planned, scores, stricter)
-        bounds = [] if contrasts is None else _bounds(cells, contrasts, stricter)
-        return [max(interval.upper for _, interval in found) for _, found in bounds]
-
-    smallest, still_open = 0.0, list(scores.cells)
-    while still_open:
-        found = uppers(smallest, still_open)
-        worst = still_open[int(np.argmax(found))]
-        still_open = [cell for cell, upper in zip(still_open, found, strict=True) if upper > TOLERANCE]
-        if still_open:  # the worst cell alone is searched: the others seldom need more
-            smallest = _halved(lambda margin, cell: uppers(margin, [cell])[0], worst, terms.margin)
-    return smallest
-
-
-def _halved(upper: Callable[[float, Cell], float], cell: Cell, margin: float) -> float:
-    """The smallest of `margin`'s `2 ** _HALVINGS` parts at which a cell passes; it passes at all of it."""
-    passes, fails = margin, 0.0
-    for _ in range(_HALVINGS):
-        tried = (passes + fails) / 2
-        passes, fails = (tried, fails) if upper(tried, cell) <= TOLERANCE else (passes, tried)
-    return passes
-
-
-def _bounds(
-    measured: Sequence[Cell], contrasts: Contrasts, terms: Terms
-) -> list[tuple[Cell, list[tuple[Contrast, Interval]]]]:
-    """Each cell's excess over each control, with bounds; cells of equal size meet the same weights in one product."""
-    excess = contrasts.excess
-    found: dict[int, list[tuple[Contrast, Interval]]] = {}
-    for size in sorted({len(cell.subjects) for cell in measured}):
-        places = [place for place, cell in enumerate(measured) if len(cell.subjects) == size]
-        most = np.stack([one.most(measured[place]) for place in places for one in excess], axis=1)
-        least = np.stack([one.least(measured[place]) for place in places for one in excess], axis=1)
-        lower, upper = both_bounds(least, most, excess[0], terms)
-        bounds = iter(zip(lower, upper, strict=True))
-        for place in places:
-            intervals = []
-            for one in excess:
-                low, high = next(bounds)
-                interval = Interval(estimate=one.estimate(measured[place]), lower=float(low), upper=float(high))
-                intervals.append((one, interval))
-            found[place] = intervals
-    return [(cell, found[place]) for place, cell in enumerate(measured)]
-
-
-def _estimated(cell: Cell, contrasts: Contrasts, intervals: list[tuple[Contrast, Interval]]) -> CellEstimate:
+def _estimated(
+    cell: Cell,
+    contrasts: Contrasts,
+    intervals: list[tuple[Contrast, Interval]],
+    count: Count | None,
+    terms: Terms,
+) -> CellEstimate:
     worst, against = max(intervals, key=lambda pair: pair[1].upper)
     original = cell.spans[ORIGINAL].shown if ORIGINAL in cell.spans else None
     controls = {name: cell.spans[key].shown for name, key in contrasts.beside.items()}
@@ -271,6 +224,11 @@ def _estimated(cell: Cell, contrasts: Contrasts, intervals: list[tuple[Contrast,
         controls={name: mean for name, mean in controls.items() if mean is not None},
         excess=Interval(estimate=against.estimate, lower=min(one.lower for _, one in intervals), upper=against.upper),
         worst_control=worst.control,
+        shown=None if count is None else count.shown,
+        shown_at_most=None if count is None else count.at_most,
+        allowed=None if count is None else round(terms.margin * count.known, DIGITS),
+        runs=0 if count is None else count.runs,
+        runs_beyond=0 if count is None else count.beyond,
     )
 
 

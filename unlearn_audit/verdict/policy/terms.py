@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass
 
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Policy, Rule, Unit
+from unlearn_audit.spec.policy import Policy, Population, Rule, Unit
 from unlearn_audit.statistics.bounds import FEW_CELLS
 from unlearn_audit.verdict.policy.rules import rule_of
+
+EXPLORATORY = 0.25
+"""Weight of all exploratory findings together in Holm's family, relative to the deciding ones: they can take at most a
+fifth of the error rate, however many they are."""
 
 BESIDE_FINDINGS = 2
 """What is in Holm's family besides the deciding findings, at most: utility, and people."""
@@ -20,7 +24,10 @@ class Terms:
 
     Attributes:
         case: what the plan fixed, against which the finding is held.
-        margin: share that may come back, and `alpha`: the rule's, else the policy's; `family_alpha` the policy's.
+        margin: share that may come back.
+        alpha_pass: error rate of upper bounds, and `alpha_fail` of FAIL: the rule's, else the policy's; `family_alpha`
+            the policy's of FAIL.
+        listed: the facts given are counted, and stand for themselves.
         power: what the original must show beyond the control.
         unit: what counts as independent.
         draws: Monte Carlo draws of bounds and p-values.
@@ -29,8 +36,10 @@ class Terms:
 
     case: Case
     margin: float
-    alpha: float
+    alpha_pass: float
+    alpha_fail: float
     family_alpha: float
+    listed: bool
     power: float
     unit: Unit
     draws: int
@@ -52,22 +61,25 @@ class Terms:
         return cls(
             case=case,
             margin=policy.margin if margin is None else margin,
-            alpha=policy.alpha if alpha is None else alpha,
-            family_alpha=policy.alpha,
+            alpha_pass=policy.alpha_pass if alpha is None else alpha,
+            alpha_fail=policy.alpha_fail if alpha is None else alpha,
+            family_alpha=policy.alpha_fail,
+            listed=policy.population is Population.LISTED,
             power=policy.power,
             unit=policy.unit,
             draws=policy.draws,
             rule=rule,
         )
 
-    def draws_for(self, cells: int) -> int:
+    def draws_for(self, planned: PlannedFinding, cells: int) -> int:
         """Draws with which a p-value can be small enough: its floor lies below alpha / (findings x cells).
 
         Args:
+            planned: whose p-value it is.
             cells: from which the worst is picked.
         """
-        family = sum(one.gates for one in self.case.planned) + BESIDE_FINDINGS
         tests = cells if cells <= FEW_CELLS else 2
+        family = family_weight(self.case) / weight_of(planned, self.case)
         return max(self.draws, math.ceil(2 * family * tests / self.family_alpha))
 
     def shortfalls(self, planned: PlannedFinding, *, facts: int, seeds: int) -> tuple[str, ...]:
@@ -89,3 +101,19 @@ class Terms:
             for what, needed, there in asked
             if there < needed
         )
+
+
+def weight_of(planned: PlannedFinding, case: Case) -> float:
+    """Weight of a finding in Holm's family: 1 where it decides; exploratory ones share `EXPLORATORY` of that.
+
+    Fixed by the plan, whatever the evidence says; 1 for what is in no family.
+    """
+    if not planned.exploratory:
+        return 1.0
+    deciding = sum(one.gates for one in case.planned) + BESIDE_FINDINGS
+    return min(1.0, EXPLORATORY * deciding / sum(one.exploratory for one in case.planned))
+
+
+def family_weight(case: Case) -> float:
+    """Weight of the whole family, at most."""
+    return math.fsum(weight_of(one, case) for one in case.planned if one.gates or one.exploratory) + BESIDE_FINDINGS
