@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ import yaml
 from rich.console import Console
 
 from tests.science.conftest import small_spec
+from tests.warm import Warm
 from unlearn_audit.audit import audit_shard
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
@@ -30,18 +32,19 @@ class Block:
         if name.split(".")[0] in ("torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate"):
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Block())
-sys.argv = ["unlearn-audit", *sys.argv[1:]]
-from unlearn_audit.cli.app import main
-main()
 """
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def without_torch(*args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
+@pytest.fixture(scope="module")
+def without_torch() -> Iterator[Command]:
+    """A command of ours where nothing that needs torch can be imported."""
+    warm = Warm(env={**os.environ, "COLUMNS": "80"}, first=WITHOUT_TORCH)
+    yield warm.command
+    warm.close()
 
 
-def test_gate_decides_again_without_torch(run_of, tmp_path: Path):
+def test_gate_decides_again_without_torch(without_torch, run_of, tmp_path: Path):
     run = run_of("nf4-masked")
     done = without_torch("gate", run, "--json")
     assert done.returncode == 1, done.stderr
@@ -58,7 +61,7 @@ def test_gate_decides_again_without_torch(run_of, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["md", "html", "json"])
-def test_report_writes_again_without_torch_what_the_run_wrote(run_of, name: str):
+def test_report_writes_again_without_torch_what_the_run_wrote(without_torch, run_of, name: str):
     run = run_of("nf4-masked")
     done = without_torch("report", run, "-f", name)
     assert done.returncode == 0, done.stderr
@@ -66,7 +69,7 @@ def test_report_writes_again_without_torch_what_the_run_wrote(run_of, name: str)
     assert done.stdout == (run / file).read_text(encoding="utf-8")
 
 
-def test_every_format_is_written_at_once_without_torch(run_of, tmp_path: Path):
+def test_every_format_is_written_at_once_without_torch(without_torch, run_of, tmp_path: Path):
     run = run_of("nf4-masked")
     listed = json.loads(without_torch("list", "writers", "--json").stdout)
     formats = [part for each in listed for part in ("-f", f"{each['name']}={tmp_path}")]
@@ -78,7 +81,7 @@ def test_every_format_is_written_at_once_without_torch(run_of, tmp_path: Path):
     assert len(pd.read_csv(tmp_path / "observations.csv")) == observations
 
 
-def test_gate_fits_80_columns_and_agrees_with_the_file(run_of):
+def test_gate_fits_80_columns_and_agrees_with_the_file(without_torch, run_of):
     run = run_of("retrained")
     done = without_torch("gate", run)
     written = json.loads((run / "result.json").read_text())
@@ -88,7 +91,7 @@ def test_gate_fits_80_columns_and_agrees_with_the_file(run_of):
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_gate_refuses_evidence_that_was_changed(run_of, tmp_path: Path):
+def test_gate_refuses_evidence_that_was_changed(without_torch, run_of, tmp_path: Path):
     import shutil
 
     run = shutil.copytree(run_of("retrained"), tmp_path / "run")
@@ -100,7 +103,7 @@ def test_gate_refuses_evidence_that_was_changed(run_of, tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
-def test_what_a_pipeline_runs_needs_no_torch(run_of):
+def test_what_a_pipeline_runs_needs_no_torch(without_torch, run_of):
     run, other = run_of("nf4-masked"), run_of("retrained")
     for args in (("verify", run), ("compare", other, run), ("list", "attacks"), ("--help",), ("schema", "waivers")):
         done = without_torch(*args)
@@ -110,7 +113,7 @@ def test_what_a_pipeline_runs_needs_no_torch(run_of):
     assert "Worse than the baseline" in " ".join(done.stdout.split())
 
 
-def test_the_parts_of_an_audit_joined_are_the_audit(run_of, shared_store: Path, facts, tmp_path: Path):
+def test_the_parts_of_an_audit_joined_are_the_audit(without_torch, run_of, shared_store: Path, facts, tmp_path: Path):
     written = json.loads((run_of("retrained") / "result.json").read_text())
     plan = make_plan(small_spec("retrained", facts))
     parts = [tmp_path / "1", tmp_path / "2"]

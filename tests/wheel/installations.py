@@ -22,6 +22,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.warm import Warm
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = f"lib/python{sysconfig.get_python_version()}/site-packages"
 
@@ -32,14 +34,25 @@ class Installation:
     def __init__(self, home: Path) -> None:
         self.python = home / "bin" / "python"
         self.library = home / LIBRARY
+        self._env = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", str(home)), "COLUMNS": "100"}
+        self._warm: Warm | None = None
 
-    def run(self, *args: object, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """`python -m unlearn_audit ARGS` with nothing of this process's environment, `path` first to import from."""
-        env = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", str(cwd)), "COLUMNS": "100"}
-        if path is not None:
-            env["PYTHONPATH"] = str(path)
+    def run(self, *args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """`python -m unlearn_audit ARGS` with nothing of this process's environment, in a copy of a warm process."""
+        if self._warm is None:
+            self._warm = Warm(self.python, env=self._env)
+        return self._warm.command(*args, cwd=cwd)
+
+    def started(self, *args: object, cwd: Path, path: Path) -> subprocess.CompletedProcess[str]:
+        """The same in an interpreter that is started for it, `path` first to import from."""
         command = [str(self.python), "-m", "unlearn_audit", *map(str, args)]
+        env = {**self._env, "PYTHONPATH": str(path)}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=cwd)
+
+    def close(self) -> None:
+        """Ends the warm process."""
+        if self._warm is not None:
+            self._warm.close()
 
 
 def built(out: Path, *, editable: bool = False) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -30,13 +32,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def linked_base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    return linked(tmp_path_factory.mktemp("base"), wheel)
+def linked_base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with closing(linked(tmp_path_factory.mktemp("base"), wheel)) as installation:
+        yield installation
 
 
 @pytest.fixture(scope="session")
-def installed_base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    return installed(tmp_path_factory.mktemp("base"), wheel)
+def installed_base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with closing(installed(tmp_path_factory.mktemp("base"), wheel)) as installation:
+        yield installation
 
 
 @pytest.fixture(params=["linked_base", pytest.param("installed_base", marks=pytest.mark.slow)])
@@ -197,7 +201,7 @@ def test_nobody_can_hide_our_plug_ins(installation: Installation, tmp_path: Path
         "probes",
     ):  # hostile in the working directory, which `python -m` puts first, and on the path
         assert ours(installation, kind, tmp_path, tmp_path) == set(PROJECT["entry-points"][f"unlearn_audit.{kind}"])
-    done = installation.run("doctor", cwd=tmp_path, path=tmp_path)
+    done = installation.started("doctor", cwd=tmp_path, path=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "BROKEN" not in done.stdout and "hostile" not in done.stdout + done.stderr
 
@@ -213,7 +217,7 @@ def test_doctor_says_where_plug_ins_come_from_that_are_not_ours(base: Installati
         "sys.meta_path.insert(0, Elsewhere())\n"
     )
     (tmp_path / "x.py").write_text("")
-    done = base.run("doctor", cwd=tmp_path, path=tmp_path)
+    done = base.started("doctor", cwd=tmp_path, path=tmp_path)
     assert done.returncode == 4
     assert "BROKEN expected unlearn_audit.attacks in " in done.stdout
     assert f"found it in {tmp_path}: reinstall unlearn-audit" in done.stdout
@@ -221,7 +225,8 @@ def test_doctor_says_where_plug_ins_come_from_that_are_not_ours(base: Installati
 
 def ours(installation: Installation, kind: str, cwd: Path, path: Path | None = None) -> set[str]:
     """Names of the plug-ins that come with the tool, none of them broken."""
-    done = installation.run("list", kind, "--json", cwd=cwd, path=path)
+    args = ("list", kind, "--json")
+    done = installation.run(*args, cwd=cwd) if path is None else installation.started(*args, cwd=cwd, path=path)
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)
     assert not [each for each in listed if "broken" in each]
