@@ -12,7 +12,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 SERVER = """
@@ -92,7 +95,7 @@ class Warm:
 
     def _run(self, argv: list[str], code: str | None, cwd: Path | None) -> subprocess.CompletedProcess[str]:
         files = {name: Path(self._files.name) / name for name in ("out", "err", "loaded")}
-        asked = {"argv": argv, "code": code, "cwd": str(cwd or os.getcwd()), **{n: str(f) for n, f in files.items()}}
+        asked = {"argv": argv, "code": code, "cwd": str(cwd or Path.cwd()), **{n: str(f) for n, f in files.items()}}
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
@@ -104,3 +107,36 @@ class Warm:
         """Ends the process."""
         self._process.communicate()
         self._files.cleanup()
+
+
+def copied(call: Callable[[], object], files: Path) -> subprocess.CompletedProcess[str]:
+    """A function in a copy of this very process, with all that it has loaded; its exit code is 1 where it raises.
+
+    Args:
+        call: what is called.
+        files: a folder for what it prints.
+    """
+    out, err = files / "copied.out", files / "copied.err"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: those of a test only wait
+        child = os.fork()
+    if not child:
+        code = 1
+        try:
+            for number, file in ((1, out), (2, err)):
+                os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+            call()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    texts = [file.read_text(encoding="utf-8") if file.exists() else "" for file in (out, err)]
+    return subprocess.CompletedProcess([], code, *texts)

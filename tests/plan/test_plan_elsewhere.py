@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.run.test_runner import spec as spec  # the fixture
+from tests.warm import copied
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.observations import evidence_digest
@@ -21,23 +20,13 @@ from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
 
-RUN_IT = """
-import sys
-from pathlib import Path
-from rich.console import Console
-from unlearn_audit.cli.telling.progress import Quiet
-from unlearn_audit.evidence.observations import evidence_digest
-from unlearn_audit.evidence.store import EvidenceStore
-from unlearn_audit.plan.live import open_plan
-from unlearn_audit.plan.plan import Plan
-from unlearn_audit.run.records import job_records
-from unlearn_audit.run.runner import run
 
-live, store = open_plan(Plan.read(Path(sys.argv[1]))), EvidenceStore(Path(sys.argv[2]))
-gathered = run(live, store, Quiet(Console(stderr=True)))
-assert not gathered.faults, gathered.faults
-print(evidence_digest(store.gather(job_records(live.plan, store, gathered.faults))))
-"""
+def run_it(plan: Path, out: Path) -> None:
+    """What another process does with a plan on disk: it prints the digest of its evidence."""
+    live, store = open_plan(Plan.read(plan)), EvidenceStore(out)
+    gathered = run(live, store, Quiet(Console(stderr=True)))
+    assert not gathered.faults, gathered.faults
+    print(evidence_digest(store.gather(job_records(live.plan, store, gathered.faults))))
 
 
 @pytest.fixture
@@ -53,8 +42,7 @@ def test_a_plan_that_was_read_in_another_process_gives_the_same_evidence(wide, t
     assert not gathered.faults
     here = evidence_digest(store.gather(job_records(live.plan, store, gathered.faults)))
     (tmp_path / "plan.json").write_text(json.dumps(live.plan.as_json()))
-    command = [sys.executable, "-c", RUN_IT, str(tmp_path / "plan.json"), str(tmp_path / "there")]
-    there = subprocess.run(command, capture_output=True, text=True, check=False)
+    there = copied(lambda: run_it(tmp_path / "plan.json", tmp_path / "there"), tmp_path)
     assert there.returncode == 0, there.stderr[-2000:]
     assert there.stdout.split()[-1] == here
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from benchmarks import kills as benchmark
+from tests.warm import copied
 
 KILLS = 20
 
 
-def test_killed_and_resumed_runs_give_the_evidence_of_an_undisturbed_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.kills", "--kills", str(KILLS), "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_killed_and_resumed_runs_give_the_evidence_of_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kills", "--kills", str(KILLS), "--out", str(tmp_path)])
+    done = copied(lambda: sys.exit(benchmark.main()), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     found = [json.loads(line) for line in (tmp_path / "kills.jsonl").read_text().splitlines()]
     assert len({one["digest"] for one in found}) == 1
