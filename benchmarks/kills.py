@@ -27,8 +27,11 @@ import torch
 
 from unlearn_audit import audit as hops
 from unlearn_audit.cli.app import main as command_line
+from unlearn_audit.models.stored.templates import check_template
+from unlearn_audit.plan.provenance import provenance
+from unlearn_audit.probes.recall import Recall
 from unlearn_audit.report import write
-from unlearn_audit.testing.models import tiny_module, tiny_tokenizer
+from unlearn_audit.testing.models import CHATML, tiny_module, tiny_tokenizer
 
 INTERRUPTED = 130
 KILLS_A_TRIAL = 4
@@ -98,6 +101,8 @@ def undisturbed(command: list[str], out: Path) -> tuple[str, float]:
     for name in json.loads(names.read_text(encoding="utf-8")):
         with contextlib.suppress(Exception):  # not every module can be imported by its name
             importlib.import_module(name)
+    check_template(CHATML)  # both are kept by a process, and so by its copies
+    provenance("probe", "recall", Recall)
     shutil.rmtree(out / "undisturbed", ignore_errors=True)
     begun = time.monotonic()
     code = ended(started([*command, "--out", str(out / "undisturbed")], out / "undisturbed.log"))

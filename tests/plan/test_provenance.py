@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,8 @@ def test_our_plug_ins_name_their_libraries_and_differ():
 
 def test_the_engine_is_one_digest():
     assert len(engine_source()) == 64
+
+
+def test_the_owners_of_modules_are_those_that_the_standard_library_finds():
+    expected = {top: set(owners) for top, owners in packages_distributions().items() if top.isidentifier()}
+    assert {top: set(owners) for top, owners in module._owners().items() if top.isidentifier()} == expected

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from importlib.util import find_spec
+from inspect import getmodulename
 from pathlib import Path
 
 import unlearn_audit
@@ -27,6 +29,7 @@ ENGINE = ("api", "models", "run", "facts", "plan/stand_ins.py")
 """Rooms and files, below our package, that every job goes through."""
 
 _MOST_DATA_BYTES = 2**24
+_NAME = re.compile(r"^Name:\s*(\S+)", re.MULTILINE)
 _OWN, _STANDARD = "unlearn_audit", "python"
 
 
@@ -161,7 +164,24 @@ def _distribution_of(module: str) -> str:
 
 @cache
 def _owners() -> dict[str, list[str]]:
-    return dict(packages_distributions())
+    """Top-level module -> the distributions that bring it.
+
+    As `importlib.metadata.packages_distributions`, which makes an object of every installed file: seven times as slow.
+    """
+    found: dict[str, list[str]] = {}
+    for one in distributions():
+        named = _NAME.search(one.read_text("METADATA") or one.read_text("PKG-INFO") or "")
+        for top in _tops(one) if named else ():
+            found.setdefault(top, []).append(named[1] if named else "")
+    return found
+
+
+def _tops(one: Distribution) -> set[str]:
+    if declared := (one.read_text("top_level.txt") or "").split():
+        return set(declared)
+    files = (one.read_text("RECORD") or one.read_text("installed-files.txt") or "").splitlines()
+    tops = (line.partition(",")[0].partition("/") for line in files)
+    return {top if inside else getmodulename(top) or "" for top, inside, _ in tops} - {"", "__pycache__", ".."}
 
 
 @cache
