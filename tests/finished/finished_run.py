@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,9 @@ from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.conclude import ShardRecord, concluded
 from unlearn_audit.verdict.result import Result
 
+_KEPT = tempfile.TemporaryDirectory(prefix="finished-runs-")
+_RESULTS: dict[str, Result] = {}
+
 
 def small(subjects: int = 60) -> Audit:
     """An audit in which all is well, of one fact a subject and one control."""
@@ -39,8 +46,19 @@ def checkpoint(path: Path, *, value: float = 1.0) -> Path:
 def finished_run(
     run: Path, audit: Audit, policy: Policy = POLICY, waivers: Waiving | None = None, *, model: Path | None = None
 ) -> Result:
-    """Writes the run of an audit, and gives its result."""
-    model = model or checkpoint(run.parent / f"{run.name}-model")
+    """Writes the run of an audit, and gives its result; the same audit of no model in particular is made once."""
+    if model is not None:
+        return _made(run, audit, policy, waivers, model)
+    asked = (audit.frame, audit.case.model_dump_json(), policy.model_dump_json(), waivers)
+    key = hashlib.sha256(pickle.dumps(asked)).hexdigest()
+    home = Path(_KEPT.name) / key
+    if key not in _RESULTS:
+        _RESULTS[key] = _made(home / "run", audit, policy, waivers, checkpoint(home / "model"))
+    shutil.copytree(home / "run", run, dirs_exist_ok=True)
+    return _RESULTS[key]
+
+
+def _made(run: Path, audit: Audit, policy: Policy, waivers: Waiving | None, model: Path) -> Result:
     digest = resolve(str(model)).digest
     store = EvidenceStore(run)
     spec = AuditSpec(checkpoint=str(model), forget="forget.jsonl", policy=policy)
