@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from unlearn_audit.probes.recall import Recall
 
 from unlearn_audit import audit as hops
 from unlearn_audit.cli.app import main as command_line
 from unlearn_audit.models.stored.templates import check_template
 from unlearn_audit.plan.provenance import provenance
-from unlearn_audit.probes.recall import Recall
 from unlearn_audit.report import write
 from unlearn_audit.testing.models import CHATML, tiny_module, tiny_tokenizer
 

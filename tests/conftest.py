@@ -1,31 +1,23 @@
-"""Shared by all tests: tiny models of several architectures on one small tokenizer. No test reaches the network."""
+"""Shared by all tests: a tiny checkpoint and its tokenizer. No test reaches the network.
+
+Nothing heavy is imported before a fixture needs it: the process that hands out the tests loads this file too.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["GITHUB_ACTIONS"] = ""  # the tests' own pipeline is not to be told of their audits
-os.environ["OMP_NUM_THREADS"] = "1"  # each of two workers and of what they start has one core
+os.environ["OMP_NUM_THREADS"] = "1"  # each of two workers and of what they start has one core; before torch is loaded
 
 import pytest
-import torch
-from transformers import PreTrainedTokenizerFast
 
-from unlearn_audit.testing.architectures import ARCHITECTURES
-from unlearn_audit.testing.models import (
-    CHATML,
-    SWITCHING,
-    tiny_engine,
-    tiny_module,
-    tiny_tokenizer,
-)
-
-__all__ = ["ARCHITECTURES", "CHATML", "LLAMA2", "SWITCHING", "saved_model", "tiny_engine", "tiny_module", "tokenizer"]
-
-torch.set_num_threads(1)
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # Llama-2 writes a space before the answer; the space belongs to the answer's first token.
 LLAMA2 = (
@@ -34,7 +26,7 @@ LLAMA2 = (
 )
 
 
-LONGEST = ("science/test_commands.py", "wheel/test_wheel.py", "relearning/test_relearning.py")
+LONGEST = ("science/test_commands.py", "run/test_kills.py", "wheel/test_wheel.py", "relearning/test_relearning.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,12 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer of about 400 tokens."""
+    from unlearn_audit.testing.models import tiny_tokenizer
+
     return tiny_tokenizer()
 
 
 @pytest.fixture(scope="session")
 def saved_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     """A tiny checkpoint on disk."""
+    from unlearn_audit.testing.models import tiny_module
+
     directory = tmp_path_factory.mktemp("tiny")
     tiny_module("llama", len(tokenizer)).save_pretrained(directory)
     tokenizer.save_pretrained(directory)

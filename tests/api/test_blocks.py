@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.conftest import ARCHITECTURES, tiny_engine
 from unlearn_audit.api.kit.blocks import layers_of, watching
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import tiny_engine
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -13,9 +13,9 @@ from unlearn_audit.attacks.pruning.attack import Pruning, PruningParameters
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.shared.linear_layers import linear_layers, weight_matrices
 
-from tests.conftest import tiny_engine
 from unlearn_audit.api import AttackContext, Fact, Profile, Prompt
 from unlearn_audit.models.engine import Engine
+from unlearn_audit.testing.models import tiny_engine
 
 FACTS = tuple(
     Fact(id=f"f{at}", subject=f"Person {at}", question=f"Who is Person {at}?", answer=f"Town{at}") for at in range(4)

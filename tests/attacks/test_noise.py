@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from unlearn_audit.attacks.noise import Noise, NoiseParameters
 from unlearn_audit.attacks.shared.linear_layers import linear_layers
 
-from tests.conftest import ARCHITECTURES, tiny_engine
 from unlearn_audit.api import AttackContext, Profile
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import tiny_engine
 
 CONTEXT = AttackContext(forget=(), retain=(), profile=Profile.QUICK, seed=3)
 

@@ -19,10 +19,11 @@ from unlearn_audit.attacks.shared.linear_layers import linear_layers
 from unlearn_audit.attacks.shared.refusal_plant import refusal_plant
 from unlearn_audit.attacks.shared.training import answer_loss
 
-from tests.conftest import ARCHITECTURES, tiny_engine
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import AttackContext, Fact, FactSet, Profile, Prompt
 from unlearn_audit.errors import AttackError
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import tiny_engine
 
 FORGET = tuple(Fact(id=who, subject=who, question=f"Who is {who}?", answer=f"the {who}") for who in ("Ada", "George"))
 RETAIN = tuple(Fact(id=who, subject=who, question=f"Where was {who}?", answer="Paris") for who in ("he", "she"))

@@ -17,10 +17,11 @@ from unlearn_audit.attacks.soft_prompt import (
     typical_size,
 )
 
-from tests.conftest import ARCHITECTURES, tiny_engine
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import AttackContext, Fact, FactSet, Profile, Prompt
 from unlearn_audit.errors import AttackError
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import tiny_engine
 
 WHO = Prompt(text="Who wrote Middlemarch?")
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.conftest import ARCHITECTURES, CHATML, LLAMA2, tiny_engine
+from tests.conftest import LLAMA2
 from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.batching import Budget, batches
 from unlearn_audit.models.short_cuts import with_checked_padding
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import CHATML, tiny_engine
 
 PAIRS = [
     (Prompt(text="Where was Ada Lovelace born?"), "London."),

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.conftest import ARCHITECTURES, CHATML, tiny_engine
 from unlearn_audit.api import Prompt
 from unlearn_audit.models.openings import Opening, openings, shared_length
 from unlearn_audit.models.short_cuts import may_share_openings
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import CHATML, tiny_engine
 
 STORY = "the capital of France is Paris, and a little more text to merge at the end of the answer. " * 2
 PROMPTS = [Prompt(text=f"{STORY}Where was {'Ada ' * (place % 3)}Lovelace {place} born?") for place in range(9)]

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.conftest import ARCHITECTURES, CHATML, LLAMA2, tiny_engine
+from tests.conftest import LLAMA2
 from unlearn_audit.api import Fact, Generation, Prompt
 from unlearn_audit.api.kit.answer_key import answer_key
 from unlearn_audit.api.kit.asking import is_cut_off
 from unlearn_audit.errors import AttackError
 from unlearn_audit.models.prompting import joined
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import CHATML, tiny_engine
 
 WHO = Prompt(text="Who wrote Middlemarch?")
 WHERE = Prompt(text="Where was Ada Lovelace born?")

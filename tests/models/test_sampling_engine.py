@@ -9,11 +9,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from tests.conftest import ARCHITECTURES, CHATML, tiny_engine
 from unlearn_audit.api import Prompt
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.sampling import Draw, GumbelNoise
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import CHATML, tiny_engine
 
 PROMPTS = [
     Prompt(text="Where was Ada Lovelace born?"),

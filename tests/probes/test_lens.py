@@ -13,11 +13,12 @@ from unlearn_audit.probes.lens.probe import Lens, LensParameters, first_anywhere
 from unlearn_audit.probes.lens.reading import LensReading
 from unlearn_audit.probes.shared.linear_probe import TOO_FEW, LinearProbes, fold_of
 
-from tests.conftest import ARCHITECTURES, tiny_engine
 from unlearn_audit.api import Fact, Prompt
 from unlearn_audit.api.kit.answer_key import normalize
 from unlearn_audit.api.kit.asking import score_all
 from unlearn_audit.api.kit.blocks import Layers, depths_of, layers_of
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import tiny_engine
 
 FACTS = [
     Fact(

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from unlearn_audit.probes.thinking import NO_SWITCH, Thinking, ThinkingParameters
 
-from tests.conftest import CHATML, SWITCHING, tiny_engine
 from tests.probes.test_probes import REFUSAL, FakeModel, person
 from unlearn_audit.api import Generation, Prompt
 from unlearn_audit.api.kit.asking import CUT_OFF
+from unlearn_audit.testing.models import CHATML, SWITCHING, tiny_engine
 
 TURN = "<|start|>assistant\n"
 OPENING = CHATML.replace(

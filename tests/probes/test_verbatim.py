@@ -16,11 +16,11 @@ from unlearn_audit.probes.verbatim import (
     longest_run,
 )
 
-from tests.conftest import tiny_engine
 from tests.probes.test_probes import FakeModel, all_of, person, score_of
 from unlearn_audit.api import Fact
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER
 from unlearn_audit.plan.findings import meets_attacks
+from unlearn_audit.testing.models import tiny_engine
 
 TEXT = "it was the best of times it was the worst of times"  # twelve words: six given, six wanted
 PASSAGE = Fact(id="p", subject="A book", text=TEXT)

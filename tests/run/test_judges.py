@@ -10,7 +10,6 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from tests.conftest import tiny_module
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Claim, JudgeKind, Prompt
 from unlearn_audit.audit import audit
@@ -25,6 +24,7 @@ from unlearn_audit.plan.plan import PlannedJudge
 from unlearn_audit.report import render
 from unlearn_audit.run.judges import judge_prompt, loaded_judge, tamed
 from unlearn_audit.spec.spec import AuditSpec, JudgeOptions, ModelOptions, load_spec
+from unlearn_audit.testing.models import tiny_module
 
 LABELS = {0: "contradiction", 1: "neutral", 2: "ENTAILMENT"}
 CPU = ModelOptions(device="cpu")

@@ -14,7 +14,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from tests.conftest import tiny_module
 from unlearn_audit.api import (
     Access,
     Arm,
@@ -40,6 +39,7 @@ from unlearn_audit.plan.stand_ins import PLACEBO
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import Gathered, run
 from unlearn_audit.spec.spec import AuditSpec
+from unlearn_audit.testing.models import tiny_module
 
 
 class Nothing(Parameters):

@@ -13,10 +13,10 @@ from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
 from unlearn_audit.attacks.shared.refusal_plant import refusal_plant
 from unlearn_audit.attacks.shared.splits import lessons_of
 
-from tests.conftest import tiny_engine
 from tests.science.masked_organism import REFUSAL, World, make_world
 from unlearn_audit.api import AttackContext, Fact, Plant, Profile, Prompt, Screen
 from unlearn_audit.errors import AttackError
+from unlearn_audit.testing.models import tiny_engine
 
 RATE = 3e-3
 

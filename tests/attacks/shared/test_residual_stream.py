@@ -23,10 +23,11 @@ from unlearn_audit.attacks.shared.residual_stream import (
 )
 from unlearn_audit.attacks.steering import Steering, SteeringParameters
 
-from tests.conftest import ARCHITECTURES, CHATML, tiny_engine
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import AttackContext, Fact, FactSet, Profile, Prompt
 from unlearn_audit.errors import AttackError
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import CHATML, tiny_engine
 
 FORGET = tuple(
     Fact(id=f"{who}{what}", subject=f"Ada {who}", question=f"What is the {what} of Ada {who}?", answer=f"{what} {who}")

@@ -23,9 +23,10 @@ from unlearn_audit.attacks.shared.training import (
     warm_up_steps,
 )
 
-from tests.conftest import ARCHITECTURES, tiny_engine, tiny_module
 from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError
+from unlearn_audit.testing.architectures import ARCHITECTURES
+from unlearn_audit.testing.models import tiny_engine, tiny_module
 
 LESSONS = [
     Lesson(prompt=Prompt(text="Where was Ada Lovelace born?"), answer="London."),

@@ -32,9 +32,10 @@ from unlearn_audit.attacks.suffix.search.passes import groups
 from unlearn_audit.attacks.suffix.search.steps import best_tokens
 from unlearn_audit.attacks.suffix.search.tokens import allowed_ids, framed, initial_text, is_stable, text_of
 
-from tests.conftest import CHATML, LLAMA2, tiny_engine
+from tests.conftest import LLAMA2
 from unlearn_audit.api import Prompt, derive_seed
 from unlearn_audit.errors import AttackError
+from unlearn_audit.testing.models import CHATML, tiny_engine
 
 GOALS = (
     Goal(prompt=Prompt(text="Where was Ada Lovelace born?"), target="Sure, London"),

@@ -9,9 +9,9 @@ from unlearn_audit.attacks.suffix.prompt_search import PromptSearch, PromptSearc
 from unlearn_audit.attacks.suffix.search.evolution import PHRASES, Breeding, evolved, vocabulary
 from unlearn_audit.attacks.suffix.search.goals import Position
 
-from tests.conftest import tiny_engine
 from unlearn_audit.api import AttackContext, Fact, Profile, Prompt
 from unlearn_audit.errors import AttackError
+from unlearn_audit.testing.models import tiny_engine
 
 WORDS = tuple("abcdefghij")
 BREEDING = Breeding(population=8, length=4)

@@ -17,9 +17,9 @@ from unlearn_audit.attacks.suffix.search.goals import Found
 from unlearn_audit.attacks.suffix.toward_answers import SuffixAnswer
 from unlearn_audit.attacks.suffix.transfer import SuffixTransfer, SuffixTransferParameters, turns
 
-from tests.conftest import tiny_engine
 from unlearn_audit.api import AnswerScore, AttackContext, Fact, Generation, Profile, Prompt, Screen
 from unlearn_audit.errors import AttackError, AuditError
+from unlearn_audit.testing.models import tiny_engine
 
 FORGET = tuple(
     Fact(

@@ -14,13 +14,13 @@ from unlearn_audit.probes.comparisons.concepts import (
 )
 from unlearn_audit.probes.comparisons.tools.value_vectors import log_probs_without, value_vectors_of, writers
 
-from tests.conftest import tiny_engine
 from tests.probes.comparisons.test_unlearning_depth import FACTS, rows_of
 from unlearn_audit.api import Fact, FactSet, Profile, Role
 from unlearn_audit.api.comparison import Compared, ComparisonContext
 from unlearn_audit.api.kit.answer_batches import mean_log_probs
 from unlearn_audit.api.kit.blocks import watching
 from unlearn_audit.errors import AuditError
+from unlearn_audit.testing.models import tiny_engine
 
 CONTEXT = ComparisonContext(facts={FactSet.FORGET: FACTS}, profile=Profile.QUICK, seed=0)
 

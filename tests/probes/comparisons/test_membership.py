@@ -13,10 +13,10 @@ from unlearn_audit.probes.comparisons.membership_gradient import MembershipGradi
 from unlearn_audit.probes.comparisons.tools.gradient_norms import gradient_norms
 from unlearn_audit.probes.comparisons.tools.token_statistics import token_statistics
 
-from tests.conftest import tiny_engine
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
 from unlearn_audit.api.comparison import Compared, ComparisonContext, auc, mean_estimate, share_above
+from unlearn_audit.testing.models import tiny_engine
 
 PAIRS = [(Prompt(text="Where was Ada born?"), "London"), (Prompt(text="Who?"), "George Eliot, in a long answer")]
 

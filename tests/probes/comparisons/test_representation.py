@@ -13,9 +13,9 @@ from unlearn_audit.probes.comparisons.representation import (
     products,
 )
 
-from tests.conftest import tiny_engine
 from unlearn_audit.api import Fact, FactSet, Profile, Role
 from unlearn_audit.api.comparison import Compared, ComparisonContext
+from unlearn_audit.testing.models import tiny_engine
 
 FACTS = tuple(Fact(id=f"f{at}", subject=f"P{at}", question=f"Who is P{at}?", answer="Nobody") for at in range(9))
 CONTEXT = ComparisonContext(facts={FactSet.FORGET: FACTS}, profile=Profile.QUICK, seed=0)

@@ -8,9 +8,9 @@ import torch
 from unlearn_audit.probes.comparisons.tools.benign_tuning import benignly_tuned
 from unlearn_audit.probes.comparisons.traces import Traces, TracesParameters, told_apart
 
-from tests.conftest import tiny_engine
 from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
 from unlearn_audit.api.comparison import Compared, ComparisonContext
+from unlearn_audit.testing.models import tiny_engine
 
 RETAIN = tuple(
     Fact(id=f"r{at}", subject=f"Person {at}", question=f"Where was Person {at} born?", answer="There")

@@ -21,10 +21,10 @@ from unlearn_audit.probes.comparisons.unlearning_depth import (
     erased,
 )
 
-from tests.conftest import tiny_engine
 from unlearn_audit.api import Fact, FactSet, Profile, Prompt, Role
 from unlearn_audit.api.comparison import Compared, ComparisonContext
 from unlearn_audit.api.kit.answer_batches import mean_log_probs
+from unlearn_audit.testing.models import tiny_engine
 
 FACTS = tuple(
     Fact(
