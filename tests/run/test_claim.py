@@ -13,6 +13,7 @@ from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.audit import audit, audit_shard
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError, Notice, SpecError
+from unlearn_audit.run.claim import refuse_foreign
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.run.text_policy import KeptText
 
@@ -87,6 +88,17 @@ def test_a_request_that_cannot_be_read_is_refused(tmp_path, spec) -> None:
     (out / "spec.yaml").write_text("checkpoint: [")
     with pytest.raises(SpecError, match="holds an audit whose request cannot be read"):
         ran(spec, out)
+
+
+@pytest.mark.parametrize("left", [(".lock",), (".lock", "jobs/"), (".lock", "jobs/", ".writing-x", ".scratch/")])
+def test_a_run_that_was_killed_before_it_wrote_its_request_is_begun_again(tmp_path, left) -> None:
+    for name in left:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    refuse_foreign(tmp_path)
+    (tmp_path / "jobs").mkdir(exist_ok=True)
+    (tmp_path / "jobs" / "mine.txt").touch()
+    with pytest.raises(SpecError, match="is not a run of this tool"):
+        refuse_foreign(tmp_path)
 
 
 def test_what_is_no_run_is_refused_before_anything_is_touched(tmp_path, spec) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from unlearn_audit.errors import Notice, SpecError
 from unlearn_audit.evidence.files import SCRATCH, WRITING
 
-LOCK = ".lock"
+LOCK, JOBS = ".lock", "jobs"
 _OTHERS = 0o077
 
 
@@ -55,6 +55,22 @@ def run_directory(run: Path) -> Iterator[None]:
 def is_untouched(run: Path) -> bool:
     """Whether nothing lies in a directory but what `run_directory` puts there."""
     return all(path.name in (LOCK, SCRATCH) for path in run.iterdir())
+
+
+def is_unbegun(run: Path) -> bool:
+    """Whether nothing lies in a directory but what a run puts there before it has written what it was asked.
+
+    A run that was killed at that moment leaves the lock, scratch space, a folder for jobs with none in it, and files
+    that were not yet whole.
+    """
+    return all(
+        path.name in (LOCK, SCRATCH) or path.name.startswith(WRITING) or (path.name == JOBS and _is_empty(path))
+        for path in run.iterdir()
+    )
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def make_private(directory: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
-from unlearn_audit.evidence.directory import is_untouched
+from unlearn_audit.evidence.directory import is_unbegun
 from unlearn_audit.evidence.files import read_json, write_text
 from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, RESULT, SHARD
 from unlearn_audit.plan.plan import Plan
@@ -36,7 +36,7 @@ def refuse_foreign(out: Path) -> None:
         return
     if not out.is_dir():
         raise SpecError(f"{out}: expected a directory, got a file; give another --out")
-    if not (out / SPEC).is_file() and not is_untouched(out):
+    if not (out / SPEC).is_file() and not is_unbegun(out):
         raise SpecError(f"{out}: is not empty and is not a run of this tool; give another --out")
 
 
