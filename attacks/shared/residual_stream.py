@@ -69,11 +69,15 @@ def mean_states(model: Model, stream: Stream, prompts: Sequence[Prompt], layers:
 
     Raises:
         AttackError: it is not a number.
+        NotApplicableError: every prompt is longer than what the model reads. The others are left out.
     """
-    states = model.hidden_states(prompts, layers=[layer - stream.shift for layer in layers])
+    read = [prompt for prompt in prompts if model.unread(prompt) is None]
+    if not read:
+        raise NotApplicableError(f"no question can be read: {model.unread(prompts[0])}")
+    states = model.hidden_states(read, layers=[layer - stream.shift for layer in layers])
     mean = states.double().mean(dim=0).float()
     if not bool(torch.isfinite(mean).all()):
-        raise AttackError(f"the mean hidden state over {len(prompts)} prompts is not a number")
+        raise AttackError(f"the mean hidden state over {len(read)} prompts is not a number")
     return mean
 
 

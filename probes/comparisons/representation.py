@@ -28,6 +28,7 @@ from unlearn_audit.api import (
 from unlearn_audit.api.kit.asking import depth_of, questions_of
 
 FloatArray = npt.NDArray[np.float64]
+NOT_READ = "questions that both models read, with states that are numbers"
 PROMPTS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 512}
 
 
@@ -64,12 +65,12 @@ class Representation(Comparison[RepresentationParameters]):
     Parameters: ClassVar[type[Parameters]] = RepresentationParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:
-        """States of each set, (prompts, layers + 1, width), in half precision."""
+        """States of each set, (prompts, layers + 1, width), in half precision; NaN for prompts that are not read."""
         layers = range(depth_of(model) + 1)
         found = {}
         for name in (FactSet.FORGET, FactSet.RETAIN):
             prompts = [Prompt(text=question) for question in self._questions(context, name)]
-            if prompts:
+            if any(model.unread(prompt) is None for prompt in prompts):
                 states = model.hidden_states(prompts, layers=list(layers)).numpy()
                 found[name.value] = states.clip(-65504, 65504).astype(np.float16)
         return found
@@ -90,6 +91,13 @@ class Representation(Comparison[RepresentationParameters]):
                 missing=f"the models have {left.shape[1]} and {right.shape[1]} layers",
             )
             return
+        read = np.isfinite(left).all(axis=(1, 2)) & np.isfinite(right).all(axis=(1, 2))
+        if read.sum() < 2:
+            yield GroupReading(
+                measure="cka", variant=name, between=(one.name, other.name), missing=f"{read.sum()} {NOT_READ}"
+            )
+            return
+        left, right = left[read], right[read]
         draws = np.random.default_rng(seed).integers(0, len(left), (self.parameters.resamples, len(left)))
         for layer in range(left.shape[1]):
             for measure, distance in MEASURES.items():

@@ -34,6 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 PROMPTS = {Profile.QUICK: 64, Profile.STANDARD: 200, Profile.DEEP: 500}
 TEXT, ACTIVATIONS = KINDS = ("text", "activations")
 BENIGN = "benign"
+NOT_READ = "fewer than two questions are read by all models, with states that are numbers"
 TOLD_APART = 0.95
 """Accuracy from which a null says nothing: what it allows is everything."""
 
@@ -86,7 +87,8 @@ class Traces(Comparison[TracesParameters]):
         """
         own = self.parameters
         found = self._read(model, context)
-        pairs = [(Prompt(text=fact.question or ""), fact.answer or "") for fact in _askable(context)]
+        asked = [(Prompt(text=fact.question or ""), fact.answer or "") for fact in _askable(context)]
+        pairs = [pair for pair in asked if model.unread(model.render(*pair)) is None]
         if not own.benign_steps or not pairs:
             return found
         from .tools.benign_tuning import benignly_tuned
@@ -116,6 +118,7 @@ class Traces(Comparison[TracesParameters]):
         original = next(model for model in models if model.role is Role.ORIGINAL)
         unlearned = next(model for model in models if model.role is Role.UNLEARNED)
         controls = [model for model in models if model.role is Role.RETRAINED] + _tuned(original)
+        read = _read_by_all((*models, *controls))
         for kind in KINDS:
             shapes = {model.features[kind].shape for model in (*models, *controls)}
             if len(shapes) > 1:
@@ -126,8 +129,13 @@ class Traces(Comparison[TracesParameters]):
                     missing=f"the models' states have different shapes ({sorted(shapes)})",
                 )
                 continue
-            own = self._told_apart(unlearned, original, kind, context)
-            others = {control.name: self._told_apart(control, original, kind, context) for control in controls}
+            if read.sum() < 2:
+                yield GroupReading(
+                    measure="accuracy", variant=kind, between=(unlearned.name, original.name), missing=NOT_READ
+                )
+                continue
+            own = self._told_apart(unlearned, original, kind, read, context)
+            others = {one.name: self._told_apart(one, original, kind, read, context) for one in controls}
             null = [other for other in others.values() if other.estimate < TOLD_APART]
             yield GroupReading(
                 measure="accuracy",
@@ -143,8 +151,10 @@ class Traces(Comparison[TracesParameters]):
                 about={f"accuracy of {name}": other.estimate for name, other in others.items()},
             )
 
-    def _told_apart(self, one: Compared, other: Compared, kind: str, context: ComparisonContext) -> GroupEstimate:
-        rows = [np.asarray(model.features[kind], dtype=np.float64) for model in (one, other)]
+    def _told_apart(
+        self, one: Compared, other: Compared, kind: str, read: npt.NDArray[np.bool_], context: ComparisonContext
+    ) -> GroupEstimate:
+        rows = [np.asarray(model.features[kind], dtype=np.float64)[read] for model in (one, other)]
         shares = told_apart(rows[0], rows[1], text=kind == TEXT, folds=self.parameters.folds, seed=context.seed)
         return mean_estimate(shares, null=0.5, alpha=context.alpha, seed=context.seed)
 
@@ -177,6 +187,13 @@ def told_apart(one: FloatArray, other: FloatArray, *, text: bool, folds: int, se
         rightly = (classifier.predict(one[test]) == 1).astype(float) + (classifier.predict(other[test]) == 0)
         shares[test] = rightly / 2.0
     return shares
+
+
+def _read_by_all(models: Sequence[Compared]) -> npt.NDArray[np.bool_]:
+    """Shape (prompts,): whether every model read it, and has states that are numbers."""
+    states = [np.asarray(model.features[ACTIVATIONS], dtype=np.float64) for model in models]
+    read: npt.NDArray[np.bool_] = np.all([np.isfinite(own).all(axis=1) for own in states], axis=0)
+    return read
 
 
 def _both(labels: npt.NDArray[np.int_], train: npt.NDArray[np.int_], size: int) -> npt.NDArray[np.int_]:

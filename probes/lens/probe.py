@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt
@@ -79,6 +80,10 @@ class Lens(Probe[LensParameters]):
         choices = [Chooser(self.parameters).choice(fact, twins) for fact in facts]
         lens = LensReading(model, most_depths=self.parameters.depths, components=self.parameters.components)
         found = lens.log_likelihoods([pair for choice in choices for pair in choice.pairs])
+        choices = [
+            choice if (why := lens.why_unread(choice.pairs)) is None else replace(choice, missing=why)
+            for choice in choices
+        ]
         for choice in choices:
             values = {place: [at[pair] for pair in choice.pairs if pair in at] for place, at in found.items()}
             yield _exposure(choice, [values[place] for place in lens.residual])

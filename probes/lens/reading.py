@@ -34,6 +34,7 @@ class LensReading:
     def __init__(self, model: Model, *, most_depths: int, components: bool) -> None:
         self._model = model
         self._layers = layers_of(model)
+        self._unread: dict[Pair, str] = {}
         self.depths = depths_of(self._layers.depth, most_depths)
         self._parts = dict(_parts(self._layers, self.depths)) if components else {}
         self.missing = {place: part for place, part in self._parts.items() if isinstance(part, str)}
@@ -52,15 +53,26 @@ class LensReading:
 
     @torch.inference_mode()
     def log_likelihoods(self, pairs: Sequence[Pair]) -> dict[str, dict[Pair, float]]:
-        """Summed log-probability of every answer, at each place that can be read; NaN where it is not a number."""
+        """Summed log-probability of every answer, at each place that can be read; NaN where it is not a number.
+
+        Answers that are longer than what the model reads, with their questions, have none: `why_unread`.
+        """
         wanted = list(dict.fromkeys(pairs))
         found: dict[str, dict[Pair, float]] = {place: {} for place in (*self.residual, *self.components)}
         rows = [self._model.render(prompt, answer) for prompt, answer in wanted]
+        told = {pair: self._model.unread(row) for pair, row in zip(wanted, rows, strict=True)}
+        self._unread |= {pair: why for pair, why in told.items() if why is not None}
+        rows = [row for pair, row in zip(wanted, rows, strict=True) if told[pair] is None]
+        wanted = [pair for pair in wanted if told[pair] is None]
         for batch in batches_of(self._model, rows):
             for place, log_probs in self._read(batch):
                 sums = [math.fsum(part.tolist()) for part in batch.by_row(log_probs)]
                 found[place].update(zip([wanted[row] for row in batch.places], sums, strict=True))
         return found
+
+    def why_unread(self, pairs: Sequence[Pair]) -> str | None:
+        """Why one of these answers was not read; None where all were."""
+        return next((self._unread[pair] for pair in pairs if pair in self._unread), None)
 
     def _read(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         layers = self._layers

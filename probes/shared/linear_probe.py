@@ -66,8 +66,10 @@ class LinearProbes:
         self._depths = tuple(depths)
         self._embedding = _embedding_of(model)
         self._targets: dict[tuple[str, str], FloatArray] = {}
-        self._facts = [fact for fact in pool if is_askable(fact)]
-        self._states = self._states_of([fact.question or "" for fact in self._facts])
+        self._unread: dict[str, str] = {}
+        askable = [fact for fact in pool if is_askable(fact)]
+        self._states = self._states_of([fact.question or "" for fact in askable])
+        self._facts = [fact for fact in askable if fact.question not in self._unread]
         self._trained = [self._train(fold, minimum_subjects) for fold in range(FOLDS)] if self._readable else []
 
     @property
@@ -83,7 +85,10 @@ class LinearProbes:
         """For each depth, how well each answer agrees with what the probe says of a fact; or why there is nothing."""
         if self._embedding is None:
             return NO_EMBEDDING
-        states = self._states[fact.question or ""]
+        question = fact.question or ""
+        if question in self._unread:
+            return self._unread[question]
+        states = self._states[question]
         if not self._readable or not np.isfinite(states).all():
             return NOT_NUMBERS
         trained = self._trained[fold_of(fact)]
@@ -103,8 +108,10 @@ class LinearProbes:
         return [_fitted(states[:, place], answers, relations) for place in range(len(self._depths))]
 
     def _states_of(self, questions: Sequence[str]) -> dict[str, FloatArray]:
-        """Question -> (depths, width)."""
-        asked = list(dict.fromkeys(questions))
+        """Question -> (depths, width), of those that the model reads; why it does not read the others is kept."""
+        told = {one: self._model.unread(Prompt(text=one)) for one in dict.fromkeys(questions)}
+        self._unread |= {one: why for one, why in told.items() if why is not None}
+        asked = [one for one, why in told.items() if why is None]
         if not asked:
             return {}
         found = self._model.hidden_states([Prompt(text=one) for one in asked], layers=list(self._depths))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -90,10 +92,16 @@ class Audit:
         return self
 
     def decided(self, policy: Policy = POLICY) -> Verdict:
-        return decide(self.frame, self.case, policy)
+        """The verdict; the same evidence is decided once, as many tests start from the same."""
+        asked = (self.frame, self.case.model_dump_json(), policy.model_dump_json())
+        key = hashlib.sha256(pickle.dumps(asked)).hexdigest()
+        if key not in _DECIDED:
+            _DECIDED[key] = decide(self.frame, self.case, policy)
+        return _DECIDED[key]
 
 
 _KNOWN: dict[str, pd.DataFrame] = {}
+_DECIDED: dict[str, Verdict] = {}
 
 
 def _clean_evidence(case: Case) -> pd.DataFrame:

@@ -126,7 +126,16 @@ class Model(Protocol):
         """Scores of (prompt, answer) pairs, the answer written as the chat template would write it."""
 
     def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
-        """Residual stream at the last prompt token: float32, shape (prompts, layers, width), on the CPU."""
+        """Residual stream at the last prompt token: float32, shape (prompts, layers, width), on the CPU.
+
+        NaN for a prompt that is longer than what the model reads; `unread` says so beforehand.
+
+        Raises:
+            AuditError: every prompt is longer.
+        """
+
+    def unread(self, asked: Prompt | Rendered) -> str | None:
+        """Why a prompt, or a prompt with its answer, is not read: it is longer than the context; None where it is."""
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The rendered conversation, for training on the answer."""

@@ -322,11 +322,14 @@ class Engine:
 
     @torch.inference_mode()
     def hidden_states(self, prompts: Sequence[Prompt], *, layers: Sequence[int]) -> torch.Tensor:
-        """Residual stream at the last prompt token: float32, (prompts, layers, width), on the CPU."""
+        """Residual stream at the last prompt token: float32, (prompts, layers, width), on the CPU; NaN where unread."""
         ids = [self.renderer.prompt_ids(self._put(prompt)[0]) for prompt in prompts]
-        longest = max(map(len, ids), default=0)
-        if self._is_too_long(longest):
-            raise AuditError(too_long(longest, self.context))
+        read = [place for place, row in enumerate(ids) if not self._is_too_long(len(row))]
+        if not read:
+            longest = max(map(len, ids), default=0)
+            raise AuditError(
+                f"no prompt can be read: {too_long(longest, self.context)}" if ids else "no prompt is given"
+            )
 
         def run(rows: list[list[int]]) -> list[torch.Tensor]:
             input_ids, mask = self._right_padded(rows)
@@ -340,7 +343,15 @@ class Engine:
                 for place, row in enumerate(rows)
             ]
 
-        return torch.stack(run_batched(ids, [len(row) for row in ids], self.budget, run))
+        states = torch.stack(run_batched([ids[i] for i in read], [len(ids[i]) for i in read], self.budget, run))
+        found = states.new_full((len(ids), *states.shape[1:]), math.nan)
+        found[read] = states
+        return found
+
+    def unread(self, asked: Prompt | Rendered) -> str | None:
+        """Why a prompt, or a prompt with its answer, is not read: it is longer than the context; None where it is."""
+        row = asked.token_ids if isinstance(asked, Rendered) else self.renderer.prompt_ids(self._put(asked)[0])
+        return too_long(len(row), self.context) if self._is_too_long(len(row)) else None
 
     @property
     def module_dtype(self) -> torch.dtype:

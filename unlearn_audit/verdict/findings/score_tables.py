@@ -184,14 +184,13 @@ class ScoreTable:
             return values
 
         own, items = Scores.of(matrix("score")), given.at(first, item)
-        columns = {"": "score", **BESIDE}
         return cls(
             keys=tuple(keys),
             items=items,
             alive=np.asarray(np.isfinite(own.scored).any(axis=1), dtype=np.bool_),
             own=own,
             beside={suffix: Scores.of(matrix(column)) for suffix, column in BESIDE.items()},
-            known={suffix: Scores.of(_known(items, unattacked, column)) for suffix, column in columns.items()},
+            known=_known(items, unattacked, {"": "score", **BESIDE}),
         )
 
     def at_maximum(self, *, over: frozenset[str] = frozenset({"variants"})) -> ScoreTable:
@@ -251,24 +250,41 @@ def _any_of(names: Names, alive: NDArray[np.bool_], size: int) -> Names:
     return Names(known=np.array([name], dtype=object), codes=np.zeros(size, dtype=np.intp))
 
 
-def _known(items: Items, unattacked: pd.DataFrame, column: str) -> FloatArray:
+def _known(items: Items, unattacked: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, Scores]:
     """What the original shows of each item's fact un-attacked, asked the same way; else its mean over the ways.
 
-    Shape (items, 1); NaN where it was not scored.
+    By suffix, each of shape (items, 1); NaN where it was not scored.
     """
-    scored = unattacked[unattacked[column].notna().to_numpy()]
-    facts, ways = Names.of(scored["fact_id"]), Names.of(scored["variant"])
-    found: dict[tuple[str, str | None], list[float]] = {}
-    for fact, way, score in zip(facts.named, ways.named, scored[column].to_numpy(), strict=True):
-        found.setdefault((fact, way), []).append(score)
-        found.setdefault((fact, None), []).append(score)
-    means = {place: sum(scores) / len(scores) for place, scores in found.items()}
-    return np.array(
-        [
-            [means.get((fact, way), means.get((fact, None), np.nan))]
-            for fact, way in zip(items.facts.named, items.variants.named, strict=True)
-        ]
-    ).reshape(len(items), 1)
+    facts, ways = Names.of(unattacked["fact_id"]), Names.of(unattacked["variant"])
+    own_fact, own_way = _numbers(items.facts, facts.known), _numbers(items.variants, ways.known)
+    wanted = np.where((own_fact >= 0) & (own_way >= 0), own_fact * len(ways.known) + own_way, -1)
+    found = {}
+    for suffix, column in columns.items():
+        scores = unattacked[column].to_numpy(dtype=np.float64)
+        there = np.flatnonzero(~np.isnan(scores))
+        fact, way = facts.codes[there], ways.codes[there]
+        alike = _means(fact * len(ways.known) + way, scores[there], wanted)
+        anyhow = _means(fact, scores[there], own_fact)
+        found[suffix] = Scores.of(np.where(np.isnan(alike), anyhow, alike)[:, None])
+    return found
+
+
+def _numbers(names: Names, known: NDArray[np.object_]) -> Codes:
+    """Shape (rows,): the place of each name among others; -1 where it is not there."""
+    places = {name: place for place, name in enumerate(known)}
+    own = np.array([places.get(name, -1) for name in names.known], dtype=np.intp)
+    found: Codes = own[names.codes]
+    return found
+
+
+def _means(codes: Codes, scores: FloatArray, wanted: Codes) -> FloatArray:
+    """Shape (wanted,): the mean score of each wanted code; NaN where it has none."""
+    there, number = np.unique(codes, return_inverse=True)
+    if not len(there):
+        return np.full(len(wanted), np.nan)
+    means = np.bincount(number, scores) / np.bincount(number)
+    place = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+    return np.where(there[place] == wanted, means[place], np.nan)
 
 
 def _columns(models: Names, keys: list[str]) -> Codes:
