@@ -37,6 +37,16 @@ _TOKENIZER = (
 _REDIRECTIONS = ("transformers_weights",)
 """Settings by which config.json names another file of weights than the one with the usual name."""
 
+# fmt: off
+ENCODER_DECODERS = frozenset({
+    "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5",
+    "m2m_100", "marian", "mbart", "mt5", "mvp", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet",
+    "seamless_m4t", "speech_to_text", "switch_transformers", "t5", "t5gemma", "t5gemma2", "udop", "umt5",
+    "whisper",
+})
+# fmt: on
+"""Model types that have an encoder and a decoder where their settings do not say otherwise."""
+
 _MOST_ADAPTERS = 4
 """How many adapters may lie on each other; an adapter that names itself has no end."""
 
@@ -192,6 +202,11 @@ def _whole(reference: CheckpointReference, directory: Path, *, allow_pickle: boo
     for name in _REDIRECTIONS:
         if settings.get(name) is not None:
             raise AuditError(f"{config}: {name} sends the loader to another file; remove it, and use the usual names")
+    kind = settings.get("model_type")
+    if settings.get("is_encoder_decoder", kind in ENCODER_DECODERS) is True:
+        raise AuditError(
+            f"{config}: {kind} has an encoder and a decoder; audits need a causal language model (decoder only)"
+        )
     files = model_files(directory, allow_pickle=allow_pickle)
     return _checkpoint(reference, Storage.DIRECTORY, directory, files, None)
 

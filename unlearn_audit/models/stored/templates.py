@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from types import FrameType
 
+from unlearn_audit.api.user_files import is_there, read_json, read_text
 from unlearn_audit.errors import AuditError
 
 SECONDS, MEGABYTES, MOST_CHARACTERS = 2, 400, 1_000_000
@@ -69,6 +71,48 @@ def check_template(template: str) -> None:
             f"the chat template takes more than {SECONDS} s, {MEGABYTES} MB or {MOST_CHARACTERS} characters to write a "
             "question of one word; try --chat-template none or a FILE"
         )
+
+
+def check_stored(directory: Path, choice: str = "auto") -> None:
+    """The same for what a checkpoint's files hold, or for the file that was chosen, before a model library is loaded.
+
+    Args:
+        directory: of the checkpoint; a GGUF file's template is read with its tokenizer.
+        choice: as `--chat-template`: auto, none or a file.
+
+    Raises:
+        AuditError: naming the file or directory, and the limit.
+    """
+    texts: Iterator[str] = iter(())
+    if choice == "auto" and directory.is_dir():
+        texts = _stored(directory)
+    elif choice not in ("auto", "none") and is_there(Path(choice)):
+        directory, texts = Path(choice), iter([read_text(Path(choice))])
+    for template in dict.fromkeys(texts):
+        try:
+            check_template(template)
+        except AuditError as error:
+            raise AuditError(f"{directory}: {error}") from error
+
+
+def _stored(directory: Path) -> Iterator[str]:
+    """The template in force and those beside it. What cannot be read is told by who loads it."""
+    for path in (directory / "chat_template.jinja", *sorted(directory.glob("additional_chat_templates/*.jinja"))):
+        if is_there(path):
+            yield read_text(path)
+    for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
+        with suppress(AuditError):
+            settings = read_json(directory / name) if is_there(directory / name) else None
+            yield from _texts(settings.get("chat_template") if isinstance(settings, dict) else None)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """One text, or several with names: as a list of both, or as a dictionary."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one.get("template") if isinstance(one, dict) else one)
 
 
 @contextmanager

@@ -1,0 +1,72 @@
+"""Hostile chat templates and models of the wrong make are refused by their files, before a model library is loaded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run.test_runner import spec as spec  # the fixture
+from unlearn_audit.errors import AuditError
+from unlearn_audit.models.references import resolve
+from unlearn_audit.models.stored.templates import check_stored
+from unlearn_audit.plan.make import make_plan
+
+COUNTS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{{ messages[0].content }}"
+WRITES = "{{ 'a' * 10**9 }}{{ messages[0].content }}"
+DOUBLES = "{% set ns = namespace(a='a') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ ns.a }}"
+NESTED = "{{ '%0999999999d' % 1 }}"
+PLACES = {
+    "a file": ("chat_template.jinja", str),
+    "the tokenizer's settings": ("tokenizer_config.json", lambda text: json.dumps({"chat_template": text})),
+    "one of several": (
+        "tokenizer_config.json",
+        lambda text: json.dumps(
+            {"chat_template": [{"name": "default", "template": "x"}, {"name": "t", "template": text}]}
+        ),
+    ),
+    "by name": ("tokenizer_config.json", lambda text: json.dumps({"chat_template": {"default": text}})),
+    "beside": ("additional_chat_templates/tool_use.jinja", str),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_template_that_does_not_end_is_found_wherever_it_lies(tmp_path: Path, place: str) -> None:
+    name, written = PLACES[place]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(written(COUNTS))
+    with pytest.raises(AuditError, match="the chat template takes more than 2 s, 400 MB or 1000000 characters"):
+        check_stored(tmp_path)
+
+
+@pytest.mark.parametrize("text", [WRITES, DOUBLES, NESTED])
+def test_a_template_that_writes_without_end_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "given.jinja").write_text(text)
+    with pytest.raises(AuditError, match=r"given\.jinja: the chat template takes more than"):
+        check_stored(tmp_path / "no such model", str(tmp_path / "given.jinja"))
+
+
+def test_a_plan_refuses_it_before_models_can_be_loaded(spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "unlearn_audit.models.examine", None)  # what loads torch: cannot be imported
+    with pytest.raises(ImportError):
+        make_plan(spec)
+    (Path(spec.original) / "chat_template.jinja").write_text(COUNTS)
+    with pytest.raises(AuditError, match="original: the chat template takes more than 2 s"):
+        make_plan(spec)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"model_type": "t5"}, {"model_type": "bart"}, {"model_type": "new", "is_encoder_decoder": True}]
+)
+def test_encoder_decoders_are_refused_by_their_settings_before_weights_are_looked_for(tmp_path, settings) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(AuditError, match=f"{settings['model_type']} has an encoder and a decoder"):
+        resolve(str(tmp_path))
+
+
+def test_the_decoder_of_one_that_was_saved_as_a_causal_model_is_not(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bart", "is_encoder_decoder": False}))
+    with pytest.raises(AuditError, match="safetensors"):
+        resolve(str(tmp_path))
