@@ -110,6 +110,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     assert (tmp_path / "README.md").read_text() != "mine"
 
 
+@pytest.mark.slow  # tests/wheel finds every file of the checkout in the wheel
 def test_the_wheel_holds_the_template(tmp_path):
     done = python("-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, where=ROOT)
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,7 @@ from unlearn_audit.report.formats import json as as_json
 from unlearn_audit.report.formats.json import ResultFileError, load_result
 from unlearn_audit.verdict.result import Interval, Outcome, Result
 
+ROOT = Path(__file__).parents[2]
 VARIANTS = sorted(sample.ALL)
 SVG = "{http://www.w3.org/2000/svg}"
 TITLES = (
@@ -145,35 +146,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-RENDER = (
-    "import sys; from tests.golden import sample; from unlearn_audit.report import render; "
-    "sys.stdout.buffer.write(''.join(render(sample.failed(), f) for f in ('json', 'md', 'html')).encode())"
-)
-
-
-def test_two_processes_write_the_same_bytes() -> None:
-    def run(seed: str, **settings: str) -> bytes:
-        environment = {**os.environ, "PYTHONHASHSEED": seed, **settings}
-        root = Path(__file__).parents[2]
-        done = subprocess.run(
-            [sys.executable, "-c", RENDER], capture_output=True, check=True, env=environment, cwd=root
-        )
-        return done.stdout
-
-    here = "".join(render(sample.failed(), name) for name in ("json", "md", "html")).encode()
-    assert run("1") == run("2", SOURCE_DATE_EPOCH="0", COLUMNS="20") == here
-
-
-def test_the_users_figure_settings_neither_matter_nor_change() -> None:
-    plain = render(sample.failed(), "html")
-    with matplotlib.rc_context({"font.size": 33.0, "lines.linewidth": 9.0, "svg.fonttype": "path"}):
-        before = dict(matplotlib.rcParams)
-        assert render(sample.failed(), "html") == plain
-        assert dict(matplotlib.rcParams) == before
-
-
-def test_reports_need_no_model_library_and_figures_alone_need_matplotlib() -> None:
-    program = """
+RENDER = """
 import sys
 for name in ("torch", "transformers", "peft", "bitsandbytes", "datasets"):
     sys.modules[name] = None
@@ -183,12 +156,31 @@ from tests.golden import sample
 from unlearn_audit.report import render
 from unlearn_audit.report.formats.console import summary
 result = sample.failed()
-render(result, "json"), render(result, "md"), summary(result, Console(file=io.StringIO()))
+light = render(result, "json") + render(result, "md")
+summary(result, Console(file=io.StringIO()))
 assert "matplotlib" not in sys.modules
-render(result, "html")
+page = render(result, "html")
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
+sys.stdout.buffer.write((light + page).encode())
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_processes_write_the_same_bytes_without_a_model_library_and_figures_alone_need_matplotlib() -> None:
+    def run(seed: str, *options: str, **settings: str) -> bytes:
+        environment = {**os.environ, "PYTHONHASHSEED": seed, **settings}
+        command = [sys.executable, *options, "-c", RENDER]
+        return subprocess.run(command, capture_output=True, check=True, env=environment, cwd=ROOT).stdout
+
+    here = "".join(render(sample.failed(), name) for name in ("json", "md", "html")).encode()
+    assert run("1", "-W", "error") == run("2", SOURCE_DATE_EPOCH="0", COLUMNS="20") == here
+
+
+def test_the_users_figure_settings_neither_matter_nor_change() -> None:
+    plain = render(sample.failed(), "html")
+    with matplotlib.rc_context({"font.size": 33.0, "lines.linewidth": 9.0, "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        assert render(sample.failed(), "html") == plain
+        assert dict(matplotlib.rcParams) == before
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

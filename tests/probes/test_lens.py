@@ -110,7 +110,7 @@ class Stated:
     """A model whose state after a question is known: a linear image of its answer's embedding, or noise."""
 
     def __init__(self, engine, knows: bool, facts: Sequence[Fact] = FACTS) -> None:
-        self.module, self.render = engine.module, engine.render
+        self.module, self.render, self.unread = engine.module, engine.render, engine.unread
         draws = np.random.default_rng(0)
         weight = engine.module.get_output_embeddings().weight.detach().double().numpy()
         turned = draws.normal(size=(weight.shape[1], weight.shape[1]))

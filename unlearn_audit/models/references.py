@@ -16,6 +16,7 @@ from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_
 from unlearn_audit.models.stored.gguf import gguf_parameters
 from unlearn_audit.models.stored.sameness import same_weights
 from unlearn_audit.models.stored.states import READING
+from unlearn_audit.models.stored.templates import check_stored
 
 _SETTINGS = ("config.json", "generation_config.json", "adapter_config.json")
 _TOKENIZER = (
@@ -118,7 +119,7 @@ def _resolved(
     if not isinstance(named, str) or not named:
         raise AuditError(f"{config}: names no base model; give one with --base")
     beside = directory / named
-    found = str(beside) if beside.is_dir() else named
+    found = str(beside) if beside.is_dir() or (beside.suffix == ".gguf" and beside.is_file()) else named
     files = adapter_files(directory, allow_pickle=allow_pickle)
     try:
         below = _resolved(found, None, download=download, allow_pickle=allow_pickle, above=above + 1)
@@ -144,6 +145,21 @@ def same_model(one: Checkpoint, other: Checkpoint) -> bool:
 def _weights_of(checkpoint: Checkpoint) -> tuple[Path, ...]:
     read = model_files if checkpoint.base is None else adapter_files
     return read(checkpoint.path, allow_pickle=True).tensors
+
+
+def check_templates(checkpoint: Checkpoint, choice: str = "auto") -> None:
+    """Refuses chat templates that do not end, before a model library is loaded.
+
+    Args:
+        checkpoint: its own files, and those of an adapter's base.
+        choice: as `--chat-template`.
+
+    Raises:
+        AuditError: naming the file or directory, and the limit.
+    """
+    check_stored(checkpoint.path, choice)
+    if checkpoint.base is not None:
+        check_templates(checkpoint.base, choice)
 
 
 def check_unchanged(checkpoint: Checkpoint) -> None:
@@ -180,6 +196,8 @@ def _again(checkpoint: Checkpoint) -> Checkpoint:
 def _gguf(reference: CheckpointReference, path: Path) -> Checkpoint:
     if path.suffix != ".gguf":
         raise AuditError(f"{path}: expected a checkpoint directory or a .gguf file")
+    if (path.parent / "adapter_config.json").exists():  # transformers loads what that names instead of the file
+        raise AuditError(f"{path}: lies beside an adapter_config.json; move the .gguf file to a folder of its own")
     digest = file_digest(path)
     return Checkpoint(
         reference=reference,

@@ -15,8 +15,7 @@ from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
-from unlearn_audit.models.references import Checkpoint, resolve, same_model
-from unlearn_audit.models.stored.templates import check_stored
+from unlearn_audit.models.references import Checkpoint, check_templates, resolve, same_model
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.layout import lay_out
 from unlearn_audit.plan.live import LivePlan, with_stand_ins
@@ -150,7 +149,7 @@ def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec) -> tuple[str, 
         AuditError: a tokenizer or template cannot be used.
     """
     for model in models:
-        check_stored(model.checkpoint.path, spec.models.chat_template)
+        check_templates(model.checkpoint, spec.models.chat_template)
     from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of
 
     forms = {model.name: form_of(model.checkpoint, spec.models) for model in models}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import closing
+from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
 from unlearn_audit.attacks.quantization.formats import Quantizer
 from unlearn_audit.attacks.shared.linear_layers import linear_layers
 
 from tests.attacks.quantization.test_quantization import doses
 from unlearn_audit.api import Prompt
+from unlearn_audit.errors import AuditError
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import load
 from unlearn_audit.models.references import Storage, resolve
@@ -56,8 +60,8 @@ def stored(kind: str, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> tuple[Engine, dict]:
-    """The model in such a file, and what each of its matrices stands for."""
+def written(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> tuple[Path, dict]:
+    """Such a file, and what each of its matrices stands for."""
     path, rng, values = tmp_path_factory.mktemp("gguf") / "model-mixed.gguf", np.random.default_rng(0), {}
     writer = gguf.GGUFWriter(path, "qwen2")
     writer.add_name("mixed")
@@ -86,6 +90,13 @@ def served(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeni
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return path, values
+
+
+@pytest.fixture(scope="module")
+def served(written: tuple[Path, dict]) -> tuple[Engine, dict]:
+    """The model in the file, and the same."""
+    path, values = written
     checkpoint = resolve(str(path))
     assert checkpoint.storage is Storage.GGUF
     return load(checkpoint, ModelOptions(device="cpu", dtype="float32")), values
@@ -126,3 +137,31 @@ def test_quantization_rounds_what_the_file_says_once_more(served: tuple[Engine, 
         # What is in the format already stays bit for bit; all else moves by a rounding.
         assert torch.equal(after[name], before) is (kind == "Q8_0"), kind
         assert (after[name] - before).norm() < 0.02 * before.norm()
+
+
+def test_an_adapter_on_such_a_file_is_loaded_and_merged(written: tuple[Path, dict], tmp_path: Path) -> None:
+    path, values = written
+    layer = "model.layers.1.self_attn.q_proj"
+    down, up = torch.randn(2, WIDTH) * 0.1, torch.randn(WIDTH, 2) * 0.1
+    shapes = {"lora_A": torch.zeros(2, WIDTH), "lora_B": torch.zeros(WIDTH, 2)}
+    tensors = {f"model.layers.0.self_attn.q_proj.{part}": value for part, value in shapes.items()}
+    tensors |= {f"{layer}.lora_A": down, f"{layer}.lora_B": up}
+    save_file(
+        {f"base_model.model.{name}.weight": value.contiguous() for name, value in tensors.items()},
+        tmp_path / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": str(path)}))
+    checkpoint = resolve(str(tmp_path))
+    assert checkpoint.storage is Storage.ADAPTER and checkpoint.base.storage is Storage.GGUF
+    engine = load(checkpoint, ModelOptions(device="cpu", dtype="float32"))
+    assert engine.renderer.chat_template is not None  # the file's own
+    with engine.merged() as whole:
+        weights = {one.name: one.weight for one in linear_layers(whole.module)}
+    assert torch.allclose(weights[layer], values[layer][1] + 2.0 * up @ down, atol=1e-5)
+    assert torch.equal(weights["model.layers.0.mlp.up_proj"], values["model.layers.0.mlp.up_proj"][1])
+    shutil.copy(path, tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": path.name}))
+    with pytest.raises(AuditError, match=r"lies beside an adapter_config\.json; move the \.gguf file to a folder"):
+        resolve(str(tmp_path))

@@ -104,12 +104,11 @@ def _places(console: Console) -> bool:
 
 
 def _checkpoint(console: Console, reference: str, base: str | None) -> bool:
-    from unlearn_audit.models.references import resolve
-    from unlearn_audit.models.stored.templates import check_stored
+    from unlearn_audit.models.references import check_templates, resolve
 
     try:
         found = resolve(reference, base=base)
-        check_stored(found.path)  # before torch: a template that does not end is told within seconds
+        check_templates(found)  # before torch: a template that does not end is told within seconds
         from unlearn_audit.models.examine import check_model
         from unlearn_audit.models.loading import load, record
 
