@@ -83,7 +83,9 @@ def test_each_run_is_counted_and_never_their_mean() -> None:
     audit.frame = pd.concat([audit.frame, again.assign(seed=1)], ignore_index=True)
     audit.score(1.0, attack="relearning", seed=1, **CHECKPOINT, fact_id=[f"s0-{f}" for f in range(5)])
     one = finding(audit.decided(LISTED), "relearning/recall.hit")
-    assert (one.worst.unlearned, one.worst.shown) == (pytest.approx(5 / 80), 5.0)
+    assert (one.worst.unlearned, one.worst.shown, one.worst.shown_at_most) == (pytest.approx(5 / 80), 5.0, 5.0)
+    assert (one.worst.runs, one.worst.runs_beyond) == (2, 1)
+    assert one.bound == pytest.approx(1 / 40)  # of 40 facts one more than may be
     assert one.status is Status.INCONCLUSIVE
 
 
