@@ -31,6 +31,7 @@ from unlearn_audit.statistics.counts import ASSUMED_CORRELATION, FEW_PEOPLE
 ALPHA, MARGIN, BETWEEN_CELLS = 0.05, 0.10, 0.5
 AUDITS, IN_MEMORY = 4_000, 12_000_000
 CLUSTER = 5
+BEYOND = ("fifth", "all", "scattered twice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Setting:
     Attributes:
         facts: a person; 0: unequal, one and more, lognormal.
         guesses: rate; `together` its correlation inside a person.
-        leak: `none`, `facts`, `people`, `clusters`, `scattered`, `one run`, `fifth` (of all facts) or `all`.
+        leak: `none`, `facts`, `people`, `clusters`, `scattered`, `one run`; or beyond the margin: `scattered twice`,
+            `fifth` (of all facts), `all`.
     """
 
     people: int
@@ -65,6 +67,8 @@ def grid() -> Iterator[Setting]:
         yield replace(usual, cells=cells, controls=controls, leak=leak)
     for guesses, leak in product((0.0, 0.02, 0.05), ("clusters", "scattered", "one run")):
         yield replace(usual, people=120, guesses=guesses, leak=leak)
+    for guesses, cells in product((0.0, 0.02, 0.05), (8, 40)):
+        yield replace(usual, people=120, cells=cells, guesses=guesses, leak="scattered twice")
     for (people, guesses), leak in product(product((2, 10, 20), (0.02, 0.05)), ("none", "fifth", "all")):
         yield replace(usual, people=people, facts=20, controls=2, guesses=guesses, leak=leak)
     for guesses, leak in product((0.02, 0.05), ("none", "all")):
@@ -153,13 +157,13 @@ def _rates(rng: np.random.Generator, rate: float, together: float, shape: tuple[
 def _known(setting: Setting, person: NDArray[np.intp], rng: np.random.Generator, extra: int) -> BoolArray:
     """What the checkpoint knows in each cell, shape (cells, facts)."""
     facts = len(person)
-    shares = {"none": 0.0, "fifth": 0.2, "all": 1.0}
+    shares = {"none": 0.0, "fifth": 0.2, "all": 1.0, "scattered twice": 2.0 * MARGIN}
     number = round(shares[setting.leak] * facts) if setting.leak in shares else int(MARGIN * facts + TOLERANCE) + extra
     groups = {"people": person, "clusters": person // CLUSTER}.get(setting.leak, np.arange(facts))
     order = np.argsort(rng.permutation(groups.max() + 1)[groups], kind="stable")[:number]
     known = np.zeros((setting.cells, facts), dtype=np.bool_)
     match setting.leak:
-        case "scattered":
+        case "scattered" | "scattered twice":
             known[np.arange(number) % setting.cells, order] = True
         case "one run":
             known[0, order] = True
@@ -258,11 +262,15 @@ def run(store: Store, *, quick: bool) -> None:
 def tables(frame: pd.DataFrame) -> dict[str, str]:
     """Wrong verdicts by leak and by size, and what honest and leaking models get."""
     wrong = []
-    for leak, part in frame[~frame["leak"].isin(["fifth", "all"])].groupby("leak"):
+    for leak, part in frame[~frame["leak"].isin(BEYOND)].groupby("leak"):
         alone = part[part["together"] == 0.0]
         row = ["" if leak == "none" else f"{100 * alone['passed'].max():.1f}"]
-        row += [f"{100 * part[part['together'] == alike]['failed'].max():.1f}" for alike in (0.0, 0.2, 0.5)]
+        for alike in (0.0, 0.2, 0.5):
+            found = part[part["together"] == alike]["failed"]
+            row.append(f"{100 * found.max():.1f}" if len(found) else "-")
         wrong.append([leak, *row])
+    for leak, part in frame[frame["leak"] == "scattered twice"].groupby("leak"):
+        wrong.append([leak, f"{100 * part['passed'].max():.1f}", "", "", ""])
     sizes = []
     benchmarks = frame[(frame["controls"] == 2) & (frame["leak"].isin(["none", "fifth", "all"]))]
     for (people, facts), part in benchmarks.groupby(["people", "facts"]):
