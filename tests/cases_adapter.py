@@ -31,11 +31,9 @@ def options(rows: list[dict]) -> dict[str, list[str]]:
     """Fact id -> the options of its forced choice, the right one first."""
     from unlearn_audit.probes.forced_choice import ForcedChoice, ForcedChoiceParameters
 
-    from unlearn_audit.api.kit.twins import Twins
-
     pool = [fact(row) for row in rows]
-    probe, twins = ForcedChoice(ForcedChoiceParameters()), Twins(pool, rouge_threshold=0.8)
-    return {one.id: list(probe.choice(one, twins).options or ()) for one in pool}
+    chooser = ForcedChoice(ForcedChoiceParameters()).chooser(pool)
+    return {one.id: list(chooser.choice(one).options or ()) for one in pool}
 
 
 def time_twins(rows: list[dict]) -> float:

@@ -58,6 +58,27 @@ class Reading:
             raise AuditError(f"{self.measure} of {self.fact_id}: expected a score in [0, 1], got {self.score}")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """What is known of one measure before any model is loaded, for every fact of a pool.
+
+    Attributes:
+        levels: fact id -> what a model scores on average that knows nothing of the fact, at best; in [0, 1].
+        missing: fact id -> why the measure cannot score it in any model.
+    """
+
+    levels: Mapping[str, float]
+    missing: Mapping[str, str]
+
+    @classmethod
+    def of(cls, found: Mapping[str, float | str]) -> Self:
+        """From a level for each fact, or the reason why it has none."""
+        return cls(
+            levels={fact: level for fact, level in found.items() if not isinstance(level, str)},
+            missing={fact: why for fact, why in found.items() if isinstance(why, str)},
+        )
+
+
 class Probe(ABC, Generic[P_co]):
     """Measures one model, one score per fact; changes nothing, and cannot see which attack or role it measures.
 
@@ -106,6 +127,10 @@ class Probe(ABC, Generic[P_co]):
         probe = copy.copy(self)
         probe.judge = judge
         return probe
+
+    def outlook(self, pool: Sequence[Fact]) -> Mapping[str, Outlook]:
+        """By measure, what is known of it before the run; nothing of a measure that is not named."""
+        return {}
 
     @abstractmethod
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
