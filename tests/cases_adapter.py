@@ -62,11 +62,11 @@ def prompt_text(tokenizer, template: str | None, question: str, prefix: str = ""
 
 def passage_share(greedy: list[bool]) -> float:
     """What the deciding measure of passages gives where these tokens were first choices."""
-    from unlearn_audit.probes.extraction_strength import extraction_strength
+    from unlearn_audit.probes.shared.passages import first_choices
 
     from unlearn_audit.api import AnswerScore
 
-    return extraction_strength(AnswerScore(log_probs=tuple([-0.01] * len(greedy)), greedy=tuple(greedy)))
+    return first_choices(AnswerScore(log_probs=tuple([-0.01] * len(greedy)), greedy=tuple(greedy))) or 0.0
 
 
 def judged(evidence: Path) -> dict:

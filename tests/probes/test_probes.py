@@ -16,7 +16,7 @@ from unlearn_audit.probes.extraction_strength import (
     ExtractionStrength,
     ExtractionStrengthParameters,
     extraction_strength,
-    split_passage,
+    followed_share,
 )
 from unlearn_audit.probes.forced_choice import (
     ForcedChoice,
@@ -26,6 +26,7 @@ from unlearn_audit.probes.forced_choice import (
 )
 from unlearn_audit.probes.recall import Recall, RecallParameters, truth_ratio
 from unlearn_audit.probes.shared.choosing import HAS_HONEST, NAMES_ANOTHER, NO_RELATION, TOO_FEW
+from unlearn_audit.probes.shared.passages import split_passage
 from unlearn_audit.probes.utility import QuestionParameters, Utility
 
 from unlearn_audit.api import AnswerScore, Fact, Generation, Prompt, Reading
@@ -571,8 +572,8 @@ def test_extraction_strength_by_hand(greedy: list[bool], expected: float) -> Non
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_extraction_strength_is_the_published_definition(greedy: list[bool]) -> None:
     fewest = next(k for k in range(len(greedy) + 1) if all(greedy[k:]))
-    value = extraction_strength(score_of(*[-1.0] * len(greedy), greedy=greedy))
-    assert value == pytest.approx(1 - fewest / len(greedy))
+    assert followed_share(greedy) == pytest.approx(1 - fewest / len(greedy))
+    assert extraction_strength(greedy) == pytest.approx(1 - min(fewest, len(greedy) - 1) / len(greedy))
 
 
 @pytest.mark.parametrize(
@@ -602,12 +603,12 @@ def test_a_passage_is_continued_as_plain_text() -> None:
     blank = Fact(id="b", subject="B", text="one")
     readings = all_of(strength(), Recording(), [text, person(0, "Paris"), blank])
     assert asked_for == [
-        (Prompt(text="one two", chat=False), " three four"),
         (Prompt(text="Where was Subject0 born?"), "Paris"),
+        (Prompt(text="one two", chat=False), " three four"),
+        (Prompt(text="one", chat=False), " two three four"),
     ]
     scored = {(one.fact_id, one.measure) for one in readings if one.score is not None}
-    assert scored == {("t", "passage_share"), (person(0, "Paris").id, "answer_share")}
-    assert len(readings) == 6
+    assert scored == {("t", "passage_share"), ("t", "extraction_strength"), (person(0, "Paris").id, "answer_share")}
 
 
 # --- utility --------------------------------------------------------------------------------------------------------

@@ -7,9 +7,8 @@ import copy
 import pytest
 import torch
 from unlearn_audit.probes.extraction_strength import ExtractionStrength, ExtractionStrengthParameters
+from unlearn_audit.probes.shared.passages import HAS_QUESTION, NO_PASSAGE
 from unlearn_audit.probes.verbatim import (
-    HAS_QUESTION,
-    NO_PASSAGE,
     NO_WORDS,
     Verbatim,
     VerbatimParameters,
