@@ -88,6 +88,9 @@ class Case(Record):
         controls: names of the retrained models, () where there are none.
         chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
             the level that a hit must beat where there is no control at all.
+        levels: `probe.measure` -> fact id -> what a model that knows nothing scores of it on average, at best, where
+            the probe can tell before the run (`api.Outlook`): of a choice among 31 answers 1/31, or more where one
+            answer is common. A fact that the probe cannot score is not in it.
         checkpoint: digest of the checkpoint's files, for the verdict's sentence.
         plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
         served_arms: attack -> the arms that run, in their order, of attacks that the owner applies before serving.
@@ -101,6 +104,7 @@ class Case(Record):
     subjects: dict[str, str]
     retain_subjects: dict[str, str] = Field({})
     chance: dict[str, float] = Field({})
+    levels: dict[str, dict[str, float]] = Field({})
     checkpoint: str = ""
     plants: dict[str, tuple[str, ...]] | None = None
     has_original: bool

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
+from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Outlook, Planting, Probe, Role, derive_seed
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import AuditError, IntegrityError
@@ -47,6 +47,14 @@ class LivePlan:
         """What of its facts stays out of everything that a run writes or says."""
         return Withheld(self.facts)
 
+    @cached_property
+    def outlooks(self) -> dict[str, dict[str, Outlook]]:
+        """Probe -> measure -> what the probe knows of it before the run, for the forget set."""
+        forget = self.pool(FactSet.FORGET)
+        return {
+            name: dict(probe.outlook(forget)) for name, probe in self.probes.items() if probe.reads is FactSet.FORGET
+        }
+
     @property
     def case(self) -> Case:
         """The whole case: what the plan fixed, with the subjects, by pseudonym, and chance levels of its facts."""
@@ -54,6 +62,12 @@ class LivePlan:
             "subjects": self.withheld.subjects(FactSet.FORGET),
             "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
             "chance": chance_levels(self.facts[FactSet.FORGET].facts),
+            "levels": {
+                f"{probe}.{measure}": dict(outlook.levels)
+                for probe, found in self.outlooks.items()
+                for measure, outlook in found.items()
+                if outlook.levels
+            },
             "clusters": self.withheld.clusters(FactSet.FORGET),
             "relations": {one.id: one.relation for one in self.facts[FactSet.FORGET].facts if one.relation},
         }
