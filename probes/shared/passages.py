@@ -65,7 +65,7 @@ def windows_of(fact: Fact, model: Model, parameters: PassageParameters) -> tuple
         return HAS_QUESTION
     text = (fact.text or "").strip()
     limit = _limit(model, parameters.window_tokens)
-    whole = _as_given(fact, text) or split_passage(text, parameters.prompt_share)
+    whole = as_given(fact, text) or split_passage(text, parameters.prompt_share)
     if whole is None:
         return NO_PASSAGE
     if count_tokens(model.tokenizer, text) <= limit:
@@ -109,7 +109,7 @@ def _limit(model: Model, wanted: int) -> int:
     return max(2, min(wanted, context - min(_ROOM, context // 4)))
 
 
-def _as_given(fact: Fact, text: str) -> tuple[str, str] | None:
+def as_given(fact: Fact, text: str) -> tuple[str, str] | None:
     """The cut that the fact asks for."""
     given = (fact.given or "").strip()
     return (given, text[len(given) :]) if given and text.startswith(given) and text[len(given) :].strip() else None

@@ -21,7 +21,8 @@ class Measure:
 
     Attributes:
         gates: it can decide an audit; otherwise it is advisory.
-        passages: it measures facts with only a text, and is planned only if there are any.
+        passages: it measures facts with only a text, and is planned only if there are any; others are planned only if
+            some fact has a question.
     """
 
     name: str

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from unlearn_audit.api import Access, Attack, Fact, FactSet, Probe, ScoreKind
+from unlearn_audit.api import Access, Attack, Fact, FactSet, Outlook, Probe, ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
-from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.spec.policy import Release
 
 
@@ -54,13 +53,27 @@ def meets_attacks(probe: Probe[Any], *, passages: bool) -> bool:
     return probe.under_attacks or (passages and decides and not probe.refusal_proof)
 
 
-def blind_measures(live: LivePlan) -> dict[tuple[str, str], str]:
-    """Probe and measure -> why it can score none of the forget facts, of those of which that is known."""
+def blind_measures(
+    facts: Sequence[Fact],
+    probes: Mapping[str, Probe[Any]],
+    outlooks: Mapping[str, Mapping[str, Outlook]],
+) -> dict[tuple[str, str], str]:
+    """Probe and measure -> why it can score none of the forget facts, of those of which that is known.
+
+    Args:
+        facts: the forget set.
+        probes: by name.
+        outlooks: probe -> measure -> what the probe knows of it before the run.
+    """
     found = {}
-    for probe, outlooks in live.outlooks.items():
-        for measure, outlook in outlooks.items():
-            if outlook.missing and not outlook.levels:
-                found[probe, measure] = Counter(outlook.missing.values()).most_common(1)[0][0]
+    asks = any(fact.question is not None for fact in facts)
+    for name, probe in probes.items():
+        for measure in probe.measures if probe.reads is FactSet.FORGET else ():
+            outlook = outlooks.get(name, {}).get(measure.name)
+            if not asks and not measure.passages:
+                found[name, measure.name] = "no fact has a question"
+            elif outlook is not None and outlook.missing and not outlook.levels:
+                found[name, measure.name] = Counter(outlook.missing.values()).most_common(1)[0][0]
     return found
 
 

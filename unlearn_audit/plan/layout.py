@@ -245,7 +245,7 @@ class _Layout:
     ) -> Case:
         draft = self._draft
         forget = draft.facts[FactSet.FORGET]
-        blind = {place: why for place, why in blind_measures(draft).items() if place[0] in probes}
+        blind = blind_measures(forget.facts, probes, draft.outlooks)
         for (name, measure), why in blind.items():
             if any(one.gates for one in probes[name].measures if one.name == measure):
                 self._left_out.append(LeftOut(what=f"{name}.{measure}", why=f"it can score no fact: {why}"))

@@ -96,7 +96,7 @@ class Policy(BaseModel):
     )
     utility: Share = Field(0.80, description="Share of the original's hits on the retain set that must remain.")
     gate: tuple[str, ...] = Field(
-        ("recall", "forced-choice", "extraction-strength"),
+        ("recall", "forced-choice", "extraction-strength", "perturbed"),
         description="Probes whose findings decide; all others are reported as advisory.",
     )
     must_have_power: dict[Release, tuple[str, ...]] = Field(
