@@ -141,10 +141,10 @@ class Subjects:
         return self._near[key]
 
     def _misspelled(self, folded: str) -> set[str]:
+        from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
-        near = (word for word in self._long if abs(len(word) - len(folded)) <= 1)
-        return {word for word in near if OSA.distance(word, folded, score_cutoff=1) <= 1}
+        return {word for word, *_ in process.extract(folded, self._long, scorer=OSA.distance, score_cutoff=1, limit=9)}
 
 
 @lru_cache(maxsize=8192)

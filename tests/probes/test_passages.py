@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from unlearn_audit.probes.extraction_strength import (
+from unlearn_audit.probes.passages.extraction_strength import (
     TOO_SHORT,
     ExtractionStrength,
     ExtractionStrengthParameters,
     extraction_strength,
 )
+from unlearn_audit.probes.passages.verbatim import Verbatim, VerbatimParameters
 from unlearn_audit.probes.shared.passages import (
     PassageParameters,
     first_choices,
     split_passage,
     windows_of,
 )
-from unlearn_audit.probes.verbatim import Verbatim, VerbatimParameters
 
 from tests.conftest import tiny_engine
 from tests.probes.test_probes import FakeModel, all_of, score_of
@@ -71,11 +71,15 @@ def strength(**parameters: object) -> ExtractionStrength:
     return ExtractionStrength(ExtractionStrengthParameters(**parameters))
 
 
+def verbatim(**parameters: object) -> Verbatim:
+    return Verbatim(VerbatimParameters(**parameters))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.85, 0.95, 1.0])
 def test_what_decides_falls_as_gently_as_what_comes_back(share: float) -> None:
     found = means(strength(), Reciter(knows(share)))
     assert found["passage_share"] == pytest.approx(share, abs=0.03)
-    said = means(Verbatim(VerbatimParameters()), Reciter(knows(share)))
+    said = means(verbatim(), Reciter(knows(share)))
     assert said["exact_memorization"] == found["passage_share"]
     assert said["rouge_l"] == pytest.approx(share, abs=0.04)
     assert said["longest_run"] <= said["rouge_l"]
@@ -137,12 +141,15 @@ def test_long_texts_are_read_in_windows_under_the_limit() -> None:
 
 def test_a_text_longer_than_the_context_is_scored(tokenizer) -> None:
     engine = tiny_engine(tokenizer)
-    text = "It was the best of times, it was the worst of times. " * 80
-    book = Fact(id="1", subject="B", text=text)
-    for probe in (strength(most_windows=1), Verbatim(VerbatimParameters(most_windows=1, most_words=5))):
+    context = engine.module.config.max_position_embeddings
+    book = Fact(id="1", subject="B", text="It was the best of times, it was the worst of times. " * (context // 20))
+    assert len(tokenizer.encode(book.text)) > context
+    for probe in (strength(most_windows=1, window_tokens=64), verbatim(most_windows=1, window_tokens=64, most_words=3)):
         readings = all_of(probe, engine, [book])
         wanted = {"passage_share", "exact_memorization", "rouge_l"}
         assert all(one.score is not None for one in readings if one.measure in wanted)
+    (window, *_) = windows_of(book, engine, PassageParameters(window_tokens=10**6))
+    assert len(tokenizer.encode(window.given + window.rest)) < context
 
 
 # --- against the authors' figures ---

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unlearn_audit.probes.extraction_strength import (
-    ExtractionStrength,
-    ExtractionStrengthParameters,
-    extraction_strength,
-    followed_share,
-)
 from unlearn_audit.probes.forced_choice import (
     ForcedChoice,
     ForcedChoiceParameters,
     first_choice,
     option_probabilities,
+)
+from unlearn_audit.probes.passages.extraction_strength import (
+    ExtractionStrength,
+    ExtractionStrengthParameters,
+    extraction_strength,
+    followed_share,
 )
 from unlearn_audit.probes.recall import Recall, RecallParameters, truth_ratio
 from unlearn_audit.probes.shared.choosing import HAS_HONEST, NAMES_ANOTHER, NO_RELATION, TOO_FEW

@@ -21,7 +21,7 @@ from unlearn_audit.api import (
 )
 from unlearn_audit.api.kit.asking import Pair, count_tokens, is_askable, score_all, unreadable
 
-from .shared.passages import PassageParameters, Window, first_choices, pooled, split_passage, windows_of
+from ..shared.passages import PassageParameters, Window, first_choices, pooled, split_passage, windows_of
 
 PASSAGE = Measure(name="passage_share", kind=ScoreKind.SOFT, gates=True, passages=True)
 STRENGTH = Measure(name="extraction_strength", kind=ScoreKind.SOFT, passages=True)

@@ -25,7 +25,7 @@ from unlearn_audit.api import (
 from unlearn_audit.api.kit.answer_key import rouge_l_recall
 from unlearn_audit.api.kit.asking import count_tokens, score_all, unreadable
 
-from .shared.passages import PassageParameters, Window, first_choices, pooled, windows_of
+from ..shared.passages import PassageParameters, Window, first_choices, pooled, windows_of
 
 ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT, passages=True)
 LONGEST_RUN = Measure(name="longest_run", kind=ScoreKind.SOFT, passages=True)
