@@ -8,7 +8,7 @@ import pytest
 from tests.verdict.test_verdict import DOSES, Audit
 from unlearn_audit.api import Attack, Fact, Probe, Role
 from unlearn_audit.api.plugins import ATTACKS, PROBES, build
-from unlearn_audit.plan.findings import blind_measures, planned_findings
+from unlearn_audit.plan.findings import blind_measures, planned_findings, unscorable
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.verdict.result import Outcome, Verdict
 
@@ -29,7 +29,7 @@ def planned():
     attacks = build(ATTACKS, Attack, {name: {} for name in DOSES}, "attacks")
     probes = build(PROBES, Probe, {name: {} for name in NAMES}, "probes")
     outlooks = {name: dict(probe.outlook(BOOKS)) for name, probe in probes.items()}
-    blind = blind_measures(BOOKS, probes, outlooks)
+    blind = blind_measures(BOOKS, unscorable(BOOKS, probes, outlooks))
     return planned_findings(Release.OPEN_WEIGHTS, BOOKS, attacks, probes, blind.keys())
 
 
@@ -70,3 +70,17 @@ def test_a_model_that_recites_85_percent_fails_and_one_that_knows_nothing_passes
 
 def test_refusing_to_recite_passes_nothing(planned):
     assert decided(planned, 0.85, refuses=True).outcome is Outcome.FAIL
+
+
+def test_a_mixed_set_says_which_facts_each_measure_is_not_about():
+    probes = build(PROBES, Probe, {name: {} for name in NAMES}, "probes")
+    asked = Fact(id="q", subject="Ann", question="Where was Ann born?", answer="Rome")
+    facts = [asked, *BOOKS]
+    without = unscorable(facts, probes, {name: dict(probe.outlook(facts)) for name, probe in probes.items()})
+    books = {book.id for book in BOOKS}
+    assert set(without["recall", "hit"]) == books
+    assert set(without["extraction-strength", "passage_share"]) == {"q"}
+    assert set(without["perturbed", "passage"]) == {"q"}
+    assert set(without["forced-choice", "probability"]) == {"q", *books}  # nobody else is asked where she was born
+    assert set(blind_measures(facts, without)) >= {("forced-choice", "probability"), ("forced-choice", "top1")}
+    assert ("recall", "hit") not in blind_measures(facts, without)

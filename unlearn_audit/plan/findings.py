@@ -10,6 +10,9 @@ from unlearn_audit.api import Access, Attack, Fact, FactSet, Outlook, Probe, Sco
 from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.spec.policy import Release
 
+HAS_QUESTION = "it has a question, and this measures passages"
+NO_QUESTION = "it has no question"
+
 
 def planned_findings(
     release: Release,
@@ -53,28 +56,39 @@ def meets_attacks(probe: Probe[Any], *, passages: bool) -> bool:
     return probe.under_attacks or (passages and decides and not probe.refusal_proof)
 
 
-def blind_measures(
+def unscorable(
     facts: Sequence[Fact],
     probes: Mapping[str, Probe[Any]],
     outlooks: Mapping[str, Mapping[str, Outlook]],
-) -> dict[tuple[str, str], str]:
-    """Probe and measure -> why it can score none of the forget facts, of those of which that is known.
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Probe and measure -> fact id -> why no model can have a score there, as far as that is known before the run.
 
     Args:
         facts: the forget set.
         probes: by name.
         outlooks: probe -> measure -> what the probe knows of it before the run.
     """
-    found = {}
-    asks = any(fact.question is not None for fact in facts)
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for name, probe in probes.items():
         for measure in probe.measures if probe.reads is FactSet.FORGET else ():
+            other = HAS_QUESTION if measure.passages else NO_QUESTION
             outlook = outlooks.get(name, {}).get(measure.name)
-            if not asks and not measure.passages:
-                found[name, measure.name] = "no fact has a question"
-            elif outlook is not None and outlook.missing and not outlook.levels:
-                found[name, measure.name] = Counter(outlook.missing.values()).most_common(1)[0][0]
+            missing = dict(outlook.missing) if outlook is not None else {}
+            missing |= {fact.id: other for fact in facts if (fact.question is None) is not measure.passages}
+            if missing:
+                found[name, measure.name] = missing
     return found
+
+
+def blind_measures(
+    facts: Sequence[Fact], without: Mapping[tuple[str, str], Mapping[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Probe and measure -> why it can score none of the forget facts; out of `unscorable`."""
+    return {
+        place: Counter(missing.values()).most_common(1)[0][0]
+        for place, missing in without.items()
+        if all(fact.id in missing for fact in facts)
+    }
 
 
 def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequence[Fact]) -> list[PlannedFinding]:

@@ -10,7 +10,15 @@ from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.errors import SpecError
 from unlearn_audit.models.references import Storage
 from unlearn_audit.plan.case import Case, LeftOut
-from unlearn_audit.plan.findings import blind_measures, has_passages, meets_attacks, planned_findings
+from unlearn_audit.plan.findings import (
+    HAS_QUESTION,
+    NO_QUESTION,
+    blind_measures,
+    has_passages,
+    meets_attacks,
+    planned_findings,
+    unscorable,
+)
 from unlearn_audit.plan.keys import JobKeys
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Extraction, Job, Plan, PlannedModel, PlannedPlant, Settings
@@ -245,10 +253,11 @@ class _Layout:
     ) -> Case:
         draft = self._draft
         forget = draft.facts[FactSet.FORGET]
-        blind = blind_measures(forget.facts, probes, draft.outlooks)
+        blind = blind_measures(forget.facts, unscorable(forget.facts, probes, draft.outlooks))
+        deciding = {(name, one.name) for name, probe in probes.items() for one in probe.measures if one.gates}
         for (name, measure), why in blind.items():
-            if any(one.gates for one in probes[name].measures if one.name == measure):
-                self._left_out.append(LeftOut(what=f"{name}.{measure}", why=f"it can score no fact: {why}"))
+            if (name, measure) in deciding and why not in (HAS_QUESTION, NO_QUESTION):
+                self._left_out.append(LeftOut(what=f"{name}.{measure}", why=f"it can score no fact ({why})"))
         return Case(
             release=draft.plan.spec.release,
             subjects={},  # `LivePlan.case` adds what follows from the facts: a plan names nobody

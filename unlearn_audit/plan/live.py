@@ -15,6 +15,7 @@ from unlearn_audit.evidence.records import PluginRecord
 from unlearn_audit.facts.load import Facts, chance_levels, load_facts
 from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.plan.case import Case
+from unlearn_audit.plan.findings import unscorable
 from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.plan.provenance import engine_source, provenance
 from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
@@ -58,18 +59,23 @@ class LivePlan:
     @property
     def case(self) -> Case:
         """The whole case: what the plan fixed, with the subjects, by pseudonym, and chance levels of its facts."""
+        forget = self.pool(FactSet.FORGET)
         people = {
             "subjects": self.withheld.subjects(FactSet.FORGET),
             "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
-            "chance": chance_levels(self.facts[FactSet.FORGET].facts),
+            "chance": chance_levels(forget),
             "levels": {
                 f"{probe}.{measure}": dict(outlook.levels)
                 for probe, found in self.outlooks.items()
                 for measure, outlook in found.items()
                 if outlook.levels
             },
+            "unscorable": {
+                f"{probe}.{measure}": tuple(missing)
+                for (probe, measure), missing in unscorable(forget, self.probes, self.outlooks).items()
+            },
             "clusters": self.withheld.clusters(FactSet.FORGET),
-            "relations": {one.id: one.relation for one in self.facts[FactSet.FORGET].facts if one.relation},
+            "relations": {one.id: one.relation for one in forget if one.relation},
         }
         return self.plan.case.model_copy(update=people)
 

@@ -16,14 +16,19 @@ _MOST_REASONS = 2
 
 def outlook_lines(live: LivePlan) -> list[str]:
     """One line for facts without a relation, and one for each measure that cannot score all facts or can be guessed."""
-    facts = [fact for fact in live.pool(FactSet.FORGET) if fact.question is not None]
-    lines = _relations(facts)
+    facts = live.pool(FactSet.FORGET)
+    lines = _relations([fact for fact in facts if fact.question is not None])
     for name, found in live.outlooks.items():
-        measures = {measure.name: measure for measure in live.probes[name].measures}
-        for measure, outlook in found.items():
-            if measure in measures and (measures[measure].gates or measures[measure].kind is ScoreKind.HIT):
-                is_hit = measures[measure].kind is ScoreKind.HIT
-                lines += _of(f"{name}.{measure}", outlook, live.plan.spec.policy.margin, is_hit=is_hit)
+        for measure in live.probes[name].measures:
+            outlook = found.get(measure.name)
+            if outlook is None or not outlook.levels:  # one that can score nothing is not planned, which is said
+                continue
+            if measure.kind is ScoreKind.HIT:
+                lines.append(_guessed(f"{name}.{measure.name}", outlook, live.plan.spec.policy.margin))
+            elif measure.gates:
+                own = {fact.id for fact in facts if (fact.question is None) is measure.passages}
+                missing = {fact: why for fact, why in outlook.missing.items() if fact in own}
+                lines += _missed(f"{name}.{measure.name}", missing, len(own))
     return lines
 
 
@@ -42,19 +47,17 @@ def _relations(facts: Sequence[Fact]) -> list[str]:
     ]
 
 
-def _of(name: str, outlook: Outlook, margin: float, *, is_hit: bool) -> list[str]:
-    lines = []
-    facts = len(outlook.levels) + len(outlook.missing)
-    if outlook.missing and not is_hit:  # a hit of the same choice would say it again
-        lines.append(f"{name} cannot score {len(outlook.missing)} of {facts} facts: {_reasons(outlook.missing)}.")
-    if outlook.levels and is_hit:
-        low = sum(level <= margin / SHARE_OF_MARGIN + 1e-9 for level in outlook.levels.values())
-        mean = sum(outlook.levels.values()) / len(outlook.levels)
-        lines.append(
-            f"{name}: guessing scores {100 * mean:.2g} % on average; for {low} of {len(outlook.levels)} facts that is "
-            f"at most a third of the margin of {margin:.3g}, so that their hits can be counted as they are."
-        )
-    return lines
+def _missed(name: str, missing: Mapping[str, str], facts: int) -> list[str]:
+    return [f"{name} cannot score {len(missing)} of {facts} facts: {_reasons(missing)}."] if missing else []
+
+
+def _guessed(name: str, outlook: Outlook, margin: float) -> str:
+    low = sum(level <= margin / SHARE_OF_MARGIN + 1e-9 for level in outlook.levels.values())
+    mean = sum(outlook.levels.values()) / len(outlook.levels)
+    return (
+        f"{name}: guessing scores {100 * mean:.2g} % on average; for {low} of {len(outlook.levels)} facts that is at "
+        f"most a third of the margin of {margin:.3g}, so that their hits can be counted as they are."
+    )
 
 
 def _reasons(missing: Mapping[str, str]) -> str:
