@@ -10,12 +10,12 @@ from unlearn_audit.api.kit.asking import NO_QUESTION, is_askable
 
 from ..shared.choosing import FEWEST_WRONG, Choice, ChoiceParameters, chooser_of
 from ..shared.naming import Subjects, gaps_of, masked
-from .words import Word, drawn, words_in
+from .words import FIRST, Word, drawn, words_in
 
 HAS_CHOICE = "the fact has options, and `forced-choice` scores it"
 NO_ENTITY = "the answer has no word that the question does not say and that can be exchanged"
 TOO_FEW = f"fewer than {FEWEST_WRONG} words of the same make in other answers"
-_RANK = {"name": 0, "character": 2, "word": 3}  # numbers between names and words
+_RANK = {"name": 0, "character": 2, "word": 3, FIRST: 4}  # numbers between names and words
 
 
 class SwappedAnswers:

@@ -12,7 +12,7 @@ from unlearn_audit.api.kit.asking import Pair, is_askable
 
 from ..shared.naming import Subjects
 from ..shared.passages import HAS_QUESTION, NO_PASSAGE, as_given, split_passage
-from .words import Word, drawn, spread, starts_in, words_in
+from .words import FIRST, Word, drawn, spread, starts_in, words_in
 
 FEWEST_SLOTS = 3
 FEWEST_OTHERS = 2
@@ -70,7 +70,7 @@ class RewordedPassages:
         parts = as_given(fact, text) or split_passage(text, self._share)
         if parts is None:
             return NO_PASSAGE
-        words = words_in(text)
+        words = [word for word in words_in(text) if word.make != FIRST]
         later = [word for word in words if word.start >= len(parts[0])]
         own: dict[str, set[str]] = defaultdict(set)
         for word in words:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
 _SENTENCE_END = re.compile(r"[.!?]\s*[\"'”’)]*\s*$")
+FIRST = "first"
 _SHORTEST = 4
 """Letters of a word that may be exchanged: shorter ones are grammar."""
 
@@ -20,7 +21,8 @@ class Word:
     """A word with its place in a text.
 
     Attributes:
-        make: what it must have in common with what takes its place: digits, a capital, or neither.
+        make: what it must have in common with what takes its place: digits, a capital, neither, or the first place of a
+            sentence (`FIRST`), where a capital says nothing.
     """
 
     text: str
@@ -51,9 +53,9 @@ def _make(word: str, *, starts: object) -> str | None:
         return "character"
     if word[0].isupper() and not starts:
         return "name"
-    if len(word) < _SHORTEST or starts:
+    if len(word) < _SHORTEST:
         return None
-    return "word"
+    return FIRST if starts else "word"
 
 
 def drawn(candidates: Iterable[str], count: int, key: str) -> list[str]:

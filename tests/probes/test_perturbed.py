@@ -194,6 +194,7 @@ def test_the_make_of_words() -> None:
     found = {word.text: word.make for word in words_in("In 1984 Ada met the 7 dwarves. Then snow 春眠")}
     assert found == {
         "1984": "number of 4",
+        "Then": "first",
         "Ada": "name",
         "7": "number of 1",
         "dwarves": "word",

@@ -65,7 +65,7 @@ class LivePlan:
             "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
             "chance": chance_levels(forget),
             "levels": {
-                f"{probe}.{measure}": dict(outlook.levels)
+                f"{probe}.{measure}": {fact: round(level, 6) for fact, level in outlook.levels.items()}
                 for probe, found in self.outlooks.items()
                 for measure, outlook in found.items()
                 if outlook.levels
@@ -73,6 +73,7 @@ class LivePlan:
             "unscorable": {
                 f"{probe}.{measure}": tuple(missing)
                 for (probe, measure), missing in unscorable(forget, self.probes, self.outlooks).items()
+                if len(missing) < len(forget)  # else the measure is not planned
             },
             "clusters": self.withheld.clusters(FactSet.FORGET),
             "relations": {one.id: one.relation for one in forget if one.relation},
