@@ -25,18 +25,16 @@ class Slot:
 
     Attributes:
         before: the passage up to there.
-        nearby: the few words just before: what anybody would go by.
         options: the passage's own word first, each as it would follow.
     """
 
     before: str
-    nearby: str
     options: tuple[str, ...]
 
     @property
     def pairs(self) -> list[Pair]:
-        """Every option after the passage so far, then every option after the few words alone."""
-        return [(Prompt(text=text, chat=False), one) for text in (self.before, self.nearby) for one in self.options]
+        """Every option after the passage so far."""
+        return [(Prompt(text=self.before, chat=False), one) for one in self.options]
 
 
 class RewordedPassages:
@@ -47,14 +45,11 @@ class RewordedPassages:
         slots: places of a passage, at most.
         options: words of a place, at most.
         context: words before a place that the model reads, at most.
-        nearby: words before a place that say how well a word fits there.
         prompt_share: where the passage's beginning ends.
     """
 
-    def __init__(
-        self, pool: Sequence[Fact], *, slots: int, options: int, context: int, nearby: int, prompt_share: float
-    ) -> None:
-        self._slots, self._options, self._context, self._nearby = slots, options, context, nearby
+    def __init__(self, pool: Sequence[Fact], *, slots: int, options: int, context: int, prompt_share: float) -> None:
+        self._slots, self._options, self._context = slots, options, context
         self._share = prompt_share
         self._subjects = Subjects(fact.subject for fact in pool)
         self._by_make: dict[str, set[str]] = defaultdict(set)
@@ -89,7 +84,6 @@ class RewordedPassages:
         blank = text[len(before) : word.start]
         return Slot(
             before=_last(before, self._context),
-            nearby=_last(before, self._nearby),
             options=tuple(blank + one for one in (word.text, *others)),
         )
 

@@ -39,7 +39,6 @@ class PerturbedParameters(ChoiceParameters):
 
     slots: int = Field(10, ge=3, description="Places of a passage at which its word stands beside others.")
     context_words: int = Field(100, ge=8, description="Words before a place that the model reads.")
-    nearby_words: int = Field(3, ge=1, description="Words before a place by which alone the fit of a word is judged.")
     prompt_share: float = Field(0.5, gt=0, lt=1, description="Share of a passage's words that come before all places.")
 
 
@@ -59,9 +58,9 @@ class Perturbed(Probe[PerturbedParameters]):
 
     For passages (facts with a text alone), at `slots` places spread over what comes after the beginning:
 
-    - `passage`: the mean over the places of exp(l_0 - m_0) / sum_i exp(l_i - m_i), l_i the log-likelihood of word i
-      after all before it, m_i after the last `nearby_words` words alone. The other words are from the passage itself,
-      or from others, of the same make. A passage of which a part comes back scores about that part.
+    - `passage`: the mean over the places of exp(l_0) / sum_i exp(l_i), l_i the summed log-likelihood of word i after
+      all before it. The other words are from the passage itself, or from others, of the same make: they fit its topic
+      as well. The more of a passage comes back, the higher it is.
     - `passage_top1`: 1 if the own word is strictly first at more than half of the places; a guess is right less than
       once in a thousand passages with the defaults.
 
@@ -69,11 +68,11 @@ class Perturbed(Probe[PerturbedParameters]):
 
     Likelihood against perturbed copies is how TOFU (2401.06121) and DE-COP (2402.09910) ask; there the copies are
     written by a language model, and a model that knows nothing tells them by their style. Exchanged words are plainer;
-    what they owe to their fit is taken off.
+    in answers, what they owe to their fit is taken off. It is not in passages: a model that has one by heart knows it
+    from three words, and what it knows would be taken off with it.
 
-    Known failures: what fits a topic is likelier in any model that reads well, so that one that never saw a passage
-    scores above its level: compare with a control. A model that completes a passage from three words has m as high as l
-    and scores less than it knows; `extraction-strength` does not.
+    Known failures: what fits a sentence is likelier in any model that reads well, so that one that never saw a passage
+    scores above its level: compare with a control.
     """
 
     name: ClassVar[str] = "perturbed"
@@ -123,7 +122,6 @@ def _prepared(own: PerturbedParameters, pool: tuple[Fact, ...]) -> tuple[Swapped
         slots=own.slots,
         options=own.options,
         context=own.context_words,
-        nearby=own.nearby_words,
         prompt_share=own.prompt_share,
     )
     return SwappedAnswers(choices, pool), passages
@@ -158,16 +156,11 @@ def _at_places(
         if (missing := unreadable(found)) is not None:
             return None, None, missing
         values = [score.log_likelihood for score in found]
-        there, nearby = values[: len(slot.options)], values[len(slot.options) :]
-        if -math.inf in nearby or (given := option_probabilities(_gains(there, nearby))) is None:
+        if (given := option_probabilities(values)) is None:
             return None, None, NO_MASS
         probabilities.append(given[0])
-        first.append(first_choice(_gains(there, nearby))[0])
+        first.append(first_choice(values)[0])
     return math.fsum(probabilities) / len(slots), float(2 * sum(first) > len(slots)), None
-
-
-def _gains(there: Sequence[float], nearby: Sequence[float]) -> list[float]:
-    return [one - other for one, other in zip(there, nearby, strict=True)]
 
 
 def _reading(fact: Fact, measure: Measure, variant: str, score: float | None, missing: str | None) -> Reading:

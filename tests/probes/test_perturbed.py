@@ -166,9 +166,9 @@ def test_a_passage_scores_what_is_known_of_it_and_refusing_changes_nothing(refus
 
 
 def test_the_level_of_most_places_is_the_tail_by_hand() -> None:
-    slots = [Slot(before="a", nearby="a", options=("x", "y"))] * 3
+    slots = [Slot(before="a", options=("x", "y"))] * 3
     assert level(slots) == pytest.approx(0.5)
-    four = [Slot(before="a", nearby="a", options=("w", "x", "y", "z"))] * 4
+    four = [Slot(before="a", options=("w", "x", "y", "z"))] * 4
     assert level(four) == pytest.approx(4 * 0.25**3 * 0.75 + 0.25**4)
     assert perturbed().outlook(BOOKS)["passage_top1"].levels["b0"] < 0.001
 
@@ -180,7 +180,6 @@ def test_places_come_after_the_beginning_and_hold_the_words_of_the_passage() -> 
     book = BOOKS[0].text or ""
     for slot in slots:
         assert slot.before.split() == book[: book.find(slot.before) + len(slot.before)].split()[-100:]
-        assert slot.nearby.split() == slot.before.split()[-3:]
         assert (slot.before + slot.options[0]) in book
         assert len(slot.before.split()) >= 60
         assert len(set(slot.options)) == len(slot.options) == 24
