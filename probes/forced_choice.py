@@ -11,18 +11,29 @@ from unlearn_audit.api import (
     Fact,
     Measure,
     Model,
+    Outlook,
     Parameters,
     Probe,
     Reading,
     ScoreKind,
 )
 from unlearn_audit.api.kit.asking import Pair, score_all, unreadable
-from unlearn_audit.api.kit.twins import Twins
 
-from .shared.choosing import Choice, ChoiceParameters, Chooser, first_choice, option_probabilities, weighted_mean
+from .shared.choosing import (
+    NO_MASS,
+    Choice,
+    ChoiceParameters,
+    Chooser,
+    calibrated,
+    chooser_of,
+    first_choice,
+    option_probabilities,
+    weighted_mean,
+)
 
 PROBABILITY = Measure(name="probability", kind=ScoreKind.SOFT, gates=True)
 TOP1 = Measure(name="top1", kind=ScoreKind.HIT)
+SUPPLIED = Measure(name="supplied", kind=ScoreKind.SOFT)
 VARIANT = "question"
 
 
@@ -35,6 +46,7 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
 
     - `probability`: exp(l_0) / sum_i exp(l_i), with l_i the *summed* log-likelihood of option i after the question.
     - `top1`: 1 if the true answer has strictly the highest l; a tie is not a hit.
+    - `supplied`: as `probability`, among the fact's own wrong answers, where it has no other options; decides nothing.
 
     Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum, while they normalize by
     length. By the chain rule the sum is the required probability, and only the sum makes refusing pointless: a model
@@ -43,40 +55,68 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
     them; and sentences that differ in one name would look alike. The price of the sum, a bias to short options,
     affects truth and twins alike.
 
-    **Options.** Twins, if there are enough: answers of other subjects to the same relation, different from all
-    that is true of this subject, not named in the question, and without the other's name. Else the fact's own wrong
-    answers (for a relation with few answers, or none given); else the available twins; else, for a fact without a
-    relation, answers of all other subjects. They are drawn by a hash of fact id and answer: the same in every role, for
-    any order of the facts. The cost is `options` short scored pairs per fact after one shared question.
+    **Options** are answers of other subjects to the same relation; where facts have none, to the same question but for
+    the subject's name. Each is told of this subject, who is named in it as in the true answer, and is of the true
+    answer's form: it names the subject or not, holds a number or not, is of like length, ends alike. Where whole
+    answers give too few, the true answer is taken with the keys (aliases) of others in the place of its own. None is
+    true of the subject, stands in the question, or **names another subject**: whole, in part, or in another spelling.
+    If the true answer names one itself, or if there are fewer than two such options, the fact has no choice, which the
+    plan says. Up to `options` are drawn at random, by the fact's id alone: the same in every role, for any order of the
+    facts. The cost is `options` short scored pairs per fact after one shared question.
 
-    **Twin scores** exist only for at least `minimum_twins` twins: supplied wrong answers are not exchangeable with the
-    truth: a language model prefers true-sounding ones. Distinct answers are drawn uniformly, and the twin score is
-    the mean over the options *weighted by how many other subjects have them* (the truth included, where others share
-    it). Uniform drawing makes each option of a set the truth in proportion to its frequency, so a model whose answers
-    do not depend on the subject has equal mean score and mean twin score, however uneven the answers. Where no answer
-    is shared this is (1 - score) / K, and score - twin score is (h - 1/(K+1)) / (1 - 1/(K+1)) of the design.
+    **Guessing.** Since a fact's true answer is one draw out of the answers to its relation, as its options are, a model
+    that knows nothing of the subject is right once in so many options on average, whatever it likes to say: 3 % with
+    the default of 31. Where subjects share answers, always giving the commonest is right more often. The plan has the
+    higher of both for each fact (`levels` of the case).
+
+    **Twin scores** exist for at least `minimum_twins` wrong options: the mean over the options *weighted by how many
+    other subjects have them* (the truth included, where others share it). Uniform drawing makes each option of a set
+    the truth in proportion to its frequency, so a model whose answers do not depend on the subject has equal mean
+    score and mean twin score, however uneven the answers. Where no answer is shared this is (1 - score) / K, and
+    score - twin score is (h - 1/(K+1)) / (1 - 1/(K+1)) of the design.
+
+    **Wrong answers that are supplied** (TOFU's perturbed ones) are not exchangeable with the truth: a language model
+    tells them from it by their style. They are a measure of their own, which means something only where a control is
+    near its level. Their log-likelihoods are taken relative to those after the question asked of "this one"
+    (2104.08315), which removes what an answer owes to its wording alone, and not what it owes to the subject's name.
     """
 
     name: ClassVar[str] = "forced-choice"
     summary: ClassVar[str] = "Compares the likelihood of the true answer with that of other subjects' answers."
     paper: ClassVar[str] = "2005.14165"
     access: ClassVar[Access] = Access.LOGITS
-    measures: ClassVar[tuple[Measure, ...]] = (PROBABILITY, TOP1)
+    measures: ClassVar[tuple[Measure, ...]] = (PROBABILITY, TOP1, SUPPLIED)
     under_attacks: ClassVar[bool] = True
     refusal_proof: ClassVar[bool] = True
     Parameters: ClassVar[type[Parameters]] = ForcedChoiceParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
-        """Two readings a fact, for the question alone."""
-        twins = Twins(pool, rouge_threshold=self.parameters.rouge_threshold)
-        choices = [self.choice(fact, twins) for fact in facts]
-        scores = score_all(model, [pair for choice in choices for pair in choice.pairs])
-        for choice in choices:
+        """Three readings a fact, for the question alone."""
+        chooser = self.chooser(pool)
+        choices = [chooser.choice(fact) for fact in facts]
+        supplied = [chooser.supplied(fact) for fact in facts]
+        pairs = [pair for choice in choices for pair in choice.pairs]
+        pairs += [pair for choice in supplied for pair in (*choice.pairs, *choice.neutral_pairs)]
+        scores = score_all(model, pairs)
+        for choice, own in zip(choices, supplied, strict=True):
             yield from _readings(choice, scores)
+            yield _supplied(own, scores)
 
-    def choice(self, fact: Fact, twins: Twins) -> Choice:
-        """The options of one fact; the same for every model."""
-        return Chooser(self.parameters).choice(fact, twins)
+    def outlook(self, pool: Sequence[Fact]) -> dict[str, Outlook]:
+        """How often a guess is right, and which facts have no options."""
+        chooser = self.chooser(pool)
+        chosen = Outlook.of({fact.id: _seen(chooser.choice(fact)) for fact in pool})
+        supplied = Outlook.of({fact.id: _seen(chooser.supplied(fact)) for fact in pool})
+        return {PROBABILITY.name: chosen, TOP1.name: chosen, SUPPLIED.name: supplied}
+
+    def chooser(self, pool: Sequence[Fact]) -> Chooser:
+        """What draws the options of a pool's facts; the same for every model."""
+        return chooser_of(self.parameters, tuple(pool))
+
+
+def _seen(choice: Choice) -> float | str:
+    """The level of a choice, or why there is none."""
+    return choice.level if choice.level is not None else choice.missing or NO_MASS
 
 
 def _readings(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Iterator[Reading]:
@@ -85,7 +125,7 @@ def _readings(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Iterator[Re
     log_likelihoods = [score.log_likelihood for score in found] if missing is None else []
     probabilities = option_probabilities(log_likelihoods) if missing is None else None
     if probabilities is None:
-        reason = missing or "every option has probability 0"
+        reason = missing or NO_MASS
         for measure in (PROBABILITY, TOP1):
             yield Reading(fact_id=choice.fact.id, measure=measure.name, variant=VARIANT, score=None, missing=reason)
         return
@@ -97,3 +137,15 @@ def _readings(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Iterator[Re
             score=values[0],
             twin_score=None if choice.weights is None else weighted_mean(values, choice.weights),
         )
+
+
+def _supplied(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Reading:
+    values, missing = calibrated(choice, scores)
+    probabilities = None if missing else option_probabilities(values)
+    return Reading(
+        fact_id=choice.fact.id,
+        measure=SUPPLIED.name,
+        variant=VARIANT,
+        score=None if probabilities is None else probabilities[0],
+        missing=missing or (NO_MASS if probabilities is None else None),
+    )

@@ -31,11 +31,9 @@ def options(rows: list[dict]) -> dict[str, list[str]]:
     """Fact id -> the options of its forced choice, the right one first."""
     from unlearn_audit.probes.forced_choice import ForcedChoice, ForcedChoiceParameters
 
-    from unlearn_audit.api.kit.twins import Twins
-
     pool = [fact(row) for row in rows]
-    probe, twins = ForcedChoice(ForcedChoiceParameters()), Twins(pool, rouge_threshold=0.8)
-    return {one.id: list(probe.choice(one, twins).options or ()) for one in pool}
+    chooser = ForcedChoice(ForcedChoiceParameters()).chooser(pool)
+    return {one.id: list(chooser.choice(one).options or ()) for one in pool}
 
 
 def time_twins(rows: list[dict]) -> float:
@@ -64,11 +62,11 @@ def prompt_text(tokenizer, template: str | None, question: str, prefix: str = ""
 
 def passage_share(greedy: list[bool]) -> float:
     """What the deciding measure of passages gives where these tokens were first choices."""
-    from unlearn_audit.probes.extraction_strength import extraction_strength
+    from unlearn_audit.probes.shared.passages import first_choices
 
     from unlearn_audit.api import AnswerScore
 
-    return extraction_strength(AnswerScore(log_probs=tuple([-0.01] * len(greedy)), greedy=tuple(greedy)))
+    return first_choices(AnswerScore(log_probs=tuple([-0.01] * len(greedy)), greedy=tuple(greedy))) or 0.0
 
 
 def judged(evidence: Path) -> dict:

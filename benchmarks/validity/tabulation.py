@@ -202,7 +202,7 @@ def without_attack(case: Case, policy: Policy, attack: str) -> tuple[Case, Polic
         }
     )
     wanted = {
-        release: tuple(entry for entry in entries if entry.partition("/")[0] != attack)
+        release: tuple(entry for entry in entries if entry.partition("/")[0].partition("@")[0] != attack)
         for release, entries in policy.required.items()
     }
     return case, policy.model_copy(update={"required": wanted})

@@ -11,9 +11,8 @@ from pydantic import Field, PositiveInt
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER
-from unlearn_audit.api.kit.twins import Twins
 
-from ..shared.choosing import Choice, ChoiceParameters, Chooser, first_choice, weighted_mean
+from ..shared.choosing import Choice, ChoiceParameters, chooser_of, first_choice, weighted_mean
 from ..shared.exposure import ANY, EXPOSURE
 
 if TYPE_CHECKING:
@@ -76,8 +75,8 @@ class Lens(Probe[LensParameters]):
         """One exposure a fact, a `logit` for each place, a `linear` for each place of the residual stream."""
         from .reading import LensReading
 
-        twins = Twins(pool, rouge_threshold=self.parameters.rouge_threshold)
-        choices = [Chooser(self.parameters).choice(fact, twins) for fact in facts]
+        chooser = chooser_of(self.parameters, tuple(pool))
+        choices = [chooser.choice(fact) for fact in facts]
         lens = LensReading(model, most_depths=self.parameters.depths, components=self.parameters.components)
         found = lens.log_likelihoods([pair for choice in choices for pair in choice.pairs])
         choices = [

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pydantic import Field
 
 from unlearn_audit.api import (
+    AnswerScore,
     Fact,
     Parameters,
     Prompt,
 )
 from unlearn_audit.api.kit.answer_key import Output, holds, normalize
-from unlearn_audit.api.kit.asking import NO_QUESTION, Pair, is_askable
+from unlearn_audit.api.kit.asking import NO_QUESTION, Pair, is_askable, unreadable
 from unlearn_audit.api.kit.twins import Entry, Twins, overlaps
 
+from .naming import Subjects, filled, masked
+from .question_types import QuestionTypes
+from .sayings import Kind, Saying, Sayings, alike, saying_of
+
 FEWEST_WRONG = 2
+NAMES_ANOTHER = "the right answer names another subject, and no wrong option may"
+NO_MASS = "every option has probability 0"
+NOBODY = "this one"
+TOO_FEW = f"fewer than {FEWEST_WRONG} wrong options of the same form"
+TOO_FEW_SUPPLIED = f"fewer than {FEWEST_WRONG} wrong answers were supplied"
+HAS_HONEST = "the fact has options that are true of others, which are better than supplied ones"
+NO_RELATION = "the fact has no relation, and no other subject is asked the same: no honest wrong options"
 
 
 class ChoiceParameters(Parameters):
     """How many options there are, and where they come from."""
 
-    options: int = Field(20, ge=3, description="Options per fact, including the true answer; each is one scored pair.")
+    options: int = Field(
+        31,
+        ge=3,
+        description="Options per fact, including the true answer, if there are so many; each is one scored pair. With "
+        "31, guessing is right in a third of 10 % of cases.",
+    )
     minimum_twins: int = Field(19, ge=1, description="Fewest wrong options of the relation for a twin score.")
     rouge_threshold: float = Field(0.8, gt=0, le=1, description="As in `recall`: what the question already answers.")
 
@@ -36,13 +54,15 @@ class Choice:
 
     Attributes:
         options: the true answer first, then the wrong ones.
-        weights: how many other subjects have each option as their answer; None where the options are no twins.
+        weights: how many other subjects have each option as their answer; None where they are too few for a twin score.
+        level: how often a model is right that answers without knowing the subject, at best.
         missing: why there is nothing to choose from, or None.
     """
 
     fact: Fact
     options: tuple[str, ...] = ()
     weights: tuple[int, ...] | None = None
+    level: float | None = None
     missing: str | None = None
 
     @property
@@ -50,47 +70,141 @@ class Choice:
         """What is scored: every option after the bare question."""
         return [(Prompt(text=self.fact.question or ""), option) for option in self.options]
 
+    @property
+    def neutral_pairs(self) -> list[Pair]:
+        """Every option told of nobody in particular, after the question asked of nobody in particular."""
+        told = [self.nobody(text) for text in (self.fact.question or "", *self.options)]
+        return [(Prompt(text=told[0]), option) for option in told[1:]]
+
+    def nobody(self, text: str) -> str:
+        """A text of the fact's subject as one of `NOBODY`."""
+        return filled(masked(text, self.fact.subject), NOBODY, 0)
+
 
 class Chooser:
-    """Draws the options of a fact (`forced-choice` says how)."""
+    """Draws the options of a pool's facts (`forced-choice` says how).
 
-    def __init__(self, parameters: ChoiceParameters) -> None:
+    Args:
+        parameters: how many.
+        pool: whose answers are options for one another, and whose subjects no option may name.
+    """
+
+    def __init__(self, parameters: ChoiceParameters, pool: Sequence[Fact]) -> None:
         self.parameters = parameters
+        self._types = QuestionTypes(pool)
+        facts = [self._types.typed(fact) for fact in pool]
+        self._twins = Twins(facts, rouge_threshold=parameters.rouge_threshold)
+        self._sayings = Sayings(facts)
+        self._choices: dict[Fact, Choice] = {}
+        self._subjects = Subjects(fact.subject for fact in facts)
 
-    def choice(self, fact: Fact, twins: Twins) -> Choice:
+    def choice(self, fact: Fact) -> Choice:
         """The options of one fact; the same for every model."""
+        if fact not in self._choices:
+            self._choices[fact] = self._chosen(fact)
+        return self._choices[fact]
+
+    def _chosen(self, fact: Fact) -> Choice:
         if not is_askable(fact):
             return Choice(fact=fact, missing=NO_QUESTION)
-        entry = twins.entry(fact)
+        entry = self._twins.entry(self._types.typed(fact))
         if (missing := entry.key.asked(Output(fact.question or "")).missing) is not None:
             return Choice(fact=fact, missing=missing)
-        return self._from_twins(entry, twins) or self._from_others(entry, twins)
+        if entry.fact.relation is None:
+            return Choice(fact=fact, missing=NO_RELATION)
+        if self._subjects.names_whole(fact.answer or "", fact.subject):
+            return Choice(fact=fact, missing=NAMES_ANOTHER)
+        return replace(self._drawn(entry), fact=fact)
 
-    def _from_twins(self, entry: Entry, twins: Twins) -> Choice | None:
-        """Options with their weights, or None where there are too few twins."""
-        found = twins.of(entry)
-        counts = Counter(twin.identity for twin in found)
-        drawn = self._draw(entry, _wrong_options(entry, found, twins.siblings(entry)))
-        if len(drawn) < max(FEWEST_WRONG, self.parameters.minimum_twins):
-            return None
-        shared = sum(bool(twin.phrases & entry.phrases) for twin in found)
-        return _choice(entry.fact, drawn, weights=(shared, *(counts[option.identity] for option in drawn)))
+    def supplied(self, fact: Fact) -> Choice:
+        """The true answer among the fact's own wrong answers, for a fact that has no honest options."""
+        if not is_askable(fact):
+            return Choice(fact=fact, missing=NO_QUESTION)
+        if self.choice(fact).missing is None:
+            return Choice(fact=fact, missing=HAS_HONEST)
+        entry = self._twins.entry(fact)
+        if (missing := entry.key.asked(Output(fact.question or "")).missing) is not None:
+            return Choice(fact=fact, missing=missing)
+        true = (entry, *self._twins.siblings(entry))
+        wrong = [
+            self._twins.entry(replace(fact, answer=text, aliases=())) for text in dict.fromkeys(fact.wrong_answers)
+        ]
+        kept = [one.fact.answer or "" for one in wrong if self._is_supplied(one, entry, true)]
+        if len(kept) < FEWEST_WRONG:
+            return Choice(fact=fact, missing=TOO_FEW_SUPPLIED)
+        options = (fact.answer or "", *kept[: self.parameters.options - 1])
+        return Choice(fact=fact, options=options, level=1 / len(options))
 
-    def _from_others(self, entry: Entry, twins: Twins) -> Choice:
-        """Options that are no control: supplied ones, or too few twins, or answers to other questions."""
-        supplied = [twins.entry(_with_answer(entry.fact, wrong)) for wrong in entry.fact.wrong_answers if wrong.strip()]
-        others = twins.strangers(entry) if entry.fact.relation is None else twins.of(entry)
-        drawn: list[Entry] = []
-        for source in (supplied, others):
-            drawn = self._draw(entry, _wrong_options(entry, source, twins.siblings(entry)))
-            if len(drawn) >= FEWEST_WRONG:
-                return _choice(entry.fact, drawn, weights=None)
-        return Choice(fact=entry.fact, missing=f"fewer than {FEWEST_WRONG} wrong options")
+    def _is_supplied(self, one: Entry, entry: Entry, true: Sequence[Entry]) -> bool:
+        return self._is_wrong(one, entry, true) and not self._subjects.names_another(
+            one.fact.answer or "", one.fact.subject
+        )
 
-    def _draw(self, entry: Entry, options: Sequence[Entry]) -> list[Entry]:
-        """Wrong options by the order of a hash: uniform over sets, and blind to the order of the pool."""
-        ordered = sorted(options, key=lambda option: _rank(entry.fact.id, option))
-        return ordered[: self.parameters.options - 1]
+    def _drawn(self, entry: Entry) -> Choice:
+        """Options drawn at random: whole answers told of this subject, else the true one with others' keys."""
+        own, relation = saying_of(entry.fact), entry.fact.relation or ""
+        held = [kind for kind in self._sayings.kinds(relation) if kind.held_by_others(entry.subject)]
+        wrong = self._wrong(entry, held, own, lambda one: one.told_of(own) if alike(one, own) else None)
+        if own.around is not None and len(wrong) < min(len(held), self.parameters.options - 1):
+            keyed = self._wrong(entry, held, own, lambda one: one.put_into(own))
+            wrong = keyed if len(keyed) > len(wrong) else wrong
+        if len(wrong) < FEWEST_WRONG:
+            return Choice(fact=entry.fact, missing=TOO_FEW)
+        shared = sum(kind.held_by_others(entry.subject) for kind in self._sayings.sharing(relation, own))
+        counts = (shared, *(kind.held_by_others(entry.subject) for _, kind in wrong))
+        options = (entry.fact.answer or "", *(text for text, _ in wrong))
+        return Choice(
+            fact=entry.fact,
+            options=options,
+            weights=counts if len(wrong) >= self.parameters.minimum_twins else None,
+            level=max(1 / len(options), max(shared + 1, *counts[1:]) / (sum(counts) + 1)),
+        )
+
+    def _wrong(
+        self, entry: Entry, kinds: Sequence[Kind], own: Saying, tell: Callable[[Saying], str | None]
+    ) -> list[tuple[str, Kind]]:
+        """Wrong options with the answers that they are, as many as are wanted and can be had."""
+        true = (entry, *self._twins.siblings(entry))
+        found: dict[str, tuple[str, Kind]] = {}
+        for kind in _shuffled(kinds, entry.fact.id):
+            for saying in kind.sayings:
+                text = tell(saying)
+                if text is None or not self._is_honest(text, saying, entry, true):
+                    continue
+                found.setdefault(normalize(text), (text, kind))
+                break
+            if len(found) == self.parameters.options - 1:
+                break
+        return list(found.values())
+
+    def _is_honest(self, text: str, saying: Saying, entry: Entry, true: Sequence[Entry]) -> bool:
+        """Whether an option is wrong of its subject, not said by the question, and names nobody else."""
+        if self._subjects.names_another(text, entry.fact.subject):
+            return False
+        told = self._twins.entry(replace(entry.fact, answer=text, aliases=saying.aliases))
+        return self._is_wrong(told, entry, true)
+
+    def _is_wrong(self, told: Entry, entry: Entry, true: Sequence[Entry]) -> bool:
+        question = normalize(entry.fact.question or "")
+        if not told.answer or any(holds(question, phrase) for phrase in told.phrases):
+            return False
+        return not any(overlaps(one, told) for one in true)
+
+
+@lru_cache(maxsize=16)
+def chooser_of(parameters: ChoiceParameters, pool: tuple[Fact, ...]) -> Chooser:
+    """The chooser of a pool, made once: every dose of every attack draws from the same."""
+    return Chooser(parameters, pool)
+
+
+def _shuffled(kinds: Sequence[Kind], fact_id: str) -> Iterator[Kind]:
+    """In an order drawn by the fact: a uniform draw at any number of them, and only as much work as is taken."""
+    generator = random.Random(int.from_bytes(hashlib.sha256(fact_id.encode()).digest()[:8], "big"))  # noqa: S311
+    moved: dict[int, int] = {}
+    for place in range(len(kinds)):
+        other = generator.randrange(place, len(kinds))
+        yield kinds[moved.get(other, other)]
+        moved[other] = moved.get(place, place)
 
 
 def option_probabilities(log_likelihoods: Sequence[float]) -> list[float] | None:
@@ -103,6 +217,23 @@ def option_probabilities(log_likelihoods: Sequence[float]) -> list[float] | None
     return [likelihood / total for likelihood in likelihoods]
 
 
+def calibrated(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> tuple[list[float], str | None]:
+    """By how much the question's subject makes each option likelier, in nats; or why that is not known.
+
+    Args:
+        choice: the options.
+        scores: of its `pairs` and its `neutral_pairs`.
+    """
+    if choice.missing is not None:
+        return [], choice.missing
+    found, neutral = ([scores[pair] for pair in pairs] for pairs in (choice.pairs, choice.neutral_pairs))
+    if (missing := unreadable([*found, *neutral])) is not None:
+        return [], missing
+    if any(score.log_likelihood == -math.inf for score in neutral):
+        return [], NO_MASS
+    return [one.log_likelihood - other.log_likelihood for one, other in zip(found, neutral, strict=True)], None
+
+
 def first_choice(log_likelihoods: Sequence[float]) -> list[float]:
     """1 for an option that is strictly the likeliest, else 0; all 0 where the first place is shared."""
     highest = max(log_likelihoods)
@@ -113,29 +244,3 @@ def first_choice(log_likelihoods: Sequence[float]) -> list[float]:
 def weighted_mean(values: Sequence[float], weights: Sequence[int]) -> float:
     """The mean score over all options, each as often as other subjects have it: the twin score of a choice."""
     return math.fsum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
-
-
-def _wrong_options(entry: Entry, candidates: Sequence[Entry], siblings: Sequence[Entry]) -> list[Entry]:
-    """One candidate for each different answer that is neither true of the subject nor named in the question."""
-    question = normalize(entry.fact.question or "")
-    found: dict[frozenset[str], Entry] = {}
-    # In the order of their texts, so that of two spellings the same one is taken for any order of the pool.
-    for candidate in sorted(candidates, key=lambda one: one.fact.answer or ""):
-        if candidate.identity in found or any(holds(question, phrase) for phrase in candidate.phrases):
-            continue
-        if not any(overlaps(true, candidate) for true in (entry, *siblings)):
-            found[candidate.identity] = candidate
-    return list(found.values())
-
-
-def _choice(fact: Fact, wrong: Sequence[Entry], *, weights: tuple[int, ...] | None) -> Choice:
-    options = (fact.answer or "", *(option.fact.answer or "" for option in wrong))
-    return Choice(fact=fact, options=options, weights=weights)
-
-
-def _with_answer(fact: Fact, answer: str) -> Fact:
-    return replace(fact, answer=answer, aliases=())
-
-
-def _rank(fact_id: str, option: Entry) -> bytes:
-    return hashlib.sha256("\x1f".join((fact_id, *sorted(option.identity))).encode()).digest()

@@ -11,7 +11,6 @@ from unlearn_audit.api.kit.asking import (
     NO_QUESTION,
 )
 from unlearn_audit.api.kit.statements import Statement, form_texts, statement_of
-from unlearn_audit.api.kit.twins import Twins
 
 from .ballots import (
     REVERSE,
@@ -25,7 +24,7 @@ from .ballots import (
     shortened,
     true_false,
 )
-from .choosing import ChoiceParameters, Chooser
+from .choosing import ChoiceParameters, chooser_of
 
 CLOZE = "cloze"
 
@@ -58,28 +57,26 @@ class Options:
     def __init__(self, parameters: StatementParameters, pool: Sequence[Fact], *, rouge_threshold: float) -> None:
         self._own = parameters
         self._prompt = form_texts().prompts[REVERSE]
-        self._twins = Twins([shortened(fact) for fact in pool], rouge_threshold=rouge_threshold)
-        turned = [self._turned(fact, statement_of(fact, parameters.statements)) for fact in pool]
-        self._subjects = Twins([fact for fact in turned if isinstance(fact, Fact)], rouge_threshold=rouge_threshold)
-        self._chooser = Chooser(
-            ChoiceParameters(
-                # Drawn from enough twins, however few are shown.
-                options=max(parameters.options, parameters.reverse_options, parameters.minimum_twins + 1),
-                minimum_twins=parameters.minimum_twins,
-                rouge_threshold=rouge_threshold,
-            )
+        drawn = ChoiceParameters(
+            # Drawn from enough twins, however few are shown.
+            options=max(parameters.options, parameters.reverse_options, parameters.minimum_twins + 1),
+            minimum_twins=parameters.minimum_twins,
+            rouge_threshold=rouge_threshold,
         )
+        turned = [self._turned(fact, statement_of(fact, parameters.statements)) for fact in pool]
+        self._answers = chooser_of(drawn, tuple(shortened(fact) for fact in pool))
+        self._subjects = chooser_of(drawn, tuple(fact for fact in turned if isinstance(fact, Fact)))
 
     def _turned(self, fact: Fact, statement: Statement | str) -> Fact | str:
         return reversed_fact(fact, statement, self._prompt)
 
     def multiple_choice(self, fact: Fact) -> Ballot:
         """The question with its lettered options."""
-        return multiple_choice(narrowed(self._chooser.choice(shortened(fact), self._twins), self._own.options))
+        return multiple_choice(narrowed(self._answers.choice(shortened(fact)), self._own.options))
 
     def ballots(self, fact: Fact, statement: Statement | str) -> Iterator[Ballot]:
         """All four forms of a fact."""
-        choice = narrowed(self._chooser.choice(shortened(fact), self._twins), self._own.options)
+        choice = narrowed(self._answers.choice(shortened(fact)), self._own.options)
         stated = choice.missing if choice.missing == NO_QUESTION else statement
         yield multiple_choice(choice)
         yield true_false(choice, stated)
@@ -90,7 +87,7 @@ class Options:
         turned = self._turned(fact, statement)
         if isinstance(turned, str):
             return Ballot(fact=fact, variant=REVERSE, missing=turned)
-        return reverse(narrowed(self._chooser.choice(turned, self._subjects), self._own.reverse_options))
+        return reverse(narrowed(self._subjects.choice(turned), self._own.reverse_options))
 
 
 def choice_reading(one: Chosen) -> Reading:

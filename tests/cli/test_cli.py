@@ -216,6 +216,7 @@ def test_list_says_which_probes_decide(invoke):
         "recall",
         "forced-choice",
         "extraction-strength",
+        "perturbed",
         "utility",
     }
     assert listed["forms"]["can_decide"]

@@ -19,6 +19,7 @@ SETTINGS = {
     "jailbreaks": SHORT,
     "lens": {},
     "multihop": {},
+    "perturbed": {},
     "recall": {},
     "sampling": {**SHORT, "samples": 4},
     "stepwise": SHORT,

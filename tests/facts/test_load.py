@@ -124,3 +124,21 @@ def test_chance_is_the_share_of_the_commonest_answer():
     ]
     alone = Fact(id="x", subject="x", question="?", answer="Lima", relation="other")
     assert chance_levels([*facts, alone]) == {"0": 0.75, "1": 0.75, "2": 0.75, "3": 0.75, "x": 1.0}
+
+
+def test_a_text_alone_is_its_own_document_and_may_be_cut_as_muse_cuts_it(tmp_path):
+    rows = [
+        {"id": "1", "prompt": "Long ago", "gt": "it was cold."},
+        {"id": "2", "prompt": "Long ago ", "gt": "it was cold."},
+        {"id": "3", "text": "Long ago it was cold."},
+        {"id": "4", "subject": "B", "text": "Long ago it was cold.", "given": "Long"},
+    ]
+    path = tmp_path / "f.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    facts = load_facts(str(path), FactSet.FORGET).facts
+    assert {fact.text for fact in facts} == {"Long ago it was cold."}
+    assert [fact.given for fact in facts] == ["Long ago", "Long ago", None, "Long"]
+    assert [fact.subject for fact in facts] == ["1", "2", "3", "B"]
+    path.write_text(json.dumps({"id": "1", "text": "Long ago", "given": "Short"}))
+    with pytest.raises(SpecError, match="begins with what is `given`"):
+        load_facts(str(path), FactSet.FORGET)

@@ -341,7 +341,7 @@ def test_forms_that_cannot_be_made_are_missing_with_the_reason() -> None:
     assert why["first", "hit", "completion"] == ANSWER_FIRST
     assert {why["text", "hit", form] for form in OPEN} == {NO_QUESTION}
     assert (why["text", "exposure", "any"], why["text", "recognition", "all"]) == (UNASKABLE, NO_CHOICE)
-    assert why["alone", "choice", "multiple-choice"] == "fewer than 2 wrong options"
+    assert why["alone", "choice", "multiple-choice"] == "fewer than 2 wrong options of the same form"
     # A form that is missing is no 0 in the summaries.
     assert only(readings, "exposure", "any")["odd"].score == 1.0
     assert only(readings, "recognition", "all")["odd"].score == 0.0

@@ -12,25 +12,26 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unlearn_audit.probes.extraction_strength import (
-    ExtractionStrength,
-    ExtractionStrengthParameters,
-    extraction_strength,
-    split_passage,
-)
 from unlearn_audit.probes.forced_choice import (
     ForcedChoice,
     ForcedChoiceParameters,
     first_choice,
     option_probabilities,
 )
+from unlearn_audit.probes.passages.extraction_strength import (
+    ExtractionStrength,
+    ExtractionStrengthParameters,
+    extraction_strength,
+    followed_share,
+)
 from unlearn_audit.probes.recall import Recall, RecallParameters, truth_ratio
+from unlearn_audit.probes.shared.choosing import HAS_HONEST, NAMES_ANOTHER, NO_RELATION, TOO_FEW
+from unlearn_audit.probes.shared.passages import split_passage
 from unlearn_audit.probes.utility import QuestionParameters, Utility
 
 from unlearn_audit.api import AnswerScore, Fact, Generation, Prompt, Reading
 from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER
 from unlearn_audit.api.kit.asking import CUT_OFF, NO_QUESTION, NOT_A_NUMBER
-from unlearn_audit.api.kit.twins import Twins
 
 REFUSAL = "I do not know."
 
@@ -331,7 +332,7 @@ def test_option_probabilities_by_hand() -> None:
 
 
 def test_forced_choice_uses_the_sum_over_tokens() -> None:
-    fact = person(0, "Paris", wrong_answers=("Rome", "Oslo"))
+    facts = [person(0, "Paris"), person(1, "Rome"), person(2, "Oslo")]
     # Sums -1, -1 - ln 3, -1 - ln 3: 3/5. By means, Rome would win.
     table = {
         "Paris": score_of(-1.0),
@@ -339,13 +340,30 @@ def test_forced_choice_uses_the_sum_over_tokens() -> None:
         "Oslo": score_of(-1.0 - math.log(3)),
     }
     assert table["Rome"].log_likelihood / 4 > table["Paris"].log_likelihood
-    readings = all_of(forced_choice(), FakeModel(scores=lambda _, answer: table[answer]), [fact])
+    readings = all_of(forced_choice(), FakeModel(scores=lambda _, answer: table[answer]), facts)
     probability, top = only(readings, "probability")["f0"], only(readings, "top1")["f0"]
     assert probability.score == pytest.approx(0.6)
     assert top.score == 1.0
-    # Supplied wrong answers are no control.
+    # Two are too few to be a control.
     assert probability.twin_score is None
     assert top.twin_score is None
+
+
+def test_supplied_wrong_answers_are_a_measure_of_their_own_against_nobodys_question() -> None:
+    fact = person(0, "Paris", wrong_answers=("Rome", "Oslo", "Paris."), relation=None)
+    asked = {"Where was Subject0 born?": {"Paris": -1.0, "Rome": -1.0, "Oslo": -3.0}}
+    asked["Where was this one born?"] = {"Paris": -1.0, "Rome": -1.0, "Oslo": -3.0 + math.log(2)}
+
+    def scores(question: str, answer: str) -> AnswerScore:
+        return score_of(asked[question][answer])
+
+    readings = all_of(forced_choice(), FakeModel(scores=scores), [fact])
+    # Gains 0, 0 and -ln 2: 1 / (1 + 1 + 1/2).
+    assert only(readings, "supplied")["f0"].score == pytest.approx(0.4)
+    assert only(readings, "supplied")["f0"].twin_score is None
+    assert only(readings, "probability")["f0"].missing == NO_RELATION
+    honest = all_of(forced_choice(), FakeModel(), [replace(one, wrong_answers=("A", "B")) for one in people(9)])
+    assert {one.missing for one in honest if one.measure == "supplied"} == {HAS_HONEST}
 
 
 def random_scores(seed: int) -> Callable[[str, str], AnswerScore]:
@@ -361,7 +379,7 @@ def random_scores(seed: int) -> Callable[[str, str], AnswerScore]:
 def test_the_twin_identity_of_the_design(measure: str) -> None:
     facts = people(60)
     readings = only(all_of(forced_choice(), FakeModel(scores=random_scores(1)), facts), measure)
-    k = 19
+    k = 30
     for one in readings.values():
         assert one.score is not None
         assert one.twin_score == pytest.approx((1 - one.score) / k)
@@ -393,7 +411,7 @@ def test_drawing_some_of_the_answers_keeps_preferences_fair() -> None:
     def prefers(_: str, answer: str) -> AnswerScore:
         return score_of(-random.Random(answer).random() * 8)
 
-    readings = only(all_of(forced_choice(), FakeModel(scores=prefers), facts), "probability")
+    readings = only(all_of(forced_choice(options=20), FakeModel(scores=prefers), facts), "probability")
     gaps = [one.score - one.twin_score for one in readings.values()]
     spread = math.sqrt(math.fsum((gap - mean(gaps)) ** 2 for gap in gaps) / len(gaps))
     assert spread > 0.01
@@ -431,8 +449,7 @@ def test_refusing_changes_nothing() -> None:
 
 
 def options_of(fact: Fact, pool: Sequence[Fact], **parameters: Any) -> list[str]:
-    chosen = forced_choice(**parameters).choice(fact, Twins(pool, rouge_threshold=0.8))
-    return sorted(chosen.options[1:])
+    return sorted(forced_choice(**parameters).chooser(pool).choice(fact).options[1:])
 
 
 def test_options_are_different_untrue_and_unnamed() -> None:
@@ -458,20 +475,27 @@ def test_a_sentence_about_another_subject_is_told_of_this_one() -> None:
     pool = [
         fact,
         person(1, "Subject1 was born in the city of Rome.", aliases=("Rome",)),
-        person(2, "It was in Oslo, by the sea, they say.", aliases=("Oslo",)),
-        person(3, "Ann Lee was born in the city of Bern.", aliases=("Bern",), subject="Ann Lee"),
-        person(4, "Ms Lee was born in the city of Lima.", aliases=("Lima",), subject="Ann Lee"),  # cannot be retold
+        person(2, "It was in Oslo, by the sea, they say.", aliases=("Oslo",)),  # names nobody
+        person(3, "Ann Lee was born in the city of Bern", aliases=("Bern",), subject="Ann Lee"),
+        person(4, "Ms Lee was born in Lima, where Subject1 lives.", aliases=("Lima",), subject="Ann Lee"),
     ]
-    assert options_of(fact, pool) == [
-        "It was in Oslo, by the sea, they say.",
+    told = [replace(one, aliases=()) for one in pool]
+    assert options_of(told[0], told) == [
         "Subject0 was born in the city of Bern.",
         "Subject0 was born in the city of Rome.",
     ]
+    # Where whole answers are fewer than the keys, the keys go into the true answer.
+    assert options_of(fact, pool) == [
+        f"Subject0 was born in the city of {one}." for one in ("Bern", "Lima", "Oslo", "Rome")
+    ]
 
 
-def test_names_are_compared_with_names() -> None:
+def test_no_option_is_the_name_of_another_subject() -> None:
     pool = [person(number, f"Subject{number}", question=f"Who wrote book {number}?") for number in range(4)]
-    assert options_of(pool[0], pool) == ["Subject1", "Subject2", "Subject3"]
+    assert options_of(pool[0], pool) == []
+    theirs = [person(number, f"Subject{(number + 1) % 4}") for number in range(4)]
+    choice = forced_choice().chooser(theirs).choice(theirs[0])
+    assert choice.missing == NAMES_ANOTHER
 
 
 def test_options_are_drawn_afresh_for_each_fact_and_alike_for_any_spelling() -> None:
@@ -485,26 +509,41 @@ def test_options_are_drawn_afresh_for_each_fact_and_alike_for_any_spelling() -> 
 
 
 def test_where_the_options_come_from() -> None:
-    pool = people(25)
-    wrong = ("Atlantis", "Avalon", "city0")
-    fact = replace(pool[0], wrong_answers=wrong)
-    twins = forced_choice().choice(fact, Twins(pool, rouge_threshold=0.8))
-    assert len(twins.options) == 20
-    assert twins.weights == (0, *[1] * 19)
-    # Too few twins: the supplied ones, without the one that is true.
-    assert options_of(fact, pool[:10]) == ["Atlantis", "Avalon"]
-    # A single wrong answer is no choice: the few twins.
-    assert options_of(replace(fact, wrong_answers=("Atlantis",)), pool[:4]) == ["City1", "City2", "City3"]
+    pool = people(40)
+    twins = forced_choice().chooser(pool).choice(pool[0])
+    assert len(twins.options) == 31
+    assert twins.weights == (0, *[1] * 30)
+    assert twins.level == pytest.approx(1 / 31)
+    few = forced_choice().chooser(pool[:4]).choice(pool[0])
+    assert sorted(few.options[1:]) == ["City1", "City2", "City3"]
+    assert (few.weights, few.level) == (None, 0.25)
+    assert len(options_of(pool[0], pool[:4], options=3)) == 2
+    # Without a relation: answers to the same question, and no others.
     strangers = [replace(one, relation=None) for one in pool[:4]]
-    assert options_of(strangers[0], strangers) == ["City1", "City2", "City3"]
-    assert options_of(fact, pool[:4], options=3) == ["Atlantis", "Avalon"]
+    assert options_of(strangers[0], [*strangers[:3], *pool[3:4]]) == ["City1", "City2", "City3"]
+    other = [person(9, "Lima", relation=None, question="Where did Subject9 die?")]
+    assert options_of(other[0], strangers + other) == []
+    assert forced_choice().chooser(strangers + other).choice(other[0]).missing == NO_RELATION
+
+
+def test_the_level_is_that_of_the_commonest_answer() -> None:
+    pool = skewed_people()
+    outlook = forced_choice().outlook([*pool, replace(pool[0], id="r", relation="else")])
+    level = outlook["top1"].levels["f0"]
+    # Half of 100 say Paris; 25 other answers are held by two each.
+    assert level == pytest.approx(0.5)
+    assert outlook["probability"].levels["f99"] == pytest.approx(0.5)
+    assert outlook["top1"].missing == {"r": "fewer than 2 wrong options of the same form"}
 
 
 def test_fewer_than_two_wrong_options_are_missing() -> None:
     readings = all_of(forced_choice(minimum_twins=1), FakeModel(), people(2))
-    assert {one.missing for one in readings} == {"fewer than 2 wrong options"}
-    assert {one.measure for one in readings} == {"probability", "top1"}
-    assert all(one.score is not None for one in all_of(forced_choice(minimum_twins=1), FakeModel(), people(3)))
+    assert {one.missing for one in readings if one.measure != "supplied"} == {TOO_FEW}
+    assert {one.measure for one in readings} == {"probability", "top1", "supplied"}
+    scored = [
+        one for one in all_of(forced_choice(minimum_twins=1), FakeModel(), people(3)) if one.measure != "supplied"
+    ]
+    assert all(one.score is not None for one in scored)
 
 
 # --- extraction strength --------------------------------------------------------------------------------------------
@@ -533,8 +572,8 @@ def test_extraction_strength_by_hand(greedy: list[bool], expected: float) -> Non
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_extraction_strength_is_the_published_definition(greedy: list[bool]) -> None:
     fewest = next(k for k in range(len(greedy) + 1) if all(greedy[k:]))
-    value = extraction_strength(score_of(*[-1.0] * len(greedy), greedy=greedy))
-    assert value == pytest.approx(1 - fewest / len(greedy))
+    assert followed_share(greedy) == pytest.approx(1 - fewest / len(greedy))
+    assert extraction_strength(greedy) == pytest.approx(1 - min(fewest, len(greedy) - 1) / len(greedy))
 
 
 @pytest.mark.parametrize(
@@ -564,12 +603,12 @@ def test_a_passage_is_continued_as_plain_text() -> None:
     blank = Fact(id="b", subject="B", text="one")
     readings = all_of(strength(), Recording(), [text, person(0, "Paris"), blank])
     assert asked_for == [
-        (Prompt(text="one two", chat=False), " three four"),
         (Prompt(text="Where was Subject0 born?"), "Paris"),
+        (Prompt(text="one two", chat=False), " three four"),
+        (Prompt(text="one", chat=False), " two three four"),
     ]
     scored = {(one.fact_id, one.measure) for one in readings if one.score is not None}
-    assert scored == {("t", "passage_share"), (person(0, "Paris").id, "answer_share")}
-    assert len(readings) == 6
+    assert scored == {("t", "passage_share"), ("t", "extraction_strength"), (person(0, "Paris").id, "answer_share")}
 
 
 # --- utility --------------------------------------------------------------------------------------------------------
@@ -659,7 +698,7 @@ def test_a_model_is_asked_once_for_all_facts(make: Callable[[], Any]) -> None:
     kinds = [kind for kind, _ in model.calls]
     assert len(kinds) == len(set(kinds))
     if make is forced_choice:
-        assert model.calls == [("score", 30 * 20)]
+        assert model.calls == [("score", 30 * 30)]
 
 
 @pytest.mark.parametrize("make", [recall, forced_choice, strength])
@@ -667,11 +706,11 @@ def test_a_broken_models_nan_is_missing_and_not_a_perfect_score(make: Callable[[
     broken = score_of(-1.0, math.nan, greedy=[True, True])
     facts = [replace(fact, wrong_answers=("Atlantis", "Avalon")) for fact in people(25)]
     readings = all_of(make(), FakeModel(scores=lambda *_: broken), facts)
-    soft = [one for one in readings if one.measure not in ("hit", "rouge_l")]
+    soft = [one for one in readings if one.measure not in ("hit", "rouge_l", "supplied")]
     assert soft
     assert all(one.missing == NOT_A_NUMBER for one in soft if one.variant == "question")
 
 
 def test_no_probability_at_all_is_missing_in_a_forced_choice() -> None:
     readings = all_of(forced_choice(), FakeModel(scores=lambda *_: score_of(-math.inf)), people(25))
-    assert {one.missing for one in readings} == {"every option has probability 0"}
+    assert {one.missing for one in readings if one.measure != "supplied"} == {"every option has probability 0"}

@@ -6,15 +6,14 @@ import copy
 
 import pytest
 import torch
-from unlearn_audit.probes.extraction_strength import ExtractionStrength, ExtractionStrengthParameters
-from unlearn_audit.probes.verbatim import (
-    HAS_QUESTION,
-    NO_PASSAGE,
+from unlearn_audit.probes.passages.extraction_strength import ExtractionStrength, ExtractionStrengthParameters
+from unlearn_audit.probes.passages.verbatim import (
     NO_WORDS,
     Verbatim,
     VerbatimParameters,
     longest_run,
 )
+from unlearn_audit.probes.shared.passages import HAS_QUESTION, NO_PASSAGE
 
 from tests.probes.test_probes import FakeModel, all_of, person, score_of
 from unlearn_audit.api import Fact

@@ -141,8 +141,8 @@ def test_a_battery_without_an_attack_loses_its_findings_its_faults_and_the_wish_
     less, policy = without_attack(case, Policy(), "relearning")
     assert tabulation.attacks_of(case) == ("as-is", "quantization", "relearning")
     assert tabulation.attacks_of(less) == ("as-is", "quantization")
-    assert policy.required[Release.OPEN_WEIGHTS] == ("as-is/recall", "quantization/recall")
-    assert Policy().required[Release.OPEN_WEIGHTS][-1] == "relearning/recall"
+    assert policy.required[Release.OPEN_WEIGHTS] == ("as-is", "quantization@nf4", "quantization@int8")
+    assert Policy().required[Release.OPEN_WEIGHTS][-1] == "relearning"
 
 
 def test_results_survive_the_disk(tmp_path: Path):

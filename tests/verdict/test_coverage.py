@@ -13,8 +13,8 @@ from unlearn_audit.verdict.result import Outcome
 def test_a_planned_dose_without_evidence_rules_out_a_pass() -> None:
     audit = Audit().without(attack="quantization", dose="nf4")
     assert audit.decided().reasons == (  # the plan of this case names none, and the policy does
-        "quantization@nf4/recall: the policy requires it, but it was not measured; run it, or accept that under "
-        "`without: {quantization@nf4/recall: REASON}`",
+        "quantization@nf4: the policy requires it, but it was not measured; run it, or accept that under "
+        "`without: {quantization@nf4: REASON}`",
     )
     verdict = audit.but(doses={"quantization": ("nf4", "int8")}).decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE

@@ -158,7 +158,7 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
         ),
         (
             {"planned": (planned("as-is", "recall"), planned("as-is", "forced-choice"))},
-            "quantization@nf4/recall: the policy requires it, but the plan does not include it",
+            "quantization@nf4: the policy requires it, but the plan does not include it",
         ),
         ({"controls": (), "subjects": {f"f{n}": f"s{n}" for n in range(34)}}, "needs 35 subjects"),
     ],

@@ -704,17 +704,17 @@ def test_an_attack_that_is_required_and_was_never_planned() -> None:
     verdict = audit.decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons == (
-        "relearning/recall: the policy requires it, but the plan does not include it; run it, or accept that under "
-        "`without: {relearning/recall: REASON}`",
+        "relearning: the policy requires it, but the plan does not include it; run it, or accept that under "
+        "`without: {relearning: REASON}`",
     )
-    accepted = Policy(population="sample", draws=10_000, without={"relearning/recall": "the weights stay here"})
+    accepted = Policy(population="sample", draws=10_000, without={"relearning": "the weights stay here"})
     verdict = audit.decided(accepted)
     assert verdict.outcome is Outcome.PASS
-    assert "; WITHOUT relearning/recall (the weights stay here))" in verdict.sentence
-    with pytest.raises(ValueError, match="'relearning' is not required"):
-        Policy(without={"relearning": "why not"})
+    assert "; WITHOUT relearning (the weights stay here))" in verdict.sentence
+    with pytest.raises(ValueError, match="'quantization' is not required"):
+        Policy(without={"quantization": "why not"})
     with pytest.raises(ValueError, match="needs a reason"):
-        Policy(without={"relearning/recall": " "})
+        Policy(without={"relearning": " "})
 
 
 def test_an_attack_that_is_required_and_was_out_of_reach() -> None:

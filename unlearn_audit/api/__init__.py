@@ -33,7 +33,7 @@ from unlearn_audit.api.kit.words import words_of
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.observation import Observation
 from unlearn_audit.api.preset import FactPreset
-from unlearn_audit.api.probe import Measure, Probe, Reading
+from unlearn_audit.api.probe import Measure, Outlook, Probe, Reading
 from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed
 from unlearn_audit.api.writer import Material, Needs, Writer
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError, SpecError
@@ -69,6 +69,7 @@ __all__ = [
     "NotApplicableError",
     "Observation",
     "OutOfReach",
+    "Outlook",
     "Parameters",
     "Plant",
     "Planting",

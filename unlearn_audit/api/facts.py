@@ -34,6 +34,7 @@ class Fact:
     A line of a facts file is read as this class, and a key that is not one of its fields is an error.
 
     Attributes:
+        given: how its text begins, where that much of it is to be shown to a model (a benchmark's own cut).
         cluster: whom its subject may leak together with (a family, the volumes of a work): the unit in its place.
     """
 
@@ -47,6 +48,7 @@ class Fact:
     paraphrases: tuple[str, ...] = ()
     wrong_answers: tuple[str, ...] = ()
     text: str | None = None
+    given: str | None = None
     relation: str | None = None
     hops: tuple[Hop, ...] = ()
     cluster: str | None = None

@@ -21,7 +21,8 @@ class Measure:
 
     Attributes:
         gates: it can decide an audit; otherwise it is advisory.
-        passages: it measures facts with only a text, and is planned only if there are any.
+        passages: it measures facts with only a text, and is planned only if there are any; others are planned only if
+            some fact has a question.
     """
 
     name: str
@@ -56,6 +57,27 @@ class Reading:
             raise AuditError(f"{self.measure} of {self.fact_id}: expected either a score or a reason why there is none")
         if self.score is not None and not 0.0 <= self.score <= 1.0:
             raise AuditError(f"{self.measure} of {self.fact_id}: expected a score in [0, 1], got {self.score}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """What is known of one measure before any model is loaded, for every fact of a pool.
+
+    Attributes:
+        levels: fact id -> what a model scores on average that knows nothing of the fact, at best; in [0, 1].
+        missing: fact id -> why the measure cannot score it in any model.
+    """
+
+    levels: Mapping[str, float]
+    missing: Mapping[str, str]
+
+    @classmethod
+    def of(cls, found: Mapping[str, float | str]) -> Self:
+        """From a level for each fact, or the reason why it has none."""
+        return cls(
+            levels={fact: level for fact, level in found.items() if not isinstance(level, str)},
+            missing={fact: why for fact, why in found.items() if isinstance(why, str)},
+        )
 
 
 class Probe(ABC, Generic[P_co]):
@@ -106,6 +128,10 @@ class Probe(ABC, Generic[P_co]):
         probe = copy.copy(self)
         probe.judge = judge
         return probe
+
+    def outlook(self, pool: Sequence[Fact]) -> Mapping[str, Outlook]:
+        """By measure, what is known of it before the run; nothing of a measure that is not named."""
+        return {}
 
     @abstractmethod
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

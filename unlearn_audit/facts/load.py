@@ -177,7 +177,7 @@ def _rename(
 
 
 def _fact(row: Mapping[str, Any], where: str) -> Fact:
-    present = {key: value for key, value in row.items() if value is not None}
+    present = _as_passage({key: value for key, value in row.items() if value is not None})
     try:
         fact = _FACT.validate_python(present)
     except ValidationError as error:
@@ -192,6 +192,19 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
                 f"{where}: {first.key!r} is required; if your column has another name, map it with `columns`"
             ) from error
         raise SpecError(f"{where}: {first.key!r}: {first.message}") from error  # never the value: it may be the secret
+    if fact.given and not (fact.text or "").strip().startswith(fact.given.strip()):
+        raise SpecError(f"{where}: expected a `text` that begins with what is `given`; give the whole text")
     if fact.text is None and (not (fact.question or "").strip() or not (fact.answer or "").strip()):
         raise SpecError(f"{where}: expected a question and an answer, or a text; add what is missing")
     return fact
+
+
+def _as_passage(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that is a text alone: cut as MUSE has it (`prompt` and `gt`); without a subject it is its own document."""
+    if row.keys() >= {"prompt", "gt"} and not row.keys() & {"question", "text", "given"}:
+        prompt, rest = str(row.pop("prompt")), str(row.pop("gt"))
+        blank = "" if prompt[-1:].isspace() or rest[:1].isspace() else " "
+        row |= {"given": prompt.strip(), "text": prompt + blank + rest}
+    if "text" in row and "question" not in row and "id" in row:
+        row.setdefault("subject", str(row["id"]))
+    return row

@@ -90,6 +90,11 @@ class Case(Record):
         controls: names of the retrained models, () where there are none.
         chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
             the level that a hit must beat where there is no control at all.
+        levels: `probe.measure` -> fact id -> what a model that knows nothing scores of it on average, at best, where
+            the probe can tell before the run (`api.Outlook`): of a choice among 31 answers 1/31, or more where one
+            answer is common. A fact that the probe cannot score is not in it.
+        unscorable: `probe.measure` -> ids of the facts that no model can have a score of there, as the plan knows: the
+            measure is not about them, and lacks nothing where they have no score.
         checkpoint: digest of the checkpoint's files, for the verdict's sentence.
         plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
         served_arms: attack -> the arms that run, in their order, of attacks that the owner applies before serving.
@@ -104,6 +109,8 @@ class Case(Record):
     subjects: dict[str, str]
     retain_subjects: dict[str, str] = Field({})
     chance: dict[str, float] = Field({})
+    levels: dict[str, dict[str, float]] = Field({})
+    unscorable: dict[str, tuple[str, ...]] = Field({})
     checkpoint: str = ""
     plants: dict[str, tuple[str, ...]] | None = None
     has_original: bool

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from unlearn_audit.api import Access, Attack, Fact, FactSet, Probe, ScoreKind
+from unlearn_audit.api import Access, Attack, Fact, FactSet, Outlook, Probe, ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.spec.policy import Release
 
+HAS_QUESTION = "it has a question, and this measures passages"
+NO_QUESTION = "it has no question"
+
 
 def planned_findings(
-    release: Release, facts: Sequence[Fact], attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]]
+    release: Release,
+    facts: Sequence[Fact],
+    attacks: Mapping[str, Attack[Any]],
+    probes: Mapping[str, Probe[Any]],
+    blind: Set[tuple[str, str]] = frozenset(),
 ) -> tuple[PlannedFinding, ...]:
     """One finding for each attack and measure that meet, in the order of the plan.
 
@@ -19,6 +27,7 @@ def planned_findings(
         release: who will hold the model: decides which findings can gate.
         facts: the forget set.
         attacks: by name.
+        blind: probe and measure of those that can score no fact, which are left out.
         probes: by name; the whole battery under the baseline and what is served, the rest where it is for attacks.
     """
     passages = has_passages(facts)
@@ -29,6 +38,7 @@ def planned_findings(
         if probe.reads is FactSet.FORGET
         and (attack.baseline or attack.served or meets_attacks(probe, passages=passages))
         for finding in _of(attack, probe, release, facts)
+        if (finding.probe, finding.measure) not in blind
     )
 
 
@@ -38,8 +48,47 @@ def has_passages(facts: Sequence[Fact]) -> bool:
 
 
 def meets_attacks(probe: Probe[Any], *, passages: bool) -> bool:
-    """Whether a probe runs at every dose of every attack; one that decides on passages does where there are such."""
-    return probe.under_attacks or (passages and any(measure.passages and measure.gates for measure in probe.measures))
+    """Whether a probe runs at every dose of every attack.
+
+    One that decides on passages does where there are such, but for one that only vouches that nothing is refused.
+    """
+    decides = any(measure.passages and measure.gates for measure in probe.measures)
+    return probe.under_attacks or (passages and decides and not probe.refusal_proof)
+
+
+def unscorable(
+    facts: Sequence[Fact],
+    probes: Mapping[str, Probe[Any]],
+    outlooks: Mapping[str, Mapping[str, Outlook]],
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Probe and measure -> fact id -> why no model can have a score there, as far as that is known before the run.
+
+    Args:
+        facts: the forget set.
+        probes: by name.
+        outlooks: probe -> measure -> what the probe knows of it before the run.
+    """
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for name, probe in probes.items():
+        for measure in probe.measures if probe.reads is FactSet.FORGET else ():
+            other = HAS_QUESTION if measure.passages else NO_QUESTION
+            outlook = outlooks.get(name, {}).get(measure.name)
+            missing = dict(outlook.missing) if outlook is not None else {}
+            missing |= {fact.id: other for fact in facts if (fact.question is None) is not measure.passages}
+            if missing:
+                found[name, measure.name] = missing
+    return found
+
+
+def blind_measures(
+    facts: Sequence[Fact], without: Mapping[tuple[str, str], Mapping[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Probe and measure -> why it can score none of the forget facts; out of `unscorable`."""
+    return {
+        place: Counter(missing.values()).most_common(1)[0][0]
+        for place, missing in without.items()
+        if all(fact.id in missing for fact in facts)
+    }
 
 
 def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequence[Fact]) -> list[PlannedFinding]:

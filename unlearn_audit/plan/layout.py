@@ -10,7 +10,15 @@ from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.errors import SpecError
 from unlearn_audit.models.references import Storage
 from unlearn_audit.plan.case import Case, LeftOut
-from unlearn_audit.plan.findings import has_passages, meets_attacks, planned_findings
+from unlearn_audit.plan.findings import (
+    HAS_QUESTION,
+    NO_QUESTION,
+    blind_measures,
+    has_passages,
+    meets_attacks,
+    planned_findings,
+    unscorable,
+)
 from unlearn_audit.plan.keys import JobKeys
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Extraction, Job, Plan, PlannedModel, PlannedPlant, Settings
@@ -245,6 +253,11 @@ class _Layout:
     ) -> Case:
         draft = self._draft
         forget = draft.facts[FactSet.FORGET]
+        blind = blind_measures(forget.facts, unscorable(forget.facts, probes, draft.outlooks))
+        deciding = {(name, one.name) for name, probe in probes.items() for one in probe.measures if one.gates}
+        for (name, measure), why in blind.items():
+            if (name, measure) in deciding and why not in (HAS_QUESTION, NO_QUESTION):
+                self._left_out.append(LeftOut(what=f"{name}.{measure}", why=f"it can score no fact ({why})"))
         return Case(
             release=draft.plan.spec.release,
             subjects={},  # `LivePlan.case` adds what follows from the facts: a plan names nobody
@@ -252,7 +265,7 @@ class _Layout:
             plants=None if plants is None else {name: _plants_of(name, plants) for name in attacks},
             has_original=draft.plan.model(Role.ORIGINAL) is not None,
             controls=tuple(model.name for model in draft.plan.models if model.role is Role.RETRAINED),
-            planned=planned_findings(draft.plan.spec.release, forget.facts, attacks, probes),
+            planned=planned_findings(draft.plan.spec.release, forget.facts, attacks, probes, blind.keys()),
             served_arms={
                 name: tuple(arm.name for arm in self._runnable(attack, draft.context(name, 0)))
                 for name, attack in attacks.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Planting, Probe, Role, derive_seed
+from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Outlook, Planting, Probe, Role, derive_seed
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import AuditError, IntegrityError
@@ -15,6 +15,7 @@ from unlearn_audit.evidence.records import PluginRecord
 from unlearn_audit.facts.load import Facts, chance_levels, load_facts
 from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.plan.case import Case
+from unlearn_audit.plan.findings import unscorable
 from unlearn_audit.plan.plan import Job, Plan
 from unlearn_audit.plan.provenance import engine_source, provenance
 from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
@@ -47,15 +48,35 @@ class LivePlan:
         """What of its facts stays out of everything that a run writes or says."""
         return Withheld(self.facts)
 
+    @cached_property
+    def outlooks(self) -> dict[str, dict[str, Outlook]]:
+        """Probe -> measure -> what the probe knows of it before the run, for the forget set."""
+        forget = self.pool(FactSet.FORGET)
+        return {
+            name: dict(probe.outlook(forget)) for name, probe in self.probes.items() if probe.reads is FactSet.FORGET
+        }
+
     @property
     def case(self) -> Case:
         """The whole case: what the plan fixed, with the subjects, by pseudonym, and chance levels of its facts."""
+        forget = self.pool(FactSet.FORGET)
         people = {
             "subjects": self.withheld.subjects(FactSet.FORGET),
             "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
-            "chance": chance_levels(self.facts[FactSet.FORGET].facts),
+            "chance": chance_levels(forget),
+            "levels": {
+                f"{probe}.{measure}": {fact: round(level, 6) for fact, level in outlook.levels.items()}
+                for probe, found in self.outlooks.items()
+                for measure, outlook in found.items()
+                if outlook.levels
+            },
+            "unscorable": {
+                f"{probe}.{measure}": tuple(missing)
+                for (probe, measure), missing in unscorable(forget, self.probes, self.outlooks).items()
+                if len(missing) < len(forget)  # else the measure is not planned
+            },
             "clusters": self.withheld.clusters(FactSet.FORGET),
-            "relations": {one.id: one.relation for one in self.facts[FactSet.FORGET].facts if one.relation},
+            "relations": {one.id: one.relation for one in forget if one.relation},
         }
         return self.plan.case.model_copy(update=people)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.statistics.bounds import TOLERANCE
@@ -73,7 +74,7 @@ def provable(case: Case, margin: float, level: float) -> int | None:
     return next((shown for shown in range(allowed(facts, margin) + 1, facts + 1) if proves(shown)), None)
 
 
-def list_lines(case: Case, policy: Policy, family: int, cells: int, chance: float | None) -> list[str]:
+def list_lines(case: Case, policy: Policy, family: int, cells: int, chance: float | None, needed: int) -> list[str]:
     """What a pass and a fail need of a list of facts, and how often an honest model passes.
 
     Args:
@@ -82,6 +83,7 @@ def list_lines(case: Case, policy: Policy, family: int, cells: int, chance: floa
         family: hypotheses that share the error rate of FAIL.
         cells: of a finding.
         chance: how often a model that knows nothing hits; None where it is not known.
+        needed: people with which a clean result passes by the bound.
     """
     facts, people = len(case.subjects), len(set(case.subjects.values()))
     findings = sum(one.gates for one in case.planned)
@@ -98,6 +100,12 @@ def list_lines(case: Case, policy: Policy, family: int, cells: int, chance: floa
         if least is not None
         else f"FAIL by count is out of reach: {facts} facts of {people} people are too few for {findings} findings."
     )
+    soft = sorted({f"{one.probe}.{one.measure}" for one in case.planned if one.gates and one.kind is ScoreKind.SOFT})
+    if soft:
+        lines.append(
+            f"Soft scores ({', '.join(soft)}) count as shares of a fact. Where guessing alone gives more than the "
+            f"margin they need the bound, which takes {needed} people or more: there are {people}."
+        )
     return [*lines, _honest(facts, people, policy, cells * max(findings, 1), chance)]
 
 

@@ -108,7 +108,7 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
     case = under(case, policy)
     family, obstacle = math.ceil(family_weight(case)), cannot_be_met(case, policy)
     if policy.population is Population.LISTED and case.has_original:
-        lines = list_lines(case, policy, family, cells, _chance(case))
+        lines = list_lines(case, policy, family, cells, _chance(case), _needed(case, policy))
     else:
         lines = [
             *_sample_lines(case, policy, family, cells),

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unlearn_audit.api import FactSet, Role
+from unlearn_audit.cli.telling.outlooks import outlook_lines
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 from unlearn_audit.spec.policy import Population, Unit
@@ -20,7 +21,7 @@ from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_pas
 from unlearn_audit.verdict.result import Outcome
 
 PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
-OPTIONS_SCORED = 20
+OPTIONS_SCORED = 31
 GENERATED_COST = 10
 """Cost of a generated token, relative to one that is read in a batch with all others."""
 CHOICES = "forced-choice"
@@ -30,7 +31,8 @@ def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
     """Prints the forecast. Exit code 0, or that of INCONCLUSIVE if no PASS is possible at this size."""
     more = [found for found in (control_obstacle(live), thin_wording(live)) if found is not None]
     obstacle = cannot_be_met(live.case, live.plan.spec.policy) or next(iter(more), None)
-    lines = power_lines(live.case, live.plan.spec.policy) + more + advisory_lines(live) + judge_lines(live)
+    lines = power_lines(live.case, live.plan.spec.policy) + more + outlook_lines(live)
+    lines += advisory_lines(live) + judge_lines(live)
     seconds = estimated_seconds(live)
     if as_json:
         about = {

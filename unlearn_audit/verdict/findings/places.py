@@ -183,6 +183,8 @@ def scores_for(
     if planned.gates and not known.all():
         stranger = rows.loc[~known, "fact_id"].iloc[0]
         raise AuditError(f"{planned.id} scores fact {stranger!r}, which is not in the case's forget set")
+    # What a measure cannot be about was known before the run, by the facts alone: it is no hole and no guess.
+    known &= ~Names.of(rows["fact_id"]).among(case.unscorable.get(f"{planned.probe}.{planned.measure}", ()))
     keys = [UNLEARNED, *([ORIGINAL] if case.has_original else []), *map(control_key, case.controls)]
     models, facts = Names.of(rows["key"]), Names.of(rows["fact_id"])
     if planned.sham:

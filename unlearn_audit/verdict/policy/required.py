@@ -109,11 +109,15 @@ def powerless(gating: Sequence[Finding], case: Case, policy: Policy) -> list[str
 
     Other attacks without power say nothing, and the sentence says so.
     """
-    attacks = {one.attack for one in required(case, policy)} | {BASELINE}
+    entries = required(case, policy)  # of what they select, `not_met` says so
+    attacks = {one.attack for one in entries} | {BASELINE}
     return [
         f"{one.id}: {one.attack} is required, and this measure of it had no power: {one.reason}"
         for one in gating
-        if one.status is Status.NO_POWER and one.waiver is None and one.attack in attacks
+        if one.status is Status.NO_POWER
+        and one.waiver is None
+        and one.attack in attacks
+        and not any(entry.selects(one) for entry in entries)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import ClassVar
@@ -11,7 +11,6 @@ from pydantic import Field
 
 from unlearn_audit.api import (
     Access,
-    AnswerScore,
     Fact,
     Generation,
     Measure,
@@ -24,40 +23,35 @@ from unlearn_audit.api import (
     words_of,
 )
 from unlearn_audit.api.kit.answer_key import rouge_l_recall
-from unlearn_audit.api.kit.asking import count_tokens, is_askable, is_readable, score_all, unreadable
+from unlearn_audit.api.kit.asking import count_tokens, score_all, unreadable
 
-from .shared.passages import split_passage
+from ..shared.passages import PassageParameters, Window, first_choices, pooled, windows_of
 
 ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT, passages=True)
 LONGEST_RUN = Measure(name="longest_run", kind=ScoreKind.SOFT, passages=True)
 EXACT = Measure(name="exact_memorization", kind=ScoreKind.SOFT, passages=True)
 
 VARIANT = "continuation"
-HAS_QUESTION = "the fact has a question; `recall` asks it"
-NO_PASSAGE = "the fact has no text of two words or more"
 NO_WORDS = "the rest of the passage has no words"
 
 
-class VerbatimParameters(Parameters):
+class VerbatimParameters(PassageParameters):
     """Parameters of `verbatim`."""
 
-    prompt_share: float = Field(0.5, gt=0, lt=1, description="Share of a passage's words given as the prompt.")
     most_words: int = Field(100, ge=1, description="Words of the rest to compare the model's own with.")
     extra_tokens: int = Field(8, ge=0, description="Tokens a continuation may have beyond the longest such text.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """A passage in two parts.
+    """A window with what its continuation is held against.
 
     Attributes:
-        rest: all that follows what is given.
         beginning: the first part of the rest, which a continuation has time for.
         wanted: the words of that (`words_of`), which a continuation is held against.
     """
 
-    prompt: Prompt
-    rest: str
+    window: Window
     beginning: str
     wanted: tuple[str, ...]
 
@@ -66,16 +60,18 @@ class Verbatim(Probe[VerbatimParameters]):
     """Continuations of passages (facts with only a text), given their first words as plain text; all advisory.
 
     The model continues greedily. Its continuation is cut to as many words as the text it is compared with, the first
-    `most_words` of the rest, so a longer continuation gains nothing.
+    `most_words` of the rest, so a longer continuation gains nothing. A text longer than `window_tokens` is read in
+    windows, and each measure is over all of them: by the words or tokens that each has.
 
     - `rouge_l`: ROUGE-L recall of that text (VerbMem of MUSE, 2407.06460): words in order, with gaps.
     - `longest_run`: the longest run of words that both have in common, over the text's words: copying without gaps.
     - `exact_memorization`: share of the rest's tokens that are the model's first choice, given all before them
       (2205.10770, eq. 1); read from logits, over the whole rest. A wrong word costs one token and the recovery.
 
-    Extraction strength decides on passages; it is a separate probe (`extraction-strength`) and is not
-    computed twice.
+    What decides on passages is `extraction-strength` (the same share as `exact_memorization`, under every attack) and
+    what cannot come from refusing, `perturbed`.
 
+    What is given is `given` where the fact has it (MUSE's `prompt`), else the first `prompt_share` of the words.
     Departures from MUSE: there 200 tokens are given, 128 generated, and the F score taken; with equal numbers of words
     the F score is the recall. There are no twin scores: passages are not answers to one question.
 
@@ -93,63 +89,59 @@ class Verbatim(Probe[VerbatimParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """Three readings a fact."""
         own = self.parameters
-        found = {fact.id: self._passage(fact) for fact in facts}
-        passages = {fact_id: one for fact_id, one in found.items() if isinstance(one, Passage)}
-        everyone = [one for one in map(self._passage, pool) if isinstance(one, Passage)]
+        found = {fact.id: self._passages(fact, model) for fact in facts}
+        passages = [one for ones in found.values() if not isinstance(ones, str) for one in ones]
+        everyone = [one for fact in pool if not isinstance(ones := self._passages(fact, model), str) for one in ones]
         longest = max((count_tokens(model.tokenizer, one.beginning) for one in everyone), default=0)
-        said = _continued(model, passages, longest + max(1, own.extra_tokens))
-        scores = score_all(model, [(one.prompt, one.rest) for one in passages.values()])
+        said = _continued(model, [one.window.prompt for one in passages], longest + max(1, own.extra_tokens))
+        scores = score_all(model, [one.window.pair for one in passages])
         for fact in facts:
-            one = found[fact.id]
-            if isinstance(one, str):
-                yield from (_reading(fact, measure, None, one) for measure in self.measures)
+            ones = found[fact.id]
+            if isinstance(ones, str):
+                yield from (_reading(fact, measure, None, ones) for measure in self.measures)
                 continue
-            yield from _of_text(fact, one, said[fact.id])
-            exact = exact_memorization(scores[one.prompt, one.rest])
-            yield _reading(fact, EXACT, exact, unreadable([scores[one.prompt, one.rest]]))
+            yield from _of_text(fact, ones, said)
+            read = [scores[one.window.pair] for one in ones]
+            missing = unreadable(read)
+            yield _reading(fact, EXACT, None if missing else first_choices(pooled(read)), missing)
 
-    def _passage(self, fact: Fact) -> Passage | str:
-        """The parts of a passage, or why there are none."""
-        if is_askable(fact):
-            return HAS_QUESTION
-        split = split_passage(fact.text or "", self.parameters.prompt_share)
-        if split is None:
-            return NO_PASSAGE
+    def _passages(self, fact: Fact, model: Model) -> list[Passage] | str:
+        """The windows of a passage, or why there are none."""
+        windows = windows_of(fact, model, self.parameters)
+        if isinstance(windows, str):
+            return windows
         most = self.parameters.most_words
-        beginning = " ".join(split[1].split()[:most])
-        wanted = words_of(beginning)[:most]
-        if not wanted:
-            return NO_WORDS
-        return Passage(prompt=Prompt(text=split[0], chat=False), rest=split[1], beginning=beginning, wanted=wanted)
+        found = []
+        for window in windows:
+            beginning = " ".join(window.rest.split()[:most])
+            if wanted := words_of(beginning)[:most]:
+                found.append(Passage(window=window, beginning=beginning, wanted=wanted))
+        return found or NO_WORDS
 
 
-def _of_text(fact: Fact, passage: Passage, said: Generation) -> Iterator[Reading]:
-    """What the continuation shows as words; nothing is known where the passage was too long to be read."""
-    words = words_of(said.text)[: len(passage.wanted)]
-    values = {
-        ROUGE_L: rouge_l_recall(" ".join(passage.wanted), " ".join(words)),
-        LONGEST_RUN: longest_run(passage.wanted, words),
-    }
-    for measure, value in values.items():
-        yield _reading(fact, measure, None if said.missing else value, said.missing)
+def _of_text(fact: Fact, passages: Sequence[Passage], said: Mapping[Prompt, Generation]) -> Iterator[Reading]:
+    """What the continuations show as words; nothing is known where a passage was too long to be read."""
+    generations = [said[one.window.prompt] for one in passages]
+    missing = next((one.missing for one in generations if one.missing), None)
+    sums, total = dict.fromkeys((ROUGE_L, LONGEST_RUN), 0.0), sum(len(one.wanted) for one in passages)
+    for passage, generation in zip(passages, generations, strict=True):
+        words = words_of(generation.text)[: len(passage.wanted)]
+        recall = rouge_l_recall(" ".join(passage.wanted), " ".join(words))
+        sums[ROUGE_L] += len(passage.wanted) * recall / total
+        sums[LONGEST_RUN] += len(passage.wanted) * longest_run(passage.wanted, words) / total
+    for measure, value in sums.items():
+        yield _reading(fact, measure, None if missing else min(1.0, value), missing)
 
 
-def _continued(model: Model, passages: dict[str, Passage], limit: int) -> dict[str, Generation]:
-    if not passages:
-        return {}
-    generations = model.generate([one.prompt for one in passages.values()], max_new_tokens=limit)
-    return dict(zip(passages, generations, strict=True))
+def _continued(model: Model, prompts: Sequence[Prompt], limit: int) -> dict[Prompt, Generation]:
+    wanted = list(dict.fromkeys(prompts))
+    return dict(zip(wanted, model.generate(wanted, max_new_tokens=limit), strict=True)) if wanted else {}
 
 
 def longest_run(wanted: Sequence[str], said: Sequence[str]) -> float:
     """Words in the longest run that both share, over the words wanted; in [0, 1]."""
     match = SequenceMatcher(None, wanted, said, autojunk=False).find_longest_match()
     return match.size / len(wanted)
-
-
-def exact_memorization(score: AnswerScore) -> float | None:
-    """Share of tokens that are the model's first choice; None where it gives no numbers."""
-    return sum(score.greedy) / len(score.greedy) if is_readable(score) else None
 
 
 def _reading(fact: Fact, measure: Measure, score: float | None, missing: str | None) -> Reading:

@@ -1,0 +1,1 @@
+"""What of a passage comes back: its tokens by teacher forcing, its words in a continuation."""
