@@ -118,7 +118,7 @@ def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_t
     if generation.parts:
         return any(is_cut_off(part, key, opened=opened, answer_tokens=answer_tokens) for part in generation.parts)
     text = (_OPEN if opened else "") + generation.text
-    too_long = key.sentence is not None and answer_tokens > generation.new_tokens
+    too_long = key.told is not None and answer_tokens > generation.new_tokens
     return too_long or text.rfind(_OPEN) > text.rfind(_CLOSE)
 
 
