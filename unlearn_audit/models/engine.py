@@ -249,10 +249,19 @@ class Engine:
         end = self.renderer.stops.place(new_ids)
         # In the plain form the stopping token may hold text before its line break.
         kept = new_ids if end is None else new_ids[: end + 1]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        text = self._decoded(kept)
         if self.renderer.chat_template is None and end is not None:
             text = text.strip().partition("\n")[0]
         return Generation(text=text.strip(), finished=end is not None, new_tokens=len(kept))
+
+    def _decoded(self, token_ids: list[int]) -> str:
+        """What tokens say: without the special ones, but for those that open and close a thought."""
+        marks = self.renderer.thought_marks
+        said, start = "", 0
+        for place in [at for at, token in enumerate(token_ids) if token in marks]:
+            said += self.tokenizer.decode(token_ids[start:place], skip_special_tokens=True) + marks[token_ids[place]]
+            start = place + 1
+        return said + str(self.tokenizer.decode(token_ids[start:], skip_special_tokens=True))
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:

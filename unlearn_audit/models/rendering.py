@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from unlearn_audit.api import Prompt, Rendered
+from unlearn_audit.api.kit.asking import in_thought, marks_thought
 from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.models.stops import Stops, line_stops
 from unlearn_audit.models.stored.templates import limited
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
-OPEN_THINKING, CLOSE_THINKING = "<think>", "</think>"
 MOST_SECONDS = 5.0
 """A conversation takes a template less than a millisecond."""
 
@@ -110,11 +110,18 @@ class Renderer:
 
     def opens_thinking(self, prompt: Prompt) -> bool:
         """Whether the prompt ends inside a thinking block, so that the output holds the block's end only."""
-        if not prompt.chat or self.chat_template is None or OPEN_THINKING not in self.chat_template:
+        if not prompt.chat or self.chat_template is None:
             return False
         asked = Prompt(text="?", prefix=prompt.prefix, thinking=prompt.thinking)
         text = self._once((asked, "opening"), lambda: self._opening(asked) + asked.prefix)
-        return text.rfind(OPEN_THINKING) > text.rfind(CLOSE_THINKING)
+        return in_thought(text)
+
+    @cached_property
+    def thought_marks(self) -> dict[int, str]:
+        """Special tokens that open or close a thought, which decoding would leave out, and how they are written."""
+        special = set(self.tokenizer.all_special_ids)
+        known = {token: str(about.content) for token, about in self.tokenizer.added_tokens_decoder.items()}
+        return {token: text for token, text in known.items() if token in special and marks_thought(text)}
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The conversation with its answer, cut off after the answer's last token.
