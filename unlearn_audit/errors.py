@@ -60,7 +60,6 @@ RUN = (
     "icu4py",
     "num2words",
     "opencc",
-    "regex",
     "rouge_score",
     "safetensors",
     "scipy",

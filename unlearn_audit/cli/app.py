@@ -245,7 +245,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Show what each answer is looked for by, and which facts cannot be judged. Prints answers; loads no model."""
-    require("`facts check`", ("regex", "babel", "icu4py", "num2words", "opencc", "anyascii"))
+    require("`facts check`", ("babel", "icu4py", "num2words", "opencc", "anyascii"))
     from unlearn_audit.cli.commands.facts import check_facts
 
     check_facts(facts, _stdout(), as_json=json)

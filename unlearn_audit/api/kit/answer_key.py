@@ -176,7 +176,7 @@ def is_short(answer: str) -> bool:
 
 
 _SENTENCE = regex.compile(r"[是在](?=.)|です|でした|ました|ます|だった|でいる|\bเป็น|คือ|เกิดที่")
-_PUNCTUATED = regex.compile(r"[.!?。！？]\s*\S")
+_FULL_STOP = regex.compile(r"\w{3}[.!。।]\s*$")
 SHORT_UNSPACED = 16
 """Letters up to which an answer in a script without blanks is its own key."""
 
@@ -191,7 +191,9 @@ def is_its_own_key(answer: str) -> bool:
     if not is_short(answer) and len(reading.tokens) > SHORT_ANSWER_WORDS:
         one = expected(answer)
         return one.date is not None or one.quantity is not None
-    lower = [token for token in reading.tokens[1:] if token.text.islower()]
+    lower = [token for token in reading.tokens[1:] if not token.text[:1].isupper()]
+    if len(reading.tokens) > 2 and lower and _FULL_STOP.search(answer):
+        return False
     return not (len(reading.tokens) > 2 and any(token.text in tables().verbs for token in lower))
 
 

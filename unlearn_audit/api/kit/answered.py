@@ -25,7 +25,7 @@ class QuestionParameters(Parameters):
     """How outputs are got and judged; shared, so that probes generate the same way and share their passes."""
 
     rouge_threshold: float = Field(
-        0.8, gt=0, le=1, description="ROUGE-L recall from which a whole-sentence answer without aliases is a hit."
+        0.8, gt=0, le=1, description="ROUGE-L recall of an answer from which the judge `rouge-l` calls an output a hit."
     )
     extra_tokens: int = Field(
         8, ge=0, description="Tokens an output may have beyond the longest question and answer of the set."

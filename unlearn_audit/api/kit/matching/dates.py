@@ -25,6 +25,7 @@ _NUMBERED = regex.compile(
 _ERAS = regex.compile(r"(令和|平成|昭和|大正|明治)(\d{1,2}|元)年(\d{1,2})月(\d{1,2})日")
 _ERA_STARTS = {"令和": 2018, "平成": 1988, "昭和": 1925, "大正": 1911, "明治": 1867}
 _BUDDHIST = 543
+_ORDINAL_BEGINNINGS = ("firs", "seco", "thir", "fift", "nint", "twel", "twen", "prim", "segu", "erst", "drit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def _months(language: str) -> dict[str, int]:
 def _month(letters: str, reading: Reading) -> int | None:
     """The month that a word names, in the languages of the text, else in any."""
     own = next((month for one in reading.spoken if (month := _months(one).get(letters))), None)
-    return own if own is not None or len(letters) < 4 or not reading.digits else _any_month().get(letters)
+    return own if own is not None or len(letters) < 3 or not reading.digits else _any_month().get(letters)
 
 
 @lru_cache(maxsize=1)
@@ -211,17 +212,7 @@ def _day_or_year(reading: Reading, place: int, step: int) -> tuple[bool, int, li
 @lru_cache(maxsize=16_384)
 def _is_ordinal(word: str, language: str) -> bool:
     """Whether a word may begin an ordinal number; most are made of a number's first letters, some are not."""
-    return begins_number(word, language) or word[:4] in (
-        "firs",
-        "seco",
-        "thir",
-        "fift",
-        "prim",
-        "segu",
-        "erst",
-        "drit",
-        "perv",
-    )
+    return begins_number(word, language) or word[:4] in _ORDINAL_BEGINNINGS
 
 
 def _in_words(reading: Reading, place: int, step: int) -> tuple[bool, int, list[int]] | None:

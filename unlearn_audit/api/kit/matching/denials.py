@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import regex
 
+from unlearn_audit.api.kit.matching.affixes import script_of
 from unlearn_audit.api.kit.matching.folding import fold
 from unlearn_audit.api.kit.matching.languages import languages, pattern
 from unlearn_audit.api.kit.matching.reading import Mention, Reading
@@ -24,13 +25,29 @@ _ASKING = regex.compile(
     r"^\W*(?:is|was|are|were|did|does|do|has|have|had|could|can|would|will|who|what|where|when|which|why|how|whose|ist|war|hat|wo|wer|was|est|etait|fue|nacio|onde|dove)\b"
 )
 _TAG_WORDS = 3
+_DENIES_BEHIND = frozenset(
+    {
+        "Devanagari",
+        "Bengali",
+        "Tamil",
+        "Telugu",
+        "Kannada",
+        "Malayalam",
+        "Gujarati",
+        "Gurmukhi",
+        "Sinhala",
+        "Han",
+        "Hangul",
+    }
+)
+"""Scripts of languages in which a denial follows what it denies, so that it does not reach over a comma."""
 
 
 def meant(reading: Reading, mention: Mention) -> bool:
     """Whether a mention is said of the subject, as far as its sentence shows."""
     start, end, asks = _sentence(reading.text, mention.start, mention.end)
     before, after = _plain(reading.text[start : mention.start]), _plain(reading.text[mention.end : end])
-    if asks and _is_question(before, after):
+    if asks and (_is_question(before, after) or _is_answered_no(reading, end)):
         return False
     return not (_denied_before(before, reading.spoken) or _denied_after(after, reading.spoken))
 
@@ -62,6 +79,13 @@ def _is_question(before: str, after: str) -> bool:
     """Whether a sentence with a question mark asks, and is no answer in doubt ("Lyon?", "Perhaps Lyon?")."""
     words = f"{before} {after}".split()
     return len(words) >= _TAG_WORDS or bool(_ASKING.search(before))
+
+
+def _is_answered_no(reading: Reading, end: int) -> bool:
+    """Whether a no follows a question: "Paris? No, Rome."."""
+    words = fold(reading.text[end:]).strip(" ?？؟\n\"'").split(maxsplit=1)
+    first = words[0].strip(" ,.!;:—–-") if words else ""
+    return any(first in languages()[name].no for name in reading.spoken)
 
 
 def _denied_before(before: str, spoken: tuple[str, ...]) -> bool:
@@ -101,7 +125,7 @@ def _is_closed(head: str, rest: str) -> bool:
             return True
         if _GOES_ON.match(behind):
             return True
-        if mark[0] in "،、，；：" or not between.isascii():
+        if mark[0] in "،、，；：" or script_of(between) in _DENIES_BEHIND:
             return True
     return False
 

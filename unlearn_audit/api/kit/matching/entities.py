@@ -7,7 +7,7 @@ question does not say and what the answers about others do not share. An output 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from unlearn_audit.api.kit.matching.dates import dates
 from unlearn_audit.api.kit.matching.denials import meant
@@ -154,8 +154,16 @@ def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float
     }
     telling = {word: own for word, own in words.items() if own > 0.05} or words
     found = Told(fixed=tuple(fixed), names=tuple(expected(name, spoken) for name in names), words=telling)
+    if found.names:  # "two daughters named Sela and Brit": the names tell
+        found = replace(found, fixed=tuple(one for one in found.fixed if not _is_small_word(one)))
     left = found.unsaid(asked)
     return Told(fixed=left.fixed, names=left.names, words=left.words)
+
+
+def _is_small_word(one: Expected) -> bool:
+    """Whether it is a small number in words."""
+    counted = one.quantity is not None and one.quantity.measures is None and one.quantity.values[0] <= 10
+    return counted and not any(letter.isdecimal() for letter in one.text)
 
 
 def _fixed(reading: Reading, spoken: tuple[str, ...], covered: set[int]) -> Iterator[Expected]:
@@ -241,7 +249,7 @@ def _is_function_word(word: str, reading: Reading) -> bool:
 def _as_name(reading: Reading, run: Sequence[int], said: Mapping[str, int], covered: set[int]) -> Iterator[str]:
     """The part of a run of words that is news."""
     news = [at for at in run if not any(_known(reading.folds[at], other) for other in said)]
-    news = [at for at in news if reading.folds[at] not in tables().links]
+    news = [at for at in news if reading.folds[at] not in tables().links | tables().wording]
     covered.update(run)
     if news:
         kept = [at for at in run if news[0] <= at <= news[-1]]

@@ -100,6 +100,17 @@ def ordinals(language: str) -> dict[str, int]:
     return {"".join(Reading(text).folds): value for value in range(1, 32) for text in _ordinals(value, language)}
 
 
+def ordinal_spellings(word: str) -> tuple[str, ...]:
+    """An English ordinal in its other way of writing: "19th", "nineteenth"."""
+    known = ordinals(ENGLISH)
+    if word in known:
+        value = known[word]
+        ending = "th" if 11 <= value <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+        return (f"{value}{ending}",)
+    digits = word[:-2]
+    return tuple(text for text, value in known.items() if digits.isdecimal() and int(digits) == value)
+
+
 @lru_cache(maxsize=64)
 def parts(language: str) -> frozenset[str]:
     """Words that numbers are made of."""

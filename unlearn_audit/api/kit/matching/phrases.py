@@ -12,10 +12,11 @@ import regex
 from unlearn_audit.api.kit.matching.affixes import closes, exchanged, opens, probes_of, script_of, with_affixes
 from unlearn_audit.api.kit.matching.folding import fold, spellings
 from unlearn_audit.api.kit.matching.languages import ENGLISH
-from unlearn_audit.api.kit.matching.numerals import digits_of, words_for
+from unlearn_audit.api.kit.matching.numerals import digits_of, ordinal_spellings, words_for
 from unlearn_audit.api.kit.matching.reading import EDGE, Mention, Reading, Run, Token, pieces
 from unlearn_audit.api.kit.matching.tables import tables
 
+_AND = regex.compile(r"\s*&\s*")
 _SAME_NAME = regex.compile(r"[-‐‑]")
 _BREAK = regex.compile(r"[.!?。！？]\s|[;:]|\n\s*\n")
 
@@ -225,12 +226,19 @@ def _compiled(form: _Form, spoken: tuple[str, ...]) -> _Sought:
 @lru_cache(maxsize=16_384)
 def _forms(text: str) -> tuple[_Form, ...]:
     """The ways to write a phrase."""
-    tokens = Reading(text.replace(" & ", " and ")).tokens
+    tokens = Reading(_AND.sub(" and ", text)).tokens
     if not tokens:
         return ()
-    forms = [variant for one in _wholes(tokens) for variant in _left_out(one)]
+    forms = [variant for one in (*_wholes(tokens), *_turned(text)) for variant in _left_out(one)]
     kept = {form.words: form for form in forms if form.words}
     return tuple(islice(kept.values(), MOST_FORMS))
+
+
+def _turned(text: str) -> Iterator[_Form]:
+    """A name with the last word first: "Lopez, Maria"."""
+    if _name_words(text) is not None:
+        own = _form(Reading(text).tokens)
+        yield _Form(words=(own.words[-1], *own.words[:-1]), surface=(own.surface[-1], *own.surface[:-1]))
 
 
 def _form(tokens: Sequence[Token]) -> _Form:
@@ -261,7 +269,7 @@ def _number(word: str) -> tuple[str, ...]:
     if word.isdecimal() and len(word) <= 3:
         return tuple("".join(Reading(one).folds) for one in words_for(int(word), ENGLISH))
     value = digits_of(word)
-    return () if value is None else (str(value),)
+    return ordinal_spellings(word) if value is None else (str(value),)
 
 
 def _wholes(tokens: Sequence[Token]) -> Iterator[_Form]:
