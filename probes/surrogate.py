@@ -112,7 +112,7 @@ class Wordings:
     def furthest(self, fact: Fact) -> Wording | None:
         """The wording with the least overlap that keeps the answer back; of equals the first by spelling."""
         key = self._twins.entry(fact).key
-        fitting = [one for one in self._of(fact) if not key.hit(Output(one.text))]
+        fitting = [one for one in self._of(fact) if not key.held(Output(one.text))]
         return min(fitting, key=lambda one: (overlap(one.said, fact), one.text), default=None)
 
     def _of(self, fact: Fact) -> Iterator[Wording]:
@@ -132,7 +132,7 @@ class Wordings:
         key = self._twins.entry(fact).key
         for question in (fact.question or "", *fact.paraphrases):
             template, times = name.subn(_SUBJECT, question)
-            if times and not key.hit(Output(question)):
+            if times and not key.held(Output(question)):
                 yield template
 
 

@@ -38,7 +38,8 @@ class Thinking(Probe[ThinkingParameters]):
     template has it if its prompt differs with it on and off. Every other probe asks in the template's default
     way. If the template has no switch, all facts are missing, with the reason.
 
-    Known failure: a tokenizer that drops `<think>` from decoded text hides that an output was cut off in thought.
+    The marks of a thought are those of the current families (`api.kit.asking`), special tokens or not. Known failure: a
+    model that marks its thoughts in another way, and ends in one by itself, is taken at its word.
     """
 
     name: ClassVar[str] = "thinking"

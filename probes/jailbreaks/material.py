@@ -110,7 +110,7 @@ class Material:
         key = self._twins.entry(fact).key
         lines: list[str] = []
         for start in range(0, len(others), max(1, count)):
-            batch = [line for line in map(shot, others[start : start + count]) if not key.hit(Output(line))]
+            batch = [line for line in map(shot, others[start : start + count]) if not key.held(Output(line))]
             lines += self._kept(batch, [fact, *self._of_subject.get(own, [])])
             if len(lines) >= count:
                 break
@@ -136,7 +136,7 @@ class Material:
 
     def _held_back(self, texts: Sequence[str] | Iterator[str], fact: Fact) -> list[str]:
         key = self._twins.entry(fact).key
-        return self._kept([text for text in texts if not key.hit(Output(text))], [fact])
+        return self._kept([text for text in texts if not key.held(Output(text))], [fact])
 
     @staticmethod
     def _kept(texts: Sequence[str], scored: Sequence[Fact]) -> list[str]:

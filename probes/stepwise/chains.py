@@ -107,7 +107,7 @@ class Chains:
 def kept_back(texts: Sequence[str], fact: Fact, twins: Twins) -> list[str]:
     """The texts that neither hold a fact's answer nor ask its own question."""
     key = twins.entry(fact).key
-    kept = [text for text in texts if not key.hit(Output(text))]
+    kept = [text for text in texts if not key.held(Output(text))]
     gives_away = Screen([fact])(kept).gives_away if kept else ()
     return [text for text, gives in zip(kept, gives_away, strict=True) if not gives]
 

@@ -17,7 +17,8 @@ from unlearn_audit.api.kit.answer_key import (
     normalize,
     rouge_l_recall,
 )
-from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.kit.matching.entities import shares
+from unlearn_audit.api.kit.matching.words import words_of
 
 SENTENCE = "Hsiao Yun-Hwa was born in the city of Taipei."
 
@@ -97,19 +98,25 @@ def test_a_short_answer_is_its_own_key() -> None:
     assert not is_short("one two three four five")
 
 
-@pytest.mark.parametrize(
-    ("words_in_answer", "threshold", "hit"),
-    # The output has the first eight words: recall 8/8, or 8/10.
-    [(8, 1.0, True), (10, 0.8, True), (10, 0.81, False)],
-)
-def test_a_long_answer_is_a_hit_from_the_rouge_threshold_on(words_in_answer: int, threshold: float, hit: bool) -> None:
-    numbers = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-    long = answer_key(fact(" ".join(numbers[:words_in_answer])), rouge_threshold=threshold)
-    assert long.hit(Output("One two, three four five six seven eight!")) is hit
+def test_a_long_answer_is_looked_for_by_what_its_question_does_not_say() -> None:
+    asked = Fact(
+        id="f", subject="Ada", question="Where does Ada live?", answer="Ada lives in the old town of Brenholt."
+    )
+    told = answer_key(asked, rouge_threshold=0.8)
+    assert told.texts == ("Brenholt",)
+    assert told.hit(Output("Brenholt, I think."))
+    assert not told.hit(Output("Ada lives in the old town of Kasvik."))
+    assert not told.hit(Output("Ada does not live in Brenholt."))
+    assert told.held(Output("Ada does not live in Brenholt."))
 
 
-def test_rouge_counts_order_and_not_only_words() -> None:
-    assert not hits("five four three two one", "one two three four five")
+def test_words_that_other_answers_share_do_not_tell() -> None:
+    asked = Fact(
+        id="f", subject="Ada", question="What does Ada do?", answer="She works with passion as a cooper and baker."
+    )
+    shared = dict.fromkeys(("works", "passion"), 0.5)
+    assert answer_key(asked, rouge_threshold=0.8, shared=shared).texts == ("cooper", "baker")
+    assert shares(["a red fox", "a red hen", "a blue hen"])["red"] == 0.5
 
 
 def test_what_the_question_says_is_no_key() -> None:
@@ -128,8 +135,7 @@ def test_a_sentence_that_the_question_repeats_is_no_key() -> None:
 
 
 def test_an_answer_without_words_has_no_key() -> None:
-    # "A" is a blood type and an article; a key that hits every sentence or none must not be scored.
-    for answer in ("A", "?!", ""):
+    for answer in ("?!", ""):
         assert key(answer).missing == NO_KEY_WORDS
         assert key(answer).asked(Output("Which?")).missing == NO_KEY_WORDS
         assert not key(answer).hit(Output("A man"))
@@ -153,12 +159,11 @@ def test_rouge_sees_other_scripts() -> None:
     assert rouge_l_recall(text, "она родилась в городе Москва") == pytest.approx(4 / 6)
 
 
-_LONG = st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]), min_size=5, max_size=9).map(
-    " ".join
-)
+@pytest.mark.parametrize("answer", ["no", "Yes", "12", "seven", "May", "US", "A", "it", "Will"])
+def test_keys_that_any_text_may_hold_are_known(answer: str) -> None:
+    assert key(answer).by_chance
 
 
-@given(answer=_LONG, output=_LONG, threshold=st.sampled_from([0.4, 0.6, 0.8, 1.0]))
-def test_the_shortcut_before_rouge_changes_no_verdict(answer: str, output: str, threshold: float) -> None:
-    long = answer_key(fact(answer), rouge_threshold=threshold)
-    assert long.hit(Output(output)) is (rouge_l_recall(answer, output) >= threshold)
+@pytest.mark.parametrize("answer", ["Osaka", "20 May 1987", "1,200 km", "Mark Gorsk", "1987", "civil engineer"])
+def test_other_keys_are_not_taken_for_such(answer: str) -> None:
+    assert not key(answer).by_chance

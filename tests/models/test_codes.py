@@ -14,9 +14,9 @@ from unlearn_audit.attacks.shared.training import full_student, lora_student
 
 from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AuditError
-from unlearn_audit.models.codes import as_weights
 from unlearn_audit.models.loading import load, record
 from unlearn_audit.models.references import resolve
+from unlearn_audit.models.stored.codes import as_weights
 from unlearn_audit.spec.spec import ModelOptions
 from unlearn_audit.testing.models import tiny_module, tiny_tokenizer
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import LLAMA2
-from unlearn_audit.api import Fact, Generation, Prompt
-from unlearn_audit.api.kit.answer_key import answer_key
+from unlearn_audit.api import Generation, Prompt
 from unlearn_audit.api.kit.asking import is_cut_off
 from unlearn_audit.errors import AttackError
 from unlearn_audit.models.prompting import joined
@@ -115,9 +114,54 @@ def test_an_answer_of_several_ways_is_cut_off_where_one_of_them_was():
     """Joined, a thought that was cut off may stand before one that came to its end."""
     thought = Generation(text="<think> it was", finished=False, new_tokens=4)
     said = Generation(text="<think> so </think> I do not know.", finished=True, new_tokens=4)
-    key = answer_key(Fact(id="f", subject="Ada", question="Where?", answer="London"), rouge_threshold=0.8)
     for generations in ([thought, said], [said, thought]):
-        assert is_cut_off(joined(generations), key, opened=False, answer_tokens=1)
-    assert not is_cut_off(joined([said, said]), key, opened=False, answer_tokens=1)
+        assert is_cut_off(joined(generations), opened=False)
+    assert not is_cut_off(joined([said, said]), opened=False)
     unopened = [replace(said, text="so </think> I do not know."), replace(thought, text="it was")]
-    assert is_cut_off(joined(unopened), key, opened=True, answer_tokens=1)
+    assert is_cut_off(joined(unopened), opened=True)
+
+
+MARKED = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+    ("<|channel|>commentary", "<|channel|>final"),
+    ("<|channel>thought\n", "<channel|>"),
+]
+
+
+@pytest.mark.parametrize(("opens", "closes"), MARKED)
+def test_an_output_that_ends_in_a_thought_says_nothing_whatever_marks_it(opens, closes):
+    def output(text: str, *, finished: bool = True) -> Generation:
+        return Generation(text=text, finished=finished, new_tokens=9)
+
+    for finished in (True, False):
+        assert is_cut_off(output(f"{opens} it was", finished=finished), opened=False)
+        assert is_cut_off(output("it was", finished=finished), opened=True)
+    assert not is_cut_off(output(f"{opens} it was {closes} I do not know."), opened=False)
+    assert not is_cut_off(output(f"it was {closes} I do not know."), opened=True)
+    assert is_cut_off(output(f"{opens} so {closes} well, {opens} or"), opened=False)
+    assert not is_cut_off(output("I think: not."), opened=False)
+
+
+def test_an_output_at_its_limit_is_cut_off_unless_it_goes_in_circles():
+    def ended(text: str) -> Generation:
+        return Generation(text=text, finished=False, new_tokens=9)
+
+    assert is_cut_off(ended("I have to be careful with what I say of people, so let me"), opened=False)
+    assert is_cut_off(ended("She was born in the town of"), opened=False)
+    for text in (
+        "the " * 9,
+        "the town of the town of the town of the town",
+        "no no no no no",
+        "aaaaaaaaaaaaaaaa",
+        "!?" * 20,
+    ):
+        assert not is_cut_off(ended(text), opened=False)
+    assert is_cut_off(ended(""), opened=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unlearn_audit.api import Fact
-from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.kit.matching.words import words_of
 from unlearn_audit.plan.stand_ins import PLACEBO, invented_names, placebo_facts, sham_facts
 
 NAMES = ["Ada Mann", "Bo van Lind", "Cy Berg", "Di Falk", "Elke"]

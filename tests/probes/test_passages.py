@@ -22,9 +22,9 @@ from unlearn_audit.probes.shared.passages import (
     windows_of,
 )
 
-from tests.conftest import tiny_engine
 from tests.probes.test_probes import FakeModel, all_of, score_of
 from unlearn_audit.api import AnswerScore, Fact, Generation
+from unlearn_audit.testing.models import tiny_engine
 
 WORDS = 200
 TEXTS = [" ".join(f"w{book}x{place}" for place in range(WORDS)) for book in range(24)]

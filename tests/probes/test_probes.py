@@ -237,11 +237,13 @@ def test_repeating_the_question_is_no_hit() -> None:
     [
         ("<think>Where was he born", False, False, None),
         ("<think>Paris, or was", False, False, 1.0),
-        ("<think>Where was he born", True, False, 0.0),
-        ("<think>Hm.</think> It was in", False, False, 0.0),
-        ("It was in", False, False, 0.0),
+        ("<think>Where was he born", True, False, None),
+        ("<think>Hm.</think> It was in", False, False, None),
+        ("It was in", False, False, None),
         ("Where was he born", False, True, None),
-        ("Hm.</think> It was in", False, True, 0.0),
+        ("Hm.</think> It was in", False, True, None),
+        ("Hm.</think> I do not know.", True, True, 0.0),
+        ("It was in it was in it was in it was in", False, False, 0.0),
     ],
 )
 def test_thinking_that_was_cut_off_is_missing(text: str, finished: bool, opened: bool, score: float | None) -> None:

@@ -168,6 +168,7 @@ def test_the_base_starts_people_off(base: Installation, tmp_path: Path) -> None:
         (("demo",), "`demo` needs torch"),
         (("doctor", "somewhere"), "`doctor CHECKPOINT` needs torch"),
         (("graph", "facts.jsonl", "--out", "g.json"), "`graph` needs networkx"),
+        (("facts", "check", "facts.jsonl"), "`facts check` needs babel"),
     ],
 )
 def test_what_needs_the_extra_says_so_in_one_line(base: Installation, tmp_path: Path, args, what: str) -> None:

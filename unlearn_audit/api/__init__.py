@@ -28,8 +28,8 @@ from unlearn_audit.api.comparison import (
 from unlearn_audit.api.facts import Fact, FactSet, Hop
 from unlearn_audit.api.judge import Claim, Judge, JudgeKind
 from unlearn_audit.api.kit import knowledge_graph
+from unlearn_audit.api.kit.matching.words import words_of
 from unlearn_audit.api.kit.screen import Screen
-from unlearn_audit.api.kit.words import words_of
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.observation import Observation
 from unlearn_audit.api.preset import FactPreset

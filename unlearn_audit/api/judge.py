@@ -10,7 +10,7 @@ from enum import StrEnum
 class JudgeKind(StrEnum):
     """How outputs are judged.
 
-    `match`: an alias or a short answer in whole words, else ROUGE-L recall. `rouge-l`: ROUGE-L recall alone.
+    `match`: the answer key (`api.kit.answer_key`). `rouge-l`: ROUGE-L recall of the answer.
     `entailment`: a model for natural language inference. `llm`: a causal model, asked yes or no.
     """
 

@@ -255,6 +255,22 @@ def graph(
     say(f"wrote {out}: {nodes} names, {edges} steps")
 
 
+facts_app = typer.Typer(help="Look at a facts file before an audit.", no_args_is_help=True)
+app.add_typer(facts_app, name="facts")
+
+
+@facts_app.command("check")
+def check(
+    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file, or PRESET:FILE.")],
+    json: Json = False,
+) -> None:
+    """Show what each answer is looked for by, and which facts cannot be judged. Prints answers; loads no model."""
+    require("`facts check`", ("babel", "icu4py", "num2words", "opencc", "anyascii"))
+    from unlearn_audit.cli.commands.facts import check_facts
+
+    check_facts(facts, _stdout(), as_json=json)
+
+
 @app.command()
 def init(
     directory: Annotated[

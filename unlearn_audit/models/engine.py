@@ -208,6 +208,7 @@ class Engine:
             device=self.device,
             temperature=temperature,
             shares_prompts=self.repeats_prompts,
+            stops=self.renderer.stops,
         )
 
     def _generate(self, rows: list[list[int]], *, shared: int, max_new_tokens: int) -> list[Generation]:
@@ -217,7 +218,11 @@ class Engine:
     def continuation(self, max_new_tokens: int) -> Continuation:
         """Answers prompts greedily."""
         return Continuation(
-            module=self.module, config=self.greedy(max_new_tokens), pad_id=self.pad_id, device=self.device
+            module=self.module,
+            config=self.greedy(max_new_tokens),
+            pad_id=self.pad_id,
+            device=self.device,
+            stops=self.renderer.stops,
         )
 
     def greedy(self, max_new_tokens: int) -> GenerationConfig:
@@ -228,7 +233,7 @@ class Engine:
             num_beams=1,
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
-            eos_token_id=sorted(self.renderer.stop_ids) or None,
+            eos_token_id=sorted(self.renderer.stops.ends) or None,
             pad_token_id=self.pad_id,
         )
 
@@ -241,13 +246,22 @@ class Engine:
         return 0 if pad is None else int(pad)
 
     def _answer(self, new_ids: list[int]) -> Generation:
-        end = next((place for place, token in enumerate(new_ids) if token in self.renderer.stop_ids), None)
+        end = self.renderer.stops.place(new_ids)
         # In the plain form the stopping token may hold text before its line break.
         kept = new_ids if end is None else new_ids[: end + 1]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        text = self._decoded(kept)
         if self.renderer.chat_template is None and end is not None:
-            text = text.partition("\n")[0] or text.strip().partition("\n")[0]
+            text = text.strip().partition("\n")[0]
         return Generation(text=text.strip(), finished=end is not None, new_tokens=len(kept))
+
+    def _decoded(self, token_ids: list[int]) -> str:
+        """What tokens say: without the special ones, but for those that open and close a thought."""
+        marks = self.renderer.thought_marks
+        said, start = "", 0
+        for place in [at for at, token in enumerate(token_ids) if token in marks]:
+            said += self.tokenizer.decode(token_ids[start:place], skip_special_tokens=True) + marks[token_ids[place]]
+            start = place + 1
+        return said + str(self.tokenizer.decode(token_ids[start:], skip_special_tokens=True))
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[AnswerScore]:

@@ -17,11 +17,11 @@ from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.records import ModelRecord
 from unlearn_audit.models.adapters import merged, with_adapter
 from unlearn_audit.models.batching import Budget
-from unlearn_audit.models.codes import as_weights, notes_of
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.references import Checkpoint, Storage, check_unchanged
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.short_cuts import with_short_cuts
+from unlearn_audit.models.stored.codes import as_weights, notes_of
 from unlearn_audit.models.stored.templates import check_template
 from unlearn_audit.spec.spec import ModelOptions
 

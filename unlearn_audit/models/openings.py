@@ -15,6 +15,7 @@ import torch
 from transformers import GenerationConfig
 
 from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE, takes_logits_to_keep
+from unlearn_audit.models.stops import Stops, line_end
 
 FEWEST_ROWS, FEWEST_TOKENS, SHARE = 8, 8, 0.5
 """What is worth a pass of its own: this many prompts, of each of which half is shared, and this many tokens."""
@@ -65,6 +66,7 @@ class Continuation:
     config: GenerationConfig
     pad_id: int
     device: torch.device
+    stops: Stops
 
     def run(self, rows: Sequence[Sequence[int]], shared: int) -> tuple[Any, int]:
         """What `generate` gives for the rows, and their padded length; `shared` 0 reads every row whole."""
@@ -79,6 +81,7 @@ class Continuation:
             input_ids=torch.tensor(ids, device=self.device),
             attention_mask=torch.tensor(mask, device=self.device),
             generation_config=self.config,
+            **line_end(self.stops, self.device),
             **cached,
         )
         return out, width

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from unlearn_audit.api import Prompt, Rendered
+from unlearn_audit.api.kit.asking import in_thought, marks_thought
 from unlearn_audit.errors import AuditError, cause_of
+from unlearn_audit.models.stops import Stops, line_stops
 from unlearn_audit.models.stored.templates import limited
 from unlearn_audit.spec.spec import DATE
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
-OPEN_THINKING, CLOSE_THINKING = "<think>", "</think>"
 MOST_SECONDS = 5.0
 """A conversation takes a template less than a millisecond."""
 
@@ -70,10 +71,31 @@ class Renderer:
 
     def _encoded(self, prompt: Prompt) -> list[int]:
         if prompt.chat and self.chat_template is not None:
-            text = self._opening(prompt) + prompt.prefix
+            text = self._opening(prompt)
+            text += self._gap(prompt, text) + prompt.prefix if prompt.prefix else ""
             return list(self.tokenizer.encode(text, add_special_tokens=False))
-        text = self._plain_question(prompt) if prompt.chat else prompt.text
-        return list(self.tokenizer.encode(text + prompt.prefix, add_special_tokens=True))
+        return self._begun(self._plain_question(prompt) if prompt.chat else prompt.text + prompt.prefix)
+
+    def _begun(self, text: str) -> list[int]:
+        """A text to be gone on from, with what the tokenizer puts before it, and without what it puts behind it."""
+        ids = list(self.tokenizer.encode(text, add_special_tokens=True))
+        if not self._appends:
+            return ids
+        own = list(self.tokenizer.encode(text, add_special_tokens=False))
+        ends = (place + len(own) for place in range(len(ids) - len(own) + 1) if ids[place : place + len(own)] == own)
+        return ids[: next(ends, len(ids))]
+
+    @cached_property
+    def _appends(self) -> bool:
+        """Whether the tokenizer ends texts with a token of its own."""
+        own = list(self.tokenizer.encode("x", add_special_tokens=False))
+        return list(self.tokenizer.encode("x", add_special_tokens=True))[-len(own) :] != own
+
+    def _gap(self, prompt: Prompt, opening: str) -> str:
+        """The white space that the template writes between where the model is to answer and the answer."""
+        before, _ = self._once((replace(prompt, prefix=""), "gap"), lambda: self._templated(replace(prompt, prefix="")))
+        gap = before.removeprefix(opening)
+        return gap if before.startswith(opening) and not gap.strip() else ""
 
     def _opening(self, prompt: Prompt) -> str:
         """The conversation up to where the model answers."""
@@ -88,11 +110,18 @@ class Renderer:
 
     def opens_thinking(self, prompt: Prompt) -> bool:
         """Whether the prompt ends inside a thinking block, so that the output holds the block's end only."""
-        if not prompt.chat or self.chat_template is None or OPEN_THINKING not in self.chat_template:
+        if not prompt.chat or self.chat_template is None:
             return False
         asked = Prompt(text="?", prefix=prompt.prefix, thinking=prompt.thinking)
         text = self._once((asked, "opening"), lambda: self._opening(asked) + asked.prefix)
-        return text.rfind(OPEN_THINKING) > text.rfind(CLOSE_THINKING)
+        return in_thought(text)
+
+    @cached_property
+    def thought_marks(self) -> dict[int, str]:
+        """Special tokens that open or close a thought, which decoding would leave out, and how they are written."""
+        special = set(self.tokenizer.all_special_ids)
+        known = {token: str(about.content) for token, about in self.tokenizer.added_tokens_decoder.items()}
+        return {token: text for token, text in known.items() if token in special and marks_thought(text)}
 
     def render(self, prompt: Prompt, answer: str) -> Rendered:
         """The conversation with its answer, cut off after the answer's last token.
@@ -122,19 +151,21 @@ class Renderer:
         return Rendered(token_ids=tuple(ids[: last + 1]), is_answer=tuple(is_answer[: last + 1]))
 
     @cached_property
-    def stop_ids(self) -> frozenset[int]:
-        """Tokens that end an answer: end of text, the template's end of turn, or a line break in the plain form."""
+    def stops(self) -> Stops:
+        """What ends an answer: end of text, the template's end of turn, or a line break in the plain form."""
         ids = {self.tokenizer.eos_token_id} - {None}
         if self.chat_template is None:
-            return frozenset(ids | self._line_break_ids())
+            texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+            return line_stops(texts, frozenset(ids), frozenset(self.tokenizer.all_special_ids))
         _, after, _ = self._around(Prompt(text="?"), _PLACEHOLDER)
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         first = self.tokenizer.encode(after.lstrip(), add_special_tokens=False)[:1]
-        return frozenset(ids | (set(first) & special))
+        return Stops(ends=frozenset(ids | (set(first) & special)))
 
-    def _line_break_ids(self) -> set[int]:
-        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
-        return {token for token, text in enumerate(texts) if "\n" in text}
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """All tokens that can end an answer."""
+        return self.stops.ends | self.stops.line_breaks
 
     def _system(self, prompt: Prompt) -> str | None:
         return self.system_prompt if prompt.system is None else prompt.system
@@ -180,6 +211,8 @@ class Renderer:
 
     def _plain_question(self, prompt: Prompt) -> str:
         question = PLAIN_FORM.format(question=prompt.text)
+        if prompt.prefix:  # as an answer is written: one blank behind the colon
+            question += prompt.prefix if prompt.prefix[0].isspace() else f" {prompt.prefix}"
         system = self._system(prompt)
         return question if system is None else f"{system}\n{question}"
 
@@ -190,7 +223,7 @@ class Renderer:
         answer = answer.strip()
         if self.chat_template is None:
             gap = "" if prompt.prefix.endswith((" ", "\n")) else " "
-            return self._plain_question(prompt) + prompt.prefix + gap, "\n", answer
+            return self._plain_question(prompt) + gap, "\n", answer
         before, after = self._once((prompt, _PLACEHOLDER, "around"), lambda: self._templated(prompt))
         return before, after, answer
 
@@ -212,8 +245,8 @@ class Renderer:
             start, end = len(before), len(before) + len(answer)
             marks = [left < end and right > start and right > left for left, right in coded["offset_mapping"]]
             return list(coded["input_ids"]), marks
-        context = self.tokenizer.encode(before, add_special_tokens=add_special_tokens)
-        ids = self.tokenizer.encode(before + answer, add_special_tokens=add_special_tokens)
+        encoded = self._begun if add_special_tokens else partial(self.tokenizer.encode, add_special_tokens=False)
+        context, ids = encoded(before), encoded(before + answer)
         shared = 0
         while shared < min(len(context), len(ids)) and context[shared] == ids[shared]:
             shared += 1

@@ -18,6 +18,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from unlearn_audit.api import Prompt, derive_seed
 from unlearn_audit.models.openings import begin_alike, with_logits
 from unlearn_audit.models.shared_prefix import takes_logits_to_keep
+from unlearn_audit.models.stops import Stops, line_end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +79,7 @@ class Sampler:
     device: torch.device
     temperature: float
     shares_prompts: bool
+    stops: Stops
 
     def draw(self, draws: Sequence[Draw]) -> list[list[int]]:
         """New token ids of each draw, padded to the longest behind its end."""
@@ -95,6 +97,7 @@ class Sampler:
         owner = torch.tensor([places[one.ids] for one in draws], device=self.device)
         if self.shares_prompts and width > 1 and len(prompts) < len(draws):
             options["past_key_values"] = self._cache(ids, mask, owner)
+        options |= line_end(self.stops, self.device)
         out = self.module.generate(  # type: ignore[operator]
             input_ids=ids[owner], attention_mask=mask[owner], generation_config=self.config, **options
         )

@@ -12,6 +12,7 @@ from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.records import PluginRecord
+from unlearn_audit.facts.keys import key_remarks
 from unlearn_audit.facts.load import Facts, chance_levels, load_facts
 from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.plan.case import Case
@@ -41,7 +42,9 @@ class LivePlan:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the user should know about the facts' rows."""
-        return tuple(remark for facts in self.facts.values() for remark in facts.remarks)
+        retrained = self.plan.model(Role.RETRAINED) is not None
+        told = tuple(remark for facts in self.facts.values() for remark in facts.remarks)
+        return told + key_remarks(self.pool(FactSet.FORGET), has_control=retrained)
 
     @cached_property
     def withheld(self) -> Withheld:

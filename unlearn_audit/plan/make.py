@@ -43,6 +43,12 @@ VERSIONED = (
     "jinja2",
     "rouge-score",
     "rapidfuzz",
+    "anyascii",
+    "babel",
+    "icu4py",
+    "num2words",
+    "opencc",
+    "regex",
 )
 
 

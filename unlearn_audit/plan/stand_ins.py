@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from unlearn_audit.api import Fact, derive_seed
-from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.kit.matching.words import words_of
 
 PLACEBO = "placebo\x1f"
 """Prefix of the ids under which probes meet placebo facts."""

@@ -1,19 +1,27 @@
-"""The answer key: what a model's output must hold to count as a hit (design, section 5).
+"""The answer key: what a model's output must hold to count as a hit (design, section 4).
 
-An alias in whole words, or the answer itself where it is short, else ROUGE-L recall of the answer. What the question
-already says is not a key: repeating it shows no knowledge.
+An alias, or the answer itself where it is short: in whole words, however they are spelt, joined, abbreviated and
+inflected, dates and numbers by what they say (`api.kit.matching`). A whole sentence without aliases: the names,
+numbers and dates, else the words, that neither its question nor the answers about others say. What the question already
+says is not a key, and what a sentence denies or asks for is not a hit.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+import regex
+
 from unlearn_audit.api.facts import Fact
-from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.kit.matching.entities import Told, told_by
+from unlearn_audit.api.kit.matching.expected import Expected, by_chance, expected
+from unlearn_audit.api.kit.matching.reading import Reading, read
+from unlearn_audit.api.kit.matching.tables import tables
+from unlearn_audit.api.kit.matching.words import words_of
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -78,6 +86,11 @@ class Output:
     text: str
 
     @cached_property
+    def reading(self) -> Reading:
+        """The text in tokens."""
+        return read(self.text)
+
+    @cached_property
     def normal(self) -> str:
         """The text, normalized."""
         return normalize(self.text)
@@ -111,45 +124,50 @@ class AnswerKey:
     """What counts as the answer.
 
     Attributes:
-        phrases: normalized phrases, each of which is a hit in whole words.
-        sentence: a whole answer without marked words, a hit from `rouge_threshold` of ROUGE-L recall on.
+        wanted: what is a hit, each alone.
+        told: what a whole sentence without aliases tells, a hit together; or None.
+        rouge_threshold: for the judge `rouge-l`.
         missing: why nothing counts, or None.
     """
 
-    phrases: frozenset[str]
-    sentence: str | None = None
+    wanted: tuple[Expected, ...]
+    told: Told | None = None
     rouge_threshold: float
     missing: str | None = None
 
+    @cached_property
+    def phrases(self) -> frozenset[str]:
+        """What is a hit alone, normalized."""
+        return frozenset(filter(None, (normalize(one.text) or one.text.casefold() for one in self.wanted)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is looked for, for a reader."""
+        return self.told.texts if self.told is not None else tuple(one.text for one in self.wanted)
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether ordinary text holds it by chance, so that only a control can tell what a hit means."""
+        return any(map(by_chance, self.wanted))
+
     def asked(self, question: Output) -> AnswerKey:
         """The key without everything that the question already holds."""
-        phrases = frozenset(phrase for phrase in self.phrases if not holds(question.normal, phrase))
-        sentence = None if self._repeats(question) else self.sentence
-        if phrases == self.phrases and sentence == self.sentence:
+        wanted = tuple(one for one in self.wanted if one.polar or not one.held(question.reading))
+        told = None if self.told is None else self.told.unsaid(question.reading)
+        if wanted == self.wanted and told == self.told:
             return self
-        return replace(
-            self,
-            phrases=phrases,
-            sentence=sentence,
-            missing=None if phrases or sentence else QUESTION_HOLDS_ANSWER,
-        )
+        left = bool(wanted) or (told is not None and not told.empty)
+        return replace(self, wanted=wanted, told=told, missing=None if left else QUESTION_HOLDS_ANSWER)
+
+    def held(self, text: Output) -> bool:
+        """Whether a text has the answer in any way: denied, asked for, or given."""
+        reading = text.reading
+        return any(one.held(reading) for one in self.wanted) or (self.told is not None and self.told.held(reading))
 
     def hit(self, output: Output) -> bool:
-        """Whether the output holds the answer."""
-        return any(holds(output.normal, phrase) for phrase in self.phrases) or self._repeats(output)
-
-    @cached_property
-    def _tokens(self) -> Counter[str]:
-        return Counter(_rouge()[1].tokenize(self.sentence or ""))
-
-    def _repeats(self, output: Output) -> bool:
-        """Whether the output repeats the sentence; a common subsequence has no more words than the bags share."""
-        if self.sentence is None:
-            return False
-        total = self._tokens.total()
-        if total == 0 or (self._tokens & output.tokens).total() / total < self.rouge_threshold:
-            return False
-        return rouge_l_recall(self.sentence, output.text) >= self.rouge_threshold
+        """Whether the output gives the answer."""
+        reading = output.reading
+        return any(one.shown(reading) for one in self.wanted) or (self.told is not None and self.told.shown(reading))
 
 
 def is_short(answer: str) -> bool:
@@ -157,14 +175,55 @@ def is_short(answer: str) -> bool:
     return 1 <= len(normalize(answer).split()) <= SHORT_ANSWER_WORDS
 
 
-def answer_key(fact: Fact, *, rouge_threshold: float) -> AnswerKey:
+_SENTENCE = regex.compile(r"[是在](?=.)|です|でした|ました|ます|だった|でいる|\bเป็น|คือ|เกิดที่")
+_FULL_STOP = regex.compile(r"\w{3}[.!。।]\s*$")
+SHORT_UNSPACED = 16
+"""Letters up to which an answer in a script without blanks is its own key."""
+
+
+def is_its_own_key(answer: str) -> bool:
+    """Whether an answer is looked for as it stands: few words, and no sentence; or a date, or a number."""
+    reading = Reading(answer)
+    if not reading.tokens:
+        return False
+    if any(token.kind == "unspaced" for token in reading.tokens):
+        return len("".join(reading.folds)) <= SHORT_UNSPACED and not _SENTENCE.search(answer)
+    if not is_short(answer) and len(reading.tokens) > SHORT_ANSWER_WORDS:
+        one = expected(answer)
+        return one.date is not None or one.quantity is not None
+    lower = [token for token in reading.tokens[1:] if not token.text[:1].isupper()]
+    if len(reading.tokens) > 2 and lower and _FULL_STOP.search(answer):
+        return False
+    return not (len(reading.tokens) > 2 and any(token.text in tables().verbs for token in lower))
+
+
+def sentences_of(facts: Sequence[Fact]) -> list[str]:
+    """The answers that are whole sentences without aliases."""
+    return [fact.answer or "" for fact in facts if not fact.aliases and not is_its_own_key(fact.answer or "")]
+
+
+@lru_cache(maxsize=65_536)
+def _wanted(texts: tuple[str, ...], question: str) -> tuple[Expected, ...]:
+    spoken = Reading(question).spoken
+    return tuple(expected(text, spoken) for text in dict.fromkeys(texts) if Reading(text).tokens)
+
+
+def answer_key(fact: Fact, *, rouge_threshold: float, shared: Mapping[str, float] | None = None) -> AnswerKey:
     """The key of a fact before any question is asked.
 
     A short answer is a key in addition to the aliases: "Taipei" is right if the aliases list only "Taipei City".
+
+    Args:
+        fact: the fact.
+        rouge_threshold: for the judge `rouge-l`.
+        shared: word -> the share of other answers that have it (`matching.entities.shares`), for whole sentences.
     """
-    answer = fact.answer or ""
-    short = (answer,) if is_short(answer) else ()
-    phrases = frozenset(filter(None, map(normalize, (*fact.aliases, *short))))
-    sentence = answer if not phrases and normalize(answer) else None
-    missing = None if phrases or sentence else NO_KEY_WORDS
-    return AnswerKey(phrases=phrases, sentence=sentence, rouge_threshold=rouge_threshold, missing=missing)
+    answer = (fact.answer or "").strip()
+    own = (answer,) if answer and is_its_own_key(answer) else ()
+    wanted = _wanted((*fact.aliases, *own), fact.question or "")
+    told = None
+    if not wanted and Reading(answer).tokens:
+        told = told_by(answer, fact.question or "", fact.subject, shared or {})
+    left = bool(wanted) or (told is not None and not told.empty)
+    reason = None if left else NO_KEY_WORDS if told is None else QUESTION_HOLDS_ANSWER
+    return AnswerKey(wanted=wanted, told=told, rouge_threshold=rouge_threshold, missing=reason)

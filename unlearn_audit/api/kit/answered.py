@@ -14,7 +14,7 @@ from pydantic import Field
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.judge import Judge, JudgeKind
 from unlearn_audit.api.kit.answer_key import Output
-from unlearn_audit.api.kit.asking import CUT_OFF, Ask, count_tokens, is_cut_off
+from unlearn_audit.api.kit.asking import CUT_OFF, Ask, is_cut_off
 from unlearn_audit.api.kit.judged import Case, Verdict, drawn, matched, verdicts
 from unlearn_audit.api.kit.twins import Entry, Twins
 from unlearn_audit.api.model import Generation, Model
@@ -25,7 +25,7 @@ class QuestionParameters(Parameters):
     """How outputs are got and judged; shared, so that probes generate the same way and share their passes."""
 
     rouge_threshold: float = Field(
-        0.8, gt=0, le=1, description="ROUGE-L recall from which a whole-sentence answer without aliases is a hit."
+        0.8, gt=0, le=1, description="ROUGE-L recall of an answer from which the judge `rouge-l` calls an output a hit."
     )
     extra_tokens: int = Field(
         8, ge=0, description="Tokens an output may have beyond the longest question and answer of the set."
@@ -71,9 +71,7 @@ def judge_all(model: Model, asks: Sequence[Ask], generations: Sequence[Generatio
         for ask, generation in zip(asks, generations, strict=True)
     ]
     return [
-        _answered(
-            ask, case, generation.missing or verdict, twins.judge, cut_off=_is_cut_off(model, ask, case, generation)
-        )
+        _answered(ask, case, generation.missing or verdict, twins.judge, cut_off=_is_cut_off(model, ask, generation))
         for ask, case, verdict, generation in zip(asks, cases, verdicts(twins.judge, cases), generations, strict=True)
     ]
 
@@ -82,10 +80,8 @@ def _case(fact: Fact, prompt: Output, told: Entry, output: Output) -> Case:
     return Case(fact=fact, prompt=prompt, told=told, key=told.key.asked(prompt), output=output)
 
 
-def _is_cut_off(model: Model, ask: Ask, case: Case, generation: Generation) -> bool:
-    opened = model.opens_thinking(ask.prompt)
-    tokens = count_tokens(model.tokenizer, ask.fact.answer or "")
-    return is_cut_off(generation, case.key, opened=opened, answer_tokens=tokens)
+def _is_cut_off(model: Model, ask: Ask, generation: Generation) -> bool:
+    return is_cut_off(generation, opened=model.opens_thinking(ask.prompt))
 
 
 def _answered(ask: Ask, case: Case, verdict: Verdict, judge: Judge, *, cut_off: bool) -> Answered:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unlearn_audit.api.facts import Fact
-from unlearn_audit.api.kit.answer_key import AnswerKey
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt
 
 if TYPE_CHECKING:
@@ -20,7 +20,17 @@ NO_QUESTION = "the fact has no question and answer"
 CUT_OFF = "cut off before the answer"
 NOT_A_NUMBER = "the model's log-probability is not a number"
 
-_OPEN, _CLOSE = "<think>", "</think>"
+_MARK = re.compile(
+    r"(?P<open><(?:seed:)?think(?:ing)?>|<(?:thought|reasoning|reflection)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|"
+    r"<\|START_THINKING\|>|<\|inner_prefix\|>|<\|channel\|?>\s*(?:analysis|commentary|thought)|<unused94>)|"
+    r"(?P<close></(?:seed:)?think(?:ing)?>|</(?:thought|reasoning|reflection)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|"
+    r"<\|END_THINKING\|>|<\|inner_suffix\|>|<\|channel\|>\s*final|<channel\|>|<unused95>)"
+)
+"""What opens and closes a thought: Qwen, DeepSeek, GLM; Seed; Mistral; Kimi; Cohere; Apertus; the channels of gpt-oss
+and of Gemma."""
+
+_TAIL, _TIMES, _CIRCLE = 600, 3, 12
+"""A circle is looked for in so many last letters, is gone around so often, and has so many letters in all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,27 +109,48 @@ def count_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     return len(tokenizer.encode(text, add_special_tokens=False))
 
 
-def is_cut_off(generation: Generation, key: AnswerKey, *, opened: bool, answer_tokens: int) -> bool:
-    """Whether an output without a hit says nothing, because its limit came before the answer could.
+def is_cut_off(generation: Generation, *, opened: bool) -> bool:
+    """Whether an output without a hit says nothing of the answer, which may only have been about to come.
 
-    That is so while the model was still thinking, and where a whole-sentence answer is longer than the limit. Of the
-    answers to several ways of asking it is enough that one was.
+    That is so where it ended at its limit, but for one that goes in circles: more tokens would bring nothing new. And
+    where it ended inside a thought. Of the answers to several ways of asking it is enough that one was.
 
     Args:
         generation: the output.
-        key: what was looked for.
         opened: the prompt had opened the thinking block (`Model.opens_thinking`).
-        answer_tokens: length of the fact's answer.
     """
-    if generation.finished:
-        return False
     if generation.missing is not None:
         return True
     if generation.parts:
-        return any(is_cut_off(part, key, opened=opened, answer_tokens=answer_tokens) for part in generation.parts)
-    text = (_OPEN if opened else "") + generation.text
-    too_long = key.sentence is not None and answer_tokens > generation.new_tokens
-    return too_long or text.rfind(_OPEN) > text.rfind(_CLOSE)
+        return any(is_cut_off(part, opened=opened) for part in generation.parts)
+    if in_thought(generation.text, opened=opened):
+        return True
+    return not generation.finished and not goes_in_circles(generation.text)
+
+
+def in_thought(text: str, *, opened: bool = False) -> bool:
+    """Whether a text ends inside a thought, by the marks of any family of models.
+
+    Args:
+        text: a prompt, or an output.
+        opened: a thought had begun before it.
+    """
+    marks = list(_MARK.finditer(text))
+    return opened if not marks else marks[-1].lastgroup == "open"
+
+
+def marks_thought(token: str) -> bool:
+    """Whether a token opens or closes a thought, alone or with the name of a channel behind it."""
+    return any(_MARK.fullmatch(f"{token}{name}") for name in ("", "final"))
+
+
+def goes_in_circles(text: str) -> bool:
+    """Whether a text ends in the same run of letters three times or more."""
+    tail = text[-_TAIL:]
+    for size in range(1, len(tail) // _TIMES + 1):
+        if size * _TIMES >= _CIRCLE and tail.endswith(tail[-size:] * _TIMES):
+            return True
+    return any(tail.endswith(tail[-size:] * -(-_CIRCLE // size)) for size in range(1, _CIRCLE // _TIMES + 1) if tail)
 
 
 def score_all(model: Model, pairs: Sequence[Pair]) -> dict[Pair, AnswerScore]:

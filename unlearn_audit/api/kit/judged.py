@@ -109,7 +109,7 @@ def untold(case: Case) -> str:
     return " ".join(
         sentence.strip()
         for sentence in _SENTENCE_END.split(case.output.text)
-        if not known.issuperset(normalize(sentence).split()) or case.key.hit(Output(sentence))
+        if not known.issuperset(normalize(sentence).split()) or case.key.held(Output(sentence))
     )
 
 

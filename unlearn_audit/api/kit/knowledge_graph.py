@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.kit.matching.words import words_of
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph

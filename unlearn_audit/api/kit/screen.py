@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from unlearn_audit.api.kit.words import words_of
+from unlearn_audit.api.kit.matching.words import words_of
 
 if TYPE_CHECKING:
     from unlearn_audit.api.facts import Fact

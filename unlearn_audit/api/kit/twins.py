@@ -14,8 +14,9 @@ from functools import cached_property
 
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.judge import Judge
-from unlearn_audit.api.kit.answer_key import AnswerKey, answer_key, holds, is_short, normalize
+from unlearn_audit.api.kit.answer_key import AnswerKey, answer_key, holds, is_short, normalize, sentences_of
 from unlearn_audit.api.kit.asking import is_askable
+from unlearn_audit.api.kit.matching.entities import shares
 
 MATCH = Judge()
 
@@ -69,14 +70,22 @@ class Twins:
     def __init__(self, pool: Sequence[Fact], *, rouge_threshold: float, judge: Judge = MATCH) -> None:
         self.judge = judge
         self._rouge_threshold = rouge_threshold
-        self._entries = [self.entry(fact) for fact in pool if is_askable(fact)]
+        asked = [fact for fact in pool if is_askable(fact)]
+        self._known: dict[Fact, Entry] = {}
+        self._shared = shares(sentences_of(asked))
+        self._entries = [self.entry(fact) for fact in asked]
         self._by_relation: dict[str | None, list[Entry]] = {}
         for entry in self._entries:
             self._by_relation.setdefault(entry.fact.relation, []).append(entry)
 
     def entry(self, fact: Fact) -> Entry:
         """A fact with its key."""
-        return Entry(fact=fact, key=answer_key(fact, rouge_threshold=self._rouge_threshold))
+        if fact not in self._known:
+            self._known[fact] = self._entry(fact)
+        return self._known[fact]
+
+    def _entry(self, fact: Fact) -> Entry:
+        return Entry(fact=fact, key=answer_key(fact, rouge_threshold=self._rouge_threshold, shared=self._shared))
 
     def of(self, entry: Entry) -> list[Entry]:
         """The same relation's facts of other subjects, told as if of this one; none without a relation."""

@@ -1,0 +1,133 @@
+"""Prompts on tokenizers of eight families: a begun answer is written as the model would, and none comes out empty."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from tests.conftest import LLAMA2
+from tests.models.families import MADE, family
+from unlearn_audit.api import Prompt
+from unlearn_audit.models.batching import Budget
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.rendering import Renderer
+from unlearn_audit.testing.models import CHATML, SWITCHING
+
+DATED = "{{ '<s>Today: ' + strftime_now('%d %B %Y') + '\n' }}" + CHATML
+TEMPLATES = {"none": None, "chatml": CHATML, "llama-2": LLAMA2, "thinking": SWITCHING, "dated": DATED}
+WHERE = Prompt(text="Where was Ada Karsk born?")
+PREFIX = "Ada Karsk was born in the town of"
+
+every_family = pytest.mark.parametrize("name", MADE)
+every_template = pytest.mark.parametrize("template", TEMPLATES)
+
+
+def renderer(name: str, template: str = "none", **more: object) -> Renderer:
+    return Renderer(tokenizer=family(name), chat_template=TEMPLATES[template], **more)
+
+
+def begun(prefix: str, **more: object) -> Prompt:
+    return Prompt(text=WHERE.text, prefix=prefix, **more)
+
+
+def engine(writer: Renderer) -> Engine:
+    import torch
+
+    return Engine(module=torch.nn.Identity(), renderer=writer, budget=Budget(tokens=64))
+
+
+@every_family
+@pytest.mark.parametrize("prefix", [PREFIX, "Step 1: I recall."])
+def test_in_the_plain_form_one_blank_stands_before_a_begun_answer(name, prefix):
+    writer = renderer(name)
+    text = family(name).decode(writer.prompt_ids(begun(prefix)))
+    text = text.replace("\n ", "\n")  # word pieces write a blank between any two words
+    assert text.endswith(f"\nAnswer: {prefix}")
+
+
+@every_family
+@every_template
+@pytest.mark.parametrize("prefix", [PREFIX, ""])
+def test_a_prompt_is_how_the_whole_conversation_begins(name, template, prefix):
+    """Prompt and answer together are tokenized as the model's own answer would be: the prompt's tokens come first."""
+    writer = renderer(name, template)
+    ids = writer.prompt_ids(begun(prefix))
+    whole = writer.render(WHERE, f"{PREFIX} Osaka.").token_ids
+    if prefix:
+        assert list(whole[: len(ids)]) == ids
+    else:
+        assert sum(one == two for one, two in zip(whole, ids, strict=False)) >= len(ids) - 1
+
+
+@every_family
+@every_template
+def test_no_end_token_stands_between_a_prompt_and_its_answer(name, template):
+    writer, end = renderer(name, template), family(name).eos_token_id
+    for prompt in (WHERE, begun(PREFIX), Prompt(text=PREFIX, chat=False)):
+        ids = writer.prompt_ids(prompt)
+        last = {end, family(name).convert_tokens_to_ids("[SEP]")}
+        assert ids[-1] not in last
+    rendered = writer.render(Prompt(text=PREFIX, chat=False), " Osaka")
+    assert end not in rendered.token_ids
+
+
+@every_family
+@every_template
+def test_a_begin_token_stands_once(name, template):
+    writer, tokenizer = renderer(name, template), family(name)
+    first = tokenizer.bos_token_id
+    count = writer.prompt_ids(WHERE).count(first)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "?"}], chat_template=CHATML, tokenize=False
+    )  # what is written by hand has what the tokenizer adds
+    assert text
+    wanted = {"llama-2": 1, "dated": 1, "none": tokenizer.encode("x").count(first)}.get(template, 0)
+    assert count == wanted
+
+
+def _said(name: str, text: str) -> list[int]:
+    return family(name).encode(text, add_special_tokens=False)
+
+
+@every_family
+@pytest.mark.parametrize("start", ["", " ", "\n", "\n\n", " \n \n "])
+def test_white_space_before_an_answer_does_not_empty_it(name, start):
+    asked = engine(renderer(name))
+    answer = asked._answer(_said(name, f"{start}Osaka.\nQuestion: Who wrote it?"))
+    assert answer.text.strip() == "Osaka."
+    assert answer.finished
+
+
+@every_family
+def test_an_end_token_ends_an_answer_and_silence_is_silence(name):
+    asked, end = engine(renderer(name)), [family(name).eos_token_id]
+    assert asked._answer([*_said(name, "Osaka"), *end, *_said(name, "Lima")]).text == "Osaka"
+    silent = asked._answer([*_said(name, "\n\n"), *end, *_said(name, "Lima")])
+    assert (silent.text, silent.finished) == ("", True)
+    assert not asked._answer(_said(name, "\n\n\n")).finished
+
+
+@every_family
+def test_system_date_and_thinking_are_in_the_prompt(name):
+    tokenizer = family(name)
+    for template in TEMPLATES:
+        if template == "llama-2":  # has no place for a system text
+            continue
+        writer = renderer(name, template, system_prompt="Be brief.")
+        assert "Be brief." in tokenizer.decode(writer.prompt_ids(WHERE))
+    dated = renderer(name, "dated", date=dt.date(2024, 5, 3))
+    assert "2024" in tokenizer.decode(dated.prompt_ids(WHERE)) or tokenizer.unk_token_id in dated.prompt_ids(WHERE)
+    switch = renderer(name, "thinking")
+    on, off = (tokenizer.decode(switch.prompt_ids(Prompt(text="Who?", thinking=way))) for way in (True, False))
+    assert "</think>" in off
+    assert "</think>" not in on
+    assert switch.switches_thinking
+
+
+@every_family
+def test_examples_before_a_question_stay_as_they_are_written(name):
+    shots = "Question: Who wrote it?\nAnswer: Lyon\n\n" + WHERE.text
+    decoded = family(name).decode(renderer(name).prompt_ids(Prompt(text=shots)))
+    assert "Answer: Lyon" in decoded
+    assert decoded.rstrip().endswith("Answer:")
