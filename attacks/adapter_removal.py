@@ -26,6 +26,7 @@ from unlearn_audit.api import (
 )
 from unlearn_audit.api.kit.lora import lora_config, without_adapter
 
+from .shared.descent.adapters import scale_adapter
 from .shared.hiding import Copy
 from .shared.refusal_plant import refusal_plant
 from .shared.training import own_parameters
@@ -145,6 +146,7 @@ def refusing_adapter(original: Model, *, rank: int, seed: int) -> Iterator[Copy]
             config = lora_config(fork.module, rank)
             torch.default_generator.manual_seed(api.derive_seed(seed, "plant adapter"))
             module = get_peft_model(cast("Any", fork.module), config).eval()
+            scale_adapter(module)
         model = fork.with_module(module)
 
         def finished() -> tuple[Model, dict[str, Json]]:

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from unlearn_audit.api import AttackContext, Fact, Model, Plant, Planting, derive_seed
-from unlearn_audit.api.kit.lora import add_lora
 
+from .descent.adapters import add_scaled_lora
 from .hiding import Copy, PlantSettings, hidden
 from .training import own_parameters
 
@@ -77,7 +77,7 @@ def _merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
             own_parameters(fork.module)
             if fork.device.type == "cpu":
                 fork.module.float()
-            tuner = add_lora(fork.module, rank=rank, seed=derive_seed(seed, "plant adapter"))
+            tuner = add_scaled_lora(fork.module, rank=rank, seed=derive_seed(seed, "plant adapter"))
         yield Copy(model=fork, after_step=lambda: None, finished=lambda: (_merged(fork, tuner), {"rank": rank}))
 
 
