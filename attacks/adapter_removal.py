@@ -72,7 +72,7 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A refusal in an adapter that is left on top of the original."""
-        return Planting(name="adapter", make=_from_context)
+        return Planting(name="adapter", kind="adapter", make=_from_context)
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """The model with less and less of its adapter."""

@@ -1,12 +1,13 @@
 """One training of relearning: its rate, its steps, and how far it came with its own lessons.
 
 A training without a rate of its own races several: all take the same batches, at each look the one that knows the
-lessons best is the attacked model, and the worse half drops out. So the choice has seen as many steps as the dose has:
+lessons best is the attacked model, and two of three drop out. So the choice has seen as many steps as the dose has:
 the rate that leads after ten steps is often too high to get anywhere in eighty.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from .courses import Course, Syllabus
 from .data import Data, benign_lessons
 from .own_lessons import Exam, Progress, measured_lessons
 from .parameters import Method, Variant
+
+SURVIVORS = 3
+"""At each look one of so many rates goes on."""
 
 Look: TypeAlias = tuple[int, Model, dict[str, Json]]
 """Steps, the model after them, and the proof."""
@@ -83,12 +87,12 @@ class Training:
                 for run in runs:
                     run.go_on(step, exam)
                 runs.sort(key=lambda run: (run.progress.worth(self._kept_share), -run.rate), reverse=True)
-                best, half = runs[0], (len(runs) + 1) // 2
+                best, left = runs[0], math.ceil(len(runs) / SURVIVORS)
                 if step in self.course.steps:
                     attacked = best.student.model if best.progress.broke_down is None else model
                     yield step, attacked, self._proof(best, step, dropped)
-                dropped += [run.tried(step) for run in runs[half:]]
-                runs = runs[:half]
+                dropped += [run.tried(step) for run in runs[left:]]
+                runs = runs[:left]
 
     def _proof(self, run: _Run, step: int, dropped: Sequence[Json]) -> dict[str, Json]:
         return {

@@ -31,7 +31,7 @@ class RefusingCopy(Protocol):
 
 def refusal_planting() -> Planting:
     """The plant of every attack that lifts a mask: relearning, suffixes, soft prompts, ablation."""
-    return Planting(name="refusal", make=_from_context)
+    return Planting(name="refusal", kind="refusal", make=_from_context)
 
 
 def _from_context(original: Model, context: AttackContext) -> AbstractContextManager[Plant]:

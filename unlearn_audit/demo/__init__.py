@@ -18,11 +18,11 @@ ALIASES = {"retrained": "retrained-1"}
 ATTACKS: dict[str, dict[str, Any] | None] = {
     "as-is": None,
     "quantization": None,
-    "relearning": {"learning_rates": {"lora": [3e-3]}},
+    "relearning": {"data": ["in-domain"], "learning_rates": {"lora": [3e-3]}},
 }
 PROBES = ("recall", "forced-choice", "extraction-strength", "utility")
-"""What the demo runs, to end within two minutes of two cores: one rate, where an audit of `quick` tries three.
-`benchmarks/battery` runs all attacks."""
+"""What the demo runs, to end within two minutes of two cores: one kind of relearning, at one rate where `quick` tries
+three. `benchmarks/battery` runs all attacks."""
 
 
 def organisms() -> dict[str, str]:
