@@ -37,10 +37,6 @@ class Scale:
         """Values of the tensor's shape, each times the size of its weight."""
         return values.mul(self.row).mul_(self.column)
 
-    def without_unit(self, inputs: int) -> Scale:
-        """The same, in root mean squares instead of usual sizes."""
-        return Scale(row=self.row / math.sqrt(inputs), column=self.column)
-
 
 def matrix_scale(weight: torch.Tensor, *, inputs: int | None = None) -> Scale:
     """Sizes of a matrix' weights (out, in), or of each matrix in a stack (experts, out, in), in usual sizes.
@@ -69,6 +65,14 @@ def _mean(logs: torch.Tensor, known: torch.Tensor, over: tuple[int, ...], otherw
 
     count = known.sum(dim=over, keepdim=True)
     return torch.where(count > 0, logs.sum(dim=over, keepdim=True) / count.clamp_min(1), otherwise)
+
+
+def sizes_in(weight: torch.Tensor, *, experts: int = 0) -> torch.Tensor:
+    """The size of each weight of a matrix (out, in), or of so many below each other, as a root mean square."""
+    import torch
+
+    whole = weight.reshape(max(1, experts), -1, weight.shape[-1]).float()
+    return matrix_scale(whole, inputs=1).times(torch.ones_like(whole)).reshape(weight.shape)
 
 
 def scales_of(module: torch.nn.Module) -> Mapping[torch.nn.Parameter, Scale]:

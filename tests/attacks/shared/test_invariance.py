@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -44,6 +45,8 @@ def plain(tokenizer) -> Engine:
         for name, weight in module.named_parameters():
             if "norm" in name:
                 weight.data.uniform_(0.5, 2.0)
+            elif "layers" in name:
+                weight.data.mul_(6.0)  # to the usual size
     return engine.with_module(module)
 
 
@@ -65,14 +68,14 @@ def losses(model: Engine, training: str, rate: float = 1e-2) -> list[float]:
     student_of, optimizer = TRAININGS[training]
     with student_of(model) as student:
         batches = lesson_batches(student.model, LESSONS, size=2, seed=0)
-        return list(optimize(student.model, batches, learning_rate=rate, steps=10, optimizer=optimizer))
+        return list(optimize(student.model, batches, learning_rate=rate, steps=6, optimizer=optimizer))
 
 
 @pytest.mark.parametrize("training", TRAININGS)
 def test_a_training_goes_the_same_way(plain, rewritten, training, request):
     permuted = "permuted" in request.node.callspec.id
     expected, found = losses(plain, training), losses(rewritten, training)
-    assert expected[-1] < expected[0] - 0.2
+    assert expected[-1] < expected[0] - 0.1
     # An adapter's first draw is not permuted along: another draw, not another attack.
     tolerance = 0.25 if permuted and training == "lora" else 0.02
     assert found == pytest.approx(expected, abs=tolerance * expected[0])
@@ -80,14 +83,15 @@ def test_a_training_goes_the_same_way(plain, rewritten, training, request):
 
 def test_noise_and_pruning_do_the_same(plain, rewritten, request):
     changes = {
-        "noise": lambda layer: noisy(layer, sigma=0.3, seed=0),
-        "pruning": lambda layer: without_smallest(layer, share=0.5),
+        "noise": partial(noisy, sigma=2.0, seed=0),
+        "pruning": partial(without_smallest, share=0.7),
     }
     for name, change in changes.items():
         if name == "noise" and "permuted" in request.node.callspec.id:
             continue  # the draw is not permuted along
         with edited(plain, change) as (one, _), edited(rewritten, change) as (other, _):
-            assert asked(other) == pytest.approx(asked(one), rel=5e-2), name
+            assert asked(one) != pytest.approx(asked(plain), rel=1e-2), name
+            assert asked(other) == pytest.approx(asked(one), rel=5e-3), name
 
 
 def test_a_wider_dtype_changes_no_scale(plain):
