@@ -42,7 +42,7 @@ def test_noise_has_its_size_in_every_matrix_and_nowhere_else(tokenizer, architec
         moved = (strong[name] - before[name]) / before[name].square().mean().sqrt()
         narrow = min(moved.shape) < 16  # the sizes of short rows differ by chance
         assert float(moved.std()) == pytest.approx(0.4, rel=0.6 if narrow else 0.25)
-        assert abs(float(moved.mean())) < 0.05
+        assert abs(float(moved.mean())) < (0.2 if narrow else 0.05)
         moved = strong[name] - before[name]
         assert torch.allclose(moved / 4, weak[name] - before[name], atol=1e-5)
     assert proof["relative_error"] == pytest.approx(0.4, rel=0.1)
