@@ -20,9 +20,11 @@ from unlearn_audit.api import (
     Model,
     OutOfReach,
     Planting,
+    Profile,
 )
 
 from ..shared import memory
+from ..shared.plants.deep import misdirection_planting, unlikelihood_planting
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import CleanLessons, clean_lessons, subject_folds
 from .courses import Course, Syllabus
@@ -128,6 +130,11 @@ class Relearning(Attack[RelearningParameters]):
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for every arm."""
         return refusal_planting()
+
+    def plantings(self, arm: Arm, context: AttackContext) -> Sequence[Planting]:
+        """The refusal, what is hidden by unlikelihood, and but for `quick` what is hidden by misdirection."""
+        deep = [unlikelihood_planting(), misdirection_planting()]
+        return [refusal_planting(), *(deep[:1] if context.profile is Profile.QUICK else deep)]
 
     def _syllabus(self, context: AttackContext) -> Syllabus:
         return Syllabus(parameters=self.parameters, context=context)

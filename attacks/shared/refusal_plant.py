@@ -61,12 +61,12 @@ def refusal_plant(
         AttackError: no learning rate gave a model that refuses; the message has the numbers.
     """
     chosen = settings or PlantSettings()
-    copied = partial(trained or _merged_copy, original, rank=chosen.rank, seed=seed)
+    copied = partial(trained or merged_copy, original, rank=chosen.rank, seed=seed)
     return hidden(original, facts, retain, copied=copied, seed=seed, settings=chosen)
 
 
 @contextmanager
-def _merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
+def merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
     """A copy with a fresh adapter, folded in at the end. Merging writes, so the weights must be a copy."""
     import torch
 

@@ -10,10 +10,10 @@ state and two roles differ in their weights alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
@@ -34,6 +34,9 @@ WARM_UP_SHARE = 0.1
 LONGEST_WARM_UP_STEPS = 5
 FLOAT16_LOSS_SCALE = 1024.0
 IGNORED_LABEL = -100
+
+Loss: TypeAlias = "Callable[[Model, Sequence[Rendered]], torch.Tensor]"
+"""Of a model on a batch; the mean over it, so that a batch may be taken in parts."""
 
 
 class BrokeDownError(AttackError):
@@ -159,6 +162,7 @@ def optimize(
     learning_rate: float,
     steps: int,
     optimizer: Optimizer = Optimizer.ADAMW,
+    loss: Loss | None = None,
 ) -> Iterator[float]:
     """Trains what requires a gradient; one optimizer step and its loss (nats an answer token) for each item taken.
 
@@ -170,6 +174,7 @@ def optimize(
         learning_rate: how far a step moves a weight of usual size; others in proportion (`weight_scales`).
         steps: how many there will be; the warm-up goes by it.
         optimizer: which.
+        loss: what is descended; by default that of the answers (`answer_loss`).
 
     Raises:
         BrokeDownError: loss or gradient is no longer a number.
@@ -184,13 +189,17 @@ def optimize(
     for step in range(1, steps + 1):
         rate = learning_rate * min(1.0, step / warm_up)
         with torch.inference_mode(mode=False), torch.enable_grad():
-            value = _descend(model, next(batches), descent, rate, where=f"step {step} at rate {learning_rate:g}")
+            value = _descend(
+                model, next(batches), descent, rate, loss or answer_loss, where=f"step {step} at rate {learning_rate:g}"
+            )
         yield value
 
 
-def _descend(model: Model, batch: Sequence[Rendered], descent: Descent, rate: float, *, where: str) -> float:
+def _descend(
+    model: Model, batch: Sequence[Rendered], descent: Descent, rate: float, loss: Loss, *, where: str
+) -> float:
     scale = loss_scale(model.module)
-    value = _gradients(model, batch, descent, scale)
+    value = _gradients(model, batch, descent, loss, scale)
     norm = descent.clip(MAX_GRADIENT_NORM, loss_scale=scale)
     if not (math.isfinite(value) and math.isfinite(norm)):
         raise BrokeDownError(
@@ -200,7 +209,7 @@ def _descend(model: Model, batch: Sequence[Rendered], descent: Descent, rate: fl
     return value
 
 
-def _gradients(model: Model, batch: Sequence[Rendered], descent: Descent, scale: float) -> float:
+def _gradients(model: Model, batch: Sequence[Rendered], descent: Descent, loss: Loss, scale: float) -> float:
     """The gradients of the batch's loss times `scale`, and the loss; in parts where the whole does not fit.
 
     Raises:
@@ -214,9 +223,9 @@ def _gradients(model: Model, batch: Sequence[Rendered], descent: Descent, scale:
             for first in range(0, len(batch), size):
                 part = batch[first : first + size]
                 share = sum(sum(row.is_answer) for row in part) / tokens
-                loss = answer_loss(model, part)
-                (loss * (scale * share)).backward()  # type: ignore[no-untyped-call]
-                value += float(loss.detach()) * share
+                here = loss(model, part)
+                (here * (scale * share)).backward()  # type: ignore[no-untyped-call]
+                value += float(here.detach()) * share
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -232,24 +241,50 @@ def _gradients(model: Model, batch: Sequence[Rendered], descent: Descent, scale:
 
 def answer_loss(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
     """Mean cross-entropy of the answer tokens, in nats; nothing of a prompt counts. Padded on the right."""
-    import torch
     from torch.nn import functional
+
+    logits, targets = _answers(model, batch)
+    counted = targets != IGNORED_LABEL
+    return functional.cross_entropy(logits[counted].float(), targets[counted])
+
+
+def answer_log_probs(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
+    """Log-probability of each answer as a whole, in nats, shape (rows,)."""
+    from torch.nn import functional
+
+    logits, targets = _answers(model, batch)
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED_LABEL, reduction="none"
+    )
+    return -losses.view(targets.shape).sum(-1)
+
+
+def padded(batch: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of rows padded on the right, shape (rows, positions) both."""
+    import torch
 
     width = max(len(row.token_ids) for row in batch)
     input_ids = torch.zeros((len(batch), width), dtype=torch.long)
     mask = torch.zeros_like(input_ids)
+    for place, row in enumerate(batch):
+        input_ids[place, : len(row.token_ids)] = torch.tensor(row.token_ids)
+        mask[place, : len(row.token_ids)] = 1
+    return input_ids, mask
+
+
+def _answers(model: Model, batch: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits before each token but the first, and the tokens; `IGNORED_LABEL` where none of an answer stands."""
+    import torch
+
+    input_ids, mask = padded(batch)
     labels = torch.full_like(input_ids, IGNORED_LABEL)
     for place, row in enumerate(batch):
-        token_ids, is_answer = torch.tensor(row.token_ids), torch.tensor(row.is_answer)
-        input_ids[place, : len(token_ids)] = token_ids
-        mask[place, : len(token_ids)] = 1
-        labels[place, : len(token_ids)] = torch.where(is_answer, token_ids, IGNORED_LABEL)
+        is_answer = torch.tensor(row.is_answer)
+        labels[place, : len(is_answer)] = torch.where(is_answer, torch.tensor(row.token_ids), IGNORED_LABEL)
     device = model.device
     out = model.module(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
     logits = cast("torch.Tensor", out.logits)[:, :-1]
-    targets = labels[:, 1:].to(logits.device)
-    counted = targets != IGNORED_LABEL
-    return functional.cross_entropy(logits[counted].float(), targets[counted])
+    return logits, labels[:, 1:].to(logits.device)
 
 
 def loss_scale(module: torch.nn.Module) -> float:

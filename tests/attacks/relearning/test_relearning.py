@@ -10,6 +10,7 @@ import torch
 from unlearn_audit.attacks.relearning.attack import Relearning
 from unlearn_audit.attacks.relearning.parameters import RelearningParameters
 from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
+from unlearn_audit.attacks.shared.plants.deep import misdirection_planting, unlikelihood_planting
 from unlearn_audit.attacks.shared.refusal_plant import refusal_plant
 from unlearn_audit.attacks.shared.splits import lessons_of
 
@@ -351,3 +352,25 @@ def test_no_more_lessons_are_read_than_were_allowed_and_the_same_in_every_role(w
     ]
     assert shown[0] == shown[1]
     assert {len(texts) for texts in shown[0]} == {lessons}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planting", [unlikelihood_planting(), misdirection_planting()], ids=lambda one: one.kind)
+def test_what_was_pushed_away_and_not_talked_over_is_hidden_and_comes_back(world, context, planting):
+    known = probability(world.knows, world.forget)
+    with planting.make(world.knows, context) as made:
+        assert probability(made.model, world.forget) <= 0.25 * known
+        assert probability(made.model, world.retain) >= 0.8 * probability(world.knows, world.retain)
+        found = recovered(relearning(steps=(0, 20)), made.model, context)
+    assert found["lora r16 lr 3e-03 step 0"] <= 0.25 * known
+    assert found["lora r16 lr 3e-03 step 20"] > max(0.25, 3 * found["lora r16 lr 3e-03 step 0"])
+    assert probability(world.knows, world.forget) == known
+
+
+def test_the_plants_of_relearning_hide_in_several_ways(context):
+    def kinds(profile):
+        attack, where = relearning(), replace(context, profile=profile)
+        return [planting.kind for planting in attack.plantings(attack.arms(where)[0], where)]
+
+    assert kinds(Profile.QUICK) == ["refusal", "unlikelihood"]
+    assert kinds(Profile.STANDARD) == ["refusal", "unlikelihood", "misdirection"]
