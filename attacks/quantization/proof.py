@@ -97,13 +97,7 @@ def proof(
             f"{backend} {version} changed no weight: it did not quantize, or the checkpoint already holds exactly this "
             "quantizer's values; give the checkpoint as it was before quantization"
         )
-    share = sum(change.weights for change in changes) / in_blocks if in_blocks else 1.0
-    if share < LEAST_ROUNDED_SHARE:
-        raise AttackError(
-            f"{backend} {version} rounded {share:.1%} of the weights of the blocks; at least "
-            f"{LEAST_ROUNDED_SHARE:.0%} are needed to call the model quantized. What was left as it was fits no block "
-            "of this format, or is stored in a way that is not known here: choose another format"
-        )
+    share = _share_of_blocks(changes, in_blocks, f"{backend} {version}")
     if saved <= 0:
         raise AttackError(f"{backend} {version} saved no bytes over {len(changes)} layers: it did not quantize")
     return {
@@ -120,6 +114,22 @@ def proof(
         **({} if error > 0.0 else {"already_rounded": True}),
         **_same_bucket(changes),
     }
+
+
+def _share_of_blocks(changes: Sequence[LayerChange], in_blocks: int | None, title: str) -> float:
+    """The share of the weights of the blocks that was rounded.
+
+    Raises:
+        AttackError: too small a share to call the model quantized.
+    """
+    share = sum(change.weights for change in changes) / in_blocks if in_blocks else 1.0
+    if share < LEAST_ROUNDED_SHARE:
+        raise AttackError(
+            f"{title} rounded {share:.1%} of the weights of the blocks; at least {LEAST_ROUNDED_SHARE:.0%} are needed "
+            "to call the model quantized. What was left as it was fits no block of this format, or is stored in a way "
+            "that is not known here: choose another format"
+        )
+    return share
 
 
 def bits_per_weight(changes: Sequence[LayerChange]) -> float:
