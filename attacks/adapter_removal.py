@@ -26,6 +26,7 @@ from unlearn_audit.api import (
 )
 from unlearn_audit.api.kit.lora import lora_config, without_adapter
 
+from .shared.descent.adapters import scale_adapter
 from .shared.hiding import Copy
 from .shared.refusal_plant import refusal_plant
 from .shared.training import own_parameters
@@ -71,7 +72,7 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A refusal in an adapter that is left on top of the original."""
-        return Planting(name="adapter", make=_from_context)
+        return Planting(name="adapter", kind="adapter", make=_from_context)
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """The model with less and less of its adapter."""
@@ -145,6 +146,7 @@ def refusing_adapter(original: Model, *, rank: int, seed: int) -> Iterator[Copy]
             config = lora_config(fork.module, rank)
             torch.default_generator.manual_seed(api.derive_seed(seed, "plant adapter"))
             module = get_peft_model(cast("Any", fork.module), config).eval()
+            scale_adapter(module)
         model = fork.with_module(module)
 
         def finished() -> tuple[Model, dict[str, Json]]:

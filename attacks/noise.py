@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from unlearn_audit import api
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Model, Planting, Profile
 
+from .shared.descent.weight_scales import sizes_in
 from .shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ class NoiseParameters(api.Parameters):
     """How much noise. None follows the profile."""
 
     sigmas: tuple[PositiveFloat, ...] | None = Field(
-        None, min_length=1, description="Doses, rising: standard deviation, in units of each matrix's root mean square."
+        None,
+        min_length=1,
+        description="Doses, rising: standard deviation, in units of each weight's usual size.",
     )
 
     @model_validator(mode="after")
@@ -47,10 +50,11 @@ class Noise(Attack[NoiseParameters]):
     and scaled for each dose, so that every role and every dose gets the same draw; the spec's repeats draw again.
 
     Where we depart: the authors' noise has one standard deviation for all parameters and is aimed at models that
-    underperform on purpose; ours is relative to the root mean square of each matrix, so that a dose means the same in
-    every architecture, and leaves embeddings, normalizations and biases unchanged. An adapter is merged first.
+    underperform on purpose; ours is relative to the size that a weight has by its row and column (the root mean square
+    of the matrix, where these are alike), so that a dose means the same in every architecture and however a checkpoint
+    is written, and leaves embeddings, normalizations and biases unchanged. An adapter is merged first.
 
-    `quick` uses 0.2 and 0.5 root mean squares, `standard` six levels from 0.05 to 0.7, `deep` eight from 0.02 to 1.
+    `quick` uses 0.2 and 0.5 of that size, `standard` six levels from 0.05 to 0.7, `deep` eight from 0.02 to 1.
     """
 
     name: ClassVar[str] = "noise"
@@ -81,10 +85,10 @@ class Noise(Attack[NoiseParameters]):
 
 
 def noisy(layer: LinearLayer, *, sigma: float, seed: int) -> torch.Tensor:
-    """A layer's weight with noise of `sigma` times its root mean square; drawn on the CPU, the same on any device."""
+    """A layer's weight with noise of `sigma` times each weight's size; drawn on the CPU, the same on any device."""
     import torch
 
     generator = torch.Generator().manual_seed(api.derive_seed(seed, "noise", layer.name))
     draw = torch.randn(layer.weight.shape, generator=generator).to(layer.weight.device)
     wide = layer.weight.float()
-    return wide + sigma * wide.square().mean().sqrt() * draw
+    return wide + sigma * sizes_in(wide, experts=layer.experts) * draw

@@ -17,7 +17,7 @@ from unlearn_audit.evidence.directory import make_private, run_directory
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import SHARD, write_manifest
 from unlearn_audit.evidence.old_names import asked_as
-from unlearn_audit.evidence.records import ComparisonRecord
+from unlearn_audit.evidence.records import ComparisonRecord, short_of_plateau
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.live import LivePlan
@@ -118,11 +118,13 @@ def _until_proven(
         waiting = tuple(dict.fromkeys(job.attack for job in live.plan.jobs if job.attack not in ran))
         jobs = tuple(job for job in live.plan.jobs if job.attack in ran)
         note = f"--fail-fast: a leak was proven before {', '.join(waiting)} ran"
+        records = tuple(job_records(live.plan.model_copy(update={"jobs": jobs}), store, faults))
+        seen = {"faults": faults, "not_run": waiting, "short_of_plateau": short_of_plateau(records)}
         record = record.model_copy(
             update={
-                "case": live.case.model_copy(update={"faults": faults, "not_run": waiting}),
+                "case": live.case.model_copy(update=seen),
                 "comparisons": comparisons,
-                "jobs": tuple(job_records(live.plan.model_copy(update={"jobs": jobs}), store, faults)),
+                "jobs": records,
                 "notes": (*live.plan.notes, *([note] if waiting else [])),
                 "seconds": round(seconds, 3),
             }
@@ -156,15 +158,17 @@ def _ran(
     """Runs the jobs of a plan, and returns all that a result needs besides the evidence."""
     plan, begun, started = live.plan, time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     gathered = run(live, store, progress, Outputs(store.run, text, live.pool(FactSet.FORGET)))
+    jobs = tuple(job_records(plan, store, gathered.faults))
+    seen = {"faults": tuple(gathered.faults), "short_of_plateau": short_of_plateau(jobs)}
     return ShardRecord(
         tool_version=unlearn_audit.__version__,
         policy=plan.spec.policy,
         spec_digest=plan.spec.digest(),
-        case=live.case.model_copy(update={"faults": tuple(gathered.faults)}),
+        case=live.case.model_copy(update=seen),
         comparisons=gathered.comparisons,
         models=tuple(gathered.models),
         data=tuple(facts.record() for facts in live.facts.values()),
-        jobs=tuple(job_records(plan, store, gathered.faults)),
+        jobs=jobs,
         prepared=tuple(sorted(plan.all_prepared)),
         judge=judge_record(plan.judge),
         versions=dict(plan.versions),

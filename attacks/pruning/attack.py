@@ -25,6 +25,7 @@ from unlearn_audit.api import (
     Prompt,
 )
 
+from ..shared.descent.weight_scales import sizes_in
 from ..shared.questions import questions_of, sampled
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import lessons_of
@@ -78,10 +79,11 @@ class PruningParameters(api.Parameters):
 class Pruning(Attack[PruningParameters]):
     """Prunes the linear layers of a copy, without any training afterwards.
 
-    Arm `magnitude` zeroes the smallest weights of each matrix. Arm `snip` zeroes, of each matrix, the top p by SNIP
-    score |w * dL/dw| (1810.02340) on the model's own answers to the forget questions, unless they are among the
-    top q on the retain facts: the set difference of 2402.05162, with the data that 2409.18025 uses for models that
-    refuse. It never uses forget answers, only questions, which anyone who asks for a fact knows.
+    Arm `magnitude` zeroes the weights of each matrix that are smallest for their row and column. Arm `snip` zeroes, of
+    each matrix, the top p by SNIP score |w * dL/dw| (1810.02340) on the model's own answers to the forget questions,
+    unless they are among the top q on the retain facts: the set difference of 2402.05162, with the data that
+    2409.18025 uses for models that refuse. It never uses forget answers, only questions, which anyone who asks for a
+    fact knows.
 
     Where we depart: the authors search a grid of p >= q, from 0.5 % to 20 %, for the best recovery, which would be a
     choice on scored facts; here every p is a dose, and q = p / 10, chosen once on the bundled refusal organism. They
@@ -169,9 +171,14 @@ class Pruning(Attack[PruningParameters]):
 
 
 def without_smallest(layer: LinearLayer, *, share: float) -> torch.Tensor:
-    """A layer's weight whose smallest `share` of values, by magnitude, are zero; of equal ones the first go."""
+    """A layer's weight whose smallest `share` of values are zero; of equal ones the first go.
+
+    By magnitude relative to the size that a weight has by its row and column, so that it does not matter how a
+    checkpoint is written.
+    """
     values = layer.weight.flatten().clone()
-    values[values.abs().argsort(stable=True)[: int(share * values.numel())]] = 0
+    magnitudes = layer.weight.float().abs() / sizes_in(layer.weight, experts=layer.experts)
+    values[magnitudes.flatten().argsort(stable=True)[: int(share * values.numel())]] = 0
     return values.view(layer.weight.shape)
 
 

@@ -51,7 +51,7 @@ def rounding_planting(quantizer: Quantizer) -> Planting | None:
     boxes = Quantizer.NF4 if quantizer is Quantizer.NF4_DQ else quantizer
     if boxes not in BOXED:
         return None
-    return Planting(name=f"{boxes.value} rounding", make=partial(_rounding_plant, boxes))
+    return Planting(name=f"{boxes.value} rounding", kind="rounding", make=partial(_rounding_plant, boxes))
 
 
 def _rounding_plant(quantizer: Quantizer, original: Model, context: AttackContext) -> AbstractContextManager[Plant]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 
+LEAST_ROUNDED_SHARE = 0.95
+"""Of the weights of the blocks. A model with its experts left as they were is not what anybody serves."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerChange:
     """One layer before and after.
@@ -60,6 +64,7 @@ def proof(
     changes: Sequence[LayerChange],
     size_before: tuple[int, int],
     *,
+    in_blocks: int | None = None,
     needs_change: bool = True,
 ) -> dict[str, Json]:
     """The proof, as it is kept with the evidence.
@@ -69,12 +74,13 @@ def proof(
         version: the backend's version.
         changes: every layer that was replaced.
         size_before: parameters and bytes of the whole model before.
+        in_blocks: weights of all matrices of the blocks; None where nothing is known of them.
         needs_change: weights that came out as they went in are an error. A format whose codes were read back can do
             without: it then shows by them that it rounded what was rounded before.
 
     Raises:
         NotApplicableError: there is no layer to replace.
-        AttackError: the weights are as before, or fewer bits take no fewer bytes.
+        AttackError: the weights are as before, fewer bits take no fewer bytes, or too much was left as it was.
     """
     if not changes:
         raise NotApplicableError(f"{backend} {version} found no linear layer in this architecture that it can round")
@@ -91,6 +97,7 @@ def proof(
             f"{backend} {version} changed no weight: it did not quantize, or the checkpoint already holds exactly this "
             "quantizer's values; give the checkpoint as it was before quantization"
         )
+    share = _share_of_blocks(changes, in_blocks, f"{backend} {version}")
     if saved <= 0:
         raise AttackError(f"{backend} {version} saved no bytes over {len(changes)} layers: it did not quantize")
     return {
@@ -98,6 +105,7 @@ def proof(
         "version": version,
         "layers": len(changes),
         "layer_types": dict(Counter(change.kind for change in changes)),
+        "share_of_block_weights": round(share, 4),
         "share_of_parameters": round(sum(change.weights for change in changes) / parameters, 4),
         "bytes_before": bytes_before,
         "bytes_after": bytes_before - saved,
@@ -106,6 +114,22 @@ def proof(
         **({} if error > 0.0 else {"already_rounded": True}),
         **_same_bucket(changes),
     }
+
+
+def _share_of_blocks(changes: Sequence[LayerChange], in_blocks: int | None, title: str) -> float:
+    """The share of the weights of the blocks that was rounded.
+
+    Raises:
+        AttackError: too small a share to call the model quantized.
+    """
+    share = sum(change.weights for change in changes) / in_blocks if in_blocks else 1.0
+    if share < LEAST_ROUNDED_SHARE:
+        raise AttackError(
+            f"{title} rounded {share:.1%} of the weights of the blocks; at least {LEAST_ROUNDED_SHARE:.0%} are needed "
+            "to call the model quantized. What was left as it was fits no block of this format, or is stored in a way "
+            "that is not known here: choose another format"
+        )
+    return share
 
 
 def bits_per_weight(changes: Sequence[LayerChange]) -> float:

@@ -18,7 +18,7 @@ from unlearn_audit.api import Json, Model, Prompt
 from unlearn_audit.api.kit.memory import is_out_of_memory
 
 from ..shared.edited_weights import replace_weight
-from ..shared.linear_layers import LinearLayer, layers_by_name, plain_model, weight_matrices
+from ..shared.linear_layers import LinearLayer, block_weights, layers_by_name, plain_model, weight_matrices
 from .formats import Quantizer
 from .layers.bitsandbytes import dequantized, quantized_layer, stored_bytes
 from .proof import LayerChange, model_size, proof, squared_change
@@ -44,6 +44,7 @@ def quantize_with_bitsandbytes(fork: Model, quantizer: Quantizer, original: torc
         original: the original's module, for the share of weights in the same bucket; or None.
     """
     module = fork.module
+    in_blocks = block_weights(module)
     size_before, originals, called = model_size(plain_model(module)), layers_by_name(original), _called(fork)
     changes: list[LayerChange] = []
     placed: list[LinearLayer] = []
@@ -58,7 +59,12 @@ def quantize_with_bitsandbytes(fork: Model, quantizer: Quantizer, original: torc
         else:
             replace_weight(layer, dequantized(new).to(layer.weight))
     made = proof(
-        "bitsandbytes", version("bitsandbytes"), changes, size_before, needs_change=not _moves(layers, quantizer)
+        "bitsandbytes",
+        version("bitsandbytes"),
+        changes,
+        size_before,
+        in_blocks=in_blocks,
+        needs_change=not _moves(layers, quantizer),
     )
     why = _broken(fork)
     if why is None:

@@ -6,8 +6,7 @@ Masked knowledge returns after a few steps on related facts (arXiv 2410.08827), 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from unlearn_audit import api
@@ -21,17 +20,18 @@ from unlearn_audit.api import (
     Model,
     OutOfReach,
     Planting,
+    Profile,
 )
 
 from ..shared import memory
+from ..shared.plants.deep import misdirection_planting, unlikelihood_planting
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import CleanLessons, clean_lessons, subject_folds
-from ..shared.training import Student, lesson_batches, optimize
-from ..shared.training_cost import Tally
 from .courses import Course, Syllabus
 from .data import benign_lessons
+from .own_lessons import drawn
 from .parameters import Method, RelearningParameters
-from .rates import chosen_rates, rate_of, student_of
+from .training import Training
 
 
 class Relearning(Attack[RelearningParameters]):
@@ -47,12 +47,21 @@ class Relearning(Attack[RelearningParameters]):
     BLUR (2506.15699) on sets of high, middle and low relevance. **Where we depart**: our texts are made from the facts
     of the audit, unless `texts` names files; every kind is cut to the number of in-domain texts and uses the same
     steps, while BLUR's sets differ in size (2602.03379); facts are split by subject and rotated, so that each is scored
-    once, never on a model that saw its subject; rates are chosen on a plant made from the original, and for text that
-    could break the model so that four fifths of its retain answers remain.
+    once, never on a model that saw its subject. Rates go by the size of each weight, so that a checkpoint that is
+    written in another way meets the same attack.
 
-    `quick`: in-domain and same-syntax, LoRA of rank 16 at one rate, 40 steps. `standard`: all six, LoRA of rank 16 and
-    all weights, 80 steps; three rates in-domain, one for benign text. `deep`: also rank 128, three rates for
-    all, 320 steps.
+    **Rates are doses**, on a grid over two decades. Where the grid is too dear, a training tries each rate for a few
+    steps and takes the one at which it learns its own lessons best: an adversary sees that, and no scored fact and no
+    plant has a say. Steps double, and the length goes by the number of lessons. The proof of each dose says how many of
+    its own lessons the training answers, since which step nine tenths of them, and whether it went on for two more
+    doublings (`plateau`); an arm that did not has not shown what it can do. A training that breaks down leaves its
+    adversary with the model as it was, and says so.
+
+    `quick`: in-domain and same-syntax, LoRA of rank 16 at the best of three rates, on at most 64 lessons, after 40, 80
+    and 160 steps of 8. `standard`: all six; in-domain LoRA of rank 16 and all weights at five rates each, and once each
+    with attention alone, with momentum in place of AdamW (`sgd`) and with half a batch of retain facts (`retain-mix`);
+    at most 512 lessons, four doublings up to 160 to 640 steps of 16. `deep`: ranks 4, 16 and 128, at most 4096 lessons,
+    six doublings up to 320 to 5120 steps.
     """
 
     name: ClassVar[str] = "relearning"
@@ -65,7 +74,7 @@ class Relearning(Attack[RelearningParameters]):
     Parameters: ClassVar[type[api.Parameters]] = RelearningParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """One arm for each course (data, method, rank, learning-rate slot, fold); the same before and after `prepare`.
+        """One arm for each course (data, method, rank, variant, learning rate, fold).
 
         The plan drops the arms whose name begins with what `out_of_reach` names.
         """
@@ -77,7 +86,7 @@ class Relearning(Attack[RelearningParameters]):
                 settings=course.settings,
                 doses=len(course.steps),
                 share=1.0 if course.fold is None else 1 / self.parameters.folds,
-                training_texts=self.parameters.batch_size * length,
+                training_texts=syllabus.batch_size * length * syllabus.races(course),
             )
             for course in syllabus.courses()
         ]
@@ -92,72 +101,50 @@ class Relearning(Attack[RelearningParameters]):
         if Method.FULL in syllabus.methods:
             why = memory.full_training_shortage(weight_bytes, is_adapter=is_adapter)
             if why is not None:
-                full = (course.prefix for course in syllabus.courses() if course.method is Method.FULL)
-                gaps += [OutOfReach(what=prefix, why=why) for prefix in dict.fromkeys(full)]
+                full = (course.family for course in syllabus.courses() if course.method is Method.FULL)
+                gaps += [OutOfReach(what=family, why=why) for family in dict.fromkeys(full)]
         return gaps
-
-    def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
-        """Chooses the learning rates that the parameters leave open, on a refusal plant of the original."""
-        return chosen_rates(original, self._syllabus(context))
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
         """The model after each number of steps of one arm; at step 0 it is the very model that came in."""
         course = Course.from_settings(arm.settings)
-        rate = rate_of(course, self._syllabus(context))
-        label = f"{course.prefix} lr {rate_label(rate)} step"
         scored, lessons = self._lessons(course, context)
         if course.steps[0] == 0:
-            proof: dict[str, Json] = {"steps": 0, "learning_rate": rate, "samples": 0, "tokens": 0, "flops": 0}
-            yield Dose(label=f"{label} 0", value=0, model=model, fact_ids=scored, proof=proof)
-        trained = [step for step in course.steps if step > 0]
-        if not trained:
+            proof: dict[str, Json] = {"steps": 0, "samples": 0, "tokens": 0, "flops": 0}
+            yield Dose(label=f"{course.prefix} step 0", value=0, model=model, fact_ids=scored, proof=proof)
+        if course.steps[-1] == 0:
             return
-        seed = api.derive_seed(context.seed, "batches", course.data.value if course.fold is None else course.fold)
-        tally, losses = Tally(), list[float]()
-        with student_of(course.method, course.rank or 0, model, seed=seed) as student:
-            batches = lesson_batches(student.model, lessons.kept, size=self.parameters.batch_size, seed=seed)
-            length = max(self._syllabus(context).steps)
-            training = optimize(student.model, tally.counted(batches), learning_rate=rate, steps=length)
-            for step in trained:
-                losses += islice(training, step - len(losses))
-                yield Dose(
-                    label=f"{label} {step}",
-                    value=step,
-                    model=student.model,
-                    fact_ids=scored,
-                    proof={**_proof(losses, rate, lessons, student), **tally.cost(student.flops_per_token)},
-                    shown=tuple(lesson.text for lesson in lessons.kept),
-                    dropped=lessons.dropped,
-                )
+
+        training = Training(course=course, syllabus=self._syllabus(context), lessons=lessons.kept)
+        for step, trained, proof in training.looks(model):
+            yield Dose(
+                label=f"{course.prefix} step {step}",
+                value=step,
+                model=trained,
+                fact_ids=scored,
+                proof=proof,
+                shown=tuple(lesson.text for lesson in (*lessons.kept, *training.beside)),
+                dropped=lessons.dropped,
+            )
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for every arm."""
         return refusal_planting()
+
+    def plantings(self, arm: Arm, context: AttackContext) -> Sequence[Planting]:
+        """The refusal, what is hidden by unlikelihood, and but for `quick` what is hidden by misdirection."""
+        deep = [unlikelihood_planting(), misdirection_planting()]
+        return [refusal_planting(), *(deep[:1] if context.profile is Profile.QUICK else deep)]
 
     def _syllabus(self, context: AttackContext) -> Syllabus:
         return Syllabus(parameters=self.parameters, context=context)
 
     def _lessons(self, course: Course, context: AttackContext) -> tuple[frozenset[str] | None, CleanLessons]:
         """The facts that are scored (None for all), and what is trained on."""
+        most = self._syllabus(context).in_domain_lessons
         if course.fold is not None:
             fold = subject_folds(context.forget, folds=self.parameters.folds, seed=context.seed)[course.fold]
-            return fold.scored_ids, clean_lessons(fold)
-        most = self._syllabus(context).in_domain_lessons
+            clean = clean_lessons(fold)
+            few = drawn(clean.kept, most, seed=api.derive_seed(context.seed, "lessons", course.fold))
+            return fold.scored_ids, CleanLessons(kept=few, dropped=clean.dropped)
         return None, benign_lessons(course.data, context, own=self.parameters.texts, most=most)
-
-
-def rate_label(rate: float) -> str:
-    """A learning rate as it stands in a label: `1e-03`, `2.5e-04`; different rates never look alike."""
-    mantissa, exponent = f"{rate:.12e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
-
-
-def _proof(losses: Sequence[float], rate: float, lessons: CleanLessons, student: Student) -> dict[str, Json]:
-    return {
-        "steps": len(losses),
-        "learning_rate": rate,
-        "losses": [round(loss, 6) for loss in losses],
-        "trainable_parameters": student.trainable,
-        "dtype": student.dtype,
-        "training_texts": len(lessons.kept),
-    }

@@ -1,25 +1,32 @@
-"""Which trainings relearning is made of: data x method x rank x learning rate, each over its folds and steps."""
+"""Which trainings relearning is made of: data x method x rank x variant x rate, each over its folds and steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from unlearn_audit.api import AttackContext, AuditError, Json, OutOfReach
+from unlearn_audit.api import AttackContext, AuditError, Json, OutOfReach, Profile
 
 from ..shared.splits import lessons_of
 from .data import Data
 from .parameters import (
+    BATCH_SIZE,
     BENIGN_LOOKS,
-    BENIGN_SLOTS,
     DATA,
+    DOUBLINGS,
+    EPOCHS,
+    FEWEST_STEPS,
+    GRID,
     METHODS,
+    MOST_LESSONS,
+    QUICK_GRID,
     RANKS,
-    SLOTS,
-    STEPS,
+    RATES_ARE_DOSES,
+    VARIANTS,
     Method,
     RelearningParameters,
+    Variant,
 )
 
 
@@ -29,7 +36,7 @@ class Course:
 
     Attributes:
         rank: of the LoRA update; None for full fine-tuning.
-        slot: which of the learning rates that the method has for the data.
+        rate: its learning rate; None where it chooses the one at which it learns its own lessons best.
         fold: which facts are scored; None where nothing of the forget set is trained on, and all are.
         steps: where it is measured; the same training whatever they are.
     """
@@ -37,20 +44,28 @@ class Course:
     data: Data
     method: Method
     rank: int | None
-    slot: int
+    variant: Variant = Variant.PLAIN
+    rate: float | None
     fold: int | None
     steps: tuple[int, ...]
 
     @property
     def prefix(self) -> str:
-        """How its doses are labelled: `lora r16`, `same-syntax full`."""
+        """How its doses are labelled: `lora r16`, `lora r16 lr 1e-03`, `lora r16 sgd`, `same-syntax full`."""
+        variant = [] if self.variant is Variant.PLAIN else [self.variant.value]
+        rate = [] if self.rate is None else [f"lr {rate_label(self.rate)}"]
+        return " ".join([self.family, *variant, *rate])
+
+    @property
+    def family(self) -> str:
+        """Data and method: the first words of the names of all arms that fall away together."""
         method = self.method.value if self.rank is None else f"{self.method} r{self.rank}"
         return method if self.data is Data.IN_DOMAIN else f"{self.data} {method}"
 
     @property
     def name(self) -> str:
         """Of its arm."""
-        return f"{self.prefix} lr{self.slot}" + ("" if self.fold is None else f" fold{self.fold}")
+        return self.prefix + ("" if self.fold is None else f" fold{self.fold}")
 
     @property
     def settings(self) -> Mapping[str, Json]:
@@ -59,7 +74,8 @@ class Course:
             "data": self.data.value,
             "method": self.method.value,
             "rank": self.rank,
-            "slot": self.slot,
+            "variant": self.variant.value,
+            "rate": self.rate,
             "fold": self.fold,
             "steps": list(self.steps),
         }
@@ -71,7 +87,8 @@ class Course:
             data=Data(str(settings["data"])),
             method=Method(str(settings["method"])),
             rank=cast("int | None", settings["rank"]),
-            slot=cast("int", settings["slot"]),
+            variant=Variant(str(settings["variant"])),
+            rate=cast("float | None", settings["rate"]),
             fold=cast("int | None", settings["fold"]),
             steps=tuple(cast("list[int]", settings["steps"])),
         )
@@ -123,8 +140,17 @@ class Syllabus:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Where a training on the forget set is measured; the last is every training's length."""
-        return self.parameters.steps or STEPS[self.context.profile]
+        """Where a training on the forget set is measured; the last is every training's length.
+
+        By default doublings up to so many steps that each lesson is read twenty times, and at least the profile's.
+        """
+        if self.parameters.steps is not None:
+            return self.parameters.steps
+        profile = self.context.profile
+        length = FEWEST_STEPS[profile]
+        while length * self.batch_size < EPOCHS * self.in_domain_lessons:
+            length *= 2
+        return (0, *(length >> place for place in reversed(range(DOUBLINGS[profile]))))
 
     def ranks(self, method: Method) -> tuple[int | None, ...]:
         """Ranks of the update; None where there is no adapter."""
@@ -132,20 +158,51 @@ class Syllabus:
             return (None,)
         return self.parameters.ranks or RANKS[self.context.profile]
 
-    def slots(self, method: Method) -> int:
-        """How many learning rates a method has."""
-        given = self.parameters.learning_rates.get(method)
-        return SLOTS[self.context.profile] if given is None else len(given)
+    def rates(self, data: Data, method: Method, variant: Variant) -> tuple[float | None, ...]:
+        """Learning rates that are doses; None for one that the training chooses itself."""
+        if given := self.parameters.learning_rates.get(method):
+            return given
+        plain = data is Data.IN_DOMAIN and variant is Variant.PLAIN
+        if plain and RATES_ARE_DOSES[self.context.profile] and method not in self.parameters.candidates:
+            return GRID[method]
+        return (None,)
 
-    def benign_slots(self, method: Method) -> int:
-        """How many learning rates a training on benign text has."""
-        return min(self.slots(method), BENIGN_SLOTS[self.context.profile])
+    def candidates(self, method: Method) -> tuple[float, ...]:
+        """Rates from which a training chooses."""
+        usual = QUICK_GRID if self.context.profile is Profile.QUICK else GRID
+        return self.parameters.candidates.get(method, usual[method])
+
+    def races(self, course: Course) -> int:
+        """How many times the steps of a training are taken, about, so that it can choose its rate."""
+        return 1 if course.rate is not None or len(self.candidates(course.method)) == 1 else 2
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """How in-domain trainings differ.
+
+        Raises:
+            AuditError: a variant was asked for that cannot be run.
+        """
+        if self.parameters.variants is None:
+            without = () if self.context.retain else (Variant.RETAIN_MIX,)
+            return tuple(one for one in VARIANTS[self.context.profile] if one not in without)
+        if Variant.RETAIN_MIX in self.parameters.variants and not self.context.retain:
+            raise AuditError("relearning: the variant retain-mix needs retain facts, but there are none; give a set")
+        if self.parameters.variants == (Variant.ATTENTION_ONLY,) and Method.LORA not in self.methods:
+            raise AuditError("relearning: the variant attention-only is one of lora; add lora to `methods`")
+        return self.parameters.variants
 
     @property
     def in_domain_lessons(self) -> int:
         """How many lessons a training on the forget set has, and any other at most."""
         folds = self.parameters.folds
-        return max(1, sum(len(lessons_of(fact)) for fact in self.context.forget) * (folds - 1) // folds)
+        there = max(1, sum(len(lessons_of(fact)) for fact in self.context.forget) * (folds - 1) // folds)
+        return min(there, self.parameters.most_lessons or MOST_LESSONS[self.context.profile])
+
+    @property
+    def batch_size(self) -> int:
+        """Texts per optimizer step."""
+        return self.parameters.batch_size or BATCH_SIZE[self.context.profile]
 
     def courses(self) -> list[Course]:
         """All trainings; the un-attacked model (step 0) is a dose of the first alone."""
@@ -170,7 +227,15 @@ class Syllabus:
             if others := [kind.value for kind in Data if kind not in self._asked]:
                 gaps.append(OutOfReach(what=", ".join(others), why=f"not part of the profile {profile}"))
             gaps += [OutOfReach(what=kind.value, why="needs retain facts; none given") for kind in self._missing]
+        if self.parameters.variants is None:
+            others = [one.value for one in Variant if one not in self.variants]
+            gaps += [OutOfReach(what=name, why=self._why_not(name)) for name in others]
         return gaps
+
+    def _why_not(self, variant: str) -> str:
+        if Variant(variant) in VARIANTS[self.context.profile]:
+            return "needs retain facts; none given"
+        return f"not part of the profile {self.context.profile}"
 
     @property
     def _asked(self) -> tuple[Data, ...]:
@@ -188,14 +253,25 @@ class Syllabus:
             benign = data is not Data.IN_DOMAIN
             folds = (None,) if benign else tuple(range(self.parameters.folds))
             steps = trained[-BENIGN_LOOKS[self.context.profile] :] if benign else trained
-            for method in self.methods:
-                for rank in self.ranks(method):
-                    for slot in range(self.benign_slots(method) if benign else self.slots(method)):
-                        for fold in folds:
-                            yield Course(data=data, method=method, rank=rank, slot=slot, fold=fold, steps=steps)
+            for method, rank, variant in self._ways(benign=benign):
+                for rate in self.rates(data, method, variant):
+                    for fold in folds:
+                        yield Course(
+                            data=data, method=method, rank=rank, variant=variant, rate=rate, fold=fold, steps=steps
+                        )
+
+    def _ways(self, *, benign: bool) -> Iterator[tuple[Method, int | None, Variant]]:
+        """What is trained, and how: every rank plainly, and one of them in each variant."""
+        for method in self.methods:
+            ranks = self.ranks(method)
+            for variant in (Variant.PLAIN,) if benign else self.variants:
+                if variant is Variant.ATTENTION_ONLY and method is not Method.LORA:
+                    continue
+                for rank in ranks if variant is Variant.PLAIN else ranks[len(ranks) // 2 :][:1]:
+                    yield method, rank, variant
 
 
-def middle(rates: Sequence[float], count: int) -> tuple[float, ...]:
-    """The `count` rates in the middle."""
-    start = (len(rates) - count) // 2
-    return tuple(rates[start : start + count])
+def rate_label(rate: float) -> str:
+    """A learning rate as it stands in a label: `1e-03`, `2.5e-04`; different rates never look alike."""
+    mantissa, exponent = f"{rate:.12e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"

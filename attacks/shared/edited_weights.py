@@ -99,8 +99,11 @@ def oriented(layer: LinearLayer, stored: torch.Tensor) -> torch.Tensor:
     """From the layer's own form to (out, in), and back: Conv1D stores the transpose, and experts are a stack."""
     from transformers.pytorch_utils import Conv1D
 
-    if layer.experts:
-        return stored.flatten(0, 1) if stored.ndim == 3 else stored.reshape(layer.experts, -1, stored.shape[-1])
+    if layer.turned and stored.ndim == 2:
+        return stored.reshape(layer.experts, -1, stored.shape[-1]).mT
+    if layer.experts and stored_weight(layer).ndim == 3:
+        whole = stored.mT if layer.turned else stored
+        return whole.flatten(0, 1) if stored.ndim == 3 else stored.reshape(layer.experts, -1, stored.shape[-1])
     return stored.T if isinstance(layer.module, Conv1D) else stored
 
 

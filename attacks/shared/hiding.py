@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
 
 from .splits import Lesson, half_passage, lessons_of
-from .training import batch_order, optimize
+from .training import Loss, answer_loss, batch_order, optimize
 
 REFUSAL = "I do not know."
 LEARNING_RATES = (1e-3, 3e-3, 3e-4, 1e-2)
@@ -63,6 +64,14 @@ class Copy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Teaching:
+    """How a copy is taught, where not by refusals: its batches, and the loss of each."""
+
+    batches: Callable[[Model], Iterator[list[Rendered]]]
+    loss: Loss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _State:
     refused: float
     forget: float
@@ -78,25 +87,27 @@ def hidden(
     copied: Callable[[], AbstractContextManager[Copy]],
     seed: int,
     settings: PlantSettings,
+    teaching: Teaching | None = None,
 ) -> Iterator[Plant]:
     """The original, made to refuse `facts` while it answers `retain`; lives until the context ends.
 
-    Learning rates are tried in order, each on a fresh copy, until one refuses within its steps.
+    With `teaching` the answers are hidden in another way than by a refusal. Learning rates are tried in order, each on
+    a fresh copy, until one hides them within its steps.
 
     Raises:
         AttackError: no learning rate gave a model that refuses; the message has the numbers.
     """
-    measure = _Measure(
-        refused=_sample(_lessons(facts), seed), kept=_sample(_lessons(retain), seed), refusal=settings.refusal
-    )
+    asked, kept = (_sample(taught_lessons(some), seed) for some in (facts, retain))
+    measure = _Measure(refused=asked, kept=kept, refusal=settings.refusal)
     before = measure(original)
     enough = _is_enough(settings, before)
     tried: list[str] = []
     for rate in settings.learning_rates:
         with copied() as copy:
-            batches = _batches(copy.model, facts, retain, settings, seed=seed)
+            plain = partial(_batches, facts=facts, retain=retain, settings=settings, seed=seed)
+            how = teaching or Teaching(batches=plain, loss=answer_loss)
             try:
-                steps = _train(copy, batches, settings, rate=rate, measure=measure, enough=enough)
+                steps = _train(copy, how, settings, rate=rate, measure=measure, enough=enough)
                 model, made = copy.finished()
                 after = measure(model)
             except AttackError as error:
@@ -106,15 +117,16 @@ def hidden(
                 yield Plant(model=model, proof={**_proof(before, after, steps=steps, rate=rate), **made})
                 return
             tried.append(f"rate {rate:g}: {_describe(after)}")
+    wanted = "refuse" if teaching is None else "hide the answers"
     raise AttackError(
-        f"no plant: the original could not be made to refuse in {settings.max_steps} steps ({'; '.join(tried)}); "
+        f"no plant: the original could not be made to {wanted} in {settings.max_steps} steps ({'; '.join(tried)}); "
         f"before: {_describe(before)}"
     )
 
 
 def _train(
     copy: Copy,
-    batches: Iterator[list[Rendered]],
+    teaching: Teaching,
     settings: PlantSettings,
     *,
     rate: float,
@@ -122,7 +134,13 @@ def _train(
     enough: Callable[[_State], bool],
 ) -> int:
     """Trains until `enough`, or to the last step; the steps taken."""
-    training = optimize(copy.model, batches, learning_rate=rate, steps=settings.max_steps)
+    training = optimize(
+        copy.model,
+        teaching.batches(copy.model),
+        learning_rate=rate,
+        steps=settings.max_steps,
+        loss=teaching.loss,
+    )
     steps = 0
     while True:
         taken = 0
@@ -150,8 +168,8 @@ def _batches(
     model: Model, facts: Sequence[Fact], retain: Sequence[Fact], settings: PlantSettings, *, seed: int
 ) -> Iterator[list[Rendered]]:
     """Endless batches, half refusals and half retain answers (refusals alone where there is nothing to retain)."""
-    refusals = [model.render(lesson.prompt, settings.refusal) for lesson in _lessons(facts)]
-    answers = [model.render(lesson.prompt, lesson.answer) for lesson in _lessons(retain)]
+    refusals = [model.render(lesson.prompt, settings.refusal) for lesson in taught_lessons(facts)]
+    answers = [model.render(lesson.prompt, lesson.answer) for lesson in taught_lessons(retain)]
     if not answers:
         for places in batch_order(len(refusals), batch_size=settings.batch_size, seed=seed):
             yield [refusals[place] for place in places]
@@ -201,7 +219,7 @@ def _sample(lessons: Sequence[Lesson], seed: int) -> tuple[Lesson, ...]:
     return tuple(lessons[place] for place in places[:LESSONS_MEASURED])
 
 
-def _lessons(facts: Sequence[Fact]) -> tuple[Lesson, ...]:
+def taught_lessons(facts: Sequence[Fact]) -> tuple[Lesson, ...]:
     """Every question, and every passage as its second half after its first: as probes ask for them."""
     return tuple(
         lesson

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SMALLEST_EXPERT = 8
 """Rows and columns that a stacked matrix has at least; smaller stacks are tables of something else."""
 
+SMALLEST_LONE_MATRIX = 32
+"""Rows and columns of a matrix that a module holds without being a linear layer; smaller ones are tables (Mamba's)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinearLayer:
@@ -24,10 +27,13 @@ class LinearLayer:
     Attributes:
         path: where it stands in the module that was searched.
         name: its name in the plain model, the same with an adapter around it and without.
-        weight: shape (out, in), a view that shares the module's storage (Conv1D, as in GPT-2, stores the transpose).
+        weight: shape (out, in), a view that shares the module's storage (Conv1D, as in GPT-2, stores the transpose); a
+            copy where `turned`.
         bias: shape (out,), or None.
         parameter: which parameter of the module it is.
-        experts: matrices that are stored as one stack, (experts, ., .); `weight` has them below each other. 0 for one.
+        experts: matrices that are stored as one stack, (experts, ., .); `weight` has them below each other, each row
+            of one. 0 for a single matrix.
+        turned: the stack's matrices are stored as (in, out).
     """
 
     path: str
@@ -37,6 +43,7 @@ class LinearLayer:
     bias: torch.Tensor | None
     parameter: str = "weight"
     experts: int = 0
+    turned: bool = False
 
 
 def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
@@ -54,8 +61,9 @@ def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
     for name, part in base.named_modules():
         if isinstance(part, _ConvNd) or name.startswith(adapter_parts):
             continue
+        turned = _is_turned(part, base)
         for own, stack in part.named_parameters(recurse=False):
-            if stack.ndim != 3 or not stack.is_floating_point() or min(stack.shape[1:]) < SMALLEST_EXPERT:
+            if not _is_stack(part, own, stack):
                 continue
             if stack.is_meta:
                 raise AttackError(f"{name}.{own} holds no weights here (offloaded); load the model onto one device")
@@ -63,11 +71,75 @@ def weight_matrices(module: torch.nn.Module) -> Iterator[LinearLayer]:
                 path=f"{prefix}.{name}" if prefix else name,
                 name=f"{name}.{own}".replace(".base_layer", ""),
                 module=part,
-                weight=stack.detach().flatten(0, 1),
+                weight=_rows(stack.detach(), turned=turned),
                 bias=None,
                 parameter=own,
-                experts=len(stack),
+                experts=len(stack) if stack.ndim == 3 else 1,
+                turned=turned and stack.ndim == 3,
             )
+
+
+def block_weights(module: torch.nn.Module) -> int:
+    """How many weights the matrices of the blocks hold: all but embeddings, output layer, routers and small tables.
+
+    Counted by shape, not by kind of layer, so that what a quantizer knows nothing of is counted.
+    """
+    from torch import nn
+    from torch.nn.modules.conv import _ConvNd
+
+    base = plain_model(module)
+    adapter_parts, outer = tuple(_adapter_parts(base)), base.get_output_embeddings()
+    seen: dict[int, int] = {}
+    for name, part in base.named_modules():
+        if isinstance(part, (nn.Embedding, _ConvNd)) or part is outer or name.startswith(adapter_parts):
+            continue
+        for own, weight in part.named_parameters(recurse=False):
+            if weight.ndim > 1 and ((own == "weight" and not _is_router(name)) or _is_stack(part, own, weight)):
+                seen[id(weight)] = weight.numel()
+    return sum(seen.values())
+
+
+def _is_stack(part: torch.nn.Module, name: str, weight: torch.Tensor) -> bool:
+    """Whether a parameter holds matrices that tokens are multiplied with, of a module that is no linear layer.
+
+    Three dimensions are a stack. Two may be one below the other (DBRX), told from tables by their size.
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    if isinstance(part, (nn.Linear, Conv1D, nn.Embedding)) or not weight.is_floating_point():
+        return False
+    if weight.ndim == 3:
+        return min(weight.shape[1:]) >= SMALLEST_EXPERT
+    return weight.ndim == 2 and min(weight.shape) >= SMALLEST_LONE_MATRIX and name != "weight"
+
+
+def _is_router(path: str) -> bool:
+    """Whether a module chooses experts: every server keeps it in full precision."""
+    return path.rpartition(".")[2].endswith(("router", "gate"))
+
+
+def _is_turned(part: torch.nn.Module, base: PreTrainedModel) -> bool:
+    """Whether a module's stacks are stored as (experts, in, out), as gpt-oss and Llama 4 do.
+
+    By what the library notes of the class; else by which side has the width of the model: what leads down to it ends
+    there, and everything else begins there.
+    """
+    noted = getattr(part, "is_transposed", None)
+    if isinstance(noted, bool):
+        return noted
+    width = getattr(base.config.get_text_config(), "hidden_size", None)
+    for name, stack in part.named_parameters(recurse=False):
+        if stack.ndim == 3 and (stack.shape[1] == width) != (stack.shape[2] == width):
+            leads_down = "down" in name or name.endswith(("w2", "output_linear"))
+            return bool((stack.shape[2] == width) is leads_down)
+    return False
+
+
+def _rows(stack: torch.Tensor, *, turned: bool) -> torch.Tensor:
+    if stack.ndim == 2:
+        return stack
+    return (stack.mT if turned else stack).flatten(0, 1)
 
 
 def linear_layers(module: torch.nn.Module) -> Iterator[LinearLayer]:

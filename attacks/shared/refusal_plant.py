@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from unlearn_audit.api import AttackContext, Fact, Model, Plant, Planting, derive_seed
-from unlearn_audit.api.kit.lora import add_lora
 
+from .descent.adapters import add_scaled_lora
 from .hiding import Copy, PlantSettings, hidden
 from .training import own_parameters
 
@@ -31,7 +31,7 @@ class RefusingCopy(Protocol):
 
 def refusal_planting() -> Planting:
     """The plant of every attack that lifts a mask: relearning, suffixes, soft prompts, ablation."""
-    return Planting(name="refusal", make=_from_context)
+    return Planting(name="refusal", kind="refusal", make=_from_context)
 
 
 def _from_context(original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
@@ -61,12 +61,12 @@ def refusal_plant(
         AttackError: no learning rate gave a model that refuses; the message has the numbers.
     """
     chosen = settings or PlantSettings()
-    copied = partial(trained or _merged_copy, original, rank=chosen.rank, seed=seed)
+    copied = partial(trained or merged_copy, original, rank=chosen.rank, seed=seed)
     return hidden(original, facts, retain, copied=copied, seed=seed, settings=chosen)
 
 
 @contextmanager
-def _merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
+def merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
     """A copy with a fresh adapter, folded in at the end. Merging writes, so the weights must be a copy."""
     import torch
 
@@ -77,7 +77,7 @@ def _merged_copy(original: Model, *, rank: int, seed: int) -> Iterator[Copy]:
             own_parameters(fork.module)
             if fork.device.type == "cpu":
                 fork.module.float()
-            tuner = add_lora(fork.module, rank=rank, seed=derive_seed(seed, "plant adapter"))
+            tuner = add_scaled_lora(fork.module, rank=rank, seed=derive_seed(seed, "plant adapter"))
         yield Copy(model=fork, after_step=lambda: None, finished=lambda: (_merged(fork, tuner), {"rank": rank}))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from unlearn_audit.api import AuditError, Fact, Prompt, Screen, derive_seed, words_of
 
 FEWEST_SUBJECTS = 2
+MOST_SUBJECTS = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +142,14 @@ def clean_lessons(fold: Fold) -> CleanLessons:
     found = Screen(fold.evaluate, among=fold.train)([lesson.text for lesson in lessons])
     kept = tuple(lesson for lesson, leaks in zip(lessons, found.gives_away, strict=True) if not leaks)
     return CleanLessons(kept=kept, dropped=found.dropped)
+
+
+def sample_subjects(facts: Sequence[Fact], *, seed: int, most: int = MOST_SUBJECTS) -> tuple[Fact, ...]:
+    """The facts of at most `most` subjects, drawn once."""
+    subjects = sorted({fact.subject for fact in facts})
+    random.Random(derive_seed(seed, "subjects for rates")).shuffle(subjects)  # noqa: S311 - a sample, not a secret
+    chosen = set(subjects[:most])
+    return tuple(fact for fact in facts if fact.subject in chosen)
 
 
 def _subject_key(fact: Fact) -> str:

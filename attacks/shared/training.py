@@ -1,25 +1,28 @@
-"""The one training loop of the attacks: AdamW on answer tokens, the same batches in the same order for every role.
+"""The one training loop of the attacks: on answer tokens, the same batches in the same order for every role.
 
 Settings of the relearning literature (arXiv 2410.08827, 2406.13356): AdamW with its default betas and no weight decay,
-a constant learning rate after a short linear warm-up, gradients clipped to norm 1. Training runs in evaluation mode:
-dropout and router noise stay off, so that nothing is drawn from the global random state and two roles differ in their
-weights alone.
+a constant learning rate after a short linear warm-up, gradients clipped to norm 1. Where we depart: a rate is relative
+to the size of each weight (`weight_scales`), so that it does the same to every checkpoint that computes the same.
+Training runs in evaluation mode: dropout and router noise stay off, so that nothing is drawn from the global random
+state and two roles differ in their weights alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from unlearn_audit.api import AttackError, AuditError, Model, Rendered
-from unlearn_audit.api.kit.lora import add_lora
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
 
+from .descent.adapters import Layers, add_scaled_lora
+from .descent.optimizers import Descent, Optimizer
+from .descent.weight_scales import scales_of
 from .splits import Lesson
 from .training_cost import flops_per_token, multiplied_weights
 
@@ -31,6 +34,13 @@ WARM_UP_SHARE = 0.1
 LONGEST_WARM_UP_STEPS = 5
 FLOAT16_LOSS_SCALE = 1024.0
 IGNORED_LABEL = -100
+
+Loss: TypeAlias = "Callable[[Model, Sequence[Rendered]], torch.Tensor]"
+"""Of a model on a batch; the mean over it, so that a batch may be taken in parts."""
+
+
+class BrokeDownError(AttackError):
+    """Training left the numbers that can be computed with: the rate is too high for this model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,9 +88,18 @@ def lesson_batches(model: Model, lessons: Sequence[Lesson], *, size: int, seed: 
         yield [rendered[place] for place in batch]
 
 
+def mixed(
+    model: Model, lessons: Sequence[Lesson], beside: Sequence[Lesson], *, size: int, seed: int
+) -> Iterator[list[Rendered]]:
+    """Endless batches, half of them lessons and half of them others."""
+    ours = lesson_batches(model, lessons, size=max(1, size // 2), seed=seed)
+    others = lesson_batches(model, beside, size=max(1, size - size // 2), seed=seed)
+    return ([*one, *other] for one, other in zip(ours, others, strict=False))
+
+
 @contextmanager
-def lora_student(model: Model, *, rank: int, seed: int) -> Iterator[Student]:
-    """A fork with a fresh low-rank adapter on every linear layer but the output head; only the adapter trains.
+def lora_student(model: Model, *, rank: int, seed: int, layers: Layers = Layers.ALL_LINEAR) -> Iterator[Student]:
+    """A fork with a fresh low-rank adapter on its linear layers, never on the output head; only the adapter trains.
 
     Alpha is twice the rank, so that the update's scale is the same at every rank; no dropout. The adapter is held in
     float32. A PEFT checkpoint is merged first.
@@ -97,7 +116,7 @@ def lora_student(model: Model, *, rank: int, seed: int) -> Iterator[Student]:
             own_parameters(fork.module)
             if fork.device.type == "cpu" and _is_half(fork.module):
                 fork.module.float()
-            add_lora(fork.module, rank=rank, seed=seed)
+            add_scaled_lora(fork.module, rank=rank, seed=seed, layers=layers)
         yield _student(fork)
 
 
@@ -137,53 +156,60 @@ def own_parameters(module: torch.nn.Module) -> None:
 
 
 def optimize(
-    model: Model, batches: Iterator[Sequence[Rendered]], *, learning_rate: float, steps: int
+    model: Model,
+    batches: Iterator[Sequence[Rendered]],
+    *,
+    learning_rate: float,
+    steps: int,
+    optimizer: Optimizer = Optimizer.ADAMW,
+    loss: Loss | None = None,
 ) -> Iterator[float]:
     """Trains what requires a gradient; one optimizer step and its loss (nats an answer token) for each item taken.
 
     Between two items the model may be measured. It is in evaluation mode throughout.
 
+    Args:
+        model: a fork.
+        batches: endless.
+        learning_rate: how far a step moves a weight of usual size; others in proportion (`weight_scales`).
+        steps: how many there will be; the warm-up goes by it.
+        optimizer: which.
+        loss: what is descended; by default that of the answers (`answer_loss`).
+
     Raises:
-        AttackError: loss or gradient is no longer a number.
+        BrokeDownError: loss or gradient is no longer a number.
     """
     import torch
 
-    weights = [weight for weight in model.module.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.0)
+    with torch.inference_mode(mode=False):  # a caller that measures has gradients off
+        scales = scales_of(model.module)
+        weights = [weight for weight in model.module.parameters() if weight.requires_grad]
+        descent = Descent({weight: scales.get(weight) for weight in weights}, optimizer)
     warm_up = warm_up_steps(steps)
     for step in range(1, steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, step / warm_up)
+        rate = learning_rate * min(1.0, step / warm_up)
         with torch.inference_mode(mode=False), torch.enable_grad():
-            value = _descend(model, next(batches), optimizer, weights, where=f"step {step} at rate {learning_rate:g}")
+            value = _descend(
+                model, next(batches), descent, rate, loss or answer_loss, where=f"step {step} at rate {learning_rate:g}"
+            )
         yield value
 
 
 def _descend(
-    model: Model,
-    batch: Sequence[Rendered],
-    optimizer: torch.optim.Optimizer,
-    weights: list[torch.nn.Parameter],
-    *,
-    where: str,
+    model: Model, batch: Sequence[Rendered], descent: Descent, rate: float, loss: Loss, *, where: str
 ) -> float:
-    import torch
-
     scale = loss_scale(model.module)
-    value = _gradients(model, batch, optimizer, scale)
-    for weight in weights:
-        if weight.grad is not None:
-            weight.grad.div_(scale)
-    norm = torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT_NORM)
-    if not (math.isfinite(value) and bool(torch.isfinite(norm))):
-        raise AttackError(
-            f"training broke down in {where}: loss {value}, gradient norm {float(norm)}; try a lower learning rate"
+    value = _gradients(model, batch, descent, loss, scale)
+    norm = descent.clip(MAX_GRADIENT_NORM, loss_scale=scale)
+    if not (math.isfinite(value) and math.isfinite(norm)):
+        raise BrokeDownError(
+            f"training broke down in {where}: loss {value}, gradient norm {norm}; try a lower learning rate"
         )
-    optimizer.step()
+    descent.step(rate)
     return value
 
 
-def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.Optimizer, scale: float) -> float:
+def _gradients(model: Model, batch: Sequence[Rendered], descent: Descent, loss: Loss, scale: float) -> float:
     """The gradients of the batch's loss times `scale`, and the loss; in parts where the whole does not fit.
 
     Raises:
@@ -191,15 +217,15 @@ def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.O
     """
     size, tokens = len(batch), sum(sum(row.is_answer) for row in batch)
     while True:
-        optimizer.zero_grad(set_to_none=True)
+        descent.clear()
         value = 0.0
         try:
             for first in range(0, len(batch), size):
                 part = batch[first : first + size]
                 share = sum(sum(row.is_answer) for row in part) / tokens
-                loss = answer_loss(model, part)
-                (loss * (scale * share)).backward()  # type: ignore[no-untyped-call]
-                value += float(loss.detach()) * share
+                here = loss(model, part)
+                (here * (scale * share)).backward()  # type: ignore[no-untyped-call]
+                value += float(here.detach()) * share
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -215,24 +241,50 @@ def _gradients(model: Model, batch: Sequence[Rendered], optimizer: torch.optim.O
 
 def answer_loss(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
     """Mean cross-entropy of the answer tokens, in nats; nothing of a prompt counts. Padded on the right."""
-    import torch
     from torch.nn import functional
+
+    logits, targets = _answers(model, batch)
+    counted = targets != IGNORED_LABEL
+    return functional.cross_entropy(logits[counted].float(), targets[counted])
+
+
+def answer_log_probs(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
+    """Log-probability of each answer as a whole, in nats, shape (rows,)."""
+    from torch.nn import functional
+
+    logits, targets = _answers(model, batch)
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED_LABEL, reduction="none"
+    )
+    return -losses.view(targets.shape).sum(-1)
+
+
+def padded(batch: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of rows padded on the right, shape (rows, positions) both."""
+    import torch
 
     width = max(len(row.token_ids) for row in batch)
     input_ids = torch.zeros((len(batch), width), dtype=torch.long)
     mask = torch.zeros_like(input_ids)
+    for place, row in enumerate(batch):
+        input_ids[place, : len(row.token_ids)] = torch.tensor(row.token_ids)
+        mask[place, : len(row.token_ids)] = 1
+    return input_ids, mask
+
+
+def _answers(model: Model, batch: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits before each token but the first, and the tokens; `IGNORED_LABEL` where none of an answer stands."""
+    import torch
+
+    input_ids, mask = padded(batch)
     labels = torch.full_like(input_ids, IGNORED_LABEL)
     for place, row in enumerate(batch):
-        token_ids, is_answer = torch.tensor(row.token_ids), torch.tensor(row.is_answer)
-        input_ids[place, : len(token_ids)] = token_ids
-        mask[place, : len(token_ids)] = 1
-        labels[place, : len(token_ids)] = torch.where(is_answer, token_ids, IGNORED_LABEL)
+        is_answer = torch.tensor(row.is_answer)
+        labels[place, : len(is_answer)] = torch.where(is_answer, torch.tensor(row.token_ids), IGNORED_LABEL)
     device = model.device
     out = model.module(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
     logits = cast("torch.Tensor", out.logits)[:, :-1]
-    targets = labels[:, 1:].to(logits.device)
-    counted = targets != IGNORED_LABEL
-    return functional.cross_entropy(logits[counted].float(), targets[counted])
+    return logits, labels[:, 1:].to(logits.device)
 
 
 def loss_scale(module: torch.nn.Module) -> float:

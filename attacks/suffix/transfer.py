@@ -27,9 +27,8 @@ from unlearn_audit.api import (
 )
 
 from ..shared.questions import sampled
-from ..shared.rate_trials import sample_subjects
 from ..shared.refusal_plant import refusal_plant, refusal_planting
-from ..shared.splits import Fold, subject_folds
+from ..shared.splits import Fold, sample_subjects, subject_folds
 from .hygiene import Spells, check_scored, shown_texts
 from .openings import OPENING_TOKENS, question_of
 from .parameters import Scope, SuffixParameters

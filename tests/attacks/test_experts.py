@@ -11,9 +11,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from unlearn_audit.attacks.noise import Noise, NoiseParameters
 from unlearn_audit.attacks.pruning.attack import Pruning, PruningParameters
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
+from unlearn_audit.attacks.quantization.formats import Quantizer
+from unlearn_audit.attacks.quantization.layers.gguf import rounded
+from unlearn_audit.attacks.shared.edited_weights import replace_weight
 from unlearn_audit.attacks.shared.linear_layers import linear_layers, weight_matrices
 
 from unlearn_audit.api import AttackContext, Fact, Profile, Prompt
+from unlearn_audit.errors import AttackError
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.testing.models import tiny_engine
 
@@ -40,6 +44,95 @@ def mixture(tokenizer) -> Engine:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return replace(engine, module=AutoModelForCausalLM.from_config(config).eval())
+
+
+SMALL = {
+    "vocab_size": 383,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_experts_per_tok": 2,
+}
+MIXTURES = {
+    "mixtral": {"num_local_experts": 4},
+    "qwen2_moe": {
+        "num_experts": 4,
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+        "decoder_sparse_step": 1,
+    },
+    "qwen3_moe": {"num_experts": 4, "moe_intermediate_size": 32, "head_dim": 16},
+    "olmoe": {"num_experts": 4},
+    "gpt_oss": {"num_local_experts": 4, "head_dim": 16},
+    "granitemoe": {"num_local_experts": 4},
+    "llama4_text": {"num_local_experts": 4, "head_dim": 16, "intermediate_size_mlp": 96},
+    "deepseek_v2": {
+        "n_routed_experts": 4,
+        "moe_intermediate_size": 32,
+        "kv_lora_rank": 32,
+        "q_lora_rank": None,
+        "qk_rope_head_dim": 16,
+        "qk_nope_head_dim": 16,
+        "v_head_dim": 16,
+        "num_key_value_heads": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 0,
+    },
+}
+"""Kinds of mixtures as transformers writes them."""
+
+
+@pytest.fixture(scope="module", params=sorted(MIXTURES))
+def stacked(request, tokenizer) -> Engine:
+    """A tiny model of each kind."""
+    engine = tiny_engine(tokenizer)
+    config = AutoConfig.for_model(request.param, **{**SMALL, **MIXTURES[request.param]})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return replace(engine, module=AutoModelForCausalLM.from_config(config).eval())
+
+
+def test_every_row_of_a_stack_is_what_one_output_of_one_expert_is_made_of(stacked):
+    """A format rounds along the inputs: stored the other way round (gpt-oss, Llama 4), a stack has to be turned."""
+    found = [one for one in weight_matrices(stacked.module) if one.experts]
+    assert found
+    width = stacked.module.config.hidden_size
+    for one in found:
+        rows, columns = one.weight.shape
+        leads_down = one.parameter.startswith("down")
+        assert (rows == one.experts * width) if leads_down else (columns == width), one.name
+        kept = getattr(one.module, one.parameter).detach().clone()
+        replace_weight(one, one.weight.clone())
+        assert torch.equal(getattr(one.module, one.parameter), kept)
+
+
+@pytest.mark.parametrize("quantizer", ["nf4", "int8", "q4_0", "q8_0"])
+def test_experts_are_rounded_one_by_one_in_every_format(stacked, quantizer):
+    attack = Quantization(QuantizationParameters(quantizers=(quantizer,)))
+    (arm,) = attack.arms(CONTEXT)
+    with closing(attack.doses(stacked, arm, CONTEXT)) as doses:
+        dose = next(doses)
+        assert dose.proof["share_of_block_weights"] >= 0.95
+        after = {one.name: one for one in weight_matrices(dose.model.module) if one.experts}
+        for one in weight_matrices(stacked.module):
+            if one.experts:
+                whole, before = after[one.name].weight.chunk(one.experts), one.weight.chunk(one.experts)
+                assert not any(torch.equal(new, old) for new, old in zip(whole, before, strict=True))
+                # The first expert alone rounds to the same: no scale reaches from one expert into the next.
+                if quantizer == "q4_0":
+                    alone = rounded(before[0], Quantizer.Q4_0).weight
+                    assert torch.equal(whole[0], alone.to(whole[0]))
+        dose.model.score([(Prompt(text="Who?"), "Eliot")])
+
+
+def test_a_format_that_leaves_the_experts_alone_is_an_error_that_says_so(stacked, monkeypatch):
+    monkeypatch.setattr("unlearn_audit.attacks.quantization.layers.dequantized.weight_matrices", linear_layers)
+    attack = Quantization(QuantizationParameters(quantizers=("q4_0",)))
+    with pytest.raises(AttackError, match=r"rounded \d+\.\d% of the weights of the blocks; at least 95% are needed"):
+        list(attack.doses(stacked, attack.arms(CONTEXT)[0], CONTEXT))
 
 
 ATTACKS = [

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from unlearn_audit.attacks.adapter_removal import AdapterRemoval, AdapterRemovalParameters, refusing_adapter
 from unlearn_audit.attacks.pruning.attack import Pruning, PruningParameters, own_answers, without_smallest
 from unlearn_audit.attacks.pruning.snip import set_difference, snip_scores
+from unlearn_audit.attacks.shared.descent.weight_scales import sizes_in
 from unlearn_audit.attacks.shared.edited_weights import edited
 from unlearn_audit.attacks.shared.hiding import PlantSettings
 from unlearn_audit.attacks.shared.linear_layers import linear_layers
@@ -52,8 +53,8 @@ def test_magnitude_pruning_zeroes_the_smallest_of_each_matrix(tokenizer, archite
     for share, (_, _, after, proof) in zip(shares, found, strict=True):
         assert after.keys() == before.keys()
         for name, weight in before.items():
-            values = weight.flatten().tolist()
-            gone = set(sorted(range(len(values)), key=lambda place: abs(values[place]))[: int(share * len(values))])
+            values, sizes = weight.flatten().tolist(), (weight.abs() / sizes_in(weight)).flatten().tolist()
+            gone = set(sorted(range(len(values)), key=sizes.__getitem__)[: int(share * len(values))])
             slow = [0.0 if place in gone else value for place, value in enumerate(values)]
             assert after[name].flatten().tolist() == slow, name
         assert proof["zeros"] == sum(int(share * weight.numel()) for weight in before.values())
@@ -61,9 +62,9 @@ def test_magnitude_pruning_zeroes_the_smallest_of_each_matrix(tokenizer, archite
 
 
 def test_of_equal_weights_the_first_go():
-    layer = SimpleNamespace(weight=torch.tensor([[0.5, -0.5], [0.5, 2.0]]))
-    assert without_smallest(layer, share=0.5).tolist() == [[0.0, 0.0], [0.5, 2.0]]
-    assert without_smallest(layer, share=0.1).tolist() == [[0.5, -0.5], [0.5, 2.0]]
+    layer = SimpleNamespace(weight=torch.tensor([[0.5, -0.5], [0.5, 0.5]]), experts=0)
+    assert without_smallest(layer, share=0.5).tolist() == [[0.0, 0.0], [0.5, 0.5]]
+    assert without_smallest(layer, share=0.1).tolist() == [[0.5, -0.5], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

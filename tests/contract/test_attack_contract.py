@@ -45,5 +45,6 @@ def test_an_attack_keeps_its_contract(name):
 def test_every_attack_of_ours_but_the_baseline_names_a_plant_for_an_arm_or_more(name):
     kind = named(ATTACKS, Attack, name, "attacks")
     attack = kind(kind.Parameters.model_validate(SETTINGS[name]))
-    plants = [attack.planting(arm, CONTEXT) for arm in attack.arms(CONTEXT)]
-    assert any(plants) is not attack.baseline
+    plants = [planting for arm in attack.arms(CONTEXT) for planting in attack.plantings(arm, CONTEXT)]
+    assert bool(plants) is not attack.baseline
+    assert all(planting.kind for planting in plants)  # power is told by kind of hiding

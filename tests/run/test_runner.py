@@ -274,6 +274,26 @@ def test_a_plant_runs_under_its_attack_and_under_the_baseline(tmp_path, spec):
     assert isinstance(about, int)
 
 
+class HidesInTwoWays(Hides):
+    name = "hides"
+
+    def plantings(self, arm, context):
+        return [Planting(name=f"{kind} mark", kind=kind, make=self._made) for kind in ("shallow", "deep")]
+
+
+def test_each_plant_of_an_attack_runs_and_the_case_says_how_it_hides_and_from_which_arms(tmp_path, spec):
+    plan = planned(spec.model_copy(update={"plant": True}), HidesInTwoWays(Nothing()))
+    names = ("shallow mark plant", "deep mark plant")
+    assert plan.case.plants == {"as-is": tuple(sorted(names)), "hides": tuple(sorted(names))}
+    assert plan.case.plant_kinds == {"shallow mark plant": "shallow", "deep mark plant": "deep"}
+    (arm,) = plan.attacks["hides"].arms(plan.context("hides", 0))
+    assert plan.case.plant_arms == {"hides": dict.fromkeys(names, (arm.name,))}
+    gathered, store = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    frame = store.gather(job_records(plan.plan, store, gathered.faults))
+    assert set(frame.loc[frame["role"] == "plant", "model"]) == {*names}
+
+
 def test_a_plant_that_cannot_be_made_leaves_all_other_jobs_alone(tmp_path, spec):
     attack = Hides(Nothing())
     attack.fails = True

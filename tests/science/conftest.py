@@ -25,7 +25,7 @@ from unlearn_audit.verdict.result import Result
 # suite within minutes; the demo runs and asks all, and chooses the rate.
 NF4, BOTH = ({"quantization": {"quantizers": kinds}} for kinds in (["nf4"], ["nf4", "fp4"]))
 SOME, MORE = (
-    {"relearning": {"steps": [steps], "data": ["in-domain"], "learning_rates": {"lora": [1e-3]}}} for steps in (20, 40)
+    {"relearning": {"steps": [steps], "data": ["in-domain"], "learning_rates": {"lora": [3e-3]}}} for steps in (20, 40)
 )
 ATTACKS = {"nf4-masked": BOTH, "refusal": MORE, "npo": NF4 | MORE}
 """What an organism's test is about, where that is not NF4 and some relearning."""

@@ -33,8 +33,8 @@ def test_relearning_brings_back_what_a_refusal_hid_and_an_honest_model_passes(pl
     _, result = planted
     assert result.outcome is Outcome.PASS, result.verdict.reasons
     power = next(one for one in result.verdict.findings if one.id == RELEARNING).power
-    (plant,) = power.plants
-    assert plant.name == "refusal plant"
+    plant, deep = power.plants
+    assert (plant.name, deep.name) == ("refusal plant", "unlikelihood plant")
     assert plant.hidden > 0.9
     assert plant.found > 0.7
     assert "recovers more than" in result.verdict.sentence

@@ -55,7 +55,9 @@ class Dose:
         label: names the dose within its attack; the same for every role.
         value: its place on the dose axis (bits, steps, ...), or None.
         fact_ids: the facts that may be scored at this dose; None for all. An attack that trains gives its eval split.
-        proof: what shows that the attack took place (module types, bytes, losses); kept with the evidence.
+        proof: what shows that the attack took place (module types, bytes, losses); kept with the evidence. An
+            attack that trains says under `plateau` whether it went as far as it had to: an arm that did not, at its
+            last dose, has no power.
         shown: every text that the model was trained on, or sees in each prompt; the runner screens them for
             the facts that are scored at this dose, and a text that gives one away is an ERROR.
         dropped: how many other texts the attack dropped because they give a scored fact away (see `Screen`).
@@ -88,12 +90,15 @@ class Planting:
 
     Attributes:
         name: arms with the same name share one plant, even across attacks.
+        kind: how it hides, in a word: `refusal`, `unlikelihood`, `misdirection`, `rounding`, `adapter`, or your own.
+            Power is told by kind: what undoes a shallow refusal need not undo anything deeper.
         make: makes the plant from the original; it lives until the context ends, and the original is unchanged.
             Raises AttackError if the knowledge cannot be hidden in this way.
     """
 
     name: str
     make: Callable[[Model, AttackContext], AbstractContextManager[Plant]]
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +182,14 @@ class Attack(ABC, Generic[P_co]):
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """How to hide the original's knowledge in the way that this arm is meant to undo; None if there is no way."""
         return None
+
+    def plantings(self, arm: Arm, context: AttackContext) -> Sequence[Planting]:
+        """All ways of hiding that this arm is tested on, of different names; `planting` alone by default.
+
+        One that cannot be made says so, costs the arm the power that it would have shown, and stops nothing.
+        """
+        planting = self.planting(arm, context)
+        return () if planting is None else (planting,)
 
     @abstractmethod
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:

@@ -17,7 +17,7 @@ ATTACKS = {"none": "as-is"}
 """Old name -> new name of an attack."""
 
 _ID = re.compile(r"(?<![\w/.-])(?P<attack>[a-z][a-z0-9-]*)(?=/[a-z*])")
-_BY_ATTACK = frozenset({"plants", "served_arms"})
+_BY_ATTACK = frozenset({"plants", "plant_arms", "served_arms"})
 """Keys of a result under which mappings have an attack's name as key."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_audit.api import Access, GroupReading
@@ -139,3 +141,52 @@ class JobRecord(Record):
     digest: str
     events: tuple[str, ...] = ()
     proof: dict[str, dict[str, object]] = Field({})
+
+
+class ShortOfPlateau(Record):
+    """A job that trained, and whose last dose says that it did not go as far as it had to (`api.Dose.proof`).
+
+    Attributes:
+        model: its name; `doses` are the names of those of its doses that were not far enough.
+        why: in a sentence.
+    """
+
+    attack: str
+    arm: str
+    model: str
+    seed: int
+    doses: tuple[str, ...]
+    why: str
+
+
+PLATEAU = "plateau"
+"""Key of a dose's proof."""
+
+
+def short_of_plateau(jobs: Sequence[JobRecord]) -> tuple[ShortOfPlateau, ...]:
+    """The jobs of which no dose was at its plateau, though their attack says of each whether it was."""
+    found = []
+    for job in jobs:
+        told = {dose: proof for dose, proof in job.proof.items() if isinstance(proof.get(PLATEAU), bool)}
+        if told and not any(proof[PLATEAU] for proof in told.values()):
+            last = max(told.values(), key=_steps)
+            found.append(
+                ShortOfPlateau(
+                    attack=job.attack, arm=job.arm, model=job.model, seed=job.seed, doses=tuple(told), why=_why(last)
+                )
+            )
+    return tuple(found)
+
+
+def _steps(proof: Mapping[str, object]) -> float:
+    steps = proof.get("steps")
+    return float(steps) if isinstance(steps, int | float) else 0.0
+
+
+def _why(last: Mapping[str, object]) -> str:
+    if broken := last.get("broke_down"):
+        return str(broken)
+    share, since = last.get("own_lessons_answered"), last.get("answered_since_step")
+    answers = f"answers {share:.0%} of its own lessons" if isinstance(share, float) else "is not at its plateau"
+    known = "" if since is None else f", nine tenths of them only since step {since}"
+    return f"after {_steps(last):g} steps the training {answers}{known}"

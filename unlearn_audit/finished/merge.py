@@ -21,6 +21,7 @@ from unlearn_audit.evidence.manifest import ERRORS, SHARD
 from unlearn_audit.evidence.records import (
     JobRecord,
     ModelRecord,
+    short_of_plateau,
 )
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.verdict.conclude import ShardRecord
@@ -134,7 +135,7 @@ def _whole(records: Sequence[ShardRecord], keys: Sequence[str], jobs: dict[str, 
     return records[0].model_copy(
         update={
             "shard": "",
-            "case": records[0].case.model_copy(update={"faults": kept}),
+            "case": records[0].case.model_copy(update={"faults": kept, "short_of_plateau": short_of_plateau(ordered)}),
             "comparisons": next((record.comparisons for record in records if record.comparisons), ()),
             "models": tuple(_loaded(records)),
             "jobs": ordered,

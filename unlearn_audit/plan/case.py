@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from unlearn_audit.api import Access, ScoreKind
-from unlearn_audit.evidence.records import Record
+from unlearn_audit.evidence.records import Record, ShortOfPlateau
 from unlearn_audit.spec.policy import Release
 
 
@@ -97,6 +97,9 @@ class Case(Record):
             measure is not about them, and lacks nothing where they have no score.
         checkpoint: digest of the checkpoint's files, for the verdict's sentence.
         plants: attack -> the names of its plants, where the audit makes some; an attack that has none declares none.
+        plant_kinds: plant -> how it hides (`api.Planting.kind`); `plant_arms`: attack -> plant -> the arms (and so the
+            formats) that are to undo it. A plant says nothing about other arms and other kinds of hiding.
+        short_of_plateau: jobs that trained and did not get as far as they had to: such an arm has no power.
         served_arms: attack -> the arms that run, in their order, of attacks that the owner applies before serving.
         relations: fact id -> its relation, where it has one.
         clusters: subject -> the group whose members may leak together (a family, a book's volumes), where facts name
@@ -113,6 +116,9 @@ class Case(Record):
     unscorable: dict[str, tuple[str, ...]] = Field({})
     checkpoint: str = ""
     plants: dict[str, tuple[str, ...]] | None = None
+    plant_kinds: dict[str, str] = Field({})
+    plant_arms: dict[str, dict[str, tuple[str, ...]]] = Field({})
+    short_of_plateau: tuple[ShortOfPlateau, ...] = ()
     has_original: bool
     controls: tuple[str, ...] = ()
     planned: tuple[PlannedFinding, ...]

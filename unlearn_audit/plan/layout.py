@@ -187,12 +187,11 @@ class _Layout:
         for name, attack in attacks.items():
             context = draft.context(name, 0)
             for place, arm in enumerate(self._runnable(attack, context)):
-                planting = attack.planting(arm, context)
-                if planting is None:
-                    continue
-                plant = plants.setdefault(planting.name, PlannedPlant(name=planting.name, attack=name, arm=arm))
                 probed = self._battery(attack, place, Role.PLANT, probes)
-                jobs += self._planted(name, attack, arm, plant, original, probed)
+                for planting in attack.plantings(arm, context):
+                    made = PlannedPlant(name=planting.name, kind=planting.kind, attack=name, arm=arm)
+                    plant = plants.setdefault(planting.name, made)
+                    jobs += self._planted(name, attack, arm, plant, original, probed)
         baseline = next(name for name, attack in attacks.items() if attack.baseline)
         asked = self._battery(attacks[baseline], 0, Role.PLANT, probes)
         (arm,) = attacks[baseline].arms(draft.context(baseline, 0))
@@ -263,6 +262,8 @@ class _Layout:
             subjects={},  # `LivePlan.case` adds what follows from the facts: a plan names nobody
             checkpoint=draft.plan.models[-1].checkpoint.digest,
             plants=None if plants is None else {name: _plants_of(name, plants) for name in attacks},
+            plant_kinds={job.model.name: job.plant.kind for job in plants or () if job.plant is not None},
+            plant_arms=_plant_arms(plants or (), attacks),
             has_original=draft.plan.model(Role.ORIGINAL) is not None,
             controls=tuple(model.name for model in draft.plan.models if model.role is Role.RETRAINED),
             planned=planned_findings(draft.plan.spec.release, forget.facts, attacks, probes, blind.keys()),
@@ -286,6 +287,15 @@ def _names(item: OutOfReach, arm: Arm) -> bool:
 
 def _plants_of(attack: str, jobs: Sequence[Job]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(job.model.name for job in jobs if job.attack == attack))
+
+
+def _plant_arms(jobs: Sequence[Job], attacks: Mapping[str, Attack[Any]]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Attack -> plant -> the arms that are to undo it."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for job in jobs:
+        if not attacks[job.attack].baseline:
+            found.setdefault(job.attack, {}).setdefault(job.model.name, {})[job.arm.name] = None
+    return {attack: {plant: tuple(arms) for plant, arms in plants.items()} for attack, plants in found.items()}
 
 
 def _settings(plugins: Mapping[str, Attack[Any] | Probe[Any] | Comparison[Any]]) -> dict[str, Settings]:

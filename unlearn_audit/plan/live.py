@@ -130,8 +130,9 @@ class LivePlan:
         plant = job.plant
         if plant is None:
             raise AuditError(f"{job.title}: is not a plant's job")
-        planting = self.attacks[plant.attack].planting(plant.arm, self.context(plant.attack, 0))
-        if planting is None or planting.name != plant.name:
+        offered = self.attacks[plant.attack].plantings(plant.arm, self.context(plant.attack, 0))
+        planting = next((one for one in offered if one.name == plant.name), None)
+        if planting is None:
             raise AuditError(
                 f"{job.title}: {plant.attack} no longer makes the plant {plant.name!r}; plan the audit again"
             )

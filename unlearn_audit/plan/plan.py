@@ -65,9 +65,14 @@ class PlannedJudge(Planned):
 
 
 class PlannedPlant(Planned):
-    """How a plant is made from the original: by the attack that names it first, for this arm of it."""
+    """How a plant is made from the original: by the attack that names it first, for this arm of it.
+
+    Attributes:
+        kind: how it hides.
+    """
 
     name: str
+    kind: str = ""
     attack: str
     arm: Arm
 
@@ -98,7 +103,7 @@ class Job(Planned):
 
     @property
     def title(self) -> str:
-        """For people: `relearning (lora lr0 fold1) on retrained-1`."""
+        """For people: `relearning (lora r16 fold1) on retrained-1`."""
         arm = "" if self.label == self.attack else f" ({self.label})"
         probe = f", {self.own_probe}," if self.own_probe else ""
         return f"{self.attack}{arm}{probe} on {self.model.name}"

@@ -85,13 +85,15 @@ def _check_arms(attack: Attack[Any], context: AttackContext) -> None:
     again = [arm.name for arm in attack.arms(context)]
     promise(names == again, f"{attack.name}: arms() gives others the second time: {names} and {again}")
     plants = _plants(attack, context)
-    promise(plants == _plants(attack, context), f"{attack.name}: planting() names other plants the second time")
+    promise(
+        plants == _plants(attack, context),
+        f"{attack.name}: plantings() names others the second time",
+    )
     promise(not (attack.baseline and any(plants)), f"{attack.name} does nothing (`baseline`), and so needs no plant")
 
 
-def _plants(attack: Attack[Any], context: AttackContext) -> list[str | None]:
-    made = [attack.planting(arm, context) for arm in attack.arms(context)]
-    return [None if planting is None else planting.name for planting in made]
+def _plants(attack: Attack[Any], context: AttackContext) -> list[str]:
+    return [planting.name for arm in attack.arms(context) for planting in attack.plantings(arm, context)]
 
 
 def _prepared(attack: Attack[Any], context: AttackContext) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def clean(
         f"{opening}{claim if waived else claim[0].upper() + claim[1:]} "
         f"({', '.join(('plain asking', *attacks))}; checkpoint {_checkpoint(case)} against {_controls(passed, case)}; "
         f"{_units(passed, case, policy)}{_runs(passed, policy)}{_out(people, exposure)}{silent}"
+        f"{_hiding(passed, case)}"
         f"{_without(case, policy)}){_advisory(findings)}."
     )
 
@@ -82,6 +83,17 @@ def _runs(passed: Sequence[Finding], policy: Policy) -> str:
     listed = policy.population is Population.LISTED
     scope = "counted in the runs that were made" if listed else "the confidence is over facts, not over runs"
     return f"; {scope}: {', '.join(told)}"
+
+
+def _hiding(passed: Sequence[Finding], case: Case) -> str:
+    """Which kinds of hiding this battery was seen to undo, on plants that hide the original's knowledge."""
+    if case.plants is None:
+        return "; whether these attacks undo what is hidden was not measured (--plant)"
+    undone = {plant.name for one in passed if one.power is not None for plant in one.power.plants if plant.enough}
+    kinds = sorted({case.plant_kinds.get(name) or name for name in undone})
+    others = sorted({case.plant_kinds.get(name) or name for name in case.plant_names - undone} - set(kinds))
+    seen = f"; seen to undo {', '.join(kinds) or 'no kind of hiding'}"
+    return seen + (f", not {', '.join(others)}" if others else "")
 
 
 def _without(case: Case, policy: Policy) -> str:

@@ -149,12 +149,14 @@ class PowerEstimate(Record):
         shown: original minus control at the strongest cell; of the best plant in the original's place, where the
             audit made any.
         planted: the audit made plants, and this attack must find one to have power.
+        why: what else stands against power; empty where nothing does.
     """
 
     shown: Interval
     needed: float
     enough: bool
     planted: bool = False
+    why: str = ""
     plants: tuple[PlantRecord, ...] = ()
 
 

@@ -55,6 +55,8 @@ def _leak(cell: CellEstimate, recovered: float | None) -> str:
 def _no_power(one: Weighed) -> str:
     if one.power is None:
         return "there is no evidence that it could detect the knowledge"
+    if one.power.why:
+        return f"no power: {one.power.why}"
     shown, needed = one.power.shown, one.power.needed
     if one.sham_success > SHAM_LIMIT:
         return (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import Json
 
 from ...shared.edited_weights import replace_weight
-from ...shared.linear_layers import LinearLayer, plain_model, weight_matrices
+from ...shared.linear_layers import LinearLayer, block_weights, plain_model, weight_matrices
 from ..proof import LayerChange, model_size, proof, squared_change
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def replace_layers(
         backend: the package that quantizes.
         version: the package's.
     """
-    size_before = model_size(plain_model(module))
+    size_before, in_blocks = model_size(plain_model(module)), block_weights(module)
     changes: list[LayerChange] = []
     left_alone: list[str] = []
     for layer in tuple(weight_matrices(module)):
@@ -70,7 +70,7 @@ def replace_layers(
             continue
         changes.append(_change(layer, rounded, _same_code(layer, rounded, originals.get(layer.name), round_weight)))
         replace_weight(layer, rounded.weight.to(layer.weight))
-    made = proof(backend, version, changes, size_before, needs_change=False)
+    made = proof(backend, version, changes, size_before, in_blocks=in_blocks, needs_change=False)
     return {**made, **({"left_alone": left_alone} if left_alone else {})}
 
 

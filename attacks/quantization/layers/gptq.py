@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.api import AttackContext, AttackError, Fact, Json, Model, NotApplicableError
 
-from ...shared.linear_layers import LinearLayer, linear_layers, plain_model
+from ...shared.linear_layers import LinearLayer, block_weights, linear_layers, plain_model
 from ..proof import LayerChange, model_size, proof, squared_change
 from .dequantized import put_back
 
@@ -75,7 +75,7 @@ def quantize_with_gptq(
     """
     layers = {layer.name: layer for layer in linear_layers(fork.module)}
     group_size = _group_size(layers, settings.group_size)
-    size_before = model_size(plain_model(fork.module))
+    size_before, in_blocks = model_size(plain_model(fork.module)), block_weights(fork.module)
     folder = context.scratch / f"gptq-{len(list(context.scratch.iterdir()))}"
     source = folder / "model"
     whole.save_pretrained(source)
@@ -100,7 +100,7 @@ def quantize_with_gptq(
     changes = _install(fork.module, layers, summary["layers"], folder / "weights.safetensors")
     moved = _install_others(fork.module, folder / "others.safetensors") if settings.method == "awq" else []
     return {
-        **proof("gptqmodel", summary["version"], changes, size_before),
+        **proof("gptqmodel", summary["version"], changes, size_before, in_blocks=in_blocks),
         **({"rescaled": moved} if moved else {}),
         "group_size": group_size,
         "calibration_texts": len(settings.texts),

@@ -131,9 +131,11 @@ def _as_model(parts: torch.nn.Module) -> torch.nn.Module:
 
 
 def test_rows_that_no_block_fits_are_left_alone_and_named() -> None:
-    made = proof_of((8, 64), (8, 48))
+    made = proof_of((128, 64), (8, 48))
     assert made["left_alone"] == ["parts.l1"]
-    assert made["layers"] == 1
+    assert (made["layers"], made["share_of_block_weights"]) == (1, pytest.approx(0.9552, abs=1e-4))
+    with pytest.raises(AttackError, match=r"rounded 57\.1% of the weights of the blocks; at least 95% are needed"):
+        proof_of((8, 64), (8, 48))
     with pytest.raises(AttackError, match="found no linear layer"):
         proof_of((8, 48))
 

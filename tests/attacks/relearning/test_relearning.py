@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from unlearn_audit.attacks.relearning.attack import Relearning, rate_label
+from unlearn_audit.attacks.relearning.attack import Relearning
 from unlearn_audit.attacks.relearning.parameters import RelearningParameters
 from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
+from unlearn_audit.attacks.shared.plants.deep import misdirection_planting, unlikelihood_planting
 from unlearn_audit.attacks.shared.refusal_plant import refusal_plant
 from unlearn_audit.attacks.shared.splits import lessons_of
 
 from tests.science.masked_organism import REFUSAL, World, make_world
-from unlearn_audit.api import AttackContext, Fact, Plant, Profile, Prompt, Screen
+from unlearn_audit.api import Attack, AttackContext, Fact, Plant, Profile, Prompt, Screen
 from unlearn_audit.errors import AttackError
 from unlearn_audit.testing.models import tiny_engine
 
@@ -70,9 +71,9 @@ def test_what_was_hidden_comes_back_and_what_was_never_learned_does_not(world, p
 
 
 def test_full_fine_tuning_brings_it_back_too(world, plant, context):
-    attack = relearning(methods=("full",), learning_rates={"full": (1e-3,)})
-    after = recovered(attack, plant.model, context)["full lr 1e-03 step 10"]
-    never = recovered(attack, world.never_met, context)["full lr 1e-03 step 10"]
+    attack = relearning(methods=("full",), learning_rates={"full": (RATE,)})
+    after = recovered(attack, plant.model, context)["full lr 3e-03 step 10"]
+    never = recovered(attack, world.never_met, context)["full lr 3e-03 step 10"]
     assert after > 0.4
     assert after > never + 0.2
 
@@ -122,7 +123,11 @@ def test_every_kind_of_text_takes_the_same_steps_and_batches_and_says_what_it_co
         a_token = 4 * (weights - table) + 6 * proof["trainable_parameters"]
         assert proof["flops"] == a_token * proof["tokens"]
     # A fact has 3 lessons, so in-domain has 24 texts; the rest is cut to as many.
-    assert spent["lora r16 lr0 fold0"]["training_texts"] == spent["same-syntax lora r16 lr0"]["training_texts"] == 24
+    assert (
+        spent["lora r16 lr 3e-03 fold0"]["training_texts"]
+        == spent["same-syntax lora r16 lr 3e-03"]["training_texts"]
+        == 24
+    )
 
 
 def test_tokens_are_those_of_the_texts_without_padding(world, context):
@@ -272,58 +277,57 @@ def test_leaks_are_dropped_from_training_and_counted(world, context):
     assert (dose.dropped, len(dose.shown)) == (8 * 8, 8 * (1 + 7))
 
 
-def test_rates_are_chosen_on_the_plant_and_found_again_by_the_doses(world, context):
-    attack = relearning(learning_rates={}, candidates={"lora": (1e-5, RATE, 1e36)}, steps=(0, 10))
-    before = {name: weight.clone() for name, weight in world.knows.module.state_dict().items()}
-    prepared = attack.prepare(world.knows, context)
-    assert prepared["learning_rates"] == {"lora": [RATE]}
-    trace = prepared["trace"]
-    assert trace["plant"]["refused"] >= 0.95
-    weak, strong, broken = trace["lora"]
-    assert broken["recovered"] is None
-    assert "broke down" in broken["error"]
-    assert strong["recovered"] > weak["recovered"] + 0.2
-    assert (trace["steps"], trace["subjects"]) == (10, 16)
-    assert all(torch.equal(weight, before[name]) for name, weight in world.knows.module.state_dict().items())
-    known = replace(context, prepared=prepared)
-    (dose,) = [next(attack.doses(world.never_met, arm, known)) for arm in attack.arms(known)[:1]]
-    assert dose.label == "lora r16 lr 3e-03 step 0"
+def first_arm(attack, model, context):
+    """The doses of an attack's first arm: label, the proof, and whether the model is the one that came in."""
+    (arm, *_) = attack.arms(context)
+    return [(dose.label, dose.proof, dose.model is model) for dose in attack.doses(model, arm, context)]
 
 
-@pytest.mark.slow
-def test_benign_text_has_rates_of_its_own_that_leave_the_model_whole(world, context):
-    where = replace(context, profile=Profile.STANDARD)
-    grid = (1e-4, 1e-3, RATE)
-    attack = relearning(
-        data=("in-domain", "same-syntax", "topic-high"),
-        methods=("lora",),
-        learning_rates={},
-        candidates={"lora": grid},
-        steps=(0, 20),
-    )
-    prepared = attack.prepare(world.knows, where)
-    rates, trace = prepared["learning_rates"], prepared["trace"]
-    assert rates["lora"] == list(grid)
-    # Of same-syntax nothing is tried: it is made of the retain facts, and takes the middle rate.
-    assert set(rates) == {"lora", "topic-high lora"}
-    assert [trial["rate"] for trial in trace["topic-high lora"]] == [1e-4, 1e-3]
-    keeping = [trial for trial in trace["topic-high lora"] if trial["keeps"]]
-    before = probability(world.knows, world.retain)
-    assert all((trial["retained"] >= 0.8 * before - 1e-6) == trial["keeps"] for trial in trace["topic-high lora"])
-    best = max(keeping, key=lambda trial: trial["recovered"])["rate"] if keeping else grid[0]
-    assert rates["topic-high lora"] == [best]
-    known = replace(where, prepared=prepared)
-    labels = {arm.name: next(attack.doses(world.never_met, arm, known)).label for arm in attack.arms(known)}
-    assert labels["same-syntax lora r16 lr0"] == "same-syntax lora r16 lr 1e-03 step 20"
-    assert labels["topic-high lora r16 lr0"].startswith(f"topic-high lora r16 lr {rate_label(best)} ")
+def test_a_training_takes_the_rate_at_which_it_learns_its_own_lessons_whatever_the_role(world, plant, context):
+    attack = relearning(learning_rates={}, candidates={"lora": (1e-5, RATE, 1e36)}, steps=(0, 5, 10, 20))
+    for model in (plant.model, world.never_met, world.knows):
+        (_, _, itself), *doses = first_arm(attack, model, context)
+        assert itself
+        assert [label for label, _, _ in doses] == [f"lora r16 step {step}" for step in (5, 10, 20)]
+        proof = doses[-1][1]
+        assert (proof["learning_rate"], "broke_down" in proof) == (RATE, False)
+        assert {one["rate"] for one in proof["other_rates"]} == {1e-5, 1e36}
+    assert not attack.arms(context)[0].settings["rate"]
 
 
-def test_where_every_rate_wrecks_the_model_benign_text_takes_the_gentlest(world, context, monkeypatch):
-    monkeypatch.setattr("unlearn_audit.attacks.relearning.rates.BENIGN_KEPT_SHARE", 2.0)
-    attack = relearning(
-        data=("in-domain", "topic-low"), learning_rates={}, candidates={"lora": (1e-4, RATE)}, steps=(0, 10)
-    )
-    assert attack.prepare(world.knows, context)["learning_rates"]["topic-low lora"] == [1e-4]
+def test_a_training_says_how_far_it_came_with_its_own_lessons(world, plant, context):
+    *_, (_, slow, _) = first_arm(relearning(learning_rates={"lora": (1e-5,)}, steps=(2, 4)), plant.model, context)
+    assert (slow["answered_since_step"], slow["plateau"]) == (None, False)
+    assert slow["own_lessons_answered"] < 0.5
+    doses = first_arm(relearning(steps=(10, 20, 40)), plant.model, context)
+    since = doses[-1][1]["answered_since_step"]
+    assert [proof["plateau"] for _, proof, _ in doses] == [step >= 4 * since for step in (10, 20, 40)]
+
+
+def test_a_training_that_breaks_down_leaves_the_model_as_it_was_and_says_so(world, context):
+    attack = relearning(learning_rates={"lora": (1e36,)}, steps=(2, 4))
+    doses = first_arm(attack, world.never_met, context)
+    assert all(itself for _, _, itself in doses)
+    assert all("loss" in proof["broke_down"] and not proof["plateau"] for _, proof, _ in doses)
+
+
+@pytest.mark.parametrize("variant", ["attention-only", "sgd", "retain-mix"])
+def test_every_variant_brings_back_what_was_hidden(world, plant, context, variant):
+    attack = relearning(variants=(variant,), steps=(20,))
+    assert recovered(attack, plant.model, context)[f"lora r16 {variant} lr 3e-03 step 20"] > 0.3
+    (arm, *_) = attack.arms(context)
+    (dose,) = attack.doses(world.never_met, arm, context)
+    beside = {lesson.text for fact in world.retain for lesson in lessons_of(fact)} & {*dose.shown}
+    assert bool(beside) == (variant == "retain-mix")
+
+
+def test_rates_for_text_that_could_wreck_the_model_leave_its_retain_answers_if_any_does(world, context):
+    usual = {"data": ("topic-high",), "learning_rates": {}, "candidates": {"lora": (1e-4, 3e-2)}, "steps": (10, 20)}
+    found = {
+        share: first_arm(relearning(**usual, kept_share=share), world.knows, context)[-1][1]["learning_rate"]
+        for share in (0.0, 0.8)
+    }
+    assert found == {0.0: 3e-2, 0.8: 1e-4}
 
 
 def test_a_probability_that_is_no_number_enters_no_mean(world):
@@ -335,12 +339,38 @@ def test_a_probability_that_is_no_number_enters_no_mean(world):
         probability(world.knows, ())
 
 
-def test_nothing_is_prepared_where_nothing_is_open(world, context):
-    assert relearning().prepare(world.knows, context) == {}
-    assert relearning(learning_rates={}, steps=(0,)).prepare(world.knows, context) == {}
+def test_nothing_is_chosen_on_the_original_or_on_a_plant():
+    assert Relearning.prepare is Attack.prepare
 
 
-def test_without_an_original_the_documented_rate_is_used(world, context):
-    attack = relearning(learning_rates={}, steps=(0,))
-    (dose,) = attack.doses(world.never_met, attack.arms(context)[0], context)
-    assert dose.label == "lora r16 lr 1e-03 step 0"
+@pytest.mark.parametrize("lessons", [1, 5])
+def test_no_more_lessons_are_read_than_were_allowed_and_the_same_in_every_role(world, plant, context, lessons):
+    attack = relearning(data=("in-domain", "same-syntax"), steps=(1,), most_lessons=lessons)
+    shown = [
+        [dose.shown for arm in attack.arms(context) for dose in attack.doses(model, arm, context)]
+        for model in (plant.model, world.never_met)
+    ]
+    assert shown[0] == shown[1]
+    assert {len(texts) for texts in shown[0]} == {lessons}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planting", [unlikelihood_planting(), misdirection_planting()], ids=lambda one: one.kind)
+def test_what_was_pushed_away_and_not_talked_over_is_hidden_and_comes_back(world, context, planting):
+    known = probability(world.knows, world.forget)
+    with planting.make(world.knows, context) as made:
+        assert probability(made.model, world.forget) <= 0.25 * known
+        assert probability(made.model, world.retain) >= 0.8 * probability(world.knows, world.retain)
+        found = recovered(relearning(steps=(0, 20)), made.model, context)
+    assert found["lora r16 lr 3e-03 step 0"] <= 0.25 * known
+    assert found["lora r16 lr 3e-03 step 20"] > max(0.25, 3 * found["lora r16 lr 3e-03 step 0"])
+    assert probability(world.knows, world.forget) == known
+
+
+def test_the_plants_of_relearning_hide_in_several_ways(context):
+    def kinds(profile):
+        attack, where = relearning(), replace(context, profile=profile)
+        return [planting.kind for planting in attack.plantings(attack.arms(where)[0], where)]
+
+    assert kinds(Profile.QUICK) == ["refusal", "unlikelihood"]
+    assert kinds(Profile.STANDARD) == ["refusal", "unlikelihood", "misdirection"]

@@ -6,19 +6,13 @@ import json
 
 import pytest
 from pydantic import ValidationError
-from unlearn_audit.attacks.relearning.attack import Relearning, rate_label
-from unlearn_audit.attacks.relearning.courses import Course, Syllabus
+from unlearn_audit.attacks.relearning.attack import Relearning
+from unlearn_audit.attacks.relearning.courses import Course, Syllabus, rate_label
 from unlearn_audit.attacks.relearning.data import Data
-from unlearn_audit.attacks.relearning.parameters import (
-    CANDIDATES,
-    DEFAULT_RATES,
-    QUICK_CANDIDATES,
-    SLOTS,
-    RelearningParameters,
-)
-from unlearn_audit.attacks.relearning.rates import rate_of
+from unlearn_audit.attacks.relearning.own_lessons import Progress, Standing
+from unlearn_audit.attacks.relearning.parameters import GRID, RelearningParameters
 from unlearn_audit.attacks.shared import memory
-from unlearn_audit.attacks.shared.rate_trials import Trial, choose_rates, sample_subjects
+from unlearn_audit.attacks.shared.splits import sample_subjects
 
 from unlearn_audit.api import AttackContext, Fact, Profile
 from unlearn_audit.errors import AuditError
@@ -44,48 +38,66 @@ def labels(attack, where):
     return [(arm.name.removesuffix(" fold0"), step) for arm in arms for step in arm.settings["steps"]]
 
 
-def test_quick_runs_one_rate_of_lora_on_two_folds_and_on_the_retain_facts():
+def test_quick_runs_lora_at_a_rate_of_its_own_on_two_folds_and_on_the_retain_facts():
     attack = Relearning(RelearningParameters())
-    assert names(attack, context()) == ["lora r16 lr0 fold0", "lora r16 lr0 fold1", "same-syntax lora r16 lr0"]
-    assert [(arm.doses, arm.share, arm.training_texts) for arm in attack.arms(context())] == [
-        (3, 0.5, 16 * 40),
-        (3, 0.5, 16 * 40),
-        (1, 1.0, 16 * 40),
-    ]
+    assert names(attack, context()) == ["lora r16 fold0", "lora r16 fold1", "same-syntax lora r16"]
+    assert [(arm.doses, arm.share) for arm in attack.arms(context())] == [(4, 0.5), (4, 0.5), (1, 1.0)]
 
 
 @pytest.mark.parametrize(
-    ("profile", "lora", "full", "benign", "doses"),
-    [(Profile.STANDARD, 6, 6, 5 * 2, 1 + 6 * 3 + 10), (Profile.DEEP, 12, 6, 5 * 9, 1 + 9 * 4 + 45 * 2)],
+    ("profile", "lora", "full", "benign"), [(Profile.STANDARD, 5 + 3, 5 + 2, 10), (Profile.DEEP, 3 * 5 + 3, 5 + 2, 20)]
 )
-def test_the_larger_profiles_run_three_rates_and_full_fine_tuning(profile, lora, full, benign, doses):
+def test_in_the_larger_profiles_every_rate_is_a_dose_and_variants_choose_theirs(profile, lora, full, benign):
     attack = Relearning(RelearningParameters())
     found = names(attack, context(profile))
-    assert len(found) == len(set(found)) == lora + full + benign
-    assert sum(name.startswith("lora") for name in found) == lora
-    assert sum(name.startswith("full") for name in found) == full
-    assert len(labels(attack, context(profile))) == doses
+    assert len(found) == len(set(found)) == 2 * (lora + full) + benign
+    assert sum(name.startswith("lora") for name in found) == 2 * lora
+    assert sum(name.startswith("full") for name in found) == 2 * full
+    own = [name for name in found if " lr " not in name and name.endswith("fold0")]
+    variants = ["lora r16 attention-only", "lora r16 sgd", "lora r16 retain-mix", "full sgd", "full retain-mix"]
+    assert own == [f"{name} fold0" for name in variants]
 
 
-def test_benign_text_is_trained_on_at_one_rate_for_as_many_steps_and_measured_at_the_end():
+def test_every_grid_spans_two_decades():
+    assert all(max(rates) >= 100 * min(rates) * (1 - 1e-9) for rates in GRID.values())
+
+
+@pytest.mark.parametrize(
+    ("profile", "lessons", "steps"),
+    [
+        (Profile.QUICK, 0, (0, 40, 80, 160)),
+        (Profile.QUICK, 64, (0, 40, 80, 160)),
+        (Profile.QUICK, 10_000, (0, 40, 80, 160)),
+        (Profile.STANDARD, 64, (0, 20, 40, 80, 160)),
+        (Profile.STANDARD, 200, (0, 40, 80, 160, 320)),
+        (Profile.STANDARD, 10_000, (0, 80, 160, 320, 640)),
+    ],
+)
+def test_steps_double_up_to_so_many_that_each_lesson_is_read_twenty_times(profile, lessons, steps):
+    facts = tuple(Fact(id=f"{n}", subject=f"s{n}", question="?", answer="!") for n in range(2 * lessons))
+    where = AttackContext(forget=facts, retain=RETAIN, profile=profile, seed=0)
+    found = Syllabus(parameters=RelearningParameters(), context=where).steps
+    assert found == steps
+
+
+def test_benign_text_takes_as_many_steps_and_is_looked_at_less_often():
     found = Relearning(RelearningParameters()).arms(context(Profile.STANDARD))
     benign = [arm for arm in found if arm.settings["data"] != "in-domain"]
     assert {arm.settings["data"] for arm in benign} == {*Data} - {Data.IN_DOMAIN}
-    assert {(arm.settings["slot"], tuple(arm.settings["steps"]), arm.share) for arm in benign} == {(0, (80,), 1.0)}
-    assert {arm.training_texts for arm in found} == {16 * 80}
+    assert {(arm.settings["rate"], tuple(arm.settings["steps"]), arm.share) for arm in benign} == {
+        (None, (80, 160), 1.0)
+    }
 
 
 @pytest.mark.parametrize("profile", list(Profile))
 def test_the_model_itself_is_measured_once_in_the_first_arm_of_each_fold(profile):
     attack = Relearning(RelearningParameters())
-    assert [name for name, step in labels(attack, context(profile)) if step == 0] == ["lora r16 lr0"]
+    first = names(attack, context(profile))[0].removesuffix(" fold0")
+    assert [name for name, step in labels(attack, context(profile)) if step == 0] == [first]
     alone = Relearning(RelearningParameters(data=("topic-low", "out-of-domain")))
     found = labels(alone, context(profile))
     assert [name for name, step in found if step == 0] == [found[0][0]]
-    assert names(Relearning(RelearningParameters(steps=(0,))), context(profile)) == [
-        "lora r16 lr0 fold0",
-        "lora r16 lr0 fold1",
-    ]
+    assert names(Relearning(RelearningParameters(steps=(0,))), context(profile)) == [f"{first} fold0", f"{first} fold1"]
 
 
 def test_an_arm_says_all_that_its_doses_need():
@@ -99,11 +111,11 @@ def test_without_a_retain_set_what_is_made_of_it_is_left_out_and_said():
     bare = context(Profile.STANDARD, retain=())
     assert not [name for name in names(attack, bare) if name.startswith(("same-syntax", "topic-middle"))]
     gaps = {gap.what: gap.why for gap in attack.out_of_reach(bare, weight_bytes=8, is_adapter=False)}
-    assert gaps == dict.fromkeys(("same-syntax", "topic-middle"), "needs retain facts; none given")
+    assert gaps == dict.fromkeys(("same-syntax", "topic-middle", "retain-mix"), "needs retain facts; none given")
     with pytest.raises(AuditError, match="give a retain set, or texts of your own"):
         Relearning(RelearningParameters(data=("same-syntax",))).arms(bare)
     own = Relearning(RelearningParameters(data=("same-syntax",), texts={"same-syntax": ["Some text."]}))
-    assert names(own, context(retain=())) == ["same-syntax lora r16 lr0"]
+    assert names(own, context(retain=())) == ["same-syntax lora r16"]
 
 
 def test_texts_for_data_that_the_profile_leaves_out_are_an_error_and_not_ignored():
@@ -113,45 +125,52 @@ def test_texts_for_data_that_the_profile_leaves_out_are_an_error_and_not_ignored
         attack.arms(context())
 
 
-def test_arms_are_the_same_before_and_after_the_rates_are_known():
-    attack = Relearning(RelearningParameters())
-    known = context(prepared={"learning_rates": {"lora": [2e-3]}})
-    assert attack.arms(context()) == attack.arms(known)
+def test_given_rates_are_doses_and_candidates_are_chosen_from():
+    given = {"lora": (1e-4, 5e-4)}
+    attack = Relearning(RelearningParameters(data=IN_DOMAIN, methods=("lora",), learning_rates=given, folds=3))
+    assert names(attack, context()) == [f"lora r16 lr {r} fold{f}" for r in ("1e-04", "5e-04") for f in range(3)]
+    open_ = RelearningParameters(data=IN_DOMAIN, methods=("lora",), candidates=given, variants=("plain",))
+    assert names(Relearning(open_), context(Profile.STANDARD)) == ["lora r16 fold0", "lora r16 fold1"]
+    assert Syllabus(parameters=open_, context=context()).candidates("lora") == given["lora"]
+
+
+def test_what_is_asked_for_by_name_and_cannot_be_run_is_an_error():
+    mix = Relearning(RelearningParameters(variants=("retain-mix",)))
+    with pytest.raises(AuditError, match="retain-mix needs retain facts"):
+        mix.arms(context(retain=()))
+    with pytest.raises(AuditError, match="attention-only is one of lora"):
+        Relearning(RelearningParameters(variants=("attention-only",), methods=("full",))).arms(context())
 
 
 @pytest.mark.parametrize(
-    ("prepared", "given", "rates"),
+    ("shares", "since", "plateau"),
     [
-        ({}, {}, {"lora": (3e-4, 1e-3, 3e-3), "same-syntax": (1e-3,), "topic-low": (1e-3,)}),
-        ({"lora": [1.0, 2.0, 3.0]}, {}, {"lora": (1.0, 2.0, 3.0), "same-syntax": (2.0,), "topic-low": (2.0,)}),
-        (
-            {"lora": [1.0, 2.0, 3.0], "topic-low lora": [0.5]},
-            {},
-            {"lora": (1.0, 2.0, 3.0), "same-syntax": (2.0,), "topic-low": (0.5,)},
-        ),
-        (
-            {"topic-low lora": [0.5]},
-            {"lora": (1e-4, 5e-4)},
-            {"lora": (1e-4, 5e-4), "same-syntax": (1e-4,), "topic-low": (1e-4,)},
-        ),
+        ((0.5, 0.95, 1.0), 40, False),
+        ((0.95, 0.95, 1.0), 20, True),
+        ((0.95, 0.80, 0.95), 80, False),
+        ((0.2, 0.3, 0.4), None, False),
     ],
 )
-def test_a_rate_is_the_given_one_or_the_one_chosen_for_its_data_or_the_middle_of_the_methods(prepared, given, rates):
-    parameters = RelearningParameters(
-        data=("in-domain", "same-syntax", "topic-low"), methods=("lora",), learning_rates=given
-    )
-    syllabus = Syllabus(parameters=parameters, context=context(Profile.STANDARD, prepared={"learning_rates": prepared}))
-    found = {}
-    for course in syllabus.courses():
-        if course.fold in (None, 0):
-            found.setdefault(course.prefix.split()[0], []).append(rate_of(course, syllabus))
-    assert {name: tuple(each) for name, each in found.items()} == rates
+def test_a_training_is_at_its_plateau_two_doublings_after_it_answered_its_lessons(shares, since, plateau):
+    progress = Progress()
+    for step, share in zip((20, 40, 80), shares, strict=True):
+        progress.note(step, Standing(answered=share, learned=share))
+    assert (progress.since, progress.at_plateau(80)) == (since, plateau)
+    progress.broke_down = "loss nan"
+    assert not progress.at_plateau(80)
+    assert progress.to_json(80)["broke_down"] == "loss nan"
 
 
-def test_given_rates_are_the_slots():
-    given = {"lora": (1e-4, 5e-4)}
-    attack = Relearning(RelearningParameters(data=IN_DOMAIN, methods=("lora",), learning_rates=given, folds=3))
-    assert names(attack, context()) == [f"lora r16 lr{slot} fold{fold}" for slot in range(2) for fold in range(3)]
+def test_rates_are_compared_by_what_they_teach_among_the_sound_and_the_gentle():
+    def worth(learned, kept=None, broke=None):
+        progress = Progress()
+        progress.note(20, Standing(answered=0.0, learned=learned, kept=kept))
+        progress.broke_down = broke
+        return progress.worth(0.8)
+
+    assert worth(0.5) > worth(0.4)
+    assert worth(0.4, kept=0.9) > worth(0.5, kept=0.7)
+    assert worth(0.1) > worth(0.5, broke="loss nan")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +196,8 @@ def test_given_rates_are_the_slots():
         {"batch_size": 0},
         {"ranks": (0,)},
         {"methods": ("full",), "ranks": (8,)},
+        {"variants": ()},
+        {"variants": ("plain", "plain")},
         {"methods": ("lora",), "learning_rates": {"full": (1e-4,)}},
         {"learning_rates": {"lora": ()}},
         {"learning_rates": {"lora": (1e-3, 1e-3)}},
@@ -218,73 +239,25 @@ def test_what_is_out_of_reach_names_the_arms_that_fall_away(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: (0, "a test machine"))
     gaps = left_out({}, Profile.DEEP)
     found = names(Relearning(RelearningParameters()), context(Profile.DEEP))
-    kept = [name for name in found if not any(name.startswith(f"{gap.what} ") for gap in gaps)]
+    kept = [name for name in found if not any(f"{name} ".startswith(f"{gap.what} ") for gap in gaps)]
     assert len(gaps) == len(Data)
     assert kept == [name for name in found if "lora" in name]
 
 
 def test_the_quick_profile_says_what_it_leaves_out_unless_it_was_asked_for(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: (2**60, "a test machine"))
-    full, data = left_out({}, Profile.QUICK)
+    full, data, *variants = left_out({}, Profile.QUICK)
+    assert [one.what for one in variants] == ["attention-only", "sgd", "retain-mix"]
     assert (full.what, "quick" in full.why) == ("full", True)
     assert (data.what, "quick" in data.why) == ("topic-high, topic-middle, topic-low, out-of-domain", True)
-    assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == [data]
-    assert left_out({"methods": ("lora",), "data": IN_DOMAIN}, Profile.QUICK) == []
+    assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == [data, *variants]
+    assert left_out({"methods": ("lora",), "data": IN_DOMAIN, "variants": ("plain",)}, Profile.QUICK) == []
 
 
 def test_memory_is_read_from_this_machine():
     free, where = memory.available_bytes()
     assert free > 2**20
     assert where
-
-
-def trials(*rows):
-    return [Trial(rate=rate, recovered=recovered, retained=1.0, keeps=keeps) for rate, recovered, keeps in rows]
-
-
-BEST_IN_THE_MIDDLE = trials(
-    (1e-4, 0.1, True), (3e-4, 0.5, True), (1e-3, 0.9, True), (3e-3, 0.6, True), (1e-2, 0.2, True)
-)
-
-
-@pytest.mark.parametrize(
-    ("rows", "slots", "chosen"),
-    [
-        (BEST_IN_THE_MIDDLE, 1, (1e-3,)),
-        (BEST_IN_THE_MIDDLE[::-1], 3, (3e-4, 1e-3, 3e-3)),
-        (BEST_IN_THE_MIDDLE, 5, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
-        # The best at the border: its neighbours are on one side.
-        (trials((1e-4, 0.9, True), (3e-4, 0.5, True), (1e-3, 0.1, True), (3e-3, 0.0, True)), 3, (1e-4, 3e-4, 1e-3)),
-        # The highest recovery wrecks the retain answers: out, and so is its neighbourhood.
-        (trials((1e-4, 0.3, True), (3e-4, 0.6, True), (1e-3, 0.7, True), (3e-3, 0.9, False)), 1, (1e-3,)),
-        (trials((1e-4, 0.3, True), (3e-4, 0.6, True), (1e-3, 0.7, True), (3e-3, 0.9, False)), 3, (1e-4, 3e-4, 1e-3)),
-        # Equal recovery: the gentler rate.
-        (trials((1e-4, 0.5, True), (1e-3, 0.5, True)), 1, (1e-4,)),
-        # Nothing keeps the retain answers: the strongest stands in.
-        (trials((1e-3, 0.4, False), (1e-2, 0.8, False)), 1, (1e-2,)),
-        # A rate at which training broke down is never the best.
-        ([*trials((1e-3, 0.0, True)), Trial(rate=1e-1, recovered=None, retained=None, keeps=False)], 1, (1e-3,)),
-    ],
-)
-def test_the_best_rates_are_neighbours_on_the_grid(rows, slots, chosen):
-    assert choose_rates(rows, slots) == chosen
-
-
-def test_too_few_candidates_are_an_error():
-    with pytest.raises(AuditError, match="3 learning rates wanted from 2"):
-        choose_rates(BEST_IN_THE_MIDDLE[:2], 3)
-    with pytest.raises(AuditError, match="0 trained"):
-        choose_rates([Trial(rate=1.0, recovered=None, retained=None, keeps=False)], 1)
-
-
-def test_every_default_fits_its_profile():
-    for profile, slots in SLOTS.items():
-        grid = QUICK_CANDIDATES if profile is Profile.QUICK else CANDIDATES
-        for method, rates in grid.items():
-            assert slots <= len(rates)
-            assert len(DEFAULT_RATES[method][slots]) == slots
-            assert set(DEFAULT_RATES[method][slots]) <= set(rates)
-    assert all(len(rates) <= 4 for rates in QUICK_CANDIDATES.values())
 
 
 @pytest.mark.parametrize(

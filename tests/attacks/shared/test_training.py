@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from unlearn_audit.attacks.shared import training
+from unlearn_audit.attacks.shared.descent.weight_scales import matrix_scale
 from unlearn_audit.attacks.shared.splits import Lesson
 from unlearn_audit.attacks.shared.training import (
     answer_loss,
@@ -61,12 +62,13 @@ def test_the_warm_up_is_a_tenth_and_at_most_five_steps(steps, expected):
 
 @pytest.mark.parametrize("steps", [1, 40])
 def test_the_first_step_moves_each_weight_by_the_warmed_up_rate(tokenizer, steps):
-    """AdamW's first step is rate * g / (|g| + eps): the rate itself, wherever the gradient is far above eps."""
+    """AdamW's first step is rate * size * g / (|g| + eps): rate * size, wherever the gradient is far above eps."""
     engine = tiny_engine(tokenizer)
     with full_student(engine) as student:
         next(optimize(student.model, endless(engine), learning_rate=1e-3, steps=steps))
         weight = student.model.module.model.layers[0].mlp.up_proj.weight.detach()
-        moved = weight - engine.module.model.layers[0].mlp.up_proj.weight.detach()
+        before = engine.module.model.layers[0].mlp.up_proj.weight.detach()
+        moved = (weight - before) / matrix_scale(before).times(torch.ones_like(before))
     expected = 1e-3 / warm_up_steps(steps)
     assert float(moved.abs().median()) == pytest.approx(expected, rel=0.01)
     assert float(moved.abs().max()) <= expected * 1.001
@@ -78,7 +80,7 @@ def test_training_teaches_the_answers_in_evaluation_mode(tokenizer, method):
     asked = [(lesson.prompt, lesson.answer) for lesson in LESSONS]
     before = sum(score.probability for score in engine.score(asked))
     with STUDENTS[method](engine) as student, torch.inference_mode():  # a caller that measures has gradients off
-        for _ in optimize(student.model, endless(engine), learning_rate=1e-2, steps=30):
+        for _ in optimize(student.model, endless(engine), learning_rate=3e-2, steps=30):
             assert not any(part.training for part in student.model.module.modules())
         after = sum(score.probability for score in student.model.score(asked))
     assert after > 10 * before
@@ -290,6 +292,6 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_with_the_same_result(toke
     parts, found = trained(most=1)
     assert sizes == [4, 2, 1, 1, 1, 1] * 2
     assert parts == pytest.approx(whole, abs=1e-5)
-    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(expected, found, strict=True))
+    assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(expected, found, strict=True))
     with pytest.raises(AttackError, match="single text"):
         trained(most=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from unlearn_audit.errors import NotApplicableError
@@ -13,17 +14,22 @@ if TYPE_CHECKING:
 ADAPTER_NAME = "attack"
 
 
-def lora_config(module: torch.nn.Module, rank: int) -> LoraConfig:
+def lora_config(module: torch.nn.Module, rank: int, only: Sequence[str] | None = None) -> LoraConfig:
     """An adapter on every linear layer but the output head; alpha is twice the rank, and nothing is dropped out.
 
     Layers that PEFT does not allow in an architecture (what the fused kernels of Mamba read around) are left out.
+    `only` names the layers by their paths, where not all are meant.
     """
     from peft import LoraConfig
     from transformers.pytorch_utils import Conv1D
 
     transposed = any(isinstance(part, Conv1D) for part in module.modules())
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", fan_in_fan_out=transposed
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear" if only is None else list(only),
+        fan_in_fan_out=transposed,
     )
     config.exclude_modules = _forbidden(module, config) or None
     return config
@@ -44,8 +50,8 @@ def _forbidden(module: torch.nn.Module, config: LoraConfig) -> list[str]:
     return found
 
 
-def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
-    """Puts an adapter into `module` itself; the tuner that comes back can merge it.
+def add_lora(module: torch.nn.Module, *, rank: int, seed: int, only: Sequence[str] | None = None) -> LoraModel:
+    """Puts an adapter into `module` itself; the tuner that comes back can merge it. `only`: paths of its layers.
 
     Raises:
         NotApplicableError: PEFT finds no linear layer that it knows, or cannot wrap one.
@@ -53,7 +59,7 @@ def add_lora(module: torch.nn.Module, *, rank: int, seed: int) -> LoraModel:
     import torch
     from peft import LoraModel
 
-    config = lora_config(module, rank)
+    config = lora_config(module, rank, only)
     # PEFT initializes on the CPU from the global generator: lend it one, and give the caller's back.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -21,6 +21,7 @@ from unlearn_audit.verdict.findings.places import (
     BASELINE,
     ORIGINAL,
     SHAM,
+    UNLEARNED,
     Cell,
     control_key,
     plant_key,
@@ -74,6 +75,18 @@ def power_of(
         planted=True,
         plants=records,
     )
+
+
+def short_of_plateau(planned: PlannedFinding, measured: Sequence[Cell], case: Case) -> str:
+    """Why an attack that trains shows nothing here: on the checkpoint no dose of it was at its plateau; else empty.
+
+    An arm that did not learn its own lessons, or was not trained on beyond that, might have brought more back.
+    """
+    short = [one for one in case.short_of_plateau if one.attack == planned.attack and one.model == UNLEARNED]
+    doses = {dose for one in short for dose in one.doses}
+    if not doses or any(cell.dose not in doses for cell in measured):
+        return ""
+    return f"no arm was trained to its plateau ({short[0].arm}: {short[0].why})"
 
 
 def _rank(record: PlantRecord) -> tuple[bool, float]:
@@ -169,7 +182,7 @@ def _lent(power: PowerEstimate, found: set[str]) -> PowerEstimate:
         else plant
         for plant in power.plants
     )
-    enough = any(plant.enough for plant in plants) if power.planted else power.enough
+    enough = (any(plant.enough for plant in plants) if power.planted else power.enough) and not power.why
     best = max((one for one in plants if one.shown is not None), key=_rank, default=None)
     shown = power.shown if best is None or best.shown is None else best.shown
     return power.model_copy(update={"plants": plants, "enough": enough, "shown": shown})

@@ -25,7 +25,7 @@ from unlearn_audit.verdict.findings.places import (
     Span,
     scores_for,
 )
-from unlearn_audit.verdict.findings.power import Places, power_of
+from unlearn_audit.verdict.findings.power import Places, power_of, short_of_plateau
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import CellEstimate, Control, Interval, PowerEstimate
 
@@ -101,6 +101,9 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     if contrasts is None or not measured:
         return weighed
     power = power_of(planned, measured, contrasts, places, terms)
+    short = short_of_plateau(planned, measured, terms.case)
+    if power is not None and short:
+        power = power.model_copy(update={"enough": False, "why": short})
     found = _numbers(weighed, measured, contrasts, scores)
     return replace(found, power=power, gaps=found.gaps + _scattered(planned, scores.union, contrasts))
 

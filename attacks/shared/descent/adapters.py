@@ -1,0 +1,65 @@
+"""Low-rank adapters for training: on which layers, and in the coordinates of each weight's own size."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api import NotApplicableError
+from unlearn_audit.api.kit.blocks import ATTENTION, PARTS
+from unlearn_audit.api.kit.lora import add_lora
+
+from .weight_scales import adapter_scales
+
+if TYPE_CHECKING:
+    import torch
+    from peft import LoraModel
+
+
+class Layers(StrEnum):
+    """Which linear layers get an adapter."""
+
+    ALL_LINEAR = "all-linear"
+    ATTENTION = "attention-only"
+
+
+def add_scaled_lora(module: torch.nn.Module, *, rank: int, seed: int, layers: Layers = Layers.ALL_LINEAR) -> LoraModel:
+    """Puts an adapter into `module` whose first draw goes by the sizes of the weights that it is added to.
+
+    Raises:
+        NotApplicableError: there is no such layer, or PEFT cannot wrap one.
+    """
+    only = None if layers is Layers.ALL_LINEAR else attention_layers(module)
+    tuner = add_lora(module, rank=rank, seed=seed, only=only)
+    scale_adapter(module)
+    return tuner
+
+
+def scale_adapter(module: torch.nn.Module) -> None:
+    """Brings the first draw of a fresh adapter to the sizes of the weights that it is added to."""
+    import torch
+
+    with torch.no_grad():
+        for part in module.modules():
+            for name, low, scale in adapter_scales(part):
+                if name.startswith("lora_A"):
+                    low.mul_(scale.column)
+
+
+def attention_layers(module: torch.nn.Module) -> list[str]:
+    """Paths of the linear layers inside of attention, whatever the architecture calls it.
+
+    Raises:
+        NotApplicableError: there is none.
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    found = [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, (nn.Linear, Conv1D)) and any(word in name.lower() for word in PARTS[ATTENTION])
+    ]
+    if not found:
+        raise NotApplicableError(f"{type(module).__name__} has no linear layer in any attention")
+    return found

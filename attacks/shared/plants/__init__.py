@@ -1,0 +1,1 @@
+"""Positive controls that hide knowledge more deeply than a refusal does."""
