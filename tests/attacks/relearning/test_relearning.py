@@ -285,13 +285,15 @@ def first_arm(attack, model, context):
 
 def test_a_training_takes_the_rate_at_which_it_learns_its_own_lessons_whatever_the_role(world, plant, context):
     attack = relearning(learning_rates={}, candidates={"lora": (1e-5, RATE, 1e36)}, steps=(0, 5, 10, 20))
-    for model in (plant.model, world.never_met, world.knows):
+    for model in (plant.model, world.never_met):
         (_, _, itself), *doses = first_arm(attack, model, context)
         assert itself
         assert [label for label, _, _ in doses] == [f"lora r16 step {step}" for step in (5, 10, 20)]
         proof = doses[-1][1]
         assert (proof["learning_rate"], "broke_down" in proof) == (RATE, False)
         assert {one["rate"] for one in proof["other_rates"]} == {1e-5, 1e36}
+    *_, (_, proof, _) = first_arm(attack, world.knows, context)
+    assert proof["learning_rate"] == 1e-5  # where all know the lessons, the gentlest
     assert not attack.arms(context)[0].settings["rate"]
 
 
