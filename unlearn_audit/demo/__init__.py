@@ -18,7 +18,7 @@ ALIASES = {"retrained": "retrained-1"}
 ATTACKS: dict[str, dict[str, Any] | None] = {
     "as-is": None,
     "quantization": None,
-    "relearning": {"data": ["in-domain"], "learning_rates": {"lora": [3e-3]}},
+    "relearning": {"data": ["in-domain"], "learning_rates": {"lora": [3e-3]}, "steps": [0, 40, 160]},
 }
 PROBES = ("recall", "forced-choice", "extraction-strength", "utility")
 """What the demo runs, to end within two minutes of two cores: one kind of relearning, at one rate where `quick` tries

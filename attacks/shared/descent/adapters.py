@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import NotApplicableError
-from unlearn_audit.api.kit.blocks import ATTENTION, PARTS
 from unlearn_audit.api.kit.lora import add_lora
 
 from .weight_scales import adapter_scales
@@ -54,6 +53,8 @@ def attention_layers(module: torch.nn.Module) -> list[str]:
     """
     from torch import nn
     from transformers.pytorch_utils import Conv1D
+
+    from unlearn_audit.api.kit.blocks import ATTENTION, PARTS  # loads torch
 
     found = [
         name

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 BETA = 0.1
 """NPO's inverse temperature."""
-RETAIN_WEIGHT = 1.0
+RETAIN_WEIGHT = 4.0
+"""At 1 the bundled original lost a fifth of its retain answers before its forget answers were gone."""
 STEERED_LENGTH = 4.0
 """Length of RMU's target, in lengths of the states that it replaces."""
-SETTINGS = PlantSettings(max_steps=160, refused=0.0, patience=1_000_000)
+SETTINGS = PlantSettings(max_steps=240, refused=0.0, patience=1_000_000, learning_rates=(3e-3, 1e-3, 1e-2))
 
 
 def unlikelihood_planting() -> Planting:

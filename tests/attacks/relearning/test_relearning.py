@@ -285,13 +285,15 @@ def first_arm(attack, model, context):
 
 def test_a_training_takes_the_rate_at_which_it_learns_its_own_lessons_whatever_the_role(world, plant, context):
     attack = relearning(learning_rates={}, candidates={"lora": (1e-5, RATE, 1e36)}, steps=(0, 5, 10, 20))
-    for model in (plant.model, world.never_met, world.knows):
+    for model in (plant.model, world.never_met):
         (_, _, itself), *doses = first_arm(attack, model, context)
         assert itself
         assert [label for label, _, _ in doses] == [f"lora r16 step {step}" for step in (5, 10, 20)]
         proof = doses[-1][1]
         assert (proof["learning_rate"], "broke_down" in proof) == (RATE, False)
         assert {one["rate"] for one in proof["other_rates"]} == {1e-5, 1e36}
+    *_, (_, proof, _) = first_arm(attack, world.knows, context)
+    assert proof["learning_rate"] == 1e-5  # where all know the lessons, the gentlest
     assert not attack.arms(context)[0].settings["rate"]
 
 
@@ -361,9 +363,9 @@ def test_what_was_pushed_away_and_not_talked_over_is_hidden_and_comes_back(world
     with planting.make(world.knows, context) as made:
         assert probability(made.model, world.forget) <= 0.25 * known
         assert probability(made.model, world.retain) >= 0.8 * probability(world.knows, world.retain)
-        found = recovered(relearning(steps=(0, 20)), made.model, context)
+        found = recovered(relearning(steps=(0, 80)), made.model, context)
     assert found["lora r16 lr 3e-03 step 0"] <= 0.25 * known
-    assert found["lora r16 lr 3e-03 step 20"] > max(0.25, 3 * found["lora r16 lr 3e-03 step 0"])
+    assert found["lora r16 lr 3e-03 step 80"] > found["lora r16 lr 3e-03 step 0"] + 0.2
     assert probability(world.knows, world.forget) == known
 
 
