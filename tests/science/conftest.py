@@ -32,7 +32,12 @@ ATTACKS = {"nf4-masked": BOTH, "refusal": MORE, "npo": NF4 | MORE}
 
 PROBES = {"recall": {"max_paraphrases": 1}, "forced-choice": {}, "utility": {}}
 FACTS_OF_A_SUBJECT = 3
-SHORT = Policy(without={"quantization@int8": "it rounds like nf4, and takes as long"})
+SHORT = Policy(
+    without={
+        "quantization@int8": "it rounds like nf4, and takes as long",
+        "relearning": "it is trained too briefly here to reach its plateau",
+    }
+)
 
 
 def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
