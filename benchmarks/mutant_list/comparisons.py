@@ -65,8 +65,8 @@ CONTROLS = (
         name="copied-control-by-behaviour",
         wrong="a control that is the checkpoint saved anew hides every leak",
         file=VERDICT,
-        old="    copies = copied(frame, case)\n",
-        new="    copies = ()\n",
+        old="copied(frame, case), case, policy",
+        new="(), case, policy",
         tests=in_verdict("a_control_that_is_the_checkpoint_saved_anew_is_an_error"),
     ),
     Mutant(

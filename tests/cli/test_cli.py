@@ -140,7 +140,7 @@ def test_an_unknown_key_in_a_spec_or_policy_is_named_with_its_line(world, invoke
 
 
 def test_a_policy_that_cannot_be_met_is_said_before_the_run(world, invoke):
-    (world / "policy.yaml").write_text("margin: 0.01\n")
+    (world / "policy.yaml").write_text("margin: 0.01\npopulation: sample\n")
     code, out, _ = invoke("plan", *request(world), "--policy", world / "policy.yaml", "--json")
     assert code == 3
     plan = json.loads(out)
@@ -151,20 +151,22 @@ def test_a_policy_that_cannot_be_met_is_said_before_the_run(world, invoke):
 
 
 def test_a_way_of_asking_that_few_subjects_have_is_said_before_the_run(world, invoke):
+    (world / "policy.yaml").write_text("population: sample\n")
     rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
     told = [{**row, "paraphrases": ["In which town?"]} if place < 20 else row for place, row in enumerate(rows)]
     (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told))
-    code, out, _ = invoke("plan", *request(world), "--json")
+    code, out, _ = invoke("plan", *request(world), "--policy", world / "policy.yaml", "--json")
     assert code == 3
     assert "only 20 subjects have 1 paraphrases or more" in json.loads(out)["obstacle"]
     assert "needs 32 subjects" in json.loads(out)["obstacle"]
     everyone = [{**row, "paraphrases": ["In which town?"]} for row in rows]
     (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in everyone))
-    assert invoke("plan", *request(world), "--json")[0] == 0
+    assert invoke("plan", *request(world), "--policy", world / "policy.yaml", "--json")[0] == 0
 
 
 @pytest.mark.parametrize(("named", "code"), [(True, 0), (False, 3)])
 def test_without_a_retrained_model_placebo_facts_may_stand_in(world, invoke, named, code):
+    (world / "policy.yaml").write_text("population: sample\n")
     rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
     people = [
         {**row, "subject": f"Ada{n} Mann{n}", "question": f"Where was Ada{n} Mann{n} born?"}
@@ -172,9 +174,12 @@ def test_without_a_retrained_model_placebo_facts_may_stand_in(world, invoke, nam
     ]
     asked = people if named else [{**row, "question": "Where was this person born?"} for row in people]
     (world / "forget.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
-    found, out, _ = invoke("plan", *request(world, **{"--retrained": None}), "--json")
+    found, out, _ = invoke(
+        "plan", *request(world, **{"--retrained": None}), "--policy", world / "policy.yaml", "--json"
+    )
     assert found == code
     assert named is (json.loads(out)["obstacle"] is None)
+    assert invoke("plan", *request(world, **{"--retrained": None}), "--json")[0] == 0  # a list passes by its count
 
 
 def test_plants_are_planned_where_there_is_an_original(world, invoke):
@@ -182,7 +187,8 @@ def test_plants_are_planned_where_there_is_an_original(world, invoke):
     assert code == 0
     planted = {name for job in json.loads(out)["jobs"] if (name := job["model"]["name"]).endswith(" plant")}
     assert planted == {
-        f"{name} plant" for name in ("refusal", *(f"{bits} rounding" for bits in ("nf4", "fp4", "int8", "q4_0")))
+        f"{name} plant"
+        for name in ("refusal", "unlikelihood", *(f"{bits} rounding" for bits in ("nf4", "fp4", "int8", "q4_0")))
     }
     code, _, err = invoke("plan", *request(world, **{"--original": None}), "--plant")
     assert code == 2

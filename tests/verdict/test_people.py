@@ -8,7 +8,7 @@ import pytest
 
 from tests.verdict.test_verdict import LEAK, POLICY, RECALL, Audit, finding, subjects
 from unlearn_audit.api.terms import Status
-from unlearn_audit.spec.policy import Policy
+from unlearn_audit.spec.policy import Policy, Population
 from unlearn_audit.verdict.findings.people import Counts, weighed_groups
 from unlearn_audit.verdict.reach import power_lines, smallest_provable_person
 from unlearn_audit.verdict.result import Outcome, People, Verdict
@@ -135,7 +135,7 @@ def test_one_person_with_most_of_the_facts_does_not_hide_in_a_mean_of_people() -
     one = finding(audit.decided(REPORTED), RECALL)
     assert one.status is Status.INCONCLUSIVE
     assert "by count 40 facts are shown, and 9.9 may come back" in one.reason
-    sample = finding(audit.decided(REPORTED.model_copy(update={"population": "sample"})), RECALL)
+    sample = finding(audit.decided(REPORTED.model_copy(update={"population": Population.SAMPLE})), RECALL)
     assert sample.status is Status.INCONCLUSIVE and sample.bound > 0
 
 

@@ -132,9 +132,12 @@ def test_an_audit_of_good_size_has_no_obstacle() -> None:
     assert lines[1].startswith("FAIL is in reach if ")
     assert "6 findings decide, 8 cells each" in lines[1]
     assert lines[2].startswith("Original and 1 retrained: PASS or FAIL")
-    assert lines[3].startswith("One person wholly back is proven from ")
-    assert lines[4].startswith("How often an honest model passes depends on the facts' chance level")
-    assert len(lines) == 5
+    assert lines[3].startswith(
+        "The policy requires as-is, quantization@nf4, quantization@int8, relearning: leaving one"
+    )
+    assert lines[4].startswith("One person wholly back is proven from ")
+    assert lines[5].startswith("How often an honest model passes depends on the facts' chance level")
+    assert len(lines) == 6
 
 
 @pytest.mark.parametrize(

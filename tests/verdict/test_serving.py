@@ -121,7 +121,8 @@ def test_a_probe_of_the_first_arm_alone_decides_only_where_that_is_served() -> N
     others = tuple(one for one in PLANNED if one.id != RECALL)
     sole = audit().without(attack="quantization", probe="recall", dose="int8").but(planned=(*others, once))
     assert [one.id for one in sole.decided(serves("nf4")).findings if one.probe == "recall"][-1] == RECALL
-    verdict = sole.decided(serves("int8"))
+    recall = {Release.API: ("quantization@nf4/recall",)}
+    verdict = sole.decided(serves("int8").model_copy(update={"required": recall}))
     assert [one.id for one in verdict.findings if one.attack == "quantization" and one.probe == "recall"] == [REST]
     # Its measure decides nothing here, so that the policy's demand for its power is not met.
     assert verdict.outcome is Outcome.INCONCLUSIVE

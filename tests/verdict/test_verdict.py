@@ -344,7 +344,7 @@ def test_many_exploratory_findings_take_at_most_a_fifth_of_the_error_rate() -> N
     policy = Policy(population="sample", draws=10_000, gate=("forced-choice",), required={})
     weak = tuple(planned(f"weak-{place}") for place in range(40))
     case = under(Audit().but(planned=(*PLANNED, *weak)).case, policy)
-    deciding = [one for one in case.planned if one.gates]
+    deciding = tuple(one for one in case.planned if one.gates)
     assert family_weight(case) <= 1.25 * (len(deciding) + BESIDE_FINDINGS) + 1e-9
     assert weight_of(deciding[0], case) == 1.0
     alone = Audit().but(planned=deciding).score(1.0, **{**LEAK, "probe": "forced-choice"}).decided(policy)

@@ -10,6 +10,9 @@ from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.evidence.records import Record, ShortOfPlateau
 from unlearn_audit.spec.policy import Release
 
+BASELINE = "as-is"
+"""The attack that does nothing."""
+
 
 class PlannedFinding(Record):
     """One attack x one measure of a probe, fixed before any evidence was seen.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from unlearn_audit.api import Access, Claim, Fact, FactSet, Judge, JudgeKind, Measure, Model, Probe, Reading, ScoreKind
+from unlearn_audit.api.kit.asking import CUT_OFF
 from unlearn_audit.testing.models import tiny_model
 from unlearn_audit.testing.promises import (
     ModelState,
@@ -97,7 +98,8 @@ def _check_readings(probe: Probe[Any], readings: Sequence[Reading]) -> None:
             f"{probe.name} gives no reading of {', '.join(absent)} for {fact.id!r}; every fact needs every measure, "
             "scored or missing with a reason",
         )
-    scored = any(reading.score is not None for reading in readings)
+    # The random model stops nowhere, and an output that was cut off is missing.
+    scored = any(reading.score is not None or CUT_OFF in (reading.missing or "") for reading in readings)
     promise(scored, f"{probe.name} scores nothing: every reading is missing ({_reasons(readings)})")
 
 
@@ -139,6 +141,9 @@ def _check_judge(probe: Probe[Any], model: Model, *, said: bool) -> None:
     promise(bool(seen), f"{probe.name} asks the audit's judge nothing; judge outputs with `api.kit.answered`")
     wrong = scores - {0.0, float(said)}
     promise(not wrong, f"{probe.name} scores {sorted(wrong)} where the judge says {said} of everything")
-    promise(float(said) in scores, f"{probe.name} never scores {float(said)} where the judge says {said} of everything")
+    # Where nothing is shown in outputs that never ended, nothing is known.
+    endless = not said and all(one.score is not None or CUT_OFF in (one.missing or "") for one in readings)
+    given = float(said) in scores or endless
+    promise(given, f"{probe.name} never scores {float(said)} where the judge says {said} of everything")
     told = all(one.matched is not None for one in readings if one.measure == "hit" and one.score is not None)
     promise(told, f"{probe.name}: a hit that another judge gave must say what `match` says of it (`matched`)")

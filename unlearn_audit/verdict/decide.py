@@ -62,11 +62,8 @@ def decide(
     """
     case = under(case, policy)
     frame = checked(observations, case)
-    copies = copied(frame, case)
     places = _places(frame, case)
-    weighed = [_held_to_its_terms(planned, found, Terms.of(planned, case, policy)) for planned, found in places]
-    powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
-    weighed = [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
+    weighed = _weighed(places, copied(frame, case), case, policy)
     scored = [(one.planned, one.scores) for one in weighed]
     people = people_of(scored, Terms.without_rule(case, policy), policy)
     findings, utility, people = _settled(weighed, weigh_utility(frame, case, policy), people, case, policy)
@@ -102,6 +99,18 @@ def decide(
         exposure=exposure,
         rules=RULES,
     )
+
+
+def _weighed(
+    places: Sequence[tuple[PlannedFinding, Places]], copies: tuple[str, ...], case: Case, policy: Policy
+) -> list[Weighed]:
+    """The findings with their numbers, soft measures with the power that hits of the same attack lend them.
+
+    A copy of the checkpoint among the controls (`copies`) is an error of each.
+    """
+    weighed = [_held_to_its_terms(planned, found, Terms.of(planned, case, policy)) for planned, found in places]
+    powers = lend_power({one.planned: one.power for one in weighed if one.power is not None})
+    return [dataclasses.replace(one, errors=copies + one.errors, power=powers.get(one.planned)) for one in weighed]
 
 
 def _held_to_its_terms(planned: PlannedFinding, found: Places, terms: Terms) -> Weighed:

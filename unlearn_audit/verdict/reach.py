@@ -107,15 +107,14 @@ def power_lines(case: Case, policy: Policy, *, cells: int = CELLS) -> list[str]:
     """
     case = under(case, policy)
     family, obstacle = math.ceil(family_weight(case)), cannot_be_met(case, policy)
+    honest: list[str] = []
     if policy.population is Population.LISTED and case.has_original:
         lines = list_lines(case, policy, family, cells, _chance(case), _needed(case, policy))
     else:
-        lines = [
-            *_sample_lines(case, policy, family, cells),
-            *([] if obstacle else [_honest_line(case, policy, cells)]),
-        ]
-    lines += [_within_reach(case, policy), _person_line(case, policy, cells), required.cost_line(case, policy)]
-    return [*lines, *([obstacle] if obstacle else [])]
+        lines = _sample_lines(case, policy, family, cells)
+        honest = [] if obstacle else [_honest_line(case, policy, cells)]
+    lines += [_within_reach(case, policy), required.cost_line(case, policy), _person_line(case, policy, cells)]
+    return [*lines, *honest, *([obstacle] if obstacle else [])]
 
 
 def _sample_lines(case: Case, policy: Policy, family: int, cells: int) -> list[str]:

@@ -17,14 +17,12 @@ import pandas as pd
 
 from unlearn_audit.api import Role
 from unlearn_audit.errors import AuditError
+from unlearn_audit.plan.case import BASELINE as BASELINE
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import FloatArray
 from unlearn_audit.verdict.findings.score_tables import BESIDE, EVERYTHING, ITEM, Codes, Names, Scores, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
-
-BASELINE = "as-is"
-"""The attack that does nothing."""
 
 UNLEARNED = "unlearned"
 ORIGINAL = "original"

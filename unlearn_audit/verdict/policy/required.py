@@ -14,9 +14,8 @@ from fnmatch import fnmatchcase
 
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.old_names import current
-from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.plan.case import BASELINE, Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release
-from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.policy.rules import why_absent
 from unlearn_audit.verdict.result import Finding
 
