@@ -19,6 +19,11 @@ def counted(number: int, unit: Unit) -> str:
     return f"{number} facts, counted as independent"
 
 
+def shown(facts: float | None) -> str:
+    """`9`; of soft scores, which count as shares of a fact, `9.4`; `no` where nothing is counted."""
+    return "no" if facts is None else f"{facts:.4g}"
+
+
 def p_value(value: float) -> str:
     """`< 0.0001` or `= 0.0123`."""
     return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"

@@ -15,7 +15,7 @@ from unlearn_audit.verdict.findings.people import lines_about
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed
 from unlearn_audit.verdict.outcome import Settled
-from unlearn_audit.verdict.phrases import counted, excess_over, p_value, percent, signed
+from unlearn_audit.verdict.phrases import counted, excess_over, p_value, percent, shown, signed
 from unlearn_audit.verdict.result import CellEstimate, Control, Exposure, Finding, Outcome, People, PlantRecord, Utility
 
 _IN_A_SENTENCE = 400
@@ -35,8 +35,8 @@ def reason(status: Status, one: Weighed, place: int | None) -> str:
             cell = None if place is None else one.cells[place]
             if cell is not None and cell.by_count:
                 return (
-                    f"at most {cell.shown_at_most:g} of {cell.facts + cell.missing} facts are shown (at {cell.dose}, "
-                    f"{cell.variant}), where {cell.allowed:g} may come back"
+                    f"at most {shown(cell.shown_at_most)} of {cell.facts + cell.missing} facts are shown (at "
+                    f"{cell.dose}, {cell.variant}), where {shown(cell.allowed)} may come back"
                 )
             return f"the largest upper bound of the {excess_over(terms.margin, terms.case)} is {signed(one.bound)}"
         case Status.INCONCLUSIVE:
@@ -47,7 +47,7 @@ def reason(status: Status, one: Weighed, place: int | None) -> str:
 def _leak(cell: CellEstimate, recovered: float | None) -> str:
     back = "" if recovered is None else f"{percent(recovered)} of what was removed is recovered: "
     if cell.shown is not None and cell.allowed is not None:
-        back += f"{cell.shown:g} of {cell.facts} facts are shown, where {cell.allowed:g} may come back: "
+        back += f"{shown(cell.shown)} of {cell.facts} facts are shown, where {shown(cell.allowed)} may come back: "
     controls = ", ".join(f"{name} {mean:.2f}" for name, mean in cell.controls.items())
     return f"at {cell.dose}, {cell.variant}: {back}the checkpoint scores {cell.unlearned:.2f} ({controls})"
 
@@ -111,7 +111,7 @@ def _count_of(cell: CellEstimate) -> str:
     """What a count says where it does not pass."""
     if cell.shown_at_most is None or cell.allowed is None:
         return ""
-    return f"; by count {cell.shown_at_most:g} facts are shown, and {cell.allowed:g} may come back"
+    return f"; by count {shown(cell.shown_at_most)} facts are shown, and {shown(cell.allowed)} may come back"
 
 
 def sentence(
