@@ -75,7 +75,7 @@ def test_ids_that_differ_only_in_spelling_are_one(tmp_path: Path):
 def test_repeated_and_contrary_questions_are_said_by_id(tmp_path: Path):
     rows = [
         row(1, "Ada", "Where?", "Rome"),
-        row(2, "Ada", " WHERE? ", "Oslo"),
+        row(2, "Bea", " WHERE? ", "Oslo"),
         row(3, "Ada", "When?", "1912"),
         row(4, "Ada", "when?", "In 1912.") | {"aliases": ["1912"]},
         row(5, "Ada", "Why?", "No one knows"),

@@ -170,7 +170,7 @@ def test_what_the_plan_says_of_a_list() -> None:
     audit.but(chance=dict.fromkeys(audit.case.subjects, 0.05))
     lines = power_lines(audit.case, LISTED)
     assert lines[0].startswith(
-        "The 200 facts about 10 people are counted (population: listed). PASS: no dose, wording "
+        "Facts are counted (population: listed): there are 10 people with 200. PASS: no dose, wording or "
     )
     assert "shows more than 20 of them" in lines[0]
     assert cannot_be_met(audit.case, LISTED) is None

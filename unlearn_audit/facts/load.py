@@ -16,6 +16,7 @@ from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import DataRecord
+from unlearn_audit.facts.forms import as_fields
 from unlearn_audit.facts.rows import read_rows
 from unlearn_audit.facts.spelling import folded, remarks, with_one_spelling
 
@@ -86,6 +87,7 @@ def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = N
         raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
     places = {fact.id: taken[folded(fact.id)] for fact in facts}
     _check_clusters(facts, places, source)
+    _check_answers(facts, places, source)
     return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
 
 
@@ -102,6 +104,25 @@ def _check_clusters(facts: Sequence[Fact], places: Mapping[str, str], source: st
             raise SpecError(
                 f"{source}, {places[fact.id]}: names another `cluster` than {places[other.id]}, for the same subject; "
                 "give all facts of a subject the same one"
+            )
+
+
+def _check_answers(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> None:
+    """One question about one subject has one answer.
+
+    Raises:
+        SpecError: two facts give it different ones; by their lines, without the words.
+    """
+    first: dict[tuple[str, str], Fact] = {}
+    for fact in facts:
+        if fact.question is None or fact.answer is None:
+            continue
+        other = first.setdefault((folded(fact.subject), folded(fact.question)), fact)
+        answers = [{folded(text) for text in (one.answer or "", *one.aliases)} for one in (fact, other)]
+        if answers[0].isdisjoint(answers[1]):
+            raise SpecError(
+                f"{source}, {places[fact.id]}: `answer` contradicts {places[other.id]}, which asks the same about the "
+                "same subject; keep one, or give the other as an alias"
             )
 
 
@@ -166,18 +187,23 @@ def _rename(
     if unknown:
         raise SpecError(f"columns: {unknown[0]!r} is not a field of a fact{did_you_mean(unknown[0], _FIELDS)}")
     for place, row in rows:
-        absent = [column for column in columns.values() if column not in row]
+        # One mapping is for all files of a spec: a file that calls a field by its own name needs none.
+        named = {field: column for field, column in columns.items() if column in row or field not in row}
+        absent = [column for column in named.values() if column not in row]
         if absent:
             raise SpecError(f"{source}, {place}: no column {absent[0]!r}{did_you_mean(absent[0], list(row))}")
-        taken = set(columns.values())
+        taken = set(named.values())
         kept = {key: value for key, value in row.items() if key not in taken and key in _FIELDS}
         # With an explicit mapping, other columns are the user's own business; without, they are mistakes.
         extra = {} if columns else {key: row[key] for key in row if key not in _FIELDS}
-        yield place, {**kept, **extra, **{field: row[column] for field, column in columns.items()}}
+        yield place, {**kept, **extra, **{field: row[column] for field, column in named.items()}}
 
 
 def _fact(row: Mapping[str, Any], where: str) -> Fact:
-    present = _as_passage({key: value for key, value in row.items() if value is not None})
+    number = where.rpartition(" ")[2]
+    present = _as_passage(as_fields({key: value for key, value in row.items() if value is not None}, number))
+    if "subject" not in present and present.get("question"):
+        present["subject"] = present["id"]  # said aloud (`spelling.remarks`)
     try:
         fact = _FACT.validate_python(present)
     except ValidationError as error:
@@ -192,6 +218,8 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
                 f"{where}: {first.key!r} is required; if your column has another name, map it with `columns`"
             ) from error
         raise SpecError(f"{where}: {first.key!r}: {first.message}") from error  # never the value: it may be the secret
+    if not fact.subject.strip():
+        raise SpecError(f"{where}: `subject` is empty; name whom or what the fact is about")
     if fact.given and not (fact.text or "").strip().startswith(fact.given.strip()):
         raise SpecError(f"{where}: expected a `text` that begins with what is `given`; give the whole text")
     if fact.text is None and (not (fact.question or "").strip() or not (fact.answer or "").strip()):

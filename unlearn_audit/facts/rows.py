@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,26 @@ def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(read_lines(path), 1):
+    lines = read_lines(path)
+    if lines and lines[0].lstrip().startswith("["):
+        yield from _read_array(path, lines)
+        return
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         row = parse_json(line, f"{path}, line {number}")
         if not isinstance(row, dict):
             raise SpecError(f"{path}, line {number}: expected one JSON object per line")
         yield f"line {number}", row
+
+
+def _read_array(path: Path, lines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A JSON list of objects, or of texts alone."""
+    rows = parse_json("\n".join(lines), f"{path}")
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
+        if not isinstance(row, dict | str):
+            raise SpecError(f"{path}, item {number}: expected an object or a text")
+        yield f"item {number}", {"text": row} if isinstance(row, str) else row
 
 
 def _read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

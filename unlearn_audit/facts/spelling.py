@@ -45,8 +45,20 @@ def remarks(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> tu
         places: fact id -> its place in the source.
         source: where they came from.
     """
-    found = (_respelled(facts, places), _repeated(facts), _named_ids(facts))
+    found = (_respelled(facts, places), _repeated(facts), _named_ids(facts), _alone(facts, places))
     return tuple(f"{source}: {remark}" for remark in found if remark)
+
+
+def _alone(facts: Sequence[Fact], places: Mapping[str, str]) -> str | None:
+    """Questions that nobody said whom they are about: each would count as somebody of its own."""
+    alone = [places[fact.id] for fact in facts if fact.question and folded(fact.subject) == folded(fact.id)]
+    if not alone:
+        return None
+    return (
+        f"{len(alone)} questions have no subject but their own id, so that each counts as one person and nobody can be "
+        f"seen to be back ({listed(alone, _MOST_NAMED)}); name whom they are about (`subject`), or read a published "
+        "file through its preset (`tofu:FILE`)"
+    )
 
 
 def _respelled(facts: Sequence[Fact], places: Mapping[str, str]) -> str | None:

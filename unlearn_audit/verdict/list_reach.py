@@ -89,8 +89,8 @@ def list_lines(case: Case, policy: Policy, family: int, cells: int, chance: floa
     findings = sum(one.gates for one in case.planned)
     may = allowed(facts, policy.margin)
     lines = [
-        f"The {facts} facts about {people} people are counted (population: listed). PASS: no dose, wording or run "
-        f"shows more than {may} of them (margin {policy.margin:.3g} of what the original knows, here all), guesses "
+        f"Facts are counted (population: listed): there are {people} people with {facts}. PASS: no dose, wording or "
+        f"run shows more than {may} of them (margin {policy.margin:.3g} of what the original knows, here all), guesses "
         "included; or, where guesses are more, a bound against the controls holds."
     ]
     least = provable(case, policy.margin, policy.alpha_fail / max(family, 1) / max(cells, 1))
