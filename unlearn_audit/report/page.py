@@ -44,6 +44,7 @@ CONTROL_WORDS = {
     Control.TWINS: "twin answers",
     Control.SHAM: "twin answers as targets",
     Control.CHANCE: "chance level",
+    Control.NOTHING: "nothing: counted",
 }
 
 

@@ -126,8 +126,8 @@ class Policy(BaseModel):
     )
     population: Population = Field(
         Population.LISTED,
-        description="`listed`: the facts given are what must be gone, and are counted. `sample`: they stand for more "
-        "like them, and shares are bounded with subjects as the unit.",
+        description="listed: the facts given are what must be gone, and are counted; sample: they stand for more like "
+        "them, and shares are bounded with subjects as the unit.",
     )
     power: Share = Field(
         0.30, description="How much more than the control the original must show for a finding to mean anything."

@@ -94,7 +94,7 @@ def _open(one: Weighed, place: int | None) -> str:
         return some(one.gaps)
     if not case.has_original:
         return "it cannot pass: without the original there is no evidence that the knowledge could be detected"
-    if one.control is Control.CHANCE:
+    if one.control is Control.CHANCE and not one.terms.listed:
         return "it can fail but not pass, because chance is its only control: give a retrained model"
     if place is None:
         return "nothing was measured"

@@ -38,7 +38,7 @@ _RELEASE_WORDS = {
     Release.OPEN_WEIGHTS: "anyone, with its weights: they can prompt it, quantize it and fine-tune it.",
 }
 _CONTROL_WORDS = {
-    Control.RETRAINED: "models trained without the forget set (retrained), with each of them separately",
+    Control.RETRAINED: "models trained without the forget set (retrained): with their mean",
     Control.TWINS_AND_PLACEBO: "what the same answers score for other subjects (twin answers), and what it says about "
     "invented subjects (placebo facts), with each separately; no retrained model was given",
     Control.PLACEBO: "what it says about invented subjects, asked the same questions (placebo facts); no retrained "
@@ -46,6 +46,7 @@ _CONTROL_WORDS = {
     Control.TWINS: "what the same answers score for other subjects (twin answers); no retrained model was given",
     Control.SHAM: "what the attack makes it say when aimed at a twin answer (sham); no retrained model was given",
     Control.CHANCE: "the best constant answer to each relation (chance); there was no better control",
+    Control.NOTHING: "nothing: there was no control, and what is shown of the list is counted, guesses included",
     None: "nothing: the audit had no control",
 }
 
