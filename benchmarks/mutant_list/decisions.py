@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_list.mutant import Mutant, in_mutants, in_verdict
 
 VERDICT = "unlearn_audit/verdict/decide.py"
+BOUNDS = "unlearn_audit/verdict/findings/cell_bounds.py"
 FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
 CELLS = "unlearn_audit/verdict/findings/places.py"
 CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
@@ -38,9 +39,9 @@ DECISIONS = (
     Mutant(
         name="pass-by-point-estimate",
         wrong="an estimate below the margin passes, however few subjects there are",
-        file=FINDINGS,
-        old="upper=against.upper),",
-        new="upper=against.estimate),",
+        file=BOUNDS,
+        old="upper=float(upper))",
+        new="upper=float(estimate))",
         tests=in_verdict("a_clean_sheet_passes_from_the_subjects_that_the_plan_names"),
     ),
     Mutant(

@@ -22,7 +22,11 @@ FROM_A_RESULT = ("json", "md", "html", "junit", "sarif")
         (lambda: small(), Outcome.PASS, "Of 60 listed facts about 60 people"),
         (lambda: Audit(subjects=5, facts=20, controls=0), Outcome.PASS, "there was no control"),
         (lambda: Audit(subjects=5, facts=20).score(1.0, **LEAK), Outcome.FAIL, "100 of 100 facts, where 10 may come"),
-        (lambda: small().score(1.0, **LEAK, fact_id=subjects(0, 7, 1)), Outcome.INCONCLUSIVE, "all attacks together show 7 of the 60 facts"),
+        (
+            lambda: small().score(1.0, **LEAK, fact_id=subjects(0, 7, 1)),
+            Outcome.INCONCLUSIVE,
+            "all attacks together show 7 of the 60 facts",
+        ),
     ],
 )
 def test_every_format_bears_a_list(tmp_path: Path, audit, outcome: Outcome, says: str) -> None:

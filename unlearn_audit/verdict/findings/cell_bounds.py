@@ -88,7 +88,7 @@ def smallest_margin(planned: PlannedFinding, scores: FindingScores, terms: Terms
         return [max(interval.upper for _, interval in found) for _, found in bounds]
 
     smallest, still_open = 0.0, list(scores.cells)
-    while still_open:
+    while still_open and smallest < terms.margin:  # at all of its margin a finding that passed holds
         found = uppers(smallest, still_open)
         worst = still_open[int(np.argmax(found))]
         still_open = [cell for cell, upper in zip(still_open, found, strict=True) if upper > TOLERANCE]
