@@ -50,7 +50,7 @@ DECISIONS = (
         file=VERDICT,
         old="return Status.PASSED if one.bound <= TOLERANCE else Status.INCONCLUSIVE",
         new="return Status.PASSED",
-        tests=in_verdict("a_small_leak_in_one_cell_alone_does_not_pass"),
+        tests=in_verdict("a_share_within_the_margin_that_may_be_beyond_it_does_not_pass"),
     ),
     Mutant(
         name="cells-pooled",
@@ -96,7 +96,7 @@ COUNTING = (
         file=TABLES,
         old="high=np.nan_to_num(scored, nan=1.0))",
         new="high=np.nan_to_num(scored, nan=0.0))",
-        tests=in_verdict("missing_scores_of_the_checkpoint_do_not_pass"),
+        tests=in_verdict("few_missing_scores_count_as_known_although_coverage_allows_them"),
     ),
     Mutant(
         name="missing-fails",
