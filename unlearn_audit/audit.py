@@ -129,7 +129,8 @@ def _until_proven(
                 "seconds": round(seconds, 3),
             }
         )
-        if concluded(record.model_copy(update={"policy": strictly(record.policy)}), store).outcome is Outcome.FAIL:
+        proven = concluded(record.model_copy(update={"policy": strictly(record.policy)}), store, waivers)
+        if proven.outcome is Outcome.FAIL:
             break
     return concluded(record, store, waivers)
 

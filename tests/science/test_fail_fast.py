@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from rich.console import Console
 
@@ -12,6 +14,7 @@ from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.finished.redecide import redecide
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.steps import steps
+from unlearn_audit.spec.waivers import Waiver, Waiving
 from unlearn_audit.verdict.result import Outcome
 
 pytestmark = pytest.mark.science
@@ -42,6 +45,21 @@ def test_it_changes_no_pass(audited, run_of, facts, shared_store, tmp_path):
     assert whole.outcome is Outcome.PASS
     assert result.verdict == whole.verdict
     assert result.case == whole.case
+
+
+def test_a_leak_that_is_waived_does_not_stop_it(audited, facts, shared_store, tmp_path):
+    whole = audited("npo")
+    failed = [one.id for one in whole.verdict.findings if one.status is Status.FAILED]
+    assert failed and all(name.startswith("relearning/") for name in failed)
+    waivers = tuple(
+        Waiver(finding=name, model=whole.case.checkpoint, reason="tried", owner="A. Owner", expires=date(2100, 1, 1))
+        for name in failed
+    )
+    plan, told = make_plan(small_spec("npo", facts)), Quiet(Console(stderr=True))
+    again = audit(plan, tmp_path / "run", told, shared=shared_store, waivers=Waiving(waivers=waivers), fail_fast=True)
+    assert again.case.not_run == ()
+    stopped = audit(plan, tmp_path / "other", told, shared=shared_store, fail_fast=True)
+    assert stopped.case.not_run == ("quantization",)
 
 
 def test_every_job_is_in_one_step_and_plain_asking_first(facts):
