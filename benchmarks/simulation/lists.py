@@ -25,6 +25,7 @@ from scipy.stats import hypergeom
 
 from benchmarks.simulation.rule import BoolArray, passes
 from benchmarks.simulation.store import Numbers, Store, markdown
+from benchmarks.simulation.worlds import rates
 from unlearn_audit.statistics.bounds import TOLERANCE, FloatArray
 from unlearn_audit.statistics.counts import ASSUMED_CORRELATION, FEW_PEOPLE
 
@@ -128,11 +129,11 @@ def made(setting: Setting, sizes: NDArray[np.intp], rng: np.random.Generator, au
     person = np.repeat(np.arange(len(sizes)), sizes)
 
     def guessed() -> BoolArray:
-        rates = _rates(rng, setting.guesses, setting.together, (audits, len(sizes)))[:, person]
-        answer = rng.random((audits, facts)) < rates
+        likely = rates(rng, setting.guesses, setting.together, (audits, len(sizes)))[:, person]
+        answer = rng.random((audits, facts)) < likely
         shape = (audits, setting.cells, facts)
         again = rng.random(shape, dtype=np.float32) < np.sqrt(BETWEEN_CELLS)
-        afresh = rng.random(shape, dtype=np.float32) < rates[:, None].astype(np.float32)
+        afresh = rng.random(shape, dtype=np.float32) < likely[:, None].astype(np.float32)
         return np.where(again, answer[:, None], afresh)
 
     known = np.stack([_known(setting, person, rng, extra) for _ in range(audits)])
@@ -145,13 +146,6 @@ def _sizes(setting: Setting, rng: np.random.Generator) -> NDArray[np.intp]:
     if setting.facts:
         return np.full(setting.people, setting.facts, dtype=np.intp)
     return np.maximum(1, np.round(np.exp(rng.normal(1.0, 0.8, setting.people)))).astype(np.intp)
-
-
-def _rates(rng: np.random.Generator, rate: float, together: float, shape: tuple[int, ...]) -> FloatArray:
-    if rate == 0.0 or together == 0.0:
-        return np.full(shape, rate)
-    strength = (1.0 - together) / together
-    return rng.beta(rate * strength, (1.0 - rate) * strength, shape)
 
 
 def _known(setting: Setting, person: NDArray[np.intp], rng: np.random.Generator, extra: int) -> BoolArray:
@@ -228,9 +222,10 @@ def _p_values(world: World, unlearned: BoolArray, controls: BoolArray) -> FloatA
         alike = np.maximum(alike, ASSUMED_CORRELATION)
     effect = 1.0 + ((sizes**2).sum() / sizes.sum() - 1.0) * alike
     allowed = MARGIN * facts
-    beyond = np.floor((own.sum(axis=-1) - allowed) / effect)
-    size, others_size = np.ceil((facts - allowed) / effect), np.floor(len(controls) * facts / effect)
-    guessed = np.minimum(np.ceil(others.sum(axis=(0, 2)) / effect), others_size)
+    beyond = np.floor((own.sum(axis=-1) - allowed) / effect + TOLERANCE)
+    size = np.ceil((facts - allowed) / effect - TOLERANCE)
+    others_size = np.floor(len(controls) * facts / effect + TOLERANCE)
+    guessed = np.minimum(np.ceil(others.sum(axis=(0, 2)) / effect - TOLERANCE), others_size)
     tails: FloatArray = hypergeom.sf(beyond - 1, size + others_size, np.maximum(beyond, 0) + guessed, size)
     return np.where((beyond <= 0) | (others_size <= 0), 1.0, tails)
 
@@ -240,9 +235,9 @@ def correlations(hits: FloatArray, sizes: FloatArray) -> FloatArray:
     people, total = len(sizes), float(sizes.sum())
     if people < 2 or total <= people:
         return np.zeros(len(hits))
-    rate, rates = hits.sum(axis=1) / total, hits / sizes
-    between = (sizes * (rates - rate[:, None]) ** 2).sum(axis=1) / (people - 1)
-    within = (sizes * rates * (1.0 - rates)).sum(axis=1) / (total - people)
+    rate, shares = hits.sum(axis=1) / total, hits / sizes
+    between = (sizes * (shares - rate[:, None]) ** 2).sum(axis=1) / (people - 1)
+    within = (sizes * shares * (1.0 - shares)).sum(axis=1) / (total - people)
     size = (total - float((sizes**2).sum()) / total) / (people - 1)
     spread = between + (size - 1.0) * within
     found = np.divide(between - within, spread, out=np.zeros(len(hits)), where=spread > 0)

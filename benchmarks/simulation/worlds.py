@@ -42,7 +42,7 @@ def clustered(
 
 def soft(rng: np.random.Generator, mean: float, spread: float, shape: tuple[int, ...]) -> FloatArray:
     """Soft scores: beta-distributed with the mean given; `spread` in (0, 1) is the variance over mean (1 - mean)."""
-    return _rates(rng, mean, spread, shape)
+    return rates(rng, mean, spread, shape)
 
 
 def asked_again(
@@ -74,7 +74,7 @@ def asked_again(
     subjects, _, audits = shape
     again = float(np.sqrt(between_cells))
     latent = inside_subject / between_cells if inside_subject else 0.0
-    known = rng.binomial(facts, _rates(rng, rate, latent, (subjects, 1, audits)))
+    known = rng.binomial(facts, rates(rng, rate, latent, (subjects, 1, audits)))
     lots = rng.integers(0, _STEPS, shape, dtype=np.uint16)
     return _hits(rate, facts, again)[known, lots] / facts
 
@@ -103,7 +103,7 @@ def _by_lot(below: FloatArray) -> NDArray[np.uint8]:
     return np.searchsorted(below[:-1], (np.arange(_STEPS) + 0.5) / _STEPS).astype(np.uint8)
 
 
-def _rates(rng: np.random.Generator, mean: float, correlation: float, shape: tuple[int, ...]) -> FloatArray:
+def rates(rng: np.random.Generator, mean: float, correlation: float, shape: tuple[int, ...]) -> FloatArray:
     """Rates that differ between subjects, Beta with the mean given and variance correlation * mean (1 - mean)."""
     if mean in (0.0, 1.0) or correlation == 0.0:
         return np.full(shape, mean)

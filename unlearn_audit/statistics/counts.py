@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from unlearn_audit.errors import AuditError
-from unlearn_audit.statistics.bounds import FloatArray
+from unlearn_audit.statistics.bounds import TOLERANCE, FloatArray
 
 FEW_PEOPLE = 5
 ASSUMED_CORRELATION = 0.15
@@ -107,7 +107,7 @@ def correlation(hits: FloatArray, facts: FloatArray) -> float:
 
 
 def together(hits: FloatArray, facts: FloatArray) -> float:
-    """`correlation`; at least `ASSUMED_CORRELATION` where there are fewer than `FEW_PEOPLE` people to see it from."""
+    """`correlation`; at least `ASSUMED_CORRELATION` where fewer than `FEW_PEOPLE` people (or relations) show it."""
     return max(correlation(hits, facts), ASSUMED_CORRELATION if len(facts) < FEW_PEOPLE else 0.0)
 
 
@@ -140,8 +140,17 @@ def excess_p_value(beyond: float, facts: float, guessed: float, asked: float, ef
         asked: facts, once for each control.
         effect: see `design_effect`.
     """
-    own, others = math.floor(beyond / effect), math.ceil(guessed / effect)
-    return hypergeometric_tail(own, math.ceil(facts / effect), others, math.floor(asked / effect))
+    own, others = _below(beyond / effect), _above(guessed / effect)
+    return hypergeometric_tail(own, _above(facts / effect), others, _below(asked / effect))
+
+
+def _below(value: float) -> int:
+    """The whole number below; a quotient that is whole but for the machine's rounding is that number."""
+    return math.floor(value + TOLERANCE)
+
+
+def _above(value: float) -> int:
+    return math.ceil(value - TOLERANCE)
 
 
 def hypergeometric_tail(own: int, size: int, others: int, other_size: int) -> float:
