@@ -89,14 +89,15 @@ class Verbatim(Probe[VerbatimParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """Three readings a fact."""
         own = self.parameters
-        found = {fact.id: self._passages(fact, model) for fact in facts}
-        passages = [one for ones in found.values() if not isinstance(ones, str) for one in ones]
-        everyone = [one for fact in pool if not isinstance(ones := self._passages(fact, model), str) for one in ones]
+        found = {fact: self._passages(fact, model) for fact in dict.fromkeys((*facts, *pool))}
+        passages, everyone = (
+            [one for fact in some if not isinstance(ones := found[fact], str) for one in ones] for some in (facts, pool)
+        )
         longest = max((count_tokens(model.tokenizer, one.beginning) for one in everyone), default=0)
         said = _continued(model, [one.window.prompt for one in passages], longest + max(1, own.extra_tokens))
         scores = score_all(model, [one.window.pair for one in passages])
         for fact in facts:
-            ones = found[fact.id]
+            ones = found[fact]
             if isinstance(ones, str):
                 yield from (_reading(fact, measure, None, ones) for measure in self.measures)
                 continue

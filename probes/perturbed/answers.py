@@ -24,6 +24,7 @@ class SwappedAnswers:
     def __init__(self, parameters: ChoiceParameters, pool: Sequence[Fact]) -> None:
         self._options = parameters.options
         self._chooser = chooser_of(parameters, tuple(pool))
+        self._choices: dict[Fact, Choice] = {}
         self._subjects = Subjects(fact.subject for fact in pool)
         self._said: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._common: Counter[str] = Counter()
@@ -35,6 +36,11 @@ class SwappedAnswers:
 
     def choice(self, fact: Fact) -> Choice:
         """The answer and its swapped twins; the same for every model."""
+        if fact not in self._choices:
+            self._choices[fact] = self._chosen(fact)
+        return self._choices[fact]
+
+    def _chosen(self, fact: Fact) -> Choice:
         if not is_askable(fact):
             return Choice(fact=fact, missing=NO_QUESTION)
         if self._chooser.choice(fact).missing is None:

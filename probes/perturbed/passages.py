@@ -51,6 +51,7 @@ class RewordedPassages:
     def __init__(self, pool: Sequence[Fact], *, slots: int, options: int, context: int, prompt_share: float) -> None:
         self._slots, self._options, self._context = slots, options, context
         self._share = prompt_share
+        self._found: dict[Fact, list[Slot] | str] = {}
         self._subjects = Subjects(fact.subject for fact in pool)
         self._by_make: dict[str, set[str]] = defaultdict(set)
         for fact in pool:
@@ -59,6 +60,11 @@ class RewordedPassages:
 
     def slots(self, fact: Fact) -> list[Slot] | str:
         """The places of a fact's passage, or why there are none; the same for every model."""
+        if fact not in self._found:
+            self._found[fact] = self._looked_up(fact)
+        return self._found[fact]
+
+    def _looked_up(self, fact: Fact) -> list[Slot] | str:
         if is_askable(fact):
             return HAS_QUESTION
         text = (fact.text or "").strip()

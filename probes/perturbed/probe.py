@@ -114,9 +114,6 @@ class Perturbed(Probe[PerturbedParameters]):
 @lru_cache(maxsize=8)
 def _prepared(own: PerturbedParameters, pool: tuple[Fact, ...]) -> tuple[SwappedAnswers, RewordedPassages]:
     """What a pool's options are drawn from, made once."""
-    choices = ChoiceParameters(
-        options=own.options, minimum_twins=own.minimum_twins, rouge_threshold=own.rouge_threshold
-    )
     passages = RewordedPassages(
         pool,
         slots=own.slots,
@@ -124,7 +121,7 @@ def _prepared(own: PerturbedParameters, pool: tuple[Fact, ...]) -> tuple[Swapped
         context=own.context_words,
         prompt_share=own.prompt_share,
     )
-    return SwappedAnswers(choices, pool), passages
+    return SwappedAnswers(own, pool), passages
 
 
 def _mean_level(slots: Sequence[Slot]) -> float:

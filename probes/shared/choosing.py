@@ -191,9 +191,14 @@ class Chooser:
         return not any(overlaps(one, told) for one in true)
 
 
-@lru_cache(maxsize=16)
 def chooser_of(parameters: ChoiceParameters, pool: tuple[Fact, ...]) -> Chooser:
-    """The chooser of a pool, made once: every dose of every attack draws from the same."""
+    """The chooser of a pool, made once: every probe that draws alike, at every dose of every attack, has the same."""
+    drawn = {name: getattr(parameters, name) for name in ChoiceParameters.model_fields}
+    return _chooser(ChoiceParameters(**drawn), pool)
+
+
+@lru_cache(maxsize=16)
+def _chooser(parameters: ChoiceParameters, pool: tuple[Fact, ...]) -> Chooser:
     return Chooser(parameters, pool)
 
 
