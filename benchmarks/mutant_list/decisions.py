@@ -9,6 +9,7 @@ BOUNDS = "unlearn_audit/verdict/findings/cell_bounds.py"
 FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
 CELLS = "unlearn_audit/verdict/findings/places.py"
 CONTRASTS = "unlearn_audit/verdict/findings/contrasts.py"
+TERMS = "unlearn_audit/verdict/policy/terms.py"
 TABLES = "unlearn_audit/verdict/findings/score_tables.py"
 
 DECISIONS = (
@@ -109,9 +110,9 @@ COUNTING = (
     Mutant(
         name="facts-as-subjects",
         wrong="facts of one subject count as independent of each other",
-        file=CELLS,
-        old="name if by_fact else units.get(name",
-        new="name if terms.unit else units.get(name",
+        file=TERMS,
+        old="if self.unit is Unit.FACT else self.case.units",
+        new="if self.unit else self.case.units",
         tests=in_verdict("facts_as_units_are_named_in_the_verdict"),
     ),
     Mutant(

@@ -39,7 +39,7 @@ class LivePlan:
     placebo: Mapping[str, Fact] = field(default_factory=dict)
     sham: tuple[Fact, ...] = ()
 
-    @property
+    @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What the user should know about the facts' rows."""
         retrained = self.plan.model(Role.RETRAINED) is not None

@@ -12,7 +12,7 @@ from unlearn_audit.spec.policy import Policy, Population, Release, Unit
 from unlearn_audit.statistics.bounds import holm
 from unlearn_audit.verdict.findings.causes import some
 from unlearn_audit.verdict.findings.places import BASELINE
-from unlearn_audit.verdict.phrases import counted, percent
+from unlearn_audit.verdict.phrases import counted, percent, shown
 from unlearn_audit.verdict.policy.required import done_without
 from unlearn_audit.verdict.policy.rules import allowed_margins
 from unlearn_audit.verdict.result import Control, Exposure, Finding, People, Utility
@@ -62,7 +62,7 @@ def _claim(passed: Sequence[Finding], exposure: Exposure | None, policy: Policy)
     people = f" about {exposure.people} people" if exposure is not None else ""
     count = (
         f"of {exposure.facts if exposure is not None else worst.facts} listed facts{people} no attack of this battery "
-        f"shows more than {worst.shown_at_most:g} in any one run, where {worst.allowed:g} may come back"
+        f"shows more than {shown(worst.shown_at_most)} in any one run, where {shown(worst.allowed)} may come back"
     )
     return count if not bounded else f"{count}; where guessing hides the count, {share}"
 

@@ -8,12 +8,15 @@ independent ones, so that the product over all of them is a lower limit.
 from __future__ import annotations
 
 import math
+from collections import Counter
+
+import numpy as np
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.statistics.bounds import TOLERANCE
-from unlearn_audit.statistics.counts import ASSUMED_CORRELATION, FEW_PEOPLE, excess_p_value, tail
+from unlearn_audit.statistics.counts import design_effect, excess_p_value, tail
 
 WANTED = (0.8, 0.95)
 """Shares of honest models that should pass, for which the plan says how many facts it takes."""
@@ -61,12 +64,9 @@ def provable(case: Case, margin: float, level: float) -> int | None:
         margin: share that may be shown.
         level: that the p-value must reach.
     """
-    facts, people = len(case.subjects), len(set(case.units.values()))
-    controls = max(len(case.controls), 1)
-    effect = 1.0
-    if people < FEW_PEOPLE:
-        effect += (facts / people - 1.0) * ASSUMED_CORRELATION
-    may = margin * facts
+    facts, controls, may = len(case.subjects), max(len(case.controls), 1), margin * len(case.subjects)
+    sizes = np.array(list(Counter(case.units.values()).values()), dtype=np.float64)
+    effect = design_effect(np.zeros(len(sizes)), np.zeros((1, len(sizes))), sizes)
 
     def proves(shown: int) -> bool:
         return excess_p_value(shown - may, facts - may, 0.0, controls * facts, effect) <= level

@@ -46,7 +46,7 @@ def reason(status: Status, one: Weighed, place: int | None) -> str:
 
 def _leak(cell: CellEstimate, recovered: float | None) -> str:
     back = "" if recovered is None else f"{percent(recovered)} of what was removed is recovered: "
-    if cell.shown is not None and cell.allowed is not None:
+    if cell.shown is not None:
         back += f"{shown(cell.shown)} of {cell.facts} facts are shown, where {shown(cell.allowed)} may come back: "
     controls = ", ".join(f"{name} {mean:.2f}" for name, mean in cell.controls.items())
     return f"at {cell.dose}, {cell.variant}: {back}the checkpoint scores {cell.unlearned:.2f} ({controls})"
@@ -109,7 +109,7 @@ def _open(one: Weighed, place: int | None) -> str:
 
 def _count_of(cell: CellEstimate) -> str:
     """What a count says where it does not pass."""
-    if cell.shown_at_most is None or cell.allowed is None:
+    if cell.shown_at_most is None:
         return ""
     return f"; by count {shown(cell.shown_at_most)} facts are shown, and {shown(cell.allowed)} may come back"
 
@@ -167,9 +167,9 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
         what = f"{percent(chief.recovered)} of what was removed is recovered"
     else:
         what = f"the checkpoint scores {cell.unlearned:.2f} where its control scores {control:.2f}"
-    if cell.shown is not None and cell.allowed is not None and chief.kind is ScoreKind.HIT:
+    if cell.shown is not None and chief.kind is ScoreKind.HIT:
         runs = f", in {cell.runs_beyond} of {cell.runs} runs" if cell.runs > 1 else ""
-        what += f": {cell.shown:g} of {cell.facts} facts, where {cell.allowed:g} may come back{runs}"
+        what += f": {shown(cell.shown)} of {cell.facts} facts, where {shown(cell.allowed)} may come back{runs}"
     measure = chief.id.removeprefix(f"{chief.attack}/")
     more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
     broken = "; the checkpoint is also broken" if utility.status is Status.FAILED else ""

@@ -80,11 +80,12 @@ def smallest_margin(planned: PlannedFinding, scores: FindingScores, terms: Terms
     A test inverted: with confidence 1 - alpha no cell brings back a larger share of the original's knowledge. Every
     cell holds its own bound, so that the largest of them needs no correction, as in the pass itself.
     """
+    counts = counts_of(scores, terms)  # of facts, whatever the margin
 
     def uppers(margin: float, cells: Sequence[Cell]) -> list[float]:
         stricter = replace(terms, margin=margin)
         contrasts = contrasts_for(planned, scores, stricter)
-        bounds = [] if contrasts is None else bounds_of(cells, contrasts, counts_of(scores, stricter), stricter)
+        bounds = [] if contrasts is None else bounds_of(cells, contrasts, counts, stricter)
         return [max(interval.upper for _, interval in found) for _, found in bounds]
 
     smallest, still_open = 0.0, list(scores.cells)

@@ -15,7 +15,7 @@ from unlearn_audit.spec.policy import Policy, Population
 from unlearn_audit.statistics.bounds import TOLERANCE, FloatArray
 from unlearn_audit.verdict.findings.people import counts_people
 from unlearn_audit.verdict.findings.places import UNLEARNED, FindingScores, control_key
-from unlearn_audit.verdict.findings.score_tables import EVERYTHING, ScoreTable
+from unlearn_audit.verdict.findings.score_tables import ScoreTable
 from unlearn_audit.verdict.result import Exposure
 
 ROOM = 1 / 3
@@ -32,7 +32,7 @@ def exposure_of(
     What has no score counts as shown by the checkpoint, as not shown by controls, and as not known by the original.
     """
     tables = [
-        scores.table.at_maximum(over=EVERYTHING)
+        scores.table.together
         for planned, scores in scored
         if scores is not None and counts_people(planned) and scores.table.alive.any()
     ]

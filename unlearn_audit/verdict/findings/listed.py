@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
-from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import DIGITS, FloatArray
 from unlearn_audit.statistics.counts import design_effect, excess_p_value, simes
 from unlearn_audit.verdict.findings.places import UNLEARNED, FindingScores, control_key
-from unlearn_audit.verdict.findings.score_tables import EVERYTHING, PLACEBO, TWINS, Codes, ScoreTable
+from unlearn_audit.verdict.findings.score_tables import PLACEBO, TWINS, Codes, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Control
 
@@ -90,8 +90,12 @@ def counted_p_value(planned: PlannedFinding, scores: FindingScores, control: Con
         return None
     tables = [scores.table]
     if scores.union is not None:
-        tables.append(scores.table.at_maximum(over=EVERYTHING))
-    return simes([_p_value(table, rows, control, terms) for table in tables for _, _, rows in _runs(table)])
+        tables.append(scores.table.together)
+    p_values = []
+    for table in tables:
+        units = table.items.facts.grouped(terms.units)
+        p_values += [_p_value(table, rows, units, control, terms) for _, _, rows in _runs(table)]
+    return simes(p_values)
 
 
 def _runs(table: ScoreTable) -> Iterator[tuple[str, str, Codes]]:
@@ -101,14 +105,12 @@ def _runs(table: ScoreTable) -> Iterator[tuple[str, str, Codes]]:
             yield dose, variant, np.flatnonzero(there & (table.items.seeds == seed))
 
 
-def _p_value(table: ScoreTable, rows: Codes, control: Control, terms: Terms) -> float:
+def _p_value(table: ScoreTable, rows: Codes, units: NDArray[np.object_], control: Control, terms: Terms) -> float:
     """Of one run; what is missing speaks for the checkpoint."""
     rows = rows[table.alive[rows]]
     if not len(rows):
         return 1.0
-    units, by_fact = terms.case.units, terms.unit is Unit.FACT
-    facts = [str(name) for name in table.items.facts.known[table.items.facts.codes[rows]]]
-    _, codes = np.unique([name if by_fact else units.get(name, "") for name in facts], return_inverse=True)
+    _, codes = np.unique(units[rows].astype(str), return_inverse=True)
     own = table.own.low[rows, table.keys.index(UNLEARNED)]
     known = float(table.known[""].high[rows, 0].sum()) if terms.case.has_original else float(len(rows))
     beyond, left = float(own.sum()) - terms.margin * known, len(rows) - terms.margin * known

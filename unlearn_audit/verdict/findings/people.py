@@ -20,7 +20,7 @@ from unlearn_audit.statistics.bounds import FloatArray, gaffke_p_value
 from unlearn_audit.statistics.counts import tail, together, upper_rate
 from unlearn_audit.verdict.findings.contrasts import SEED
 from unlearn_audit.verdict.findings.places import UNLEARNED, FindingScores, control_key
-from unlearn_audit.verdict.findings.score_tables import EVERYTHING, TWINS, Codes, ScoreTable
+from unlearn_audit.verdict.findings.score_tables import TWINS, Codes, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import GroupShown, People
 
@@ -214,7 +214,7 @@ def _people_out(cell: Counts, terms: Terms) -> float:
 def _tables(scores: FindingScores) -> Iterator[ScoreTable]:
     """A finding's cells with their seeds as one, and all of them as one."""
     by_cell = scores.table.at_maximum(over=frozenset({"seeds"}))
-    everything = scores.table.at_maximum(over=EVERYTHING)
+    everything = scores.table.together
     yield by_cell
     if len(everything.items) < len(by_cell.items):
         yield everything
@@ -223,7 +223,7 @@ def _tables(scores: FindingScores) -> Iterator[ScoreTable]:
 def _counted(tables: Sequence[tuple[str, ScoreTable]], group_of: Mapping[str, str], case: Case) -> Iterator[Counts]:
     for finding, table in tables:
         items = table.items
-        groups = np.array([group_of.get(name, "") for name in items.facts.known], dtype=object)[items.facts.codes]
+        groups = items.facts.grouped(group_of)
         for dose, variant, there in items.cells():
             rows = np.flatnonzero(there & table.alive & (groups != ""))
             if len(rows):

@@ -19,9 +19,8 @@ from unlearn_audit.api import Role
 from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.case import BASELINE as BASELINE
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Unit
 from unlearn_audit.statistics.bounds import FloatArray
-from unlearn_audit.verdict.findings.score_tables import BESIDE, EVERYTHING, ITEM, Codes, Names, Scores, ScoreTable
+from unlearn_audit.verdict.findings.score_tables import BESIDE, ITEM, Codes, Names, Scores, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
 
 UNLEARNED = "unlearned"
@@ -216,7 +215,7 @@ def _union(table: ScoreTable, terms: Terms) -> Cell | None:
     """Each fact at its maximum over doses, ways of asking and seeds."""
     if len(np.unique(table.items.facts.codes)) == len(table.items):
         return None
-    return next(iter(_cells(table.at_maximum(over=EVERYTHING), terms)), None)
+    return next(iter(_cells(table.together, terms)), None)
 
 
 def _covered(table: ScoreTable) -> dict[str, frozenset[str]]:
@@ -249,10 +248,10 @@ def _lacking(rows: pd.DataFrame, keys: list[str]) -> tuple[str, ...]:
 
 
 def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
-    case, by_fact, items, units = terms.case, terms.unit is Unit.FACT, table.items, terms.case.units
+    items = table.items
     # The frame holds other findings' facts among its names; none of those is met below.
-    subjects = np.array([name if by_fact else units.get(name, "") for name in items.facts.known], dtype=object)
-    chance = np.array([case.chance.get(name, np.nan) for name in items.facts.known])
+    subjects = items.facts.grouped(terms.units)
+    chance = np.array([terms.case.chance.get(name, np.nan) for name in items.facts.known])
     cells = []
     for dose, variant, there in items.cells():
         places, kept = np.flatnonzero(there), np.flatnonzero(there & table.alive)
@@ -260,7 +259,7 @@ def _cells(table: ScoreTable, terms: Terms) -> tuple[Cell, ...]:
             continue
         facts = items.facts.codes[kept]
         gaps = np.isnan(table.own.scored[kept]).any(axis=1)
-        codes, owners = pd.factorize(subjects[facts], sort=True)
+        codes, owners = pd.factorize(subjects[kept], sort=True)
         value = items.dose_values[places][np.isfinite(items.dose_values[places])]
         cells.append(
             Cell(

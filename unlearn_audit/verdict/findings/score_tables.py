@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,6 +69,11 @@ class Names:
     def named(self) -> NDArray[np.object_]:
         """Shape (rows,), the names themselves."""
         return np.asarray(self.known[self.codes], dtype=object)
+
+    def grouped(self, group_of: Mapping[str, str]) -> NDArray[np.object_]:
+        """Shape (rows,), the group of each name; "" where it has none."""
+        groups = np.array([group_of.get(name, "") for name in self.known], dtype=object)
+        return np.asarray(groups[self.codes], dtype=object)
 
     def at(self, rows: Codes) -> Names:
         """Some rows of it."""
@@ -192,6 +198,11 @@ class ScoreTable:
             beside={suffix: Scores.of(matrix(column)) for suffix, column in BESIDE.items()},
             known=_known(items, unattacked, {"": "score", **BESIDE}),
         )
+
+    @cached_property
+    def together(self) -> ScoreTable:
+        """Each fact at its maximum over doses, ways of asking and seeds; made once, for all that read it."""
+        return self.at_maximum(over=EVERYTHING)
 
     def at_maximum(self, *, over: frozenset[str] = frozenset({"variants"})) -> ScoreTable:
         """Each fact at its maximum over the ways of asking, within a dose and a seed (design 6.4), or over more.

@@ -72,13 +72,11 @@ def not_planned(case: Case, policy: Policy) -> list[str]:
     lines = []
     for one in required(case, policy):
         if not any(one.selects(finding) for finding in case.planned):
-            lines.append(f"{one.text}: the policy requires it, but {why_absent(one.name, case)}{_remedy(one)}")
+            lines.append(_absent(one, why_absent(one.name, case)))
             continue
         doses = case.doses_of(one.attack)
         if doses and not any(one.covers(dose) for dose in doses):
-            lines.append(
-                f"{one.text}: the policy requires it, but {_no_dose(one, case, 'the plan does not include it')}"
-            )
+            lines.append(_absent(one, _no_dose(one, case) or "the plan does not include it"))
     return lines
 
 
@@ -89,13 +87,13 @@ def not_met(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str
     for one in required(case, policy):
         named = [finding for finding in findings if one.selects(finding) and finding.id not in unserved]
         if not named:
-            lines.append(f"{one.text}: the policy requires it, but {why_absent(one.name, case)}{_remedy(one)}")
+            lines.append(_absent(one, why_absent(one.name, case)))
             continue
         deciding = [finding for finding in named if finding.gates] or named
         open_ones = [finding for finding in deciding if finding.waiver is None]
         measured = {cell.dose for finding in deciding for cell in finding.cells}
         if open_ones and measured and not any(one.covers(dose) for dose in measured):
-            lines.append(f"{one.text}: the policy requires it, but {_no_dose(one, case, 'it was not measured')}")
+            lines.append(_absent(one, _no_dose(one, case) or "it was not measured"))
         for finding in open_ones:
             powerless = finding.power is None or not finding.power.enough
             if finding.status is Status.NO_POWER or (powerless and not finding.gates):
@@ -139,14 +137,16 @@ def done_without(case: Case, policy: Policy) -> list[str]:
     return [f"{entry} ({reason})" for entry, reason in policy.without.items() if entry in entries]
 
 
-def _no_dose(one: Required, case: Case, otherwise: str) -> str:
+def _no_dose(one: Required, case: Case) -> str:
+    """Why a dose was skipped; empty where the plan does not say."""
     left_out = [
         f"{each.what}: {each.why}"
         for each in case.left_out
         if each.what.partition(":")[0].split()[0] == one.attack and one.dose and one.dose.strip("*") in each.what
     ]
-    return (f"it was skipped ({'; '.join(left_out)})" if left_out else otherwise) + _remedy(one)
+    return f"it was skipped ({'; '.join(left_out)})" if left_out else ""
 
 
-def _remedy(one: Required) -> str:
-    return f"; run it, or accept that under `without: {{{one.text}: REASON}}`"
+def _absent(one: Required, why: str) -> str:
+    remedy = f"run it, or accept that under `without: {{{one.text}: REASON}}`"
+    return f"{one.text}: the policy requires it, but {why}; {remedy}"

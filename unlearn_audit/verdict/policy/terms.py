@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Population, Rule, Unit
@@ -70,6 +72,11 @@ class Terms:
             draws=policy.draws,
             rule=rule,
         )
+
+    @cached_property
+    def units(self) -> Mapping[str, str]:
+        """Fact id -> what counts as independent; with `Unit.FACT` each fact by itself."""
+        return {fact: fact for fact in self.case.subjects} if self.unit is Unit.FACT else self.case.units
 
     def draws_for(self, planned: PlannedFinding, cells: int) -> int:
         """Draws with which a p-value can be small enough: its floor lies below alpha / (findings x cells).
