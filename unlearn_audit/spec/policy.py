@@ -135,8 +135,7 @@ class Policy(BaseModel):
     utility: Share = Field(0.80, description="Share of the original's hits on the retain set that must remain.")
     gate: tuple[str, ...] = Field(
         ("recall", "forced-choice", "extraction-strength", "perturbed"),
-        description="Probes whose findings decide. Another can fail an audit by a leak that it proves on hits; no pass "
-        "needs it.",
+        description="Probes whose findings decide. No pass needs another; a leak that it proves fails the audit.",
     )
     required: dict[Release, tuple[Arm, ...]] = Field(
         default={

@@ -24,9 +24,10 @@ from unlearn_audit.verdict.findings.people import GUESS_ALPHA, counts_people, hy
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.list_reach import list_lines
 from unlearn_audit.verdict.policy import required
-from unlearn_audit.verdict.policy.rules import uncovered, under
+from unlearn_audit.verdict.policy.planned import BESIDE_FINDINGS, family_weight, under
+from unlearn_audit.verdict.policy.rules import uncovered
 from unlearn_audit.verdict.policy.serving import not_planned
-from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms, family_weight
+from unlearn_audit.verdict.policy.terms import Terms
 
 CELLS = 8
 """Cells (doses x ways of asking) that a finding is assumed to have if their number is not given."""

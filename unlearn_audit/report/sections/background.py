@@ -26,7 +26,7 @@ from unlearn_audit.report.parts.view import (
 )
 from unlearn_audit.spec.policy import Doubt, Policy, Release
 from unlearn_audit.verdict.findings.causes import causes_of
-from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.result import Control, Result
 
 _SHORT_DIGEST = 12

@@ -10,14 +10,8 @@ from functools import cached_property
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Population, Rule, Unit
 from unlearn_audit.statistics.bounds import FEW_CELLS
+from unlearn_audit.verdict.policy.planned import family_weight
 from unlearn_audit.verdict.policy.rules import rule_of
-
-EXPLORATORY = 0.25
-"""Weight of all exploratory findings together in Holm's family, relative to the deciding ones: they can take at most a
-fifth of the error rate, however many they are."""
-
-BESIDE_FINDINGS = 2
-"""What is in Holm's family besides the deciding findings, at most: utility, and people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +80,7 @@ class Terms:
             cells: from which the worst is picked.
         """
         tests = cells if cells <= FEW_CELLS else 2
-        family = family_weight(self.case) / weight_of(planned, self.case)
+        family = family_weight(self.case) / planned.weight
         return max(self.draws, math.ceil(2 * family * tests / self.family_alpha))
 
     def shortfalls(self, planned: PlannedFinding, *, facts: int, seeds: int) -> tuple[str, ...]:
@@ -108,19 +102,3 @@ class Terms:
             for what, needed, there in asked
             if there < needed
         )
-
-
-def weight_of(planned: PlannedFinding, case: Case) -> float:
-    """Weight of a finding in Holm's family: 1 where it decides; exploratory ones share `EXPLORATORY` of that.
-
-    Fixed by the plan, whatever the evidence says; 1 for what is in no family.
-    """
-    if not planned.exploratory:
-        return 1.0
-    deciding = sum(one.gates for one in case.planned) + BESIDE_FINDINGS
-    return min(1.0, EXPLORATORY * deciding / sum(one.exploratory for one in case.planned))
-
-
-def family_weight(case: Case) -> float:
-    """Weight of the whole family, at most."""
-    return math.fsum(weight_of(one, case) for one in case.planned if one.gates or one.exploratory) + BESIDE_FINDINGS
