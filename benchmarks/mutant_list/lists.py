@@ -135,6 +135,22 @@ ARMS = (
         tests=in_verdict("what_the_policy_asks_for_by_name_weighs_more_than_all_else_together"),
     ),
     Mutant(
+        name="whole-without-end",
+        wrong="the size of the whole makes no bound closer",
+        file="unlearn_audit/statistics/finite.py",
+        old="return whole is not None and size >= WORTH * whole",
+        new="return False",
+        tests=in_verdict("of_a_whole_that_is_known_the_mean_itself_is_compared"),
+    ),
+    Mutant(
+        name="whole-of-others",
+        wrong="the size of the whole forget set bounds the retain set as well",
+        file="unlearn_audit/verdict/policy/terms.py",
+        old="            draws=policy.draws,\n",
+        new="            draws=policy.draws,\n            whole=policy.whole,\n",
+        tests=in_verdict("of_a_whole_that_is_known_the_mean_itself_is_compared"),
+    ),
+    Mutant(
         name="soft-leak-unsaid",
         wrong="a leak that a soft measure proves which the policy does not name fails nothing",
         file=PLANNED,

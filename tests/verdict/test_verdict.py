@@ -384,6 +384,21 @@ def test_what_the_policy_asks_for_by_name_weighs_more_than_all_else_together() -
     assert {one.weight for one in under(case, Policy(required={})).planned} == {1.0}  # it asks for nothing by name
 
 
+def test_of_a_whole_that_is_known_the_mean_itself_is_compared() -> None:
+    audit = Audit(subjects=20).score(1.0, **LEAK, fact_id=subjects(0, 1))  # 5 %, where 10 % may come back
+    endless = Policy(population="sample", draws=10_000, required={})
+    assert audit.decided(endless).outcome is Outcome.INCONCLUSIVE
+    verdict = audit.decided(endless.model_copy(update={"whole": 20}))
+    assert verdict.outcome is Outcome.PASS
+    assert "20 subjects of 20" in verdict.sentence
+    retained = verdict.utility.excess
+    assert retained is not None
+    assert retained.lower < retained.estimate - 0.05  # the retain set is no whole
+    few = audit.decided(endless.model_copy(update={"whole": 15}))
+    assert few.outcome is Outcome.INCONCLUSIVE
+    assert "there are 15 in the whole, but the facts are about 20" in few.sentence
+
+
 def test_holm_counts_the_findings_that_the_plan_fixed() -> None:
     audit = Audit().score(1.0, **LEAK, fact_id=subjects(0, 22))
     alone = (planned("quantization"),)

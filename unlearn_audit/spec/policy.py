@@ -18,7 +18,7 @@ Arm = Annotated[str, Field(pattern=r"^[^@/\s]+(@[^@/\s]+)?(/[^@/\s]+)?$", max_le
 Selector = Annotated[str, AfterValidator(check_selector)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 
-_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation", "population", "without")
+_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation", "population", "without", "whole")
 """Keys added after policies had digests: an unused one does not change the digest."""
 
 
@@ -128,6 +128,12 @@ class Policy(BaseModel):
         Population.LISTED,
         description="listed: the facts given are what must be gone, and are counted; sample: they stand for more like "
         "them, and shares are bounded with subjects as the unit.",
+    )
+    whole: int | None = Field(
+        None,
+        ge=1,
+        description="With `population: sample`: how many there are (people, or facts with `unit: fact`), of which the "
+        "facts are a random part. From three in five of them the bounds are closer; of all of them there is no doubt.",
     )
     power: Share = Field(
         0.30, description="How much more than the control the original must show for a finding to mean anything."

@@ -227,6 +227,8 @@ def _policy(policy: Policy, release: Release, limits: Limits) -> Table:
         "unit": policy.unit.value,
         "draws": f"{policy.draws:,}",
     }
+    if policy.whole is not None:
+        values["whole"] = f"{policy.whole:,}"
     if policy.without:
         values["without"] = "; ".join(f"{entry}: {reason}" for entry, reason in policy.without.items())
     if policy.inconclusive is not Doubt.INCONCLUSIVE:

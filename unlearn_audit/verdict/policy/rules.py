@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule
+from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule, Unit
 from unlearn_audit.spec.selectors import covers, terms
 from unlearn_audit.verdict.result import Finding
 
@@ -39,6 +39,9 @@ def uncovered(case: Case, policy: Policy) -> list[str]:
     lines = []
     if policy.release is Release.OPEN_WEIGHTS and case.release is not Release.OPEN_WEIGHTS:
         lines.append(f"the policy is for release tier {policy.release}, but the audit was planned for {case.release}")
+    there = len(case.units) if policy.unit is Unit.FACT else len(set(case.units.values()))
+    if policy.whole is not None and there > policy.whole:
+        lines.append(f"the policy says that there are {policy.whole} in the whole, but the facts are about {there}")
     for rule in policy.rules:
         if not rule.required:
             continue

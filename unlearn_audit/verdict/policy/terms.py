@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from unlearn_audit.plan.case import Case, PlannedFinding
@@ -26,6 +26,7 @@ class Terms:
         listed: the facts given are counted, and stand for themselves.
         power: what the original must show beyond the control.
         unit: what counts as independent.
+        whole: how many units there are, where the facts are about a random part of so many; None: not known.
         draws: Monte Carlo draws of bounds and p-values.
         rule: the policy's rule that the finding is under, or None.
     """
@@ -39,12 +40,14 @@ class Terms:
     power: float
     unit: Unit
     draws: int
+    whole: int | None = None
     rule: Rule | None = None
 
     @classmethod
     def of(cls, planned: PlannedFinding, case: Case, policy: Policy) -> Terms:
         """The terms of a planned finding: its rule's, and the policy's where the rule says nothing."""
-        return cls._by(rule_of(planned, policy), case, policy)
+        whole = policy.whole if policy.population is Population.SAMPLE else None
+        return replace(cls._by(rule_of(planned, policy), case, policy), whole=whole)
 
     @classmethod
     def without_rule(cls, case: Case, policy: Policy) -> Terms:
