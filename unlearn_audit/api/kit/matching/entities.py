@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from unlearn_audit.api.kit.matching.dates import dates
+from unlearn_audit.api.kit.matching.affixes import script_of
 from unlearn_audit.api.kit.matching.denials import meant
 from unlearn_audit.api.kit.matching.expected import Expected, expected
 from unlearn_audit.api.kit.matching.folding import fold
 from unlearn_audit.api.kit.matching.languages import languages
-from unlearn_audit.api.kit.matching.quantities import all_quantities
+from unlearn_audit.api.kit.matching.numbers.dates import dates
+from unlearn_audit.api.kit.matching.numbers.quantities import all_quantities
 from unlearn_audit.api.kit.matching.reading import Mention, Reading, Token
 from unlearn_audit.api.kit.matching.tables import tables
 
@@ -123,11 +124,22 @@ def akin(one: str, other: str) -> bool:
     """Whether two words are forms of one: the same beginning, of most of both."""
     if one == other:
         return True
+    if script_of(one) == "Hangul":  # a syllable a letter: "태어났습니다" and "태어났어요"
+        return (
+            one[:2] == other[:2]
+            and len(one) >= 2 <= len(other)
+            and _shared(one, other) >= min(len(one), len(other)) / 2
+        )
     if one[:4] != other[:4] or min(len(one), len(other)) < 4:
         return False
-    shared = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    shared = _shared(one, other)
     longest = max(len(one), len(other))
     return shared >= max(4, 0.6 * longest) and longest - shared <= 5
+
+
+def _shared(one: str, other: str) -> int:
+    """Letters that two words begin with in common."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float]) -> Told:
@@ -172,7 +184,7 @@ def _fixed(reading: Reading, spoken: tuple[str, ...], covered: set[int]) -> Iter
         yield expected(reading.text[date.mention.start : date.mention.end], spoken)
     for one in all_quantities(reading):
         places = set(range(one.mention.first, one.mention.last + 1))
-        if not places & covered and not any(reading.tokens[at].text[:1].isdecimal() for at in places):
+        if not places & covered and not any(reading.tokens[at].text.lstrip("+-")[:1].isdecimal() for at in places):
             covered.update(places)
             yield expected(reading.text[one.mention.start : one.mention.end], spoken)
     for token_run in _digit_runs(reading, covered):
