@@ -44,7 +44,7 @@ def _is_lettered(text: str, mention: Mention) -> bool:
     runs = [letter for letter, _ in letters]
     if runs[:FEWEST] != ["A", "B", "C", "D"][:FEWEST]:
         return False
-    return letters[0][1] <= mention.start
+    return int(letters[0][1]) <= mention.start
 
 
 def _is_alternative(reading: Reading, mention: Mention, start: int, end: int) -> bool:

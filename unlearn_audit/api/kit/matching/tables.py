@@ -46,6 +46,7 @@ class Tables(BaseModel):
     subordinate: WordSet
     links: WordSet
     wording: WordSet
+    openings: WordSet
     function: WordSet
     verbs: WordSet
     alike: tuple[tuple[str, ...], ...]

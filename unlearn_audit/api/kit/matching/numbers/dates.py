@@ -180,8 +180,8 @@ def _numeric(reading: Reading) -> Iterator[Date]:
     if text.isascii() and "thang" not in text.lower():
         return
     for found in _ERAS.finditer(text):
-        year = _ERA_STARTS[found[1]] + (1 if found[2] == "元" else int(found[2]))
-        yield Date(readings=((year, int(found[3]), int(found[4])),), mention=_mention(reading, found))
+        since = _ERA_STARTS[found[1]] + (1 if found[2] == "元" else int(found[2]))
+        yield Date(readings=((since, int(found[3]), int(found[4])),), mention=_mention(reading, found))
     for found in _NUMBERED.finditer(text):
         year, month, day = (whole_number(found[part]) if found[part] else None for part in ("year", "month", "day"))
         if month is not None and 1 <= month <= 12 and (year or day):

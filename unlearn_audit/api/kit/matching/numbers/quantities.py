@@ -267,10 +267,10 @@ def _fractions(reading: Reading) -> Iterator[Quantity]:
         if below and inside:
             yield _part(above / below, _over(reading, inside))
     for place, word in enumerate(reading.folds):
-        below, above = _PARTS.get(word), reading.folds[place - 1] if place else ""
-        count = 1 if above in ("a", "an", "one") else _COUNTED.get(above)
-        if below and count:
-            yield _part(count / below, _over(reading, [place - 1, place]))
+        parts, before = _PARTS.get(word), reading.folds[place - 1] if place else ""
+        count = 1 if before in ("a", "an", "one") else _COUNTED.get(before)
+        if parts and count:
+            yield _part(count / parts, _over(reading, [place - 1, place]))
 
 
 def _part(value: float, mention: Mention) -> Quantity:
