@@ -32,6 +32,7 @@ _SIGNS = {
 }
 """How the sign behind a letter is spoken: "AB+", "F#"."""
 
+_SEASONS = ("spring", "summer", "autumn", "fall", "winter")
 _LONG_NUMBER = 8
 _ROMAN = regex.compile(r"[IVX]{1,6}")
 MOST_FORMS = 24
@@ -289,6 +290,8 @@ def _spoken(tokens: Sequence[Token]) -> Iterator[_Form]:
             words=(own.words[0], ("to", "until", "till", "through", "bis"), own.words[1]),
             surface=(own.surface[0], "to", own.surface[1]),
         )
+    if len(tokens) == 2 and own.words[0][0] in _SEASONS and own.words[1][0].isdecimal():  # "the spring of 1999"
+        yield _Form(words=(own.words[0], ("of",), own.words[1]), surface=(own.surface[0], "of", own.surface[1]))
     if own.words[0][0][:1] == "+" and own.letters >= _LONG_NUMBER:  # the sign of a telephone number may be left out
         bare = tuple(word.removeprefix("+") for word in own.words[0])
         yield _Form(words=(bare, *own.words[1:]), surface=(own.surface[0].removeprefix("+"), *own.surface[1:]))

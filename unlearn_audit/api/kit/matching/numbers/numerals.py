@@ -65,6 +65,7 @@ def _written(value: int, language: str) -> Iterator[str]:
             continue  # not every language counts so far
         yield text
         yield text.replace(" and ", " ") if name == "en" else ""
+        yield str(num2words(value, lang=name, gender="f")) if name == "ru" else ""  # "сорок две"
 
 
 def _chinese(value: int) -> str:

@@ -235,7 +235,14 @@ def _of_a_scale(reading: Reading, place: int) -> tuple[float, int] | None:
     folds = reading.folds
     if folds[place] in _ALONE:
         return float(_scales()[folds[place]]), 1
-    for words, value in ((("half", "a"), 0.5), (("a", "half"), 0.5), (("half",), 0.5), (("a",), 1.0), (("an",), 1.0)):
+    for words, value in (
+        (("half", "a"), 0.5),
+        (("half", "an"), 0.5),
+        (("a", "half"), 0.5),
+        (("half",), 0.5),
+        (("a",), 1.0),
+        (("an",), 1.0),
+    ):
         end = place + len(words)
         if folds[place:end] == words and end < len(folds):
             if folds[end] in _scales() or (value < 1 and unit_at(folds, end, (ENGLISH,)) is not None):
