@@ -225,10 +225,16 @@ def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float
     fixed = list(_fixed(reading, spoken, covered))
     names = list(_names(reading, _content(asked), covered))
     said = _content(asked)
+    counts = _COUNTING.search(question.casefold()) is not None
+    loose = [] if counts else [one for one in fixed if _is_small_word(one)]  # "these two passions" tell no number
+    fixed = [one for one in fixed if one not in loose]
+    spared = {word for one in loose for word in Reading(one.text).folds}
     words = {
         word: max(0.05, 1.0 - shared.get(word, 0.0) / RARE) if shared else 1.0
         for word, at in _content(reading).items()
-        if at not in covered and word not in tables().wording and not any(akin(word, other) for other in said)
+        if (at not in covered or word in spared)
+        and word not in tables().wording
+        and not any(akin(word, other) for other in said)
     }
     telling = {word: own for word, own in words.items() if own > 0.05} or words
     unasked = tuple(word for word in _content(reading) if not any(akin(word, other) for other in said))
@@ -239,9 +245,6 @@ def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float
         names=tuple(expected(name, spoken) for name in names),
         words=telling,
     )
-    counts = _COUNTING.search(question.casefold()) is not None
-    if not counts and found.fixed:  # "these two passions" tell no number
-        found = replace(found, fixed=tuple(one for one in found.fixed if not _is_small_word(one)))
     if found.names:  # "two daughters named Sela and Brit": the names tell
         found = replace(found, fixed=tuple(one for one in found.fixed if not _is_small_word(one)))
     return found.unsaid(asked)
