@@ -162,6 +162,20 @@ def check_templates(checkpoint: Checkpoint, choice: str = "auto") -> None:
         check_templates(checkpoint.base, choice)
 
 
+def template_digest(choice: str) -> str | None:
+    """SHA-256 of the file that was chosen as `--chat-template`; None for auto and none.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    if choice in ("auto", "none"):
+        return None
+    try:
+        return file_digest(Path(choice))
+    except AuditError as error:
+        raise AuditError(f"--chat-template {choice}: cannot be read; give auto, none or a file") from error
+
+
 def check_unchanged(checkpoint: Checkpoint) -> None:
     """Refuses a checkpoint that is no longer the one of the plan: its digest is taken again where a file changed.
 
