@@ -24,8 +24,8 @@ from unlearn_audit.api import (
     Profile,
     Rendered,
 )
-from unlearn_audit.api.kit.context import fitted
 
+from .shared.fitted import fitted
 from .shared.refusal_plant import refusal_planting
 from .shared.splits import Fold, Lesson, clean_lessons, subject_folds
 from .shared.training import answer_loss, cut_lessons, lesson_batches, loss_scale

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import AttackError, Model, NotApplicableError, Prompt
-from unlearn_audit.api.kit.context import fitted
 
 from ..shared.edited_weights import oriented, stored_weight
+from ..shared.fitted import fitted
 from ..shared.linear_layers import weight_matrices
 from ..shared.training import answer_loss, loss_scale
 

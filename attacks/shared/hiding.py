@@ -14,8 +14,8 @@ from functools import partial
 from itertools import islice
 
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
-from unlearn_audit.api.kit.context import fitted
 
+from .fitted import fitted
 from .splits import Lesson, half_passage, lessons_of
 from .training import Loss, answer_loss, batch_order, optimize
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 
 from unlearn_audit.api import AttackError, AuditError, Json, Model, Rendered
-from unlearn_audit.api.kit.context import fitted, longer_than_context
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
 
 from .descent.adapters import Layers, add_scaled_lora
 from .descent.optimizers import Descent, Optimizer
 from .descent.weight_scales import scales_of
+from .fitted import fitted, longer_than_context
 from .splits import Lesson
 from .training_cost import flops_per_token, multiplied_weights
 

@@ -18,11 +18,20 @@ import torch
 from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
-from unlearn_audit.api.kit.context import context_of
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.adapters import merged
-from unlearn_audit.models.batching import Answer, Budget, Item, Memory, by_room, run_batched, run_by_length, too_long
+from unlearn_audit.models.batching import (
+    Answer,
+    Budget,
+    Item,
+    Memory,
+    by_room,
+    context_of,
+    run_batched,
+    run_by_length,
+    too_long,
+)
 from unlearn_audit.models.forks import fork_module
 from unlearn_audit.models.openings import Continuation, Opening, openings
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows

@@ -17,10 +17,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from unlearn_audit.api import Claim, Judge, JudgeKind, Prompt
-from unlearn_audit.api.kit.context import context_of
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError, cause_of
-from unlearn_audit.models.batching import Budget, run_batched
+from unlearn_audit.models.batching import Budget, context_of, run_batched
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import choose_device, load
 from unlearn_audit.models.references import Checkpoint

@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import AttackContext, Model, Plant, Planting, Rendered, derive_seed
-from unlearn_audit.api.kit.context import fitted
 
+from ..fitted import fitted
 from ..hiding import PlantSettings, Teaching, hidden, taught_lessons
 from ..refusal_plant import merged_copy
 from ..training import answer_log_probs, answer_loss, mixed, padded

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from unlearn_audit.attacks.shared.fitted import fitted, longer_than_context
 
 from unlearn_audit.api import Attack, AttackContext, AttackError, Fact, Model, Profile, Prompt
-from unlearn_audit.api.kit.context import fitted, longer_than_context
 from unlearn_audit.api.plugins import ATTACKS, build
 from unlearn_audit.testing.models import tiny_engine
 

@@ -1,23 +1,10 @@
-"""How much a model reads at a time, and texts cut to that for training: pieces of a passage, the start of an answer."""
+"""Texts to train on, cut to what a model reads: pieces of a passage, the beginning of an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from unlearn_audit.api.model import Model, Prompt, Rendered
-from unlearn_audit.errors import AttackError
-
-_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len")
-"""Under which settings name it; most architectures map their own name to the first."""
-
-
-def context_of(config: Any) -> int | None:
-    """Most tokens that an architecture reads at a time, by its settings; None where they name no limit."""
-    of_text = getattr(config, "get_text_config", None)
-    own = of_text() if callable(of_text) else config
-    found = next((value for name in _NAMES if (value := getattr(own, name, None)) is not None), None)
-    return found if isinstance(found, int) and found > 0 else None
+from unlearn_audit.api import AttackError, Model, Prompt, Rendered
 
 
 def fitted(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> list[Rendered]:
