@@ -48,6 +48,13 @@ def test_a_template_that_writes_without_end_is_refused(tmp_path: Path, text: str
         check_stored(tmp_path / "no such model", str(tmp_path / "given.jinja"))
 
 
+@pytest.mark.parametrize("text", ["{{ ['a', 'b'] | random }}", "{% if 0 %}{{ lipsum(n=1) }}{% endif %}"])
+def test_a_template_that_draws_at_random_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "chat_template.jinja").write_text(text + "{{ messages[0].content }}")
+    with pytest.raises(AuditError, match="draws at random"):
+        check_stored(tmp_path)
+
+
 def test_a_plan_refuses_it_before_models_can_be_loaded(spec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "unlearn_audit.models.examine", None)  # what loads torch: cannot be imported
     with pytest.raises(ImportError):

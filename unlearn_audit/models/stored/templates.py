@@ -21,6 +21,7 @@ from unlearn_audit.errors import AuditError
 SECONDS, MEGABYTES, MOST_CHARACTERS = 2, 400, 1_000_000
 """What a template may take to write a few short conversations. It may raise nothing to a power."""
 
+_BY_CHANCE = 10
 _TRIAL = """
 import json, resource, sys
 SECONDS, MEGABYTES, MOST_CHARACTERS = map(int, sys.argv[1:])
@@ -49,6 +50,10 @@ cases += [([user], dict.fromkeys(("enable_thinking", "thinking"), on)) for on in
 try:
     if list(environment.parse(template).find_all(jinja2.nodes.Pow)):
         sys.exit(9)  # one power of integers may take for ever, and nothing can stop it
+    if any(one.name == "random" for one in environment.parse(template).find_all(jinja2.nodes.Filter)):
+        sys.exit(10)
+    if any(one.name == "lipsum" for one in environment.parse(template).find_all(jinja2.nodes.Name)):
+        sys.exit(10)
     compiled = environment.from_string(template)
 except (MemoryError, RecursionError):
     sys.exit(9)
@@ -78,9 +83,15 @@ def check_template(template: str) -> None:
         done = subprocess.run(  # noqa: S603 - our own script; the template is its input, run in a sandbox
             command, input=template, capture_output=True, text=True, check=False, timeout=SECONDS + 1
         )
-        ended = done.returncode in (0, 1)
+        ended = done.returncode in (0, 1, _BY_CHANCE)
+        by_chance = done.returncode == _BY_CHANCE
     except subprocess.TimeoutExpired:
-        ended = False
+        ended = by_chance = False
+    if by_chance:
+        raise AuditError(
+            "the chat template draws at random (`random` or `lipsum`), so that the same question is another one each "
+            "time; try --chat-template none or a FILE"
+        )
     if not ended:
         raise AuditError(
             f"the chat template takes more than {SECONDS} s, {MEGABYTES} MB or {MOST_CHARACTERS} characters to write "
