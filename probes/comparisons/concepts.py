@@ -112,7 +112,7 @@ class Concepts(Comparison[ConceptsParameters]):
             return {}
         original = others.get(Role.ORIGINAL, own)  # where it is not another, it is this
         places = np.asarray(original[PLACES], dtype=np.float64)
-        placed = np.isfinite(places).all(axis=(1, 2))
+        placed = np.all(np.isfinite(places).reshape(len(rows), -1), axis=1)
         read = placed & placed[partners] & read_by(model, rows)
         with model.merged() as whole:
             found = value_vectors_of(whole)

@@ -122,7 +122,7 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
         rows = self._rows(model, context)
         layers = blocks_of(model)
         depths = own[DEPTHS_READ].tolist()
-        read = np.asarray(own[LENGTHS]) > 0
+        read = np.asarray(own[LENGTHS], dtype=np.int64) > 0
         found = {WHOLE: spread(mean_log_probs(model, list(compress(rows, read))), read)}
         for name, features in {ITSELF: own, **others}.items():
             both = _read_alike(own, features)
@@ -209,7 +209,8 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
     def _read(self, model: Compared, original: Compared, controls: Sequence[Compared]) -> npt.NDArray[np.bool_]:
         """Which facts have states of all three, (facts,)."""
         drops = [_known(_drop(original, name)) for name in (controls[0].name, self._source(model))]
-        return np.logical_and.reduce([~np.isnan(drop).any(axis=1) for drop in drops])
+        known: npt.NDArray[np.bool_] = ~np.any([np.isnan(drop).any(axis=1) for drop in drops], axis=0)
+        return known
 
     def _of(self, model: Compared, original: Compared, control: Compared) -> FloatArray:
         """Depth of each fact, NaN where no block encodes it."""
@@ -267,8 +268,8 @@ def depth_scores(first: FloatArray, second: FloatArray, threshold: float) -> Flo
 
 def _read_alike(own: Features, other: Features) -> npt.NDArray[np.bool_]:
     """Which facts have states in both models, for as many tokens; none where the states cannot be compared."""
-    lengths = [np.asarray(features[LENGTHS]) for features in (own, other)]
-    both: npt.NDArray[np.bool_] = np.logical_and(*(one > 0 for one in lengths))
+    lengths = [np.asarray(features[LENGTHS], dtype=np.int64) for features in (own, other)]
+    both: npt.NDArray[np.bool_] = np.all([one > 0 for one in lengths], axis=0)
     alike = STATES in other and np.shape(own[STATES])[1:] == np.shape(other[STATES])[1:]
     if alike and np.array_equal(lengths[0][both], lengths[1][both]):
         return both
