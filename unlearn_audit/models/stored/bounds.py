@@ -14,7 +14,13 @@ LARGEST_TOKENIZER = 128 * MIB
 """Bytes of a file beside the weights: the largest vocabularies in use take 35 MiB."""
 _RANKS = "rank_pattern"
 _LAYERS = re.compile(r"(num|n)_(\w+_)?(layers?|blocks?)|num_layers|depth")
-_COUNTS = re.compile(r"(num|n)_(?!positions|ctx)\w+|r")
+_COUNTS = re.compile(r"(num|n)_(\w+_)?(heads?|experts?|groups?)|n_head|r")
+_READ = (
+    *("config.json", "generation_config.json", "adapter_config.json", "*.index.json", "tokenizer.json", "vocab.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.json"),
+    *("processor_config.json", "preprocessor_config.json"),
+)
+"""JSON that a library reads; what a training run leaves beside it is nobody's business."""
 
 
 def refuse_special(directory: Path) -> None:
@@ -35,7 +41,7 @@ def refuse_bulk(directory: Path) -> None:
     Raises:
         AuditError: naming the file and the limit.
     """
-    for path in sorted(directory.glob("*.json")):
+    for path in sorted(path for name in _READ for path in directory.glob(name)):
         if path.is_file() and READING.of(path, _values) > MOST_JSON_VALUES:
             raise AuditError(f"{path}: expected at most {MOST_JSON_VALUES} values; check that it is the right file")
 
