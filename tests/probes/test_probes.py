@@ -59,6 +59,7 @@ class FakeModel:
     calls: list[tuple[str, int]] = field(default_factory=list)
     limits: set[int] = field(default_factory=set)
     opened: bool = False
+    context: int | None = None
     switches_thinking: bool = False
 
     def opens_thinking(self, prompt: Prompt) -> bool:
