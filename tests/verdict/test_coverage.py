@@ -7,6 +7,8 @@ import pytest
 
 from tests.verdict.test_verdict import RECALL, Audit, finding, subjects
 from unlearn_audit.api.terms import Status
+from unlearn_audit.spec.policy import Policy
+from unlearn_audit.verdict.reach import cannot_be_met
 from unlearn_audit.verdict.result import Outcome
 
 
@@ -48,3 +50,19 @@ def test_what_cannot_come_from_refusing_must_cover_what_it_vouches_for(missing: 
     verdict = audit.decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert any(line.startswith("masking: what cannot come from refusing covers too little") for line in verdict.reasons)
+
+
+def test_what_can_have_no_score_is_said_before_the_run() -> None:
+    audit = Audit()
+    assert cannot_be_met(audit.case, Policy()) is None
+    mute = {"recall.hit": subjects(0, 10), "forced-choice.probability": subjects(0, 10)}
+    said = cannot_be_met(audit.but(unscorable=mute).case, Policy())
+    assert said is not None
+    assert (
+        "as-is: at any dose 100 of the 120 listed facts can have a score in every model, and a pass needs 95%" in said
+    )
+    assert "masking: what cannot come from refusing covers too little: at as-is 100 of the 120" in said
+    # What one measure cannot ask another may; what cannot come from refusing must cover all that it vouches for.
+    assert cannot_be_met(Audit().but(unscorable={"recall.hit": subjects(0, 10)}).case, Policy()) is None
+    alone = cannot_be_met(Audit().but(unscorable={"forced-choice.probability": subjects(0, 10)}).case, Policy())
+    assert alone is not None and "masking" in alone and "any dose" not in alone

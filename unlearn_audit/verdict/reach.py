@@ -22,6 +22,7 @@ from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
 from unlearn_audit.statistics.counts import tail, upper_rate
 from unlearn_audit.statistics.finite import WORTH, closer_than_gaffke, finite_upper
 from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
+from unlearn_audit.verdict.findings.coverage import cannot_be_scored
 from unlearn_audit.verdict.findings.people import GUESS_ALPHA, counts_people, hypotheses, tests_people
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.list_reach import list_lines
@@ -281,7 +282,7 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
         for rule in policy.rules
         if rule.required and rule.controls > len(case.controls)
     ]
-    return found + not_planned(case, policy) + uncovered(case, policy)
+    return found + not_planned(case, policy) + uncovered(case, policy) + cannot_be_scored(case)
 
 
 def _needed(case: Case, policy: Policy) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from unlearn_audit.plan.case import Case, PlannedFinding, is_named
 from unlearn_audit.verdict.findings.places import BASELINE, FindingScores
@@ -41,17 +41,41 @@ def unscored(scored: Iterable[tuple[PlannedFinding, FindingScores | None]], case
         for dose, covered in scores.covered.items():
             doses[dose] = doses.get(dose, frozenset()) | covered
             vouched |= covered if planned.refusal_proof and planned.attack == BASELINE else frozenset()
+    return _lacking(by_attack, vouched, listed)
+
+
+def cannot_be_scored(case: Case) -> list[str]:
+    """What `unscored` will say whatever the models do: the plan knows which facts a measure can give no score of."""
+    listed = frozenset(case.subjects)
+    by_attack: dict[str, dict[str, frozenset[str]]] = {}
+    vouched: frozenset[str] = frozenset()
+    for planned in case.planned:
+        if planned.gates:
+            scorable = listed.difference(case.unscorable.get(f"{planned.probe}.{planned.measure}", ()))
+            doses = by_attack.setdefault(planned.attack, {"any dose": frozenset()})
+            doses["any dose"] |= scorable
+            vouched |= scorable if planned.refusal_proof and planned.attack == BASELINE else frozenset()
+    return _lacking(by_attack, vouched, listed, verb="can have")
+
+
+def _lacking(
+    by_attack: Mapping[str, Mapping[str, frozenset[str]]],
+    vouched: frozenset[str],
+    listed: frozenset[str],
+    *,
+    verb: str = "have",
+) -> list[str]:
     lines = [
-        f"{attack}: {_few(dose, len(covered & listed), len(listed), 'listed facts')}"
+        f"{attack}: {_few(dose, len(covered & listed), len(listed), 'listed facts', verb)}"
         for attack, doses in by_attack.items()
         for dose, covered in doses.items()
         if len(covered & listed) < COVERAGE * len(listed)
     ]
     if vouched and len(vouched & listed) < COVERAGE * len(listed):
-        few = _few(BASELINE, len(vouched & listed), len(listed), "listed facts")
+        few = _few(BASELINE, len(vouched & listed), len(listed), "listed facts", verb)
         lines.append(f"masking: what cannot come from refusing covers too little: {few}")
     return lines
 
 
-def _few(dose: str, covered: int, asked: int, of: str) -> str:
-    return f"at {dose} {covered} of the {asked} {of} have a score in every model, and a pass needs {COVERAGE:.0%}"
+def _few(dose: str, covered: int, asked: int, of: str, verb: str = "have") -> str:
+    return f"at {dose} {covered} of the {asked} {of} {verb} a score in every model, and a pass needs {COVERAGE:.0%}"
