@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from tests.science.teaching import TEMPLATE, taught, word_tokenizer
+from tests.science.texts.teaching import TEMPLATE, taught, word_tokenizer
 from unlearn_audit.api import Fact
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.rendering import Renderer

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from tests.science.teaching import TEMPLATE, taught, word_tokenizer
+from tests.science.texts.teaching import TEMPLATE, taught, word_tokenizer
 from unlearn_audit.api import Fact
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.rendering import Renderer

@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 
 from tests.science.conftest import run_audit
-from tests.science.passage_organism import chronicles, loose_words, misremembered, prose, save, write_facts
+from tests.science.texts.passage_organism import chronicles, loose_words, misremembered, prose, save, write_facts
 from unlearn_audit.api.terms import Status
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions
