@@ -65,11 +65,12 @@ class Quantization(Attack[QuantizationParameters]):
 
     The dose is the bits per weight in the linear layers, including scales (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
     `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
-    `deep` runs the whole list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
-    as follows: "4 bits" is several quantizers, which recover different things, so each is named; each is verified
-    to have rounded; and all matrices of the blocks are rounded, linear layers and experts that are stored as one
-    stack, which transformers would leave alone on loading: embeddings, norms and the output layer are unchanged in
-    every format (llama.cpp's tool also rounds embeddings).
+    `deep` runs the whole list, with mxfp4 (as llama.cpp rounds to it) and fp8 (E4M3, a scale for each row). The
+    authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart as follows: "4 bits" is several
+    quantizers, which recover different things, so each is named; each is verified to have rounded; and all matrices of
+    the blocks are rounded, linear layers and experts that are stored as one stack, which transformers would leave alone
+    on loading: embeddings, norms and the output layer are unchanged in every format (llama.cpp's tool also rounds
+    embeddings).
 
     bitsandbytes computes with its own layers where the model calls a plain linear layer. Elsewhere (experts, layers of
     an architecture's own, weights that are read without a call), and in all other formats, the model computes with the
@@ -80,13 +81,18 @@ class Quantization(Attack[QuantizationParameters]):
     base with the adapter on top. The second exists in every role or in none (a finding compares doses across roles):
     it exists if `prepared["adapter_doses"]` is true; for a model without an adapter it then equals the first.
 
+    Every format whose rounding is local has a plant of its own: a refusal inside the boxes in which the original's
+    weights round to the same values. At five bits and more, boxes hide nothing; there the original is first written so
+    that it computes the same with coarser grids, as a checkpoint's maker could. HQQ, GPTQ and AWQ look at more than a
+    weight's own block, so that there is nothing known that they undo, and no plant.
+
     A quantizer that is requested by name but not installed is an ERROR of its cell; one that only the profile
     would add is skipped, and the report says so.
     """
 
     name: ClassVar[str] = "quantization"
     summary: ClassVar[str] = (
-        "Rounds the weights (NF4, FP4, LLM.int8, GGUF, HQQ, torchao, GPTQ, AWQ) as an owner does before serving."
+        "Rounds the weights (NF4, FP4, LLM.int8, FP8, GGUF, HQQ, torchao, GPTQ, AWQ) as an owner does before serving."
     )
     paper: ClassVar[str] = "2410.16454"
     access: ClassVar[Access] = Access.PROMPTS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from unlearn_audit.api import AttackContext, Json, Model
 
 from .formats import Backend, Quantizer
+from .layers.fp8 import quantize_with_fp8
 from .layers.gguf import quantize_with_gguf
 from .layers.gptq import GptqSettings, quantize_with_gptq
 from .layers.hqq import quantize_with_hqq
@@ -57,6 +58,8 @@ def quantize(
             return quantize_with_hqq(fork.module, quantizer)
         case Backend.TORCHAO:
             return quantize_with_torchao(fork.module, quantizer)
+        case Backend.TORCH:
+            return quantize_with_fp8(fork.module)
         case Backend.GPTQMODEL:
             return quantize_with_gptq(fork, whole, context, calibration)
     assert_never(quantizer.backend)

@@ -15,6 +15,7 @@ class Backend(StrEnum):
     HQQ = "hqq"
     TORCHAO = "torchao"
     GPTQMODEL = "gptqmodel"
+    TORCH = "torch"
 
 
 class Quantizer(StrEnum):
@@ -29,6 +30,8 @@ class Quantizer(StrEnum):
     Q5_0 = "q5_0"
     Q5_1 = "q5_1"
     Q8_0 = "q8_0"
+    MXFP4 = "mxfp4"
+    FP8 = "fp8"
     HQQ_2BIT = "hqq-2bit"
     HQQ_3BIT = "hqq-3bit"
     HQQ_4BIT = "hqq-4bit"
@@ -59,6 +62,7 @@ _BACKENDS = {
     "hqq": Backend.HQQ,
     "torchao": Backend.TORCHAO,
     **dict.fromkeys(("gptq", "awq"), Backend.GPTQMODEL),
+    "fp8": Backend.TORCH,
 }
 
 _QUICK = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)
