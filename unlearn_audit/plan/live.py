@@ -17,7 +17,7 @@ from unlearn_audit.facts.load import Facts, chance_levels, load_facts
 from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.findings import unscorable
-from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.plan import Job, Plan, artifact_name
 from unlearn_audit.plan.provenance import engine_source, provenance
 from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
 
@@ -116,6 +116,7 @@ class LivePlan:
             forget=self.pool(FactSet.FORGET, sham=sham),
             retain=self.pool(FactSet.RETAIN),
             profile=spec.profile,
+            served=tuple(artifact_name(model) for model in self.plan.served),
             seed=own if seed_of is None else derive_seed(spec.seed, "plant", seed_of),
             prepared={"adapter_doses": self.plan.audits_adapter, **(prepared or {})},
             has_original=self.plan.model(Role.ORIGINAL) is not None,

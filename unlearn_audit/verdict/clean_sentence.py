@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import Case, is_named
+from unlearn_audit.plan.case import SERVED, Case, is_named
 from unlearn_audit.spec.policy import Policy, Population, Release, Unit
 from unlearn_audit.statistics.bounds import holm
 from unlearn_audit.verdict.findings.causes import some
@@ -168,7 +168,9 @@ def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:
 
 
 def _run(attack: str, case: Case, policy: Policy) -> str:
-    """An attack by name; for one applied before serving, also what the policy says is served."""
+    """An attack by name; artefacts, and what the policy says is served, by theirs."""
+    if attack == SERVED:
+        return f"as served in {some(case.served_arms[attack])}"
     parted = policy.serves and case.release is Release.API and attack in case.served_arms
     return f"{attack} as served: {' and '.join(policy.serves)}" if parted else attack
 

@@ -155,7 +155,7 @@ def measured_flops(device: str, dtype: str = "auto") -> float:
 
 
 def _show(live: LivePlan, console: Console, lines: list[str], seconds: float) -> None:
-    models = ", ".join(model.name for model in live.plan.models)
+    models = ", ".join(model.name for model in live.plan.loaded)
     sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in live.facts.items())
     console.print(f"Models: {models}. Facts: {sets}. Release: {live.plan.spec.release}.", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))

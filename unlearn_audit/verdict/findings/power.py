@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from unlearn_audit.api import ScoreKind
-from unlearn_audit.plan.case import Case, PlannedFinding, is_named
+from unlearn_audit.plan.case import SERVED, Case, PlannedFinding, is_named
 from unlearn_audit.verdict.findings.contrasts import Contrasts, bounded, counted
 from unlearn_audit.verdict.findings.places import (
     BASELINE,
@@ -63,7 +63,7 @@ def power_of(
         return None
     _, shown = _strongest(measured, contrasts, terms)
     plants = terms.case.plants
-    if plants is None or planned.attack == BASELINE:
+    if plants is None or planned.attack in (BASELINE, SERVED):
         found = _found_at(measured, contrasts, terms)
         return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power, doses=found)
     names = plants.get(planned.attack, ())
