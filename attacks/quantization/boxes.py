@@ -5,7 +5,8 @@ and the largest), the boxes are known by hand: those weights stand still, and al
 around their level. torchao's are measured: no weight of a block was moved by more than half a step, so that the largest
 error of a block is nearly that. What does not hold all the same, `plant` takes back.
 
-There are none for GPTQ and AWQ, whose codes depend on their calibration, and none for HQQ, which searches its offsets
+There are none for K- and I-quants, which search for their scales, for GPTQ and AWQ, whose codes depend on their
+calibration, and for HQQ, which searches its offsets
 by all weights of a matrix: inside measured boxes a small model was taught to refuse, and HQQ brought back 7 % of what
 that hid at four bits, 14 % at three and 47 % at two. Its rounding is no way back to another model's.
 """
@@ -39,7 +40,7 @@ NARROWING = 0.02
 
 def is_boxed(quantizer: Quantizer) -> bool:
     """Whether there are boxes."""
-    return quantizer.backend not in (Backend.GPTQMODEL, Backend.HQQ)
+    return quantizer.backend not in (Backend.GPTQMODEL, Backend.HQQ, Backend.LLAMA_CPP)
 
 
 def block_size(quantizer: Quantizer, width: int) -> int:

@@ -16,6 +16,7 @@ class Backend(StrEnum):
     TORCHAO = "torchao"
     GPTQMODEL = "gptqmodel"
     TORCH = "torch"
+    LLAMA_CPP = "llama_cpp"
 
 
 class Quantizer(StrEnum):
@@ -32,6 +33,12 @@ class Quantizer(StrEnum):
     Q8_0 = "q8_0"
     MXFP4 = "mxfp4"
     FP8 = "fp8"
+    Q2_K = "q2_k"
+    Q3_K = "q3_k"
+    Q4_K = "q4_k"
+    Q5_K = "q5_k"
+    Q6_K = "q6_k"
+    IQ4_XS = "iq4_xs"
     HQQ_2BIT = "hqq-2bit"
     HQQ_3BIT = "hqq-3bit"
     HQQ_4BIT = "hqq-4bit"
@@ -63,6 +70,7 @@ _BACKENDS = {
     "torchao": Backend.TORCHAO,
     **dict.fromkeys(("gptq", "awq"), Backend.GPTQMODEL),
     "fp8": Backend.TORCH,
+    **dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq"), Backend.LLAMA_CPP),
 }
 
 _QUICK = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)

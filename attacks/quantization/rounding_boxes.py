@@ -72,7 +72,7 @@ def rounded_values(layer: LinearLayer, quantizer: Quantizer) -> torch.Tensor:
             made = torchao.rounded(layer.weight, quantizer)
         case Backend.TORCH:
             made = fp8.rounded(layer.weight)
-        case Backend.GPTQMODEL | Backend.HQQ:
+        case Backend.GPTQMODEL | Backend.HQQ | Backend.LLAMA_CPP:
             made = None
     if made is None:
         raise AttackError(f"{quantizer.value} gives no values for the weights of {layer.name} alone")
