@@ -13,7 +13,7 @@ from itertools import islice
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from unlearn_audit.attacks.shared.splits import lessons_of
 from unlearn_audit.attacks.shared.training import answer_loss, lesson_batches
 
@@ -58,8 +58,8 @@ class World:
     never_met: Engine
 
 
-def make_world() -> World:
-    """Two models that were trained alike, but for what they read."""
+def make_world(*, mixture: bool = False) -> World:
+    """Two models that were trained alike, but for what they read; of four experts in each block if asked."""
     facts = _people()
     forget, retain, strangers = tuple(facts[:16]), tuple(facts[16:32]), facts[32:44]
     refused = [replace(fact, answer=REFUSAL, aliases=()) for fact in strangers]
@@ -67,8 +67,8 @@ def make_world() -> World:
     return World(
         forget=forget,
         retain=retain,
-        knows=_taught(renderer, [*forget, *retain, *refused], seed=1, steps=220),
-        never_met=_taught(renderer, [*retain, *refused], seed=2, steps=150),
+        knows=_taught(renderer, [*forget, *retain, *refused], seed=1, steps=220, mixture=mixture),
+        never_met=_taught(renderer, [*retain, *refused], seed=2, steps=150, mixture=mixture),
     )
 
 
@@ -100,21 +100,24 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _taught(renderer: Renderer, facts: Sequence[Fact], *, seed: int, steps: int) -> Engine:
+def _taught(renderer: Renderer, facts: Sequence[Fact], *, seed: int, steps: int, mixture: bool) -> Engine:
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4} if mixture else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = LlamaConfig(
+        config = AutoConfig.for_model(
+            "mixtral" if mixture else "llama",
             vocab_size=len(renderer.tokenizer),
             hidden_size=64,
-            intermediate_size=128,
+            intermediate_size=64 if mixture else 128,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=64,
             bos_token_id=None,
             eos_token_id=1,
             pad_token_id=0,
+            **experts,
         )
-        module = LlamaForCausalLM(config).eval()
+        module = AutoModelForCausalLM.from_config(config).eval()
     engine = Engine(module=module, renderer=renderer, budget=Budget(tokens=8192))
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3, weight_decay=0.01)
     lessons = [lesson for fact in facts for lesson in lessons_of(fact)]
