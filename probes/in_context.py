@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import ClassVar
 
 from pydantic import Field
@@ -85,8 +86,8 @@ class InContext(Probe[InContextParameters]):
 
     def _others(self, fact: Fact, twins: Twins) -> list[Fact]:
         entry = twins.entry(fact)
-        others = [other.fact for other in twins.same_relation(entry) if other.identity != entry.identity]
-        return sorted(others, key=lambda other: _draw("others", fact, other))[: self.parameters.others]
+        others = (other.fact for other in twins.others(entry) if other.identity != entry.identity)
+        return list(islice(others, self.parameters.others))
 
 
 def _told(fact: Fact, variant: str, facts: Sequence[Fact]) -> PromptedAsk:

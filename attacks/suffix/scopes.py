@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from unlearn_audit.api import AttackError, Fact, Model, Prompt, derive_seed, words_of
@@ -33,7 +33,8 @@ def scored_in(scope: Scope, facts: Sequence[Fact]) -> tuple[Fact, ...]:
     """The facts that a scope can score: cross-query needs a second question of the same kind about the subject."""
     if scope is not Scope.CROSS_QUERY:
         return tuple(facts)
-    return tuple(fact for fact in facts if _siblings(fact, facts))
+    siblings = _Siblings(facts)
+    return tuple(fact for fact in facts if siblings.of(fact))
 
 
 def quests_of(scope: Scope, facts: Sequence[Fact], *, folds: int, fold: int, goals: int, seed: int) -> list[Quest]:
@@ -52,7 +53,8 @@ def quests_of(scope: Scope, facts: Sequence[Fact], *, folds: int, fold: int, goa
             for chat in (True, False)
         ]
     elif scope is Scope.CROSS_QUERY:
-        found = [Quest(learn=sampled(_siblings(fact, facts), goals), serve=(fact,)) for fact in facts]
+        siblings = _Siblings(facts)
+        found = [Quest(learn=sampled(siblings.of(fact), goals), serve=(fact,)) for fact in facts]
     else:
         found = [Quest(learn=(fact,), serve=(fact,)) for fact in facts]
     whole = [quest for quest in found if quest.learn and quest.serve]
@@ -61,14 +63,21 @@ def quests_of(scope: Scope, facts: Sequence[Fact], *, folds: int, fold: int, goa
     return whole
 
 
-def _siblings(fact: Fact, facts: Sequence[Fact]) -> tuple[Fact, ...]:
-    chat = question_of(fact).chat
-    own = words_of(fact.subject)
-    return tuple(
-        other
-        for other in facts
-        if other.id != fact.id and words_of(other.subject) == own and question_of(other).chat is chat
-    )
+class _Siblings:
+    """Facts by subject and way of asking, read once."""
+
+    def __init__(self, facts: Sequence[Fact]) -> None:
+        self._together: dict[tuple[Hashable, bool], list[Fact]] = {}
+        for fact in facts:
+            self._together.setdefault(_place(fact), []).append(fact)
+
+    def of(self, fact: Fact) -> tuple[Fact, ...]:
+        """The subject's other facts that are asked in the same way."""
+        return tuple(other for other in self._together.get(_place(fact), ()) if other.id != fact.id)
+
+
+def _place(fact: Fact) -> tuple[Hashable, bool]:
+    return words_of(fact.subject), question_of(fact).chat
 
 
 def _of_kind(facts: Sequence[Fact], *, chat: bool) -> tuple[Fact, ...]:

@@ -9,8 +9,7 @@ BOUNDS = "unlearn_audit/verdict/findings/cell_bounds.py"
 EXPOSURE = "unlearn_audit/verdict/findings/exposure.py"
 COUNTS = "unlearn_audit/statistics/counts.py"
 REQUIRED = "unlearn_audit/verdict/policy/required.py"
-RULES = "unlearn_audit/verdict/policy/rules.py"
-TERMS = "unlearn_audit/verdict/policy/terms.py"
+PLANNED = "unlearn_audit/verdict/policy/planned.py"
 POWER = "unlearn_audit/verdict/findings/power.py"
 
 
@@ -114,7 +113,7 @@ ARMS = (
     Mutant(
         name="unnamed-leak",
         wrong="a leak that a probe proves which the policy does not name fails nothing",
-        file=RULES,
+        file=PLANNED,
         old='"exploratory": explores(part, policy)',
         new='"exploratory": False',
         tests=in_verdict("no_pass_needs_a_probe_outside_the_policy_and_a_leak_that_it_proves_fails"),
@@ -122,9 +121,41 @@ ARMS = (
     Mutant(
         name="weak-attacks-dilute",
         wrong="forty weak attacks take the error rate from the strong ones",
-        file=TERMS,
-        old="    if not planned.exploratory:\n        return 1.0\n",
-        new="    if planned:\n        return 1.0\n",
+        file=PLANNED,
+        old="share = min(1.0, OTHERS *",
+        new="share = min(1.0, 1e9 *",
         tests=in_verdict("many_exploratory_findings_take_at_most_a_fifth_of_the_error_rate"),
+    ),
+    Mutant(
+        name="unasked-attacks-dilute",
+        wrong="an attack that the policy does not require weighs as much as one that it does",
+        file=PLANNED,
+        old="not entries or _asked_for(one, entries, policy)",
+        new="True",
+        tests=in_verdict("what_the_policy_asks_for_by_name_weighs_more_than_all_else_together"),
+    ),
+    Mutant(
+        name="whole-without-end",
+        wrong="the size of the whole makes no bound closer",
+        file="unlearn_audit/statistics/finite.py",
+        old="return whole is not None and size >= WORTH * whole",
+        new="return False",
+        tests=in_verdict("of_a_whole_that_is_known_the_mean_itself_is_compared"),
+    ),
+    Mutant(
+        name="whole-of-others",
+        wrong="the size of the whole forget set bounds the retain set as well",
+        file="unlearn_audit/verdict/policy/terms.py",
+        old="            draws=policy.draws,\n",
+        new="            draws=policy.draws,\n            whole=policy.whole,\n",
+        tests=in_verdict("of_a_whole_that_is_known_the_mean_itself_is_compared"),
+    ),
+    Mutant(
+        name="soft-leak-unsaid",
+        wrong="a leak that a soft measure proves which the policy does not name fails nothing",
+        file=PLANNED,
+        old="        and not finding.unserved\n        and rule_of",
+        new="        and not finding.unserved and finding.kind == 'hit'\n        and rule_of",
+        tests=in_verdict("a_soft_measure_outside_the_policy_that_proves_a_leak_fails"),
     ),
 )

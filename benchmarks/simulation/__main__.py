@@ -16,13 +16,14 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.simulation import coverage, errors, fail_power, groups, lists, pass_rates, scores
+from benchmarks.simulation import coverage, errors, fail_power, finite, groups, lists, pass_rates, scores
 from benchmarks.simulation.store import RESULTS, Store, write_table
 
 COMMANDS: dict[str, ModuleType] = {
     "coverage": coverage,
     "fail-power": fail_power,
     "errors": errors,
+    "finite": finite,
     "lists": lists,
     "scores": scores,
     "groups": groups,

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -83,8 +84,10 @@ class Material:
         ranked = sorted((fact for fact in pool if is_askable(fact)), key=_rank)
         self._askable = [(normalize(fact.subject), fact) for fact in ranked]
         self._of_subject: dict[str, list[Fact]] = {}
+        self._of_relation: dict[str | None, list[tuple[str, Fact]]] = {}
         for subject, fact in self._askable:
             self._of_subject.setdefault(subject, []).append(fact)
+            self._of_relation.setdefault(fact.relation, []).append((subject, fact))
 
     def shots(self, fact: Fact, count: int, *, same_relation: bool = False) -> list[str]:
         """Up to `count` lines, each another subject's question with its answer, of which none gives this answer away.
@@ -104,17 +107,23 @@ class Material:
 
     def _chosen(self, fact: Fact, count: int, *, same_relation: bool) -> list[str]:
         own = normalize(fact.subject)
-        others = [one for subject, one in self._askable if subject != own]
-        if same_relation:
-            others.sort(key=lambda one: one.relation != fact.relation)
+        others = (one for subject, one in self._in_order(fact, same_relation=same_relation) if subject != own)
         key = self._twins.entry(fact).key
         lines: list[str] = []
-        for start in range(0, len(others), max(1, count)):
-            batch = [line for line in map(shot, others[start : start + count]) if not key.held(Output(line))]
+        while asked := list(islice(others, max(1, count))):
+            batch = [line for line in map(shot, asked) if not key.held(Output(line))]
             lines += self._kept(batch, [fact, *self._of_subject.get(own, [])])
             if len(lines) >= count:
                 break
         return lines[:count]
+
+    def _in_order(self, fact: Fact, *, same_relation: bool) -> Iterator[tuple[str, Fact]]:
+        """All that can be asked, by rank; facts of the same relation first, where that is wanted."""
+        if not same_relation:
+            yield from self._askable
+            return
+        yield from self._of_relation.get(fact.relation, ())
+        yield from ((subject, one) for subject, one in self._askable if one.relation != fact.relation)
 
     def hint(self, fact: Fact) -> str | None:
         """Up to three sentences on the subject that keep the answer back: of the text, else its other facts."""

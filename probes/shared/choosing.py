@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,6 +14,7 @@ from unlearn_audit.api import (
     Fact,
     Parameters,
     Prompt,
+    shuffled,
 )
 from unlearn_audit.api.kit.answer_key import Output, holds, normalize
 from unlearn_audit.api.kit.asking import NO_QUESTION, Pair, is_askable, unreadable
@@ -143,10 +142,11 @@ class Chooser:
     def _drawn(self, entry: Entry) -> Choice:
         """Options drawn at random: whole answers told of this subject, else the true one with others' keys."""
         own, relation = saying_of(entry.fact), entry.fact.relation or ""
-        held = [kind for kind in self._sayings.kinds(relation) if kind.held_by_others(entry.subject)]
-        wrong = self._wrong(entry, held, own, lambda one: one.told_of(own) if alike(one, own) else None)
-        if own.around is not None and len(wrong) < min(len(held), self.parameters.options - 1):
-            keyed = self._wrong(entry, held, own, lambda one: one.put_into(own))
+        kinds = self._sayings.kinds(relation)
+        held = len(kinds) - self._sayings.held_alone(relation, entry.subject)
+        wrong = self._wrong(entry, kinds, own, lambda one: one.told_of(own) if alike(one, own) else None)
+        if own.around is not None and len(wrong) < min(held, self.parameters.options - 1):
+            keyed = self._wrong(entry, kinds, own, lambda one: one.put_into(own))
             wrong = keyed if len(keyed) > len(wrong) else wrong
         if len(wrong) < FEWEST_WRONG:
             return Choice(fact=entry.fact, missing=TOO_FEW)
@@ -166,7 +166,9 @@ class Chooser:
         """Wrong options with the answers that they are, as many as are wanted and can be had."""
         true = (entry, *self._twins.siblings(entry))
         found: dict[str, tuple[str, Kind]] = {}
-        for kind in _shuffled(kinds, entry.fact.id):
+        for kind in shuffled(kinds, entry.fact.id):
+            if not kind.held_by_others(entry.subject):
+                continue
             for saying in kind.sayings:
                 text = tell(saying)
                 if text is None or not self._is_honest(text, saying, entry, true):
@@ -200,16 +202,6 @@ def chooser_of(parameters: ChoiceParameters, pool: tuple[Fact, ...]) -> Chooser:
 @lru_cache(maxsize=16)
 def _chooser(parameters: ChoiceParameters, pool: tuple[Fact, ...]) -> Chooser:
     return Chooser(parameters, pool)
-
-
-def _shuffled(kinds: Sequence[Kind], fact_id: str) -> Iterator[Kind]:
-    """In an order drawn by the fact: a uniform draw at any number of them, and only as much work as is taken."""
-    generator = random.Random(int.from_bytes(hashlib.sha256(fact_id.encode()).digest()[:8], "big"))  # noqa: S311
-    moved: dict[int, int] = {}
-    for place in range(len(kinds)):
-        other = generator.randrange(place, len(kinds))
-        yield kinds[moved.get(other, other)]
-        moved[other] = moved.get(place, place)
 
 
 def option_probabilities(log_likelihoods: Sequence[float]) -> list[float] | None:

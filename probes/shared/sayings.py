@@ -110,6 +110,7 @@ class Sayings:
             kind.holders[normalize(fact.subject)] += 1
         self._kinds: dict[str, list[Kind]] = {}
         self._by_phrase: dict[str, dict[str, list[int]]] = {}
+        self._alone: Counter[tuple[str, ...]] = Counter()
         for relation, kinds in found.items():
             ordered = [kind for _, kind in sorted(kinds.items(), key=lambda one: sorted(one[0]))]
             by_phrase: dict[str, list[int]] = defaultdict(list)
@@ -118,11 +119,18 @@ class Sayings:
                 for phrase in {phrase for one in kind.sayings for phrase in one.phrases}:
                     by_phrase[phrase].append(place)
             self._kinds[relation] = ordered
+            for kind in ordered:
+                if len(kind.holders) == 1:
+                    self._alone[relation, *kind.holders] += 1
             self._by_phrase[relation] = by_phrase
 
     def kinds(self, relation: str) -> list[Kind]:
         """The different answers to one relation."""
         return self._kinds.get(relation, [])
+
+    def held_alone(self, relation: str, subject: str) -> int:
+        """How many answers to one relation nobody has but this subject."""
+        return self._alone[relation, subject]
 
     def sharing(self, relation: str, saying: Saying) -> Iterator[Kind]:
         """The answers to one relation that have a phrase in common with this one."""

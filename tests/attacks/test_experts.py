@@ -183,6 +183,7 @@ KNOWN_WORLD = {"data": ["in-domain"], "methods": ["lora"], "steps": [80], "learn
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The following .*_pattern keys:RuntimeWarning")  # PEFT's, of stacks
 def test_what_is_hidden_in_experts_alone_comes_back_by_relearning_and_not_by_rounding(monkeypatch):
     """The organism whose experts alone refuse, and the control that never met the facts, in a world of mixtures."""
     world = make_world(mixture=True)

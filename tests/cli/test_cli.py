@@ -12,6 +12,8 @@ from tests.api.test_plugins import entry
 from unlearn_audit import __version__
 from unlearn_audit.cli import app as cli
 from unlearn_audit.errors import AuditError
+from unlearn_audit.spec.policy import Preset, Release
+from unlearn_audit.spec.spec import load_policy
 
 
 @pytest.fixture
@@ -206,6 +208,7 @@ def test_probes_that_could_decide_and_are_named_nowhere_are_advisory_aloud(world
     probes = {"--probes": "recall,jailbreaks,utility"}
     _, out, _ = invoke("plan", *request(world, **probes))
     assert "Advisory: jailbreaks could decide" in " ".join(out.split())
+    assert "no PASS needs them, and a leak that they prove is a FAIL" in " ".join(out.split())
     (world / "policy.yaml").write_text("gate: [recall, jailbreaks]\n")
     _, out, _ = invoke("plan", *request(world, **probes), "--policy", world / "policy.yaml")
     assert "Advisory" not in out
@@ -213,6 +216,18 @@ def test_probes_that_could_decide_and_are_named_nowhere_are_advisory_aloud(world
     (world / "policy.yaml").write_text(json.dumps({"rules": rules}))
     _, out, _ = invoke("plan", *request(world, **probes), "--policy", world / "policy.yaml")
     assert "Advisory" not in out
+
+
+def test_init_writes_the_strict_policy_as_it_is_and_names_both(tmp_path, invoke):
+    code, _, _ = invoke("init", tmp_path / "new", "--policy", "strict")
+    assert code == 0
+    written = load_policy(tmp_path / "new" / "policy.yaml")
+    assert written == Preset.STRICT.policy
+    assert (written.margin, written.alpha_pass, written.worst_person) == (0.05, 0.01, "fail")
+    assert "quantization@gptq-4bit" in written.required[Release.API]
+    code, _, err = invoke("init", tmp_path / "other", "--policy", "strickt")
+    assert code == 2
+    assert "unknown policy 'strickt'; did you mean 'strict'? (known: default, strict)" in " ".join(err.split())
 
 
 def test_list_says_which_probes_decide(invoke):

@@ -176,7 +176,7 @@ def test_what_the_plan_says_of_a_list() -> None:
     assert cannot_be_met(audit.case, LISTED) is None
     assert cannot_be_met(audit.case, SAMPLE) is not None  # 32 people are needed where they stand for more
     assert any(
-        line.startswith("An honest model that guesses 5 % passes all 56 counts in at least 94 %") for line in lines
+        line.startswith("An honest model that guesses 5 % passes all 56 counts in at least 93 %") for line in lines
     )
 
 

@@ -14,7 +14,7 @@ from unlearn_audit.plan.case import FaultyJob, PlannedFinding, is_named
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.spec import AuditSpec
-from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines
 from unlearn_audit.verdict.result import Outcome
 

@@ -15,10 +15,9 @@ from unlearn_audit.api import Access, Observation, Role, ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
-from unlearn_audit.spec.policy import Policy, Release, Unit
+from unlearn_audit.spec.policy import Policy, Release, Rule, Unit
 from unlearn_audit.verdict.decide import decide
-from unlearn_audit.verdict.policy.rules import under
-from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, family_weight, weight_of
+from unlearn_audit.verdict.policy.planned import BESIDE_FINDINGS, OTHERS, family_weight, under
 from unlearn_audit.verdict.result import Control, Finding, Outcome, Verdict
 
 DOSES = {"as-is": (("plain", None),), "quantization": (("nf4", 4.0), ("int8", 8.0)), "relearning": (("lora", 40.0),)}
@@ -353,12 +352,51 @@ def test_many_exploratory_findings_take_at_most_a_fifth_of_the_error_rate() -> N
     case = under(Audit().but(planned=(*PLANNED, *weak)).case, policy)
     deciding = tuple(one for one in case.planned if one.gates)
     assert family_weight(case) <= 1.25 * (len(deciding) + BESIDE_FINDINGS) + 1e-9
-    assert weight_of(deciding[0], case) == 1.0
+    assert deciding[0].weight == 1.0
     alone = Audit().but(planned=deciding).score(1.0, **{**LEAK, "probe": "forced-choice"}).decided(policy)
     many = Audit().but(planned=case.planned).score(1.0, **{**LEAK, "probe": "forced-choice"}).decided(policy)
     name = "quantization/forced-choice.probability"
     one, other = (finding(verdict, name).holm_p_value or 1.0 for verdict in (alone, many))
     assert one < other <= 1.5 * one
+
+
+def test_a_soft_measure_outside_the_policy_that_proves_a_leak_fails() -> None:
+    policy = Policy(population="sample", draws=10_000, gate=("recall",), required={})
+    leak = {**LEAK, "probe": "forced-choice"}
+    assert Audit().score(0.1, **leak).decided(policy).outcome is not Outcome.FAIL
+    verdict = Audit().score(1.0, **leak).decided(policy)
+    one = finding(verdict, "quantization/forced-choice.probability")
+    assert (verdict.outcome, one.exploratory, one.status) == (Outcome.FAIL, True, Status.FAILED)
+
+
+def test_what_the_policy_asks_for_by_name_weighs_more_than_all_else_together() -> None:
+    others = tuple(planned(f"other-{place}") for place in range(20))
+    case = Audit().but(planned=(*PLANNED, *others)).case
+    required = {Release.OPEN_WEIGHTS: ("relearning",)}
+    asked = under(case, Policy(required=required)).planned
+    heavy = {one.attack for one in asked if one.weight == 1.0}
+    assert heavy == {"as-is", "relearning"}
+    rest = [one.weight for one in asked if one.attack not in heavy]
+    assert len(rest) == 22
+    assert sum(rest) == pytest.approx(OTHERS * (5 + BESIDE_FINDINGS))
+    by_rule = Policy(required=required, rules=(Rule(id="noisy", findings="other-3/recall", required=True),))
+    assert next(one for one in under(case, by_rule).planned if one.attack == "other-3").weight == 1.0
+    assert {one.weight for one in under(case, Policy(required={})).planned} == {1.0}  # it asks for nothing by name
+
+
+def test_of_a_whole_that_is_known_the_mean_itself_is_compared() -> None:
+    audit = Audit(subjects=20).score(1.0, **LEAK, fact_id=subjects(0, 1))  # 5 %, where 10 % may come back
+    endless = Policy(population="sample", draws=10_000, required={})
+    assert audit.decided(endless).outcome is Outcome.INCONCLUSIVE
+    verdict = audit.decided(endless.model_copy(update={"whole": 20}))
+    assert verdict.outcome is Outcome.PASS
+    assert "20 subjects of 20" in verdict.sentence
+    retained = verdict.utility.excess
+    assert retained is not None
+    assert retained.lower < retained.estimate - 0.05  # the retain set is no whole
+    few = audit.decided(endless.model_copy(update={"whole": 15}))
+    assert few.outcome is Outcome.INCONCLUSIVE
+    assert "there are 15 in the whole, but the facts are about 20" in few.sentence
 
 
 def test_holm_counts_the_findings_that_the_plan_fixed() -> None:

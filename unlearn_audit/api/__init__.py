@@ -34,7 +34,7 @@ from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rend
 from unlearn_audit.api.observation import Observation
 from unlearn_audit.api.preset import FactPreset
 from unlearn_audit.api.probe import Measure, Outlook, Probe, Reading
-from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed
+from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed, shuffled
 from unlearn_audit.api.writer import Material, Needs, Writer
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError, SpecError
 
@@ -90,5 +90,6 @@ __all__ = [
     "mean_estimate",
     "roc",
     "share_above",
+    "shuffled",
     "words_of",
 ]

@@ -50,5 +50,5 @@ def first_problem(error: ValidationError) -> Problem:
 def did_you_mean(name: str, known: list[str]) -> str:
     """`; did you mean X?` with the nearest known name, and the list."""
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {str(near[0])!r}?" if near else ""
     return f"{hint} (known: {', '.join(sorted(known))})" if known else hint

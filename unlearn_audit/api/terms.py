@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
@@ -57,7 +58,18 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ItemT = TypeVar("ItemT")
 P_co = TypeVar("P_co", bound=Parameters, covariant=True)
+
+
+def shuffled(items: Sequence[ItemT], *parts: Any) -> Iterator[ItemT]:
+    """The items in an order drawn from the parts: as much work as is taken, however many there are (Fisher-Yates)."""
+    generator = random.Random(derive_seed(0, *parts))  # noqa: S311
+    moved: dict[int, int] = {}
+    for place in range(len(items)):
+        other = generator.randrange(place, len(items))
+        yield items[moved.get(other, other)]
+        moved[other] = moved.get(place, place)
 
 
 def derive_seed(seed: int, *parts: Any) -> int:

@@ -34,7 +34,7 @@ from unlearn_audit.verdict.findings.places import (
 )
 from unlearn_audit.verdict.findings.score_tables import ITEM
 from unlearn_audit.verdict.findings.utility import FINDING, MEASURE, PROBE, in_one_cell
-from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.result import Outcome, Result
 

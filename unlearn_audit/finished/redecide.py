@@ -18,7 +18,7 @@ from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.decide import decide
-from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.result import Result, Verdict
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ class PlannedFinding(Record):
     """One attack x one measure of a probe, fixed before any evidence was seen.
 
     Attributes:
-        gates: it can decide the audit at this release tier (`verdict.policy.rules.under`: by this policy); else
+        gates: it can decide the audit at this release tier (`verdict.policy.planned.under`: by this policy); else
             advisory.
         any_of: the exposure over all ways of asking (design 6.4): a fact is shown if any variant shows it.
         refusal_proof: low scores cannot come from refusing.
@@ -32,6 +32,7 @@ class PlannedFinding(Record):
         unserved: it is over all other doses than these.
         seeded: its attack draws at random, and is run with several seeds.
         exploratory: the policy does not name it, so that no pass needs it; a leak that it proves fails the audit.
+        weight: in Holm's family, under a policy (`verdict.policy.planned.under`).
     """
 
     attack: str
@@ -48,6 +49,12 @@ class PlannedFinding(Record):
     unserved: bool = False
     seeded: bool = False
     exploratory: bool = False
+    weight: float = 1.0
+
+    @property
+    def in_family(self) -> bool:
+        """Whether it can fail the audit, and so is in Holm's family."""
+        return self.gates or self.exploratory
 
     @property
     def id(self) -> str:

@@ -18,7 +18,7 @@ Arm = Annotated[str, Field(pattern=r"^[^@/\s]+(@[^@/\s]+)?(/[^@/\s]+)?$", max_le
 Selector = Annotated[str, AfterValidator(check_selector)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 
-_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation", "population", "without")
+_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation", "population", "without", "whole")
 """Keys added after policies had digests: an unused one does not change the digest."""
 
 
@@ -129,14 +129,19 @@ class Policy(BaseModel):
         description="listed: the facts given are what must be gone, and are counted; sample: they stand for more like "
         "them, and shares are bounded with subjects as the unit.",
     )
+    whole: int | None = Field(
+        None,
+        ge=1,
+        description="With `population: sample`: how many there are (people, or facts with `unit: fact`), of which the "
+        "facts are a random part. From three in five of them the bounds are closer; of all of them there is no doubt.",
+    )
     power: Share = Field(
         0.30, description="How much more than the control the original must show for a finding to mean anything."
     )
     utility: Share = Field(0.80, description="Share of the original's hits on the retain set that must remain.")
     gate: tuple[str, ...] = Field(
         ("recall", "forced-choice", "extraction-strength", "perturbed"),
-        description="Probes whose findings decide. Another can fail an audit by a leak that it proves on hits; no pass "
-        "needs it.",
+        description="Probes whose findings decide. No pass needs another; a leak that it proves fails the audit.",
     )
     required: dict[Release, tuple[Arm, ...]] = Field(
         default={

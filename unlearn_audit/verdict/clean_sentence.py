@@ -71,7 +71,8 @@ def _units(passed: Sequence[Finding], case: Case, policy: Policy) -> str:
     """How many are counted, and what is assumed where each has one fact only."""
     subjects = min(finding.subjects for finding in passed)
     alone = policy.unit is not Unit.FACT and len(set(case.units.values())) == len(case.units)
-    return counted(subjects, policy.unit) + (" of one fact each, counted as independent" if alone else "")
+    whole = f" of {policy.whole}" if policy.whole is not None and policy.population is Population.SAMPLE else ""
+    return counted(subjects, policy.unit) + whole + (" of one fact each, counted as independent" if alone else "")
 
 
 def _runs(passed: Sequence[Finding], policy: Policy) -> str:

@@ -8,7 +8,7 @@ from unlearn_audit.evidence.records import ComparisonRecord
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.waivers import Waiving
 from unlearn_audit.verdict.decide import decide
-from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.result import Result, RunRecord
 from unlearn_audit.verdict.skipped import case_without_skipped, jobs_without_skipped
 

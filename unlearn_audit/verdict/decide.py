@@ -34,8 +34,8 @@ from unlearn_audit.verdict.findings.utility import WeighedUtility, weigh_utility
 from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, weigh
 from unlearn_audit.verdict.findings.worst_facts import with_worst_facts
 from unlearn_audit.verdict.outcome import settle
-from unlearn_audit.verdict.policy.rules import under
-from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms, weight_of
+from unlearn_audit.verdict.policy.planned import BESIDE_FINDINGS, under
+from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.policy.waivers import waive
 from unlearn_audit.verdict.result import RULES, Control, Finding, Outcome, People, Utility, Verdict
 
@@ -166,9 +166,9 @@ def _settled(
 
     Utility is in it where it can be measured, and one hypothesis for all people and relations where hits decide.
     """
-    family = [one for one in weighed if one.planned.gates or one.planned.exploratory]
+    family = [one for one in weighed if one.planned.in_family]
     p_values = [1.0 if one.p_value is None else one.p_value for one in family]
-    weights = [weight_of(one.planned, case) for one in family]
+    weights = [one.planned.weight for one in family]
     joins = case.has_original and bool(case.retain_subjects)
     tested = tests_people([one.planned for one in family], policy)
     if joins:
@@ -193,7 +193,7 @@ def _on_their_own(people: People | None, findings: int, policy: Policy) -> Peopl
 
 def _finding(one: Weighed, holm_p_value: float | None, *, broken: bool) -> Finding:
     planned, terms = one.planned, one.terms
-    deciding = holm_p_value if planned.gates or planned.exploratory else one.p_value
+    deciding = holm_p_value if planned.in_family else one.p_value
     status = _status(one, deciding)
     place = one.leakiest if status is Status.FAILED else one.worst
     reason = wording.reason(status, one, place)

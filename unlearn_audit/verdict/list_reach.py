@@ -115,7 +115,7 @@ def _honest(facts: int, people: int, policy: Policy, passes: int, chance: float 
     share = honest_share(facts, chance, policy.margin, passes)
     line = (
         f"An honest model that guesses {100 * chance:.2g} % passes all {passes} counts in at least "
-        f"{100 * share:.0f} % of audits"
+        f"{math.floor(100 * share + TOLERANCE)} % of audits"
     )
     needed = [facts_for(one, chance, policy.margin, passes) for one in WANTED]
     if None in needed:

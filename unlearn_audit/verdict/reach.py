@@ -8,6 +8,7 @@ at most 0 from S = ln(1 / alpha) / ln(1 + margin / hi) subjects on, hi being the
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,14 +20,16 @@ from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy, Population, Unit, Worst
 from unlearn_audit.statistics.bounds import FEW_CELLS, TOLERANCE, gaffke_p_value
 from unlearn_audit.statistics.counts import tail, upper_rate
+from unlearn_audit.statistics.finite import WORTH, closer_than_gaffke, finite_upper
 from unlearn_audit.statistics.pass_rates import PassRate, Size, pass_rates
 from unlearn_audit.verdict.findings.people import GUESS_ALPHA, counts_people, hypotheses, tests_people
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.list_reach import list_lines
 from unlearn_audit.verdict.policy import required
-from unlearn_audit.verdict.policy.rules import uncovered, under
+from unlearn_audit.verdict.policy.planned import BESIDE_FINDINGS, family_weight, under
+from unlearn_audit.verdict.policy.rules import uncovered
 from unlearn_audit.verdict.policy.serving import not_planned
-from unlearn_audit.verdict.policy.terms import BESIDE_FINDINGS, Terms, family_weight
+from unlearn_audit.verdict.policy.terms import Terms
 
 CELLS = 8
 """Cells (doses x ways of asking) that a finding is assumed to have if their number is not given."""
@@ -50,12 +53,16 @@ def smallest_passing_subjects(
         twins: the control is twins, scored on each model's own outputs: L reaches 1 + margin.
         sham: each model's score toward a twin answer is subtracted: L reaches 2 - margin against a retrained model.
     """
+    largest = largest_excess(margin, with_original, twins=twins, sham=sham)
+    return _first_at_or_above(math.log(1.0 / alpha) / math.log1p(margin / largest))
+
+
+def largest_excess(margin: float, with_original: bool, *, twins: bool, sham: bool) -> float:
+    """The largest value of one subject: `smallest_passing_subjects` says of what."""
     largest = 1.0 + (1.0 - margin if sham and not twins else 0.0)
     if not with_original:
-        largest -= margin
-    elif twins:
-        largest += margin
-    return _first_at_or_above(math.log(1.0 / alpha) / math.log1p(margin / largest))
+        return largest - margin
+    return largest + margin if twins else largest
 
 
 def smallest_retain_subjects(utility: float, alpha: float) -> int:
@@ -282,10 +289,26 @@ def _needed(case: Case, policy: Policy) -> int:
     gating = [finding for finding in case.planned if finding.gates]
     own = [(Terms.of(finding, case, policy), finding.sham) for finding in gating]
     own = own or [(Terms.without_rule(case, policy), False)]
-    return max(
+    endless = max(
         smallest_passing_subjects(one.margin, one.alpha_pass, case.has_original, twins=not case.controls, sham=sham)
         for one, sham in own
     )
+    whole = policy.whole if policy.population is Population.SAMPLE else None
+    if whole is None or not closer_than_gaffke(endless, whole):
+        return endless
+    return min(endless, max(_of_the_whole(one, whole, case, sham=sham) for one, sham in own))
+
+
+def _of_the_whole(terms: Terms, whole: int, case: Case, *, sham: bool) -> int:
+    """Fewest of a finite whole with which a clean result passes; all of it are always enough."""
+    reach = largest_excess(terms.margin, case.has_original, twins=not case.controls, sham=sham)
+    sizes = range(math.ceil(WORTH * whole), whole + 1)
+
+    def passes(size: int) -> bool:
+        clean = np.full((size, 1), -terms.margin)
+        return float(finite_upper(clean, -reach, reach, terms.alpha_pass, whole, _SEED)[0]) <= TOLERANCE
+
+    return sizes[bisect_left(sizes, True, key=passes)]
 
 
 def _size(subjects: dict[str, str], policy: Policy) -> int:

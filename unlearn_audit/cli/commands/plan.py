@@ -16,7 +16,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 from unlearn_audit.spec.policy import Population, Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
-from unlearn_audit.verdict.policy.rules import decides
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
 from unlearn_audit.verdict.result import Outcome
 
@@ -57,15 +57,20 @@ def judge_lines(live: LivePlan) -> list[str]:
 
 
 def advisory_lines(live: LivePlan) -> list[str]:
-    """Which probes could decide but do not, because the policy does not name them."""
+    """Which probes could decide but do not, because the policy does not name them; and which of them can still fail."""
+    planned = under(live.case, live.plan.spec.policy).planned
     could = {finding.probe for finding in live.case.planned if finding.gates}
-    do = {finding.probe for finding in live.case.planned if decides(finding, live.plan.spec.policy)}
-    silent = [name for name in live.plan.probes if name in could - do]
-    if not silent:
-        return []
+    silent = could - {finding.probe for finding in planned if finding.gates}
+    failing = {finding.probe for finding in planned if finding.exploratory}
+    told = (
+        (silent & failing, "no PASS needs them, and a leak that they prove is a FAIL"),
+        (silent - failing, "what they find is reported and decides nothing"),
+    )
     return [
-        f"Advisory: {', '.join(silent)} could decide, but the policy does not name them in `gate` or a rule; what they "
-        "find is reported and decides nothing."
+        f"Advisory: {', '.join(name for name in live.plan.probes if name in group)} could decide, but the policy does "
+        f"not name them in `gate` or a rule; {what}."
+        for group, what in told
+        if group
     ]
 
 

@@ -26,7 +26,7 @@ from unlearn_audit.report.parts.view import (
 )
 from unlearn_audit.spec.policy import Doubt, Policy, Release
 from unlearn_audit.verdict.findings.causes import causes_of
-from unlearn_audit.verdict.policy.rules import under
+from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.result import Control, Result
 
 _SHORT_DIGEST = 12
@@ -227,6 +227,8 @@ def _policy(policy: Policy, release: Release, limits: Limits) -> Table:
         "unit": policy.unit.value,
         "draws": f"{policy.draws:,}",
     }
+    if policy.whole is not None:
+        values["whole"] = f"{policy.whole:,}"
     if policy.without:
         values["without"] = "; ".join(f"{entry}: {reason}" for entry, reason in policy.without.items())
     if policy.inconclusive is not Doubt.INCONCLUSIVE:

@@ -56,7 +56,13 @@ def advisory(result: Result, limits: Limits) -> Section:
     others = [finding for finding in result.verdict.findings if not finding.gates]
     blocks = _finding_blocks(others, limits, "There are no advisory findings.")
     if others:
-        blocks = (paragraph("Measured, but not part of the verdict under this policy and release tier."), *blocks)
+        blocks = (
+            paragraph(
+                "Measured, but no pass needs them under this policy and release tier. A leak that one within the tier "
+                "proves fails the audit, and the finding then stands above."
+            ),
+            *blocks,
+        )
     return Section(id="advisory", title="Advisory findings", blocks=blocks)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.statistics.bounds import FloatArray, gaffke_bounds
+from unlearn_audit.statistics.finite import closer_than_gaffke, finite_upper
 from unlearn_audit.verdict.findings.places import (
     CHANCE,
     KNOWN,
@@ -203,6 +204,8 @@ def both_bounds(
         terms: the error rates; a small upper bound is what passes.
         turned: a large lower bound is what passes (power, utility).
     """
+    if terms.whole is not None and closer_than_gaffke(len(least), terms.whole):
+        return _finite(least, most, contrast, terms, turned=turned)
     below, above = (terms.alpha_pass, terms.alpha_fail) if turned else (terms.alpha_fail, terms.alpha_pass)
     columns = least.shape[1]
     if below == above:
@@ -212,6 +215,16 @@ def both_bounds(
     lower, _ = gaffke_bounds(least, contrast.lo, contrast.hi, below, terms.draws, SEED)
     _, upper = gaffke_bounds(most, contrast.lo, contrast.hi, above, terms.draws, SEED)
     return lower, upper
+
+
+def _finite(
+    least: FloatArray, most: FloatArray, contrast: Contrast, terms: Terms, *, turned: bool
+) -> tuple[FloatArray, FloatArray]:
+    """`both_bounds` where so many of the whole are known that it counts."""
+    below, above = (terms.alpha_pass, terms.alpha_fail) if turned else (terms.alpha_fail, terms.alpha_pass)
+    whole = terms.whole or len(least)
+    lower = -finite_upper(-least, -contrast.hi, -contrast.lo, below, whole, SEED)
+    return lower, finite_upper(most, contrast.lo, contrast.hi, above, whole, SEED)
 
 
 def bounded(contrast: Contrast, cell: Cell, terms: Terms) -> Interval:

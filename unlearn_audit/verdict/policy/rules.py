@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import Case, PlannedFinding
-from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule
+from unlearn_audit.spec.policy import Doubt, Policy, Release, Rule, Unit
 from unlearn_audit.spec.selectors import covers, terms
-from unlearn_audit.verdict.policy.serving import parts_of
 from unlearn_audit.verdict.result import Finding
 
 
@@ -21,30 +19,6 @@ def decides(finding: PlannedFinding, policy: Policy) -> bool:
     """Whether the policy lets an eligible finding decide: by its rule, else by the policy's list of probes."""
     rule = rule_of(finding, policy)
     return finding.gates and (finding.probe in policy.gate if rule is None else rule.required)
-
-
-def explores(finding: PlannedFinding, policy: Policy) -> bool:
-    """Whether an eligible finding on hits that decides nothing can still fail the audit: no proven leak is silent.
-
-    Within the release tier, that is, and unless a rule makes it advisory.
-    """
-    return (
-        (finding.gates or finding.exploratory)
-        and finding.kind is ScoreKind.HIT
-        and not finding.unserved
-        and rule_of(finding, policy) is None
-        and not decides(finding, policy)
-    )
-
-
-def under(case: Case, policy: Policy) -> Case:
-    """The case in which only the findings that the policy names decide, limited to what it says is served."""
-    planned = tuple(
-        part.model_copy(update={"gates": decides(part, policy), "exploratory": explores(part, policy)})
-        for finding in case.planned
-        for part in parts_of(finding, case, policy)
-    )
-    return case.model_copy(update={"planned": planned})
 
 
 def strictly(policy: Policy) -> Policy:
@@ -65,6 +39,9 @@ def uncovered(case: Case, policy: Policy) -> list[str]:
     lines = []
     if policy.release is Release.OPEN_WEIGHTS and case.release is not Release.OPEN_WEIGHTS:
         lines.append(f"the policy is for release tier {policy.release}, but the audit was planned for {case.release}")
+    there = len(case.units) if policy.unit is Unit.FACT else len(set(case.units.values()))
+    if policy.whole is not None and there > policy.whole:
+        lines.append(f"the policy says that there are {policy.whole} in the whole, but the facts are about {there}")
     for rule in policy.rules:
         if not rule.required:
             continue

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Population, Rule, Unit
 from unlearn_audit.statistics.bounds import FEW_CELLS
+from unlearn_audit.verdict.policy.planned import family_weight
 from unlearn_audit.verdict.policy.rules import rule_of
-
-EXPLORATORY = 0.25
-"""Weight of all exploratory findings together in Holm's family, relative to the deciding ones: they can take at most a
-fifth of the error rate, however many they are."""
-
-BESIDE_FINDINGS = 2
-"""What is in Holm's family besides the deciding findings, at most: utility, and people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +26,7 @@ class Terms:
         listed: the facts given are counted, and stand for themselves.
         power: what the original must show beyond the control.
         unit: what counts as independent.
+        whole: how many units there are, where the facts are about a random part of so many; None: not known.
         draws: Monte Carlo draws of bounds and p-values.
         rule: the policy's rule that the finding is under, or None.
     """
@@ -45,12 +40,14 @@ class Terms:
     power: float
     unit: Unit
     draws: int
+    whole: int | None = None
     rule: Rule | None = None
 
     @classmethod
     def of(cls, planned: PlannedFinding, case: Case, policy: Policy) -> Terms:
         """The terms of a planned finding: its rule's, and the policy's where the rule says nothing."""
-        return cls._by(rule_of(planned, policy), case, policy)
+        whole = policy.whole if policy.population is Population.SAMPLE else None
+        return replace(cls._by(rule_of(planned, policy), case, policy), whole=whole)
 
     @classmethod
     def without_rule(cls, case: Case, policy: Policy) -> Terms:
@@ -86,7 +83,7 @@ class Terms:
             cells: from which the worst is picked.
         """
         tests = cells if cells <= FEW_CELLS else 2
-        family = family_weight(self.case) / weight_of(planned, self.case)
+        family = family_weight(self.case) / planned.weight
         return max(self.draws, math.ceil(2 * family * tests / self.family_alpha))
 
     def shortfalls(self, planned: PlannedFinding, *, facts: int, seeds: int) -> tuple[str, ...]:
@@ -108,19 +105,3 @@ class Terms:
             for what, needed, there in asked
             if there < needed
         )
-
-
-def weight_of(planned: PlannedFinding, case: Case) -> float:
-    """Weight of a finding in Holm's family: 1 where it decides; exploratory ones share `EXPLORATORY` of that.
-
-    Fixed by the plan, whatever the evidence says; 1 for what is in no family.
-    """
-    if not planned.exploratory:
-        return 1.0
-    deciding = sum(one.gates for one in case.planned) + BESIDE_FINDINGS
-    return min(1.0, EXPLORATORY * deciding / sum(one.exploratory for one in case.planned))
-
-
-def family_weight(case: Case) -> float:
-    """Weight of the whole family, at most."""
-    return math.fsum(weight_of(one, case) for one in case.planned if one.gates or one.exploratory) + BESIDE_FINDINGS
