@@ -133,7 +133,7 @@ STAND_INS = (
         name="plants-ignored",
         wrong="power is what the original shows, although a plant was made and not found",
         file=PLANTS,
-        old="    if plants is None or planned.attack == BASELINE:\n",
+        old="    if plants is None or planned.attack in (BASELINE, SERVED):\n",
         new="    if terms.case.has_original:\n",
         tests=in_controls("an_attack_that_misses_its_plant_cannot_pass_however_much_the_original_shows"),
     ),
