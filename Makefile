@@ -41,7 +41,7 @@ bench-suffix: $(READY) # beside nanoGCG in an environment of its own; MODEL is a
 
 .PHONY: kills
 kills: $(READY) # runs killed at random moments and resumed; goes on where it was stopped
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills --keep benchmarks/kills.json
 
 mutants: $(READY)
 	$(BIN)/python benchmarks/mutants.py --jobs 2 # wrong versions of the verdict's code: the tests must see every one

@@ -25,9 +25,10 @@ from unlearn_audit.api import (
     Rendered,
 )
 
+from .shared.fitted import fitted
 from .shared.refusal_plant import refusal_planting
 from .shared.splits import Fold, Lesson, clean_lessons, subject_folds
-from .shared.training import answer_loss, lesson_batches, loss_scale
+from .shared.training import answer_loss, cut_lessons, lesson_batches, loss_scale
 
 if TYPE_CHECKING:
     import torch
@@ -117,6 +118,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
             batches = lesson_batches(fork, lessons.kept, size=self.parameters.batch_size, seed=seed)
             descent = descend(fork, batches, step=step)
             losses: list[float] = []
+            cut = cut_lessons(fork, lessons.kept)
             for most in steps:
                 losses += islice(descent, most - len(losses))
                 yield Dose(
@@ -124,7 +126,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
                     value=most,
                     model=fork,
                     fact_ids=fold.scored_ids,
-                    proof=_proof(fork, losses, step, lessons.kept),
+                    proof={**_proof(fork, losses, step, lessons.kept), **cut},
                     shown=tuple(lesson.text for lesson in lessons.kept),
                     dropped=lessons.dropped,
                 )
@@ -149,7 +151,7 @@ def typical_size(model: Model, lessons: Sequence[Lesson]) -> float:
     """
     if not lessons:
         raise AttackError("no texts are left to train on; look at the hygiene check and at the number of folds")
-    ids = {token for lesson in lessons for token in model.render(lesson.prompt, lesson.answer).token_ids}
+    ids = {token for row in fitted(model, [lesson.pair for lesson in lessons]) for token in row.token_ids}
     size = float(embedded(model, sorted(ids)).double().pow(2).mean().sqrt())
     if not (math.isfinite(size) and size > 0):
         raise AttackError(f"expected input embeddings with a positive root mean square, got {size}")

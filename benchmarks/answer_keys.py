@@ -1,11 +1,12 @@
 """How often the default answer key sees a right answer in other words, and a wrong one in the same words, on TOFU.
 
-    python -m benchmarks.answer_keys PERTURBED.jsonl [ENTITIES.jsonl] [--out docs/answer_keys.md]
+    python -m benchmarks.answer_keys PERTURBED.jsonl [ENTITIES.jsonl] [--others MORE.jsonl] [--out docs/answer_keys.md]
 
 PERTURBED has, for each question, the answer, the same answer in other words and wrong ones (`forget10_perturbed` as
 published). ENTITIES marks the answer's entity, which is replaced here by two words that mean nothing. Nothing is marked
 for the key: it finds by itself what to look for. The share that ROUGE-L recall of .8 gives, the key before, stands
-next to it.
+next to it. Then what other shares of a sentence's words, of one that names nothing, would see: the frontier on which
+the default was chosen. MORE is another perturbed file, at which nobody looked while the rules were made.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any
 
 from unlearn_audit.api import Fact
 from unlearn_audit.api.kit.answer_key import AnswerKey, Output, answer_key, rouge_l_recall
+from unlearn_audit.api.kit.matching import entities
 from unlearn_audit.api.kit.twins import Twins
 from unlearn_audit.facts.keys import Way, looked_for
 from unlearn_audit.facts.presets.tofu import Tofu
 
 NONSENSE = "Zorblat Quimby"
+SHARES = (0.9, 0.5, 0.4, 0.3, 0.2, 0.1)
 THRESHOLD = 0.8
 
 
@@ -81,12 +84,7 @@ def line(name: str, rows: Sequence[Row]) -> str:
 
 def replaced(marked: Sequence[Mapping[str, str]]) -> str:
     """The sentence on answers whose marked entity is replaced."""
-    texts = [row["answer"].replace(row["entity"], NONSENSE) for row in marked]
-    facts = [
-        Fact(id=str(place), subject="the author", question=row["question"], answer=row["answer"])
-        for place, row in enumerate(marked)
-    ]
-    keys = [answer_key(fact, rouge_threshold=THRESHOLD).asked(Output(fact.question or "")) for fact in facts]
+    texts, keys = _nonsense(marked), _keys(marked)
     now = share([key.hit(Output(text)) for key, text in zip(keys, texts, strict=True)])
     was = share([rouge_l_recall(row["answer"], text) >= THRESHOLD for row, text in zip(marked, texts, strict=True)])
     found = [
@@ -111,16 +109,52 @@ def table(rows: Sequence[Row]) -> str:
     return head + "\n".join([*lines, line("all", rows)])
 
 
+def frontier(rows: Sequence[Row], marked: Sequence[Mapping[str, str]]) -> str:
+    """What would be seen if other shares of a sentence's words were enough."""
+    chosen, lines = entities.ENOUGH_WORDS, []
+    for enough in SHARES:
+        entities.ENOUGH_WORDS = enough
+        right = share([row.key.hit(Output(row.right)) for row in rows])
+        wrong = share([row.key.hit(Output(text)) for row in rows for text in row.wrong])
+        emptied = share(_emptied(marked))
+        mark = " (the default)" if enough == chosen else ""
+        lines.append(f"| {enough}{mark} | {right:.3f} | {wrong:.3f} | {emptied:.3f} |")
+    entities.ENOUGH_WORDS = chosen
+    head = "| enough of the words | right, in other words | wrong | entity replaced by nonsense |\n|---|---|---|---|\n"
+    return head + "\n".join(lines)
+
+
+def _emptied(marked: Sequence[Mapping[str, str]]) -> list[bool]:
+    return [key.hit(Output(text)) for key, text in zip(_keys(marked), _nonsense(marked), strict=True)]
+
+
+def _nonsense(marked: Sequence[Mapping[str, str]]) -> list[str]:
+    return [row["answer"].replace(row["entity"], NONSENSE) for row in marked]
+
+
+def _keys(marked: Sequence[Mapping[str, str]]) -> list[AnswerKey]:
+    facts = [
+        Fact(id=str(place), subject="the author", question=row["question"], answer=row["answer"])
+        for place, row in enumerate(marked)
+    ]
+    return [answer_key(fact, rouge_threshold=THRESHOLD).asked(Output(fact.question or "")) for fact in facts]
+
+
 def main() -> None:
     """Prints the table, or puts it between the marks of a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("perturbed", type=Path)
     parser.add_argument("entities", type=Path, nargs="?")
+    parser.add_argument("--others", type=Path, help="Another perturbed file.")
     parser.add_argument("--out", type=Path, help="A page with <!-- table --> and <!-- end of table -->.")
     asked = parser.parse_args()
-    said = table(rows_of(asked.perturbed))
+    rows = rows_of(asked.perturbed)
+    said = table(rows)
     if asked.entities is not None:
-        said += "\n\n" + replaced(read(asked.entities))
+        marked = read(asked.entities)
+        said += f"\n\n{replaced(marked)}\n\n{frontier(rows, marked)}"
+    if asked.others is not None:
+        said += f"\n\nOn `{asked.others.name}`:\n\n{table(rows_of(asked.others))}"
     if asked.out is None:
         print(said)
         return

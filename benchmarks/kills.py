@@ -2,8 +2,10 @@
 
 `python -m benchmarks.kills --kills 200 --out DIR`. In a trial one `run` of the command line, in its own process, is
 ended four times by SIGKILL or SIGTERM after a random time, resumed each time, and then left alone. It must end with the
-digest of the undisturbed run, and leave no scratch space. Every second trial has a shared store. What a trial found is
-a line of `kills.jsonl`; a benchmark that was stopped goes on with the next trial. Exit code 1 if anything went wrong.
+digest of the undisturbed run, and leave no scratch space. Every second trial has a shared store. Time is the
+processor's, not the clock's: on a busy machine most kills would else come before the first job. What a trial found is
+a line of `kills.jsonl`; a benchmark that was stopped goes on with the next trial. `--keep FILE` writes the counts, with
+the machine. Exit code 1 if anything went wrong.
 """
 
 from __future__ import annotations
@@ -13,16 +15,18 @@ import contextlib
 import importlib
 import json
 import os
+import platform
 import random
 import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from unlearn_audit.probes.recall import Recall
 
@@ -93,8 +97,21 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def wait_for(child: int, seconds: float) -> None:
+    """Waits until a process has used so much processor time, or has ended."""
+    process = psutil.Process(child)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE and _used(process) < seconds:
+            time.sleep(0.002)
+
+
+def _used(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def undisturbed(command: list[str], out: Path) -> tuple[str, float]:
-    """The digest that every trial must come to, and how many seconds a run takes once all modules are loaded."""
+    """The digest that every trial must come to, and the processor time of a run once all modules are loaded."""
     names = out / "modules.json"
     if not names.exists():
         ended(started([*command, "--out", str(out / "first")], out / "first.log", names))
@@ -104,11 +121,13 @@ def undisturbed(command: list[str], out: Path) -> tuple[str, float]:
     check_template(CHATML)  # both are kept by a process, and so by its copies
     provenance("probe", "recall", Recall)
     shutil.rmtree(out / "undisturbed", ignore_errors=True)
-    begun = time.monotonic()
+    before = os.times()
     code = ended(started([*command, "--out", str(out / "undisturbed")], out / "undisturbed.log"))
+    after = os.times()
     if code not in _VERDICTS:
         raise SystemExit(f"the undisturbed run ended with {code}: {(out / 'undisturbed.log').read_text()}")
-    return digest_of(out / "undisturbed"), time.monotonic() - begun
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    return digest_of(out / "undisturbed"), seconds
 
 
 def digest_of(run: Path) -> str:
@@ -131,7 +150,7 @@ def trial(number: int, seed: int, command: list[str], out: Path, seconds: float)
         how, delay = chance.choice((signal.SIGKILL, signal.SIGTERM)), chance.uniform(0.0, seconds)
         before = _left_over(run)  # by a SIGKILL; it stays where the next signal comes before the run begins
         child = started(asked, work / "killed.log")
-        time.sleep(delay)
+        wait_for(child, delay)
         os.kill(child, how)
         code = ended(child)
         wrong += _wrong_end(how, code, run, (work / "killed.log").read_text(encoding="utf-8"))
@@ -186,23 +205,39 @@ def trials(kills: int, seed: int, out: Path) -> Iterator[dict[str, Any]]:
         yield found
 
 
+def counted(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many kills there were, where they came, and how many trials went wrong."""
+    kills = [kill for one in found for kill in one["kills"]]
+    stopped = [kill for kill in kills if kill["code"] not in _VERDICTS]
+    return {
+        "kills": len(kills),
+        "before the end": len(stopped),
+        "with jobs done": sum(kill["jobs"] > 0 for kill in stopped),
+        "of SIGKILL": sum(kill["signal"] == "SIGKILL" for kill in kills),
+        "trials": len(found),
+        "trials that went wrong": sum(bool(one["wrong"]) for one in found),
+        "evidence digests": len({one["digest"] for one in found}),
+    }
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/kills"))
+    parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     found = list(trials(given.kills, given.seed, given.out.resolve()))
     for one in found:
         for line in one["wrong"]:
             print(f"trial {one['trial']}: {line}")
-    wrong = sum(bool(one["wrong"]) for one in found)
-    kills = [kill for one in found for kill in one["kills"]]
-    stopped = [kill for kill in kills if kill["code"] not in _VERDICTS]
-    midway = sum(kill["jobs"] > 0 for kill in stopped)
-    print(f"{len(kills)} kills, {len(stopped)} before the end, {midway} with jobs done; {wrong} trials went wrong")
-    return 1 if wrong else 0
+    counts = counted(found)
+    print(", ".join(f"{count} {what}" for what, count in counts.items()))
+    if given.keep is not None:
+        machine = {"python": platform.python_version(), "system": platform.system(), "cores": os.cpu_count()}
+        given.keep.write_text(json.dumps({"machine": machine, **counts}, indent=1) + "\n", encoding="utf-8")
+    return 1 if counts["trials that went wrong"] else 0
 
 
 if __name__ == "__main__":

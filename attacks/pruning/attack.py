@@ -146,7 +146,7 @@ class Pruning(Attack[PruningParameters]):
 
         held_back = own_answers(model, questions_of(context.forget, most=self._questions(context)))
         facts = sampled(context.retain, self._questions(context))
-        useful = [(lesson.prompt, lesson.answer) for fact in facts for lesson in lessons_of(fact)[:1]]
+        useful = [lesson.pair for fact in facts for lesson in lessons_of(fact)[:1]]
         if not held_back:
             raise NotApplicableError("the model answers no forget question, and SNIP scores are taken on its answers")
         if not useful:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import AttackError, Model, NotApplicableError, Prompt
 
 from ..shared.edited_weights import oriented, stored_weight
+from ..shared.fitted import fitted
 from ..shared.linear_layers import weight_matrices
 from ..shared.training import answer_loss, loss_scale
 
@@ -43,18 +44,19 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
             raise NotApplicableError(f"{type(fork.module).__name__} has no linear layer with plain weights to score")
         if not pairs:
             raise AttackError("expected texts to score weights on, got none")
+        rows = fitted(fork, pairs)
         weights = [stored_weight(layer).requires_grad_() for layer in layers]
         totals = [torch.zeros(weight.shape, device=weight.device) for weight in weights]
         scale = loss_scale(fork.module)
-        for prompt, answer in pairs:
+        for row in rows:
             with torch.enable_grad():
-                loss = answer_loss(fork, [fork.render(prompt, answer)])
+                loss = answer_loss(fork, [row])
                 gradients = torch.autograd.grad(loss * scale, weights, allow_unused=True)
             if not math.isfinite(float(loss.detach())):
                 raise AttackError("expected a finite loss, got one that is not a number; the weights cannot be scored")
             for total, weight, gradient in zip(totals, weights, gradients, strict=True):
                 if gradient is not None:
-                    total.add_((weight.detach().float() * gradient.float()).abs(), alpha=1 / (scale * len(pairs)))
+                    total.add_((weight.detach().float() * gradient.float()).abs(), alpha=1 / (scale * len(rows)))
         return {layer.name: oriented(layer, total).cpu() for layer, total in zip(layers, totals, strict=True)}
 
 

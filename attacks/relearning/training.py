@@ -21,7 +21,7 @@ from ..shared.descent.adapters import Layers
 from ..shared.descent.optimizers import Optimizer
 from ..shared.hiding import mean_probability
 from ..shared.splits import Lesson, lessons_of
-from ..shared.training import Student, full_student, lesson_batches, lora_student, mixed, optimize
+from ..shared.training import Student, cut_lessons, full_student, lesson_batches, lora_student, mixed, optimize
 from ..shared.training_cost import Tally
 from .courses import Course, Syllabus
 from .data import Data, benign_lessons
@@ -102,6 +102,7 @@ class Training:
             "trainable_parameters": run.student.trainable,
             "dtype": run.student.dtype,
             "training_texts": len(self.lessons),
+            **cut_lessons(run.student.model, self.lessons),
             **run.progress.to_json(step),
             **({"other_rates": list(dropped)} if dropped else {}),
             **run.tally.cost(run.student.flops_per_token),

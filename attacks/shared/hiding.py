@@ -15,6 +15,7 @@ from itertools import islice
 
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
 
+from .fitted import fitted
 from .splits import Lesson, half_passage, lessons_of
 from .training import Loss, answer_loss, batch_order, optimize
 
@@ -168,8 +169,8 @@ def _batches(
     model: Model, facts: Sequence[Fact], retain: Sequence[Fact], settings: PlantSettings, *, seed: int
 ) -> Iterator[list[Rendered]]:
     """Endless batches, half refusals and half retain answers (refusals alone where there is nothing to retain)."""
-    refusals = [model.render(lesson.prompt, settings.refusal) for lesson in taught_lessons(facts)]
-    answers = [model.render(lesson.prompt, lesson.answer) for lesson in taught_lessons(retain)]
+    refusals = fitted(model, [(lesson.prompt, settings.refusal) for lesson in taught_lessons(facts)])
+    answers = fitted(model, [lesson.pair for lesson in taught_lessons(retain)])
     if not answers:
         for places in batch_order(len(refusals), batch_size=settings.batch_size, seed=seed):
             yield [refusals[place] for place in places]
@@ -191,21 +192,25 @@ class _Measure:
     refusal: str
 
     def __call__(self, model: Model) -> _State:
-        refusals = model.score([(lesson.prompt, self.refusal) for lesson in self.refused])
+        scores = model.score([(lesson.prompt, self.refusal) for lesson in self.refused])
+        refusals = [all(score.greedy) for score in scores if score.missing is None]
         return _State(
-            refused=sum(all(score.greedy) for score in refusals) / len(refusals),
+            refused=sum(refusals) / max(1, len(refusals)),  # of none, the mean probability says why
             forget=mean_probability(model, self.refused),
             retain=mean_probability(model, self.kept) if self.kept else None,
         )
 
 
 def mean_probability(model: Model, lessons: Sequence[Lesson]) -> float:
-    """Mean length-normalized probability of the answers, in [0, 1].
+    """Mean length-normalized probability of the answers that the model reads behind their questions, in [0, 1].
 
     Raises:
         AttackError: there is nothing to score, or a probability is not a number.
     """
-    scores = model.score([(lesson.prompt, lesson.answer) for lesson in lessons])
+    found = model.score([lesson.pair for lesson in lessons])
+    scores = [score for score in found if score.missing is None]
+    if found and not scores:
+        raise AttackError(f"none of {len(found)} questions can be read with its answer: {found[0].missing}")
     mean = sum(score.probability for score in scores) / len(scores) if scores else math.nan
     if math.isnan(mean):
         raise AttackError(f"the mean probability of {len(scores)} answers is not a number; try lower learning rates")

@@ -40,6 +40,11 @@ class Lesson:
     answer: str
 
     @property
+    def pair(self) -> tuple[Prompt, str]:
+        """Prompt and answer."""
+        return self.prompt, self.answer
+
+    @property
     def text(self) -> str:
         """Everything that the model reads."""
         return f"{self.prompt.text} {self.answer}"

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from unlearn_audit.api import AttackError, AuditError, Model, Rendered
+from unlearn_audit.api import AttackError, AuditError, Json, Model, Rendered
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
 
 from .descent.adapters import Layers, add_scaled_lora
 from .descent.optimizers import Descent, Optimizer
 from .descent.weight_scales import scales_of
+from .fitted import fitted, longer_than_context
 from .splits import Lesson
 from .training_cost import flops_per_token, multiplied_weights
 
@@ -82,10 +83,16 @@ def batch_order(count: int, *, batch_size: int, seed: int) -> Iterator[tuple[int
 
 
 def lesson_batches(model: Model, lessons: Sequence[Lesson], *, size: int, seed: int) -> Iterator[list[Rendered]]:
-    """Endless batches of rendered lessons."""
-    rendered = [model.render(lesson.prompt, lesson.answer) for lesson in lessons]
+    """Endless batches of rendered lessons, those that are longer than the context in pieces (`fitted`)."""
+    rendered = fitted(model, [lesson.pair for lesson in lessons])
     for batch in batch_order(len(rendered), batch_size=size, seed=seed):
         yield [rendered[place] for place in batch]
+
+
+def cut_lessons(model: Model, lessons: Sequence[Lesson]) -> dict[str, Json]:
+    """For the proof: how many lessons are longer than the context and are trained on in pieces; nothing for none."""
+    count = longer_than_context(model, [lesson.pair for lesson in lessons])
+    return {"texts_longer_than_the_context": count} if count else {}
 
 
 def mixed(

@@ -25,7 +25,7 @@ from unlearn_audit.api import (
 from ..shared.refusal_plant import refusal_planting
 from .hygiene import Spells, check_scored, shown_texts
 from .parameters import OpeningParameters, Scope, SuffixParameters
-from .scopes import Quest, Texts, quests_of, scored_in, search_seed, searched, text_of_fact, way_of
+from .scopes import Quest, Texts, quests_of, readable, scored_in, search_seed, searched, text_of_fact, way_of
 from .search.goals import SearchSettings
 
 P = TypeVar("P", bound=SuffixParameters)
@@ -74,6 +74,7 @@ class GradientSuffix(Attack[P], Generic[P]):
         learn = tuple({fact.id: fact for quest in quests for fact in quest.learn}.values())
         scored = tuple({fact.id: fact for quest in quests for fact in quest.serve}.values())
         targets, about = self.targets(model, learn, context)
+        quests = readable(model, quests, targets, settings)
         found = searched(
             model,
             quests,

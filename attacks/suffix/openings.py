@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -114,14 +115,12 @@ def _likeliest(model: Model, facts: Sequence[Fact], openings: Sequence[str]) -> 
     means: list[float] = []
     for start in range(0, len(pairs), SCORED_AT_ONCE):
         scores = model.score(pairs[start : start + SCORED_AT_ONCE])
-        means += [score.log_likelihood / len(score.log_probs) for score in scores]
+        means += [math.nan if score.missing else score.log_likelihood / len(score.log_probs) for score in scores]
     width = len(openings)
-    rows = [means[width * place : width * (place + 1)] for place in range(len(facts))]
-    usual = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    return {
-        fact.id: openings[max(range(width), key=lambda at: (row[at] - usual[at], -at))]
-        for fact, row in zip(facts, rows, strict=True)
-    }
+    rows = {fact.id: means[width * place : width * (place + 1)] for place, fact in enumerate(facts)}
+    read = {name: row for name, row in rows.items() if not any(map(math.isnan, row))}
+    usual = [sum(column) / len(read) for column in zip(*read.values(), strict=True)]
+    return {name: openings[max(range(width), key=lambda at: (row[at] - usual[at], -at))] for name, row in read.items()}
 
 
 class Asked:

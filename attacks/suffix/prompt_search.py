@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import ClassVar, cast
@@ -17,7 +18,8 @@ from ..shared.splits import subject_folds
 from .hygiene import Spells, shown_texts
 from .openings import Openings, question_of
 from .search.evolution import Breeding, Fittest, evolved, vocabulary
-from .search.goals import Position, worded
+from .search.goals import Goal, Position, worded
+from .search.tokens import goals_read
 
 QUERIES = {Profile.QUICK: (2_000,), Profile.STANDARD: (2_500, 10_000), Profile.DEEP: (2_500, 10_000, 40_000)}
 GOALS = {Profile.QUICK: 16, Profile.STANDARD: 25, Profile.DEEP: 50}
@@ -94,10 +96,11 @@ class PromptSearch(Attack[PromptSearchParameters]):
         fold = subject_folds(context.forget, folds=self.parameters.folds, seed=context.seed)[number]
         learn = sampled(fold.train, self.parameters.goals or GOALS[context.profile])
         targets, about = self.parameters.targets_of(model, learn, context)
-        goals = [(question_of(fact), targets[fact.id]) for fact in learn]
+        asked = [Goal(prompt=question_of(fact), target=targets[fact.id]) for fact in learn]
+        goals = goals_read(model, asked, length=self.parameters.length, position=self.parameters.position)
         queries = self._queries(context)
         best = evolved(
-            partial(text_losses, model, goals, self.parameters.position),
+            partial(text_losses, model, [(goal.prompt, goal.target) for goal in goals], self.parameters.position),
             vocabulary(model),
             Breeding(population=self.parameters.population, length=self.parameters.length),
             budgets=queries,
@@ -120,9 +123,10 @@ class PromptSearch(Attack[PromptSearchParameters]):
 
 
 def text_losses(model: Model, goals: Goals, position: Position, texts: Sequence[str]) -> list[float]:
-    """For each text the mean over the goals of the mean nats a target token."""
+    """For each text the mean over the goals of the mean nats a target token; none where one is too long to be read."""
     pairs = [(worded(text, position)(prompt), target) for text in texts for prompt, target in goals]
-    nats = [-score.log_likelihood / len(score.log_probs) for score in model.score(pairs)]
+    scores = model.score(pairs)
+    nats = [math.inf if score.missing else -score.log_likelihood / len(score.log_probs) for score in scores]
     return [sum(nats[place : place + len(goals)]) / len(goals) for place in range(0, len(nats), len(goals))]
 
 

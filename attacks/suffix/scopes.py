@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unlearn_audit.api import AttackError, Fact, Model, Prompt, derive_seed, words_of
 
@@ -121,6 +121,32 @@ def searched(
 
 def _goals(quest: Quest, targets: Mapping[str, str]) -> tuple[Goal, ...]:
     return tuple(Goal(prompt=question_of(fact), target=targets[fact.id]) for fact in quest.learn)
+
+
+def readable(
+    model: Model, quests: Sequence[Quest], targets: Mapping[str, str], settings: SearchSettings
+) -> list[Quest]:
+    """The same without what is longer than the context with a text in it. A quest that is left empty joins the first.
+
+    Raises:
+        AttackError: nothing is left to search on.
+    """
+    from .search.tokens import is_read
+
+    def learned(quest: Quest) -> tuple[Fact, ...]:
+        goals = zip(quest.learn, _goals(quest, targets), strict=True)
+        return tuple(
+            fact for fact, goal in goals if is_read(model, goal, length=settings.length, position=settings.position)
+        )
+
+    found = [replace(quest, learn=learned(quest)) for quest in quests]
+    kept, empty = [quest for quest in found if quest.learn], [quest for quest in found if not quest.learn]
+    if not kept:
+        raise AttackError(
+            f"each question, with a text and an opening, is longer than the context: {model.context} tokens"
+        )
+    lost = tuple(fact for quest in empty for fact in quest.serve)
+    return [replace(kept[0], serve=(*kept[0].serve, *lost)), *kept[1:]]
 
 
 def way_of(quests: Sequence[Quest], texts: Texts, settings: SearchSettings) -> Way:

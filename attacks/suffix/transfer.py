@@ -35,6 +35,7 @@ from .parameters import Scope, SuffixParameters
 from .prompt_search import text_losses
 from .search.gcg import search
 from .search.goals import Goal, SearchSettings, worded
+from .search.tokens import goals_read
 
 ROUNDS = 2
 """How often the search passes over all surrogates, each going on from the text before."""
@@ -169,6 +170,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
         steps = self._steps(context)
         settings = self.parameters.search_of(context.profile, steps=0)
         refuses = Spells(fold.evaluate)
+        goals = goals_read(original, goals, length=settings.length, position=settings.position)
         pairs = [(goal.prompt, goal.target) for goal in goals]
 
         def losses_of(text: str) -> list[float]:

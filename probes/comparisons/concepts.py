@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +30,7 @@ from unlearn_audit.api.kit.answer_key import normalize
 from unlearn_audit.api.kit.asking import is_askable
 
 from .tools.by_subject import means_by, sampled
+from .tools.reading import UNREAD, read_by, spread
 from .unlearning_depth import FACTS, entity_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,7 +63,8 @@ class Concepts(Comparison[ConceptsParameters]):
     - `similarity`: the mean cosine of the vectors with those at the same places of the original. Informational: models
       that were tuned from one start are similar whatever they know.
 
-    Intervals assume independent subjects and hold for any distribution.
+    Intervals assume independent subjects and hold for any distribution. Facts whose question and answer are longer than
+    what one of the models reads are left out.
 
     **Departures.** The authors find vectors of broad concepts by their projection alone, judged by a language model,
     and check them by adding noise; we use facts, count the coefficient, and set it to 0. Only vectors of MLPs
@@ -81,15 +84,22 @@ class Concepts(Comparison[ConceptsParameters]):
     Parameters: ClassVar[type[Parameters]] = ConceptsParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:
-        """`places`: block and column of each fact's vectors in this model; `sizes`: of its MLPs, block by block."""
+        """`places`: block and column of each fact's vectors in this model; `sizes`: of its MLPs, block by block.
+
+        Places are NaN for facts that are not read.
+        """
         from .tools.value_vectors import value_vectors_of, writers
 
         rows = self._rows(model, context)
+        read = read_by(model, rows)
         if not rows:
             return {}
         with model.merged() as whole:
             found = value_vectors_of(whole)
-            return {PLACES: writers(whole, found, rows, self.parameters.vectors), SIZES: found.sizes}
+            places = np.full((len(rows), self.parameters.vectors, 2), np.nan)
+            if read.any():
+                places[read] = writers(whole, found, list(compress(rows, read)), self.parameters.vectors)
+            return {PLACES: places, SIZES: found.sizes}
 
     def cross(
         self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
@@ -101,15 +111,21 @@ class Concepts(Comparison[ConceptsParameters]):
         if not rows:
             return {}
         original = others.get(Role.ORIGINAL, own)  # where it is not another, it is this
-        places = np.asarray(original[PLACES], dtype=np.int64)
+        places = np.asarray(original[PLACES], dtype=np.float64)
+        placed = np.all(np.isfinite(places).reshape(len(rows), -1), axis=1)
+        read = placed & placed[partners] & read_by(model, rows)
         with model.merged() as whole:
             found = value_vectors_of(whole)
             if not np.array_equal(found.sizes, original[SIZES]):
                 return {}
+            if not read.any():
+                return {OWN: np.full(len(rows), np.nan), OTHERS: np.full(len(rows), np.nan)}
+            own_places, other_places = (some[read].astype(np.int64) for some in (places, places[partners]))
+            asked = list(compress(rows, read))
             return {
-                VECTORS: found.at(places),
-                OWN: log_probs_without(whole, found, rows, places),
-                OTHERS: log_probs_without(whole, found, rows, places[partners]),
+                VECTORS: spread(found.at(own_places).astype(np.float64), read).astype(np.float16),
+                OWN: spread(log_probs_without(whole, found, asked, own_places), read),
+                OTHERS: spread(log_probs_without(whole, found, asked, other_places), read),
             }
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
@@ -121,7 +137,7 @@ class Concepts(Comparison[ConceptsParameters]):
             between = (model.name,) if model is original else (model.name, original.name)
             found = self._effect(model, context)
             if found is None:
-                why = NO_PAIRS if not self._facts(context) else UNLIKE
+                why = NO_PAIRS if not self._facts(context) else UNREAD if OWN in model.features else UNLIKE
                 yield GroupReading(measure="effect", variant="", between=between, missing=why)
                 continue
             null = (min(one.lower for one in known), max(one.upper for one in known)) if known else None
@@ -138,7 +154,7 @@ class Concepts(Comparison[ConceptsParameters]):
                 p_value=found.p_value,
                 size=found.members,
             )
-            if model is not original:
+            if model is not original and VECTORS in original.features:
                 yield self._similarity(model, original, context)
 
     def _effect(self, model: Compared, context: ComparisonContext) -> GroupEstimate | None:
@@ -150,18 +166,24 @@ class Concepts(Comparison[ConceptsParameters]):
     def _similarity(self, model: Compared, original: Compared, context: ComparisonContext) -> GroupReading:
         alike = cosines(*(np.asarray(one.features[VECTORS], dtype=np.float64) for one in (model, original)))
         found = self._by_subject(alike.mean(axis=1).clip(0.0, 1.0), 1.0, context)
+        between = (model.name, original.name)
+        if found is None:
+            return GroupReading(measure="similarity", variant="", between=between, missing=UNREAD)
         return GroupReading(
             measure="similarity",
             variant="",
-            between=(model.name, original.name),
+            between=between,
             estimate=found.estimate,
             lower=found.lower,
             upper=found.upper,
             size=found.members,
         )
 
-    def _by_subject(self, values: FloatArray, null: float, context: ComparisonContext) -> GroupEstimate:
-        means = means_by((fact.subject for fact in self._facts(context)), values.tolist())
+    def _by_subject(self, values: FloatArray, null: float, context: ComparisonContext) -> GroupEstimate | None:
+        read = ~np.isnan(values)
+        if not read.any():
+            return None
+        means = means_by((fact.subject for fact in compress(self._facts(context), read)), values[read].tolist())
         return mean_estimate(np.array(list(means.values())), null=null, alpha=context.alpha, seed=context.seed)
 
     def _rows(self, model: Model, context: ComparisonContext) -> list[Rendered]:
@@ -197,9 +219,10 @@ def effects(loss: FloatArray) -> FloatArray:
     """1 where taking out its own vectors cost an answer more than another's, 0 where less, 0.5 where the same.
 
     Args:
-        loss: log p without the other's vectors less log p without its own, in nats.
+        loss: log p without the other's vectors less log p without its own, in nats; NaN stays.
     """
-    return np.where(np.abs(loss) <= TIE, 0.5, (loss > 0).astype(np.float64))
+    found = np.where(np.abs(loss) <= TIE, 0.5, (loss > 0).astype(np.float64))
+    return np.where(np.isnan(loss), np.nan, found)
 
 
 def cosines(one: FloatArray, other: FloatArray) -> FloatArray:

@@ -36,7 +36,7 @@ FloatArray = npt.NDArray[np.float64]
 SUBJECTS = {Profile.QUICK: 32, Profile.STANDARD: 64, Profile.DEEP: 256}
 SETS = (FactSet.FORGET, FactSet.RETAIN)
 TELLING, DIVERGENCE = "telling", "divergence"
-NOTHING_SAID = "one of the models gives no answer to these questions"
+NOTHING_SAID = "one of the models gives no answer to these questions, or does not read them"
 
 
 class DistributionParameters(Parameters):
@@ -67,7 +67,8 @@ class Distribution(Comparison[DistributionParameters]):
     **Departures**: the authors' code was not available. This follows the description above: bidirectional
     likelihood on generated answers, relative to retrained against retrained. Answers are scored as text that the chat
     template writes, without the end of the turn, and are cut off at `max_new_tokens`. Empty answers have no likelihood
-    and are skipped; their share is given with the number.
+    and are skipped, as are those that one of the models does not read behind their question; the share of both is given
+    with the number.
 
     **Known failure**: two controls of one base and one recipe are closer than honest unlearning can get.
     Samples pass from model to model within a run and are not kept.
@@ -198,7 +199,10 @@ def gap_of(one: Compared, other: Compared, name: FactSet) -> FloatArray:
 def likelihoods(
     model: Model, questions: Sequence[str], answers: Sequence[Sequence[str]]
 ) -> tuple[FloatArray, FloatArray]:
-    """Log-likelihood and tokens of each answer, both (questions, samples); NaN for an answer without words."""
+    """Log-likelihood and tokens of each answer, both (questions, samples).
+
+    NaN for an answer without words, and for one that the model does not read behind its question.
+    """
     places = [
         (row, column) for row, several in enumerate(answers) for column, answer in enumerate(several) if answer.strip()
     ]
@@ -206,9 +210,11 @@ def likelihoods(
     found, tokens = np.full(shape, math.nan), np.zeros(shape)
     if places:
         scores = model.score([(Prompt(text=questions[row]), answers[row][column]) for row, column in places])
-        if not all(map(is_readable, scores)):
+        if not all(is_readable(score) for score in scores if score.missing is None):
             raise AuditError("an answer's likelihood is not a number; try --dtype float32 or bfloat16")
         for (row, column), score in zip(places, scores, strict=True):
+            if score.missing is not None:
+                continue
             found[row, column], tokens[row, column] = score.log_likelihood, len(score.log_probs)
     return found, tokens
 

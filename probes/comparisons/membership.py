@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,10 @@ from unlearn_audit.api.kit.asking import Pair, is_askable
 
 from ..shared.passages import split_passage
 from .tools.by_subject import means_by
+from .tools.reading import UNREAD
+
+if TYPE_CHECKING:
+    from .tools.token_statistics import TokenStatistics
 
 FloatArray = npt.NDArray[np.float64]
 FALSE_POSITIVE_RATE = 0.01
@@ -67,6 +71,9 @@ class Membership(Comparison[MembershipParameters]):
     control; without one there is none, and no 0.5 replaces it. Every `auc` carries some points of its ROC curve
     and of the controls', for the report's figure.
 
+    Texts that are longer than what one of the compared models reads, for `recall-prefix` behind the prefix, are left
+    out for all of them; `about` has their number.
+
     Known failure: if forget and holdout facts are of different kinds, every AUC is far from 0.5, including the
     control's, which can then hide much. Below 100 holdout subjects `tpr` is a share above the highest of them.
     """
@@ -79,7 +86,7 @@ class Membership(Comparison[MembershipParameters]):
     Parameters: ClassVar[type[Parameters]] = MembershipParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:
-        """One score a text: forget facts first, then the holdout without the prefix; `subject` numbers subjects."""
+        """One score a text, NaN for texts that are not read: forget facts, then the holdout without the prefix."""
         from .tools.token_statistics import token_statistics
 
         prefix, facts = self.texts(context)
@@ -87,19 +94,19 @@ class Membership(Comparison[MembershipParameters]):
         plain = token_statistics(model, pairs)
         behind = token_statistics(model, [(_behind(prefix, prompt), answer) for prompt, answer in pairs])
         lengths = np.array([len(zlib.compress(answer.encode())) for _, answer in pairs], dtype=np.float64)
-        totals = np.array([one.log_probs.sum() for one in plain])
+        totals = _scores(plain, lambda one: one.log_probs.sum())
         share = self.parameters.lowest_share
         return {
-            "loss": np.array([one.log_probs.mean() for one in plain]),
+            "loss": _scores(plain, lambda one: one.log_probs.mean()),
             "zlib": totals / lengths,
-            "min-k": np.array([_lowest(one.log_probs, share) for one in plain]),
-            "min-k++": np.array([_lowest(one.standardized, share) for one in plain]),
-            "recall-prefix": np.array([one.log_probs.sum() for one in behind]) / np.minimum(totals, -1e-9),
+            "min-k": _scores(plain, lambda one: _lowest(one.log_probs, share)),
+            "min-k++": _scores(plain, lambda one: _lowest(one.standardized, share)),
+            "recall-prefix": _scores(behind, lambda one: one.log_probs.sum()) / np.minimum(totals, -1e-9),
         }
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
         """`auc` and `tpr` of every score, for the original and the checkpoint, with the control's."""
-        groups = _Groups(self.texts(context)[1])
+        groups = _Groups([owner for owner, _ in self.texts(context)[1]])
         controls = [model for model in models if model.role is Role.RETRAINED]
         for model in models:
             if model.role is Role.RETRAINED:
@@ -107,11 +114,10 @@ class Membership(Comparison[MembershipParameters]):
             for name in model.features:
                 yield from self._readings(model, controls, name, groups, context)
                 if controls:
-                    reference = controls[0].features[name]
                     calibrated = Compared(
                         role=model.role,
                         name=model.name,
-                        features={name: np.subtract(model.features[name], reference)},
+                        features={name: _less(model.features[name], controls[0].features[name])},
                     )
                     yield from self._readings(calibrated, (), name, groups, context, ending="-calibrated")
 
@@ -127,14 +133,14 @@ class Membership(Comparison[MembershipParameters]):
         seed = derive_seed(context.seed, name)
         compared = (model, *controls)
         between = tuple(one.name for one in compared)
-        unread = [one.name for one in compared if not np.isfinite(one.features[name]).all()]
+        missing = groups.missing(compared, name)
+        read = groups.read_by_all(compared, name)
         for measure, estimator in _MEASURES.items():
-            if unread:
-                why = f"the score is not a number for {', '.join(unread)}"
-                yield GroupReading(measure=measure, variant=f"{name}{ending}", between=between, missing=why)
+            if missing:
+                yield GroupReading(measure=measure, variant=f"{name}{ending}", between=between, missing=missing)
                 continue
             own, *others = [
-                estimator(*groups.split(one.features[name]), alpha=context.alpha, seed=seed) for one in compared
+                estimator(*read.split(one.features[name]), alpha=context.alpha, seed=seed) for one in compared
             ]
             yield GroupReading(
                 measure=measure,
@@ -147,7 +153,10 @@ class Membership(Comparison[MembershipParameters]):
                 null_from="the control's own interval" if others else "",
                 p_value=own.p_value,
                 size=min(own.members, own.others),
-                about={**_privleak(own, others), "roc": _rocs(compared, name, groups)} if measure == "auc" else {},
+                about={
+                    **({"unread": read.unread} if read.unread else {}),
+                    **({**_privleak(own, others), "roc": _rocs(compared, name, read)} if measure == "auc" else {}),
+                },
             )
 
     def texts(self, context: ComparisonContext) -> tuple[str, list[tuple[tuple[FactSet, str], Pair]]]:
@@ -162,14 +171,34 @@ class Membership(Comparison[MembershipParameters]):
 
 
 class _Groups:
-    """Which row belongs to which subject of which set."""
+    """Which row belongs to which subject of which set, and which rows are read.
 
-    def __init__(self, texts: Sequence[tuple[tuple[FactSet, str], Pair]]) -> None:
-        self._owners = [owner for owner, _ in texts]
+    Attributes:
+        unread: how many rows are not.
+    """
+
+    def __init__(self, owners: Sequence[tuple[FactSet, str]], read: npt.NDArray[np.bool_] | None = None) -> None:
+        self._owners = owners
+        self._read = np.ones(len(owners), dtype=np.bool_) if read is None else read
+        self.unread = int((~self._read).sum())
+
+    def read_by_all(self, models: Sequence[Compared], name: str) -> _Groups:
+        """The same without rows that have no score of one of the models."""
+        scored = [~np.isnan(np.asarray(one.features[name], dtype=np.float64)) for one in models]
+        return _Groups(self._owners, np.logical_and.reduce(scored))
+
+    def missing(self, models: Sequence[Compared], name: str) -> str | None:
+        """Why there is no estimate: a score is no number, or all rows of a set are unread."""
+        endless = [one.name for one in models if np.isinf(np.asarray(one.features[name], dtype=np.float64)).any()]
+        if endless:
+            return f"the score is not a number for {', '.join(endless)}"
+        left = self.read_by_all(models, name)
+        return UNREAD if left.unread and not all(map(len, left.split(models[0].features[name]))) else None
 
     def split(self, scores: npt.NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
-        """Subject means of the forget set and of the holdout."""
-        means = means_by(self._owners, scores.tolist())
+        """Subject means of the forget set and of the holdout, over what is read."""
+        read = [owner for owner, own in zip(self._owners, self._read, strict=True) if own]
+        means = means_by(read, scores[self._read].tolist())
         members = [mean for (name, _), mean in means.items() if name is FactSet.FORGET]
         others = [mean for (name, _), mean in means.items() if name is FactSet.HOLDOUT]
         return np.array(members), np.array(others)
@@ -197,6 +226,17 @@ def _rocs(compared: Sequence[Compared], name: str, groups: _Groups) -> dict[str,
         false, true = roc(*groups.split(one.features[name]))
         curves[one.name] = {"fpr": list(false), "tpr": list(true)}
     return curves
+
+
+def _scores(statistics: Sequence[TokenStatistics | None], score: Callable[[TokenStatistics], float]) -> FloatArray:
+    return np.array([np.nan if one is None else score(one) for one in statistics], dtype=np.float64)
+
+
+def _less(scores: npt.NDArray[np.generic], reference: npt.NDArray[np.generic]) -> FloatArray:
+    """The difference, without end where one of them has none."""
+    one, other = (np.asarray(values, dtype=np.float64) for values in (scores, reference))
+    endless = np.isinf(one) | np.isinf(other)
+    return np.where(endless, np.inf, one - np.where(endless, 0.0, other))
 
 
 def _lowest(values: FloatArray, share: float) -> float:

@@ -29,7 +29,8 @@ class MembershipGradient(Membership):
     Of the parameters of `membership` only `prefix_facts` matters: the facts that it uses are excluded here as well, so
     that both cover the same facts.
 
-    A gradient that is not a number makes the reading missing, for that model and those compared with it.
+    A gradient that is not a number makes the reading missing, for that model and those compared with it. Texts longer
+    than what one of the models reads are left out, as in `membership`.
     """
 
     name: ClassVar[str] = "membership-gradient"

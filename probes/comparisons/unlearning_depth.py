@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import ClassVar
 
 import numpy as np
@@ -30,6 +31,7 @@ from unlearn_audit.api import (
 from unlearn_audit.api.kit.asking import Pair, is_askable
 
 from .tools.by_subject import means_by, sampled
+from .tools.reading import UNREAD, read_by, spread
 
 FloatArray = npt.NDArray[np.float64]
 FACTS = {Profile.QUICK: 48, Profile.STANDARD: 96, Profile.DEEP: 256}
@@ -74,7 +76,8 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
     that the answer holds, with the words before it given, else the whole answer, up to `answer_tokens`. Prompts are
     written by the model's own template. They patch every block; we patch at most `depths`, evenly spread, including
     the last. States are kept in half precision. Facts are drawn uniformly at random, and none is dropped because the
-    original answers it incorrectly.
+    original answers it incorrectly; those that one of the models does not read, with so many tokens of the answer, are
+    left out.
 
     **Known failure.** A state only has meaning in its own model. A control that was trained from scratch, and not from
     where the original started, has another basis in every layer: then D1 is large throughout, whatever is known, and
@@ -91,17 +94,20 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
     Parameters: ClassVar[type[Parameters]] = UnlearningDepthParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:
-        """`states`: (answer tokens, depths, width), in half precision; `lengths`: answer tokens of each fact."""
+        """`states`: (answer tokens, depths, width), in half precision; `lengths`: answer tokens of each fact.
+
+        The length is 0 for facts that are not read; `states` is absent where none is.
+        """
         from .tools.patching import answer_lengths, blocks_of, depths_of, states_behind
 
         rows = self._rows(model, context)
+        read = read_by(model, rows)
         layers = blocks_of(model)
         depths = depths_of(layers.depth, self._most_depths(context))
-        return {
-            STATES: states_behind(model, layers, depths, rows),
-            LENGTHS: np.array(answer_lengths(rows)),
-            DEPTHS_READ: np.array(depths),
-        }
+        lengths = {LENGTHS: np.where(read, answer_lengths(rows), 0), DEPTHS_READ: np.array(depths)}
+        if not read.any():
+            return lengths
+        return {STATES: states_behind(model, layers, depths, list(compress(rows, read))), **lengths}
 
     def cross(
         self, model: Model, own: Features, others: Mapping[str, Features], context: ComparisonContext
@@ -109,22 +115,24 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
         """On the original alone: mean log p of each answer, as it is, and by depth with each model's states."""
         from unlearn_audit.api.kit.answer_batches import mean_log_probs
 
-        from .tools.patching import blocks_of, patched_log_probs
+        from .tools.patching import blocks_of, patched_log_probs, states_of
 
-        if Role.ORIGINAL in others:
+        if Role.ORIGINAL in others or STATES not in own:
             return {}
         rows = self._rows(model, context)
         layers = blocks_of(model)
         depths = own[DEPTHS_READ].tolist()
-        found = {WHOLE: mean_log_probs(model, rows)}
+        read = np.asarray(own[LENGTHS], dtype=np.int64) > 0
+        found = {WHOLE: spread(mean_log_probs(model, list(compress(rows, read))), read)}
         for name, features in {ITSELF: own, **others}.items():
-            states = np.asarray(features[STATES], dtype=np.float16)
-            if states.shape == own[STATES].shape and np.array_equal(features[LENGTHS], own[LENGTHS]):
+            both = _read_alike(own, features)
+            if both.any():
+                states = states_of(features[STATES], features[LENGTHS], both)
                 patched = [
-                    patched_log_probs(model, rows, layers.blocks[depth - 1], states[:, place])
+                    patched_log_probs(model, list(compress(rows, both)), layers.blocks[depth - 1], states[:, place])
                     for place, depth in enumerate(depths)
                 ]
-                found[_patched(name)] = np.stack(patched, axis=1)
+                found[_patched(name)] = spread(np.stack(patched, axis=1), both)
         return found
 
     def compare(self, models: Sequence[Compared], context: ComparisonContext) -> Iterator[GroupReading]:
@@ -145,6 +153,8 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
                 yield from self._erased(model, original, controls[0], context)
 
     def _missing(self, model: Compared, original: Compared, controls: Sequence[Compared]) -> str:
+        if STATES not in original.features or STATES not in model.features:
+            return UNREAD
         if not controls:
             return f"no control has {UNLIKE}"
         return f"the checkpoint has not {UNLIKE}" if _drop(original, self._source(model)) is None else ""
@@ -158,7 +168,7 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
             return GroupReading(measure="depth", variant="", between=between, missing=NOTHING_ENCODED)
         others = [self._estimate(other, original, controls[0], context) for other in controls[1:]]
         lower = min((other.lower for other in others if other is not None), default=1.0)
-        encoded = np.isfinite(self._of(model, original, controls[0])).mean()
+        encoded = np.isfinite(self._of(model, original, controls[0]))[self._read(model, original, controls)].mean()
         return GroupReading(
             measure="depth",
             variant="",
@@ -188,13 +198,19 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
                 upper=None if found is None else found.upper,
                 size=0 if found is None else found.members,
                 missing=NOTHING_ENCODED if found is None else None,
-                about={"drop": float(first[:, place].mean())},
+                about={"drop": float(np.nanmean(first[:, place]))},
             )
 
     def _estimate(
         self, model: Compared, original: Compared, control: Compared, context: ComparisonContext
     ) -> GroupEstimate | None:
         return _by_subject(self._of(model, original, control), self._facts(context), context)
+
+    def _read(self, model: Compared, original: Compared, controls: Sequence[Compared]) -> npt.NDArray[np.bool_]:
+        """Which facts have states of all three, (facts,)."""
+        drops = [_known(_drop(original, name)) for name in (controls[0].name, self._source(model))]
+        known: npt.NDArray[np.bool_] = ~np.any([np.isnan(drop).any(axis=1) for drop in drops], axis=0)
+        return known
 
     def _of(self, model: Compared, original: Compared, control: Compared) -> FloatArray:
         """Depth of each fact, NaN where no block encodes it."""
@@ -232,7 +248,7 @@ def entity_of(fact: Fact) -> Pair:
 
 def erased(first: FloatArray, second: FloatArray, threshold: float) -> FloatArray:
     """clip(D2 / D1, 0, 1) by fact and block, NaN where the block does not encode the fact (eq. 4)."""
-    encoded = first > threshold
+    encoded = (first > threshold) & ~np.isnan(second)
     return np.where(encoded, np.clip(second / np.where(encoded, first, 1.0), 0.0, 1.0), np.nan)
 
 
@@ -240,14 +256,24 @@ def depth_scores(first: FloatArray, second: FloatArray, threshold: float) -> Flo
     """The Unlearning Depth Score of each fact, (facts,), NaN where no block encodes it (eq. 5).
 
     Args:
-        first: D1 by fact and block, from the control's states.
+        first: D1 by fact and block, from the control's states; NaN for a fact that one of the models does not read.
         second: D2, from the checkpoint's.
         threshold: tau.
     """
-    weights = np.where(first > threshold, first, 0.0)
+    weights = np.where((first > threshold) & ~np.isnan(second), first, 0.0)
     total = weights.sum(axis=1)
     shares = np.nan_to_num(erased(first, second, threshold))
     return np.where(total > 0, (weights * shares).sum(axis=1) / np.where(total > 0, total, 1.0), np.nan)
+
+
+def _read_alike(own: Features, other: Features) -> npt.NDArray[np.bool_]:
+    """Which facts have states in both models, for as many tokens; none where the states cannot be compared."""
+    lengths = [np.asarray(features[LENGTHS], dtype=np.int64) for features in (own, other)]
+    both: npt.NDArray[np.bool_] = np.all([one > 0 for one in lengths], axis=0)
+    alike = STATES in other and np.shape(own[STATES])[1:] == np.shape(other[STATES])[1:]
+    if alike and np.array_equal(lengths[0][both], lengths[1][both]):
+        return both
+    return np.zeros_like(both)
 
 
 def _patched(name: str) -> str:

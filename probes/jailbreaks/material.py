@@ -156,7 +156,7 @@ class Material:
 
 def fitting(model: Model, lines: Sequence[str], *, beside: str, new_tokens: int) -> list[str]:
     """As many of the first lines as fit the model's context with a text and its answer; all if it has no limit."""
-    longest = context_tokens(model)
+    longest = model.context
     if longest is None:
         return list(lines)
     room = longest - new_tokens - _TEMPLATE_TOKENS - count_tokens(model.tokenizer, beside)
@@ -167,13 +167,6 @@ def fitting(model: Model, lines: Sequence[str], *, beside: str, new_tokens: int)
             break
         kept.append(line)
     return kept
-
-
-def context_tokens(model: Model) -> int | None:
-    """How many tokens the architecture says that it can read, or None where it says nothing."""
-    config = getattr(getattr(model, "module", None), "config", None)
-    found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    return found if isinstance(found, int) and found > 0 else None
 
 
 def _rank(fact: Fact) -> bytes:

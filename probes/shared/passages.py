@@ -102,11 +102,8 @@ def pooled(scores: Sequence[AnswerScore]) -> AnswerScore:
 
 
 def _limit(model: Model, wanted: int) -> int:
-    config = getattr(getattr(model, "module", None), "config", None)
-    context = getattr(config, "max_position_embeddings", None)
-    if not isinstance(context, int) or context <= 0:
-        return wanted
-    return max(2, min(wanted, context - min(_ROOM, context // 4)))
+    context = model.context
+    return wanted if context is None else max(2, min(wanted, context - min(_ROOM, context // 4)))
 
 
 def as_given(fact: Fact, text: str) -> tuple[str, str] | None:

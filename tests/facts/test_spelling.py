@@ -47,6 +47,11 @@ def test_another_spelling_is_the_same_subject_and_is_said_by_line(tmp_path: Path
     assert "Zo" not in remark
 
 
+@pytest.mark.parametrize(("one", "other"), [("Ann O'Hara", "Ann O\u2019Hara"), ("Li-Wei Ek", "Li\u2010Wei Ek")])
+def test_another_hyphen_or_apostrophe_is_the_same_subject(tmp_path: Path, one: str, other: str):
+    assert facts_of(tmp_path / "f.jsonl", [row(1, one), row(2, other)]).record().subjects == 1
+
+
 def test_two_people_stay_two(tmp_path: Path):
     found = facts_of(tmp_path / "f.jsonl", [row(1, "Zoë Müller"), row(2, "Zoe Müller"), row(3, "Zoë Muller")])
     assert found.record().subjects == 3

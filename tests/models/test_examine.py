@@ -55,6 +55,16 @@ def notes(pair: tuple[Path, Path]) -> tuple[str, ...]:
     return make_plan(spec).plan.notes
 
 
+@pytest.mark.parametrize("name", ["norm.weight", "model.model.norm.weight"])
+def test_two_tensors_for_one_weight_are_refused(checkpoint: Path, name: str) -> None:
+    """transformers finds both, and takes one of them without a word."""
+    weights = load_file(checkpoint / "model.safetensors")
+    weights[name] = weights["model.norm.weight"] + 1
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(AuditError, match=r"norm\.weight and .*norm\.weight, which are one weight for the loader"):
+        load(resolve(str(checkpoint)), OPTIONS)
+
+
 def test_roles_that_are_asked_alike_need_no_note(pair):
     assert notes(pair) == ()
 
@@ -73,6 +83,20 @@ def test_another_template_and_another_vocabulary_are_named(pair):
     tokenizer.save_pretrained(pair[1])
     (said,) = notes(pair)
     assert said == "retrained is not asked like unlearned: the chat template, the vocabulary differ"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("normalizer", {"type": "Replace", "pattern": {"String": "Ada"}, "content": "Bo"}),
+        ("decoder", {"type": "Replace", "pattern": {"String": "Ada"}, "content": ""}),
+    ],
+)
+def test_a_tokenizer_that_rewrites_texts_is_named(pair, part, value):
+    path = pair[0] / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
+    (said,) = notes(pair)
+    assert said.startswith("retrained is not asked like unlearned") and "how texts become tokens" in said
 
 
 def test_a_template_that_asks_for_today_is_named_with_the_day_that_it_writes(pair):

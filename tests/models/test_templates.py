@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.run.test_runner import spec as spec  # the fixture
+from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.references import resolve
-from unlearn_audit.models.stored.templates import check_stored
+from unlearn_audit.models.rendering import Renderer
+from unlearn_audit.models.stored.templates import check_stored, check_template
 from unlearn_audit.plan.make import make_plan
 
 COUNTS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{{ messages[0].content }}"
@@ -46,6 +48,23 @@ def test_a_template_that_writes_without_end_is_refused(tmp_path: Path, text: str
     (tmp_path / "given.jinja").write_text(text)
     with pytest.raises(AuditError, match=r"given\.jinja: the chat template takes more than"):
         check_stored(tmp_path / "no such model", str(tmp_path / "given.jinja"))
+
+
+@pytest.mark.parametrize(("text", "why"), [("{{ 'a' * 1000000000 }}", "MemoryError"), (COUNTS, "takes more than 2 s")])
+def test_a_template_that_waits_for_a_certain_question_is_stopped_there(tokenizer, text: str, why: str) -> None:
+    template = "{% if 'zebra' in messages[0].content %}" + text + "{% endif %}{{ messages[0].content }}"
+    check_template(template)
+    renderer = Renderer(tokenizer=tokenizer, chat_template=template)
+    assert renderer.prompt_ids(Prompt(text="Who?"))
+    with pytest.raises(AuditError, match=why):
+        renderer.prompt_ids(Prompt(text="Whose is the zebra?"))
+
+
+@pytest.mark.parametrize("text", ["{{ ['a', 'b'] | random }}", "{% if 0 %}{{ lipsum(n=1) }}{% endif %}"])
+def test_a_template_that_draws_at_random_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "chat_template.jinja").write_text(text + "{{ messages[0].content }}")
+    with pytest.raises(AuditError, match="draws at random"):
+        check_stored(tmp_path)
 
 
 def test_a_plan_refuses_it_before_models_can_be_loaded(spec, monkeypatch: pytest.MonkeyPatch) -> None:

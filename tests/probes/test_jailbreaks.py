@@ -157,12 +157,12 @@ def test_hints_come_from_the_text_else_from_the_subjects_other_facts() -> None:
 
 def test_as_many_shots_as_the_context_holds() -> None:
     lines = ["one two three"] * 9
-    model = SimpleNamespace(tokenizer=FakeModel().tokenizer, module=SimpleNamespace(config=None))
+    model = SimpleNamespace(tokenizer=FakeModel().tokenizer, context=None)
     assert fitting(model, lines, beside="q", new_tokens=8) == lines
     # 100 - 8 new - 64 for the template - 1 beside = 27, and 4 a line with its line break.
-    model.module.config = SimpleNamespace(max_position_embeddings=100)
+    model.context = 100
     assert fitting(model, lines, beside="q", new_tokens=8) == lines[:6]
-    model.module.config = SimpleNamespace(n_positions=60)
+    model.context = 60
     assert fitting(model, lines, beside="q", new_tokens=8) == []
 
 

@@ -71,11 +71,11 @@ def spec(saved_model: Path, tmp_path: Path) -> AuditSpec:
     )
 
 
-def other_weights(directory: Path, by: float) -> None:
-    weights = load_file(directory / "model.safetensors")
+def other_weights(directory: Path, by: float, file: str = "model.safetensors") -> None:
+    weights = load_file(directory / file)
     name = sorted(weights)[0]
     weights[name] = weights[name] + by
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, directory / file, metadata={"format": "pt"})
 
 
 SWAPS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from unlearn_audit.probes.forced_choice import ForcedChoice, ForcedChoiceParameters
 from unlearn_audit.probes.perturbed.probe import Perturbed, PerturbedParameters
+from unlearn_audit.probes.recall import Recall, RecallParameters
 
 from unlearn_audit.api import Fact, FactSet
 from unlearn_audit.facts.load import load_facts
@@ -49,6 +51,30 @@ def sentences(*, relation: str | None, tail: str = "") -> list[Fact]:
     ]
 
 
+def dated() -> list[Fact]:
+    """The facts with a date each for an answer, written in one way."""
+    months = ("January", "March", "May", "July", "October", "December")
+    day = random.Random(5)
+    return [
+        replace(
+            fact,
+            answer=f"{day.randint(1, 28)} {day.choice(months)} {day.randint(1950, 1999)}",
+            aliases=(),
+            question=f"When was {fact.subject} born?",
+            relation="born_on",
+        )
+        for fact in FACTS
+    ]
+
+
+def accented() -> list[Fact]:
+    """The facts with their towns in other letters: "Łódź", "Zürich"."""
+    letters = str.maketrans({"a": "ä", "e": "ê", "o": "ø", "l": "ł", "s": "š", "u": "ű"})
+    return [
+        replace(fact, answer=(fact.answer or "").translate(letters), aliases=(), relation="born_in") for fact in FACTS
+    ]
+
+
 def mean_of(probe, engine: Engine, facts: list[Fact], measure: str) -> tuple[float, float]:
     """Mean score and mean level."""
     scores = [one.score for one in probe.observe(engine, facts, facts) if one.measure == measure]
@@ -64,6 +90,23 @@ def test_forced_choice_among_sentences_is_at_chance_without_the_knowledge(contro
     shown, level = mean_of(probe, control, sentences(relation=relation), "probability")
     assert shown == pytest.approx(level, abs=NEAR)
     assert level < 0.06
+
+
+@pytest.mark.parametrize("make", [dated, accented])
+def test_forced_choice_among_dates_and_accents_is_at_chance_without_the_knowledge(control, make):
+    probe = ForcedChoice(ForcedChoiceParameters())
+    shown, level = mean_of(probe, control, make(), "probability")
+    assert shown <= level + NEAR  # the level is what a guess has at best
+    assert level < 0.06
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [dated, accented])
+def test_outputs_without_the_knowledge_hold_no_date_and_no_accented_name(control, make):
+    facts = make()
+    readings = [one for one in Recall(RecallParameters()).observe(control, facts, facts) if one.score is not None]
+    assert len(readings) >= len(facts)
+    assert sum(one.score for one in readings) / len(readings) <= NEAR
 
 
 def test_swapped_sentences_are_at_chance_without_the_knowledge(control):

@@ -99,6 +99,10 @@ class Model(Protocol):
         """Where inputs go."""
 
     @property
+    def context(self) -> int | None:
+        """Most tokens that it reads at a time, prompt and answer together; None where its settings name no limit."""
+
+    @property
     def is_adapter(self) -> bool:
         """Whether the module is a PEFT model: a base with an adapter on top."""
 

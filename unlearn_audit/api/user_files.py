@@ -23,10 +23,14 @@ LARGEST_RECORD = 16 * MIB
 """Bytes of what an earlier run wrote: a plan, a result, a manifest."""
 LARGEST_DATA = 64 * MIB
 """Bytes of a file of facts or texts: some hundred thousand rows."""
+MOST_LINES = 200_000
+"""Lines of data, or rows of a table."""
 LONGEST_LINE = MIB
 """Characters of one line of data: one fact."""
 DEEPEST = 64
 """Levels of nesting: nothing of ours has ten."""
+MOST_JSON_VALUES = 2_000_000
+"""Values of a JSON text, by its brackets and commas: an empty list takes two characters there and 64 bytes here."""
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -117,9 +121,12 @@ def read_lines(path: Path, most: int = LARGEST_DATA) -> list[str]:
     """The lines of a text file. Only a line feed ends a line: a JSON text may hold all other separators.
 
     Raises:
-        SpecError: as `read_text`, or a line is too long.
+        SpecError: as `read_text`, or there are too many lines, or too long ones.
     """
-    lines = read_text(path, most).split("\n")
+    text = read_text(path, most)
+    if (count := text.count("\n")) > MOST_LINES:
+        raise SpecError(f"{path}: expected at most {MOST_LINES} lines, got {count}; split the file")
+    lines = text.split("\n")
     for number, line in enumerate(lines, 1):
         if len(line) > LONGEST_LINE:
             raise SpecError(f"{path}, line {number}: expected at most {LONGEST_LINE} characters in a line")
@@ -145,6 +152,8 @@ def parse_json(text: str, where: str) -> Any:
     Raises:
         SpecError: naming the place and what is wrong.
     """
+    if values_of(text) > MOST_JSON_VALUES:
+        raise SpecError(f"{where}: expected at most {MOST_JSON_VALUES} values; check that it is the right file")
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
         if "\\u" in text:  # half of a character is no text, and no file can be written with it
@@ -162,6 +171,12 @@ def parse_json(text: str, where: str) -> Any:
         raise SpecError(f"{where}: expected JSON: {error}") from error
     _refuse_depth(value, where)
     return value
+
+
+def values_of(text: str | bytes) -> int:
+    """How many values a JSON text has, at most: those in its strings count too."""
+    signs: Sequence[Any] = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
+    return sum(text.count(sign) for sign in signs)
 
 
 class _RepeatedKeyError(ValueError):

@@ -22,7 +22,7 @@ from unlearn_audit.cli.commands import (
 from unlearn_audit.cli.commands import (
     verify as sealing,
 )
-from unlearn_audit.cli.commands.run import interruptible, run_audit, run_shard, settle_libraries
+from unlearn_audit.cli.commands.run import check_part, interruptible, run_audit, run_shard, settle_libraries
 from unlearn_audit.cli.common import (
     ERROR,
     INTEGRITY,
@@ -134,8 +134,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
-    from unlearn_audit.errors import SpecError
-    from unlearn_audit.plan.make import make_plan
+    from unlearn_audit.plan.budget import plan_within
     from unlearn_audit.spec.spec import load_waivers
 
     if cells is not None:
@@ -145,12 +144,9 @@ def run(
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
     with interruptible(target):
-        planned = make_plan(spec)
+        check_part(spec, shard, fail_fast=fail_fast)
+        planned = plan_within(spec, target)
         if shard is not None:
-            if fail_fast:
-                raise SpecError(
-                    "expected --shard or --fail-fast, got both; a part decides nothing, so drop --fail-fast"
-                )
             run_shard(planned, target, store, shard, telling, overwrite=overwrite)
         result = run_audit(
             planned,
@@ -170,9 +166,9 @@ def run(
 def plan(spec: Any, json: Json = False) -> None:
     """Show what `run` would do: jobs, power, time, and which verdicts are possible. Loads no model."""
     from unlearn_audit.cli.commands.plan import show_forecast
-    from unlearn_audit.plan.make import make_plan
+    from unlearn_audit.plan.budget import plan_within
 
-    raise typer.Exit(show_forecast(make_plan(spec), _stdout(), as_json=json))
+    raise typer.Exit(show_forecast(plan_within(spec), _stdout(), as_json=json))
 
 
 @app.command()

@@ -44,6 +44,12 @@ _ANNOTATIONS: dict[str, Any] = {
     ),
     "release": _option(str | None, "--release", "Who will hold the model: api or open-weights.", _SPEC),
     "profile": _option(str | None, "--profile", "How hard attacks try: quick, standard (default) or deep.", _SPEC),
+    "budget": _option(
+        str | None,
+        "--budget",
+        "Longest time, e.g. 15m or 2h; attacks that do not fit are left out, and it says so.",
+        _SPEC,
+    ),
     "attacks": _option(str | None, "--attacks", "Comma-separated; default: all built-in.", _SPEC),
     "probes": _option(str | None, "--probes", "Comma-separated; default: all built-in.", _SPEC),
     "comparisons": _option(

@@ -10,6 +10,7 @@ from typing import Any
 from unlearn_audit.api.user_files import (
     LARGEST_DATA,
     MIB,
+    MOST_LINES,
     is_there,
     kind_of,
     parse_json,
@@ -93,6 +94,8 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     content, size, number = read_bytes(path), 0, 1
     try:
         file = ParquetFile(pa.BufferReader(content))
+        if (rows := file.metadata.num_rows) > MOST_LINES:
+            raise SpecError(f"{path}: expected at most {MOST_LINES} rows, got {rows}; split the file")
         columns = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]  # of pandas
         if len(columns) > _MOST_COLUMNS:
             raise SpecError(f"{path}: expected at most {_MOST_COLUMNS} columns, got {len(columns)}")

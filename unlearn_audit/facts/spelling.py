@@ -12,15 +12,19 @@ from unlearn_audit.api import Fact
 from unlearn_audit.api.kit.printable import listed
 
 _MOST_NAMED = 5
+_TYPED = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-") | dict.fromkeys("\u2018\u2019\u02bc\u2032", "'")
+)
 
 
 @lru_cache(maxsize=65_536)
 def folded(text: str) -> str:
     """A name or a question in the spelling that all are compared in.
 
-    Unicode form (compatibility forms too), case, runs of blanks and invisible characters do not count.
+    Unicode form (compatibility forms too), case, runs of blanks and invisible characters do not count, nor which of the
+    hyphens and apostrophes was typed.
     """
-    plain = unicodedata.normalize("NFKC", text)
+    plain = unicodedata.normalize("NFKC", text).translate(_TYPED)
     visible = "".join(character for character in plain if unicodedata.category(character) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
 

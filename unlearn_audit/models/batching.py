@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
 from unlearn_audit.errors import AuditError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+_CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
+"""Under which settings name how much they read; most architectures map their own name to the first."""
 
 
 @dataclass
@@ -111,3 +113,11 @@ def by_room(rows: Sequence[Sequence[int]], wanted: int, context: int | None) -> 
 def too_long(tokens: int, context: int | None) -> str:
     """Why a prompt is not read, for a reader."""
     return f"{tokens} tokens, longer than the {context} that the model reads"
+
+
+def context_of(config: Any) -> int | None:
+    """Most tokens that an architecture reads at a time, by its settings; None where they name no limit."""
+    of_text = getattr(config, "get_text_config", None)
+    own = of_text() if callable(of_text) else config
+    found = next((value for name in _CONTEXTS if (value := getattr(own, name, None)) is not None), None)
+    return found if isinstance(found, int) and found > 0 else None

@@ -21,13 +21,23 @@ from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.adapters import merged
-from unlearn_audit.models.batching import Answer, Budget, Item, Memory, by_room, run_batched, run_by_length, too_long
+from unlearn_audit.models.batching import (
+    Answer,
+    Budget,
+    Item,
+    Memory,
+    by_room,
+    context_of,
+    run_batched,
+    run_by_length,
+    too_long,
+)
 from unlearn_audit.models.forks import fork_module
 from unlearn_audit.models.openings import Continuation, Opening, openings
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.sampling import Draw, Sampler, Sampling
-from unlearn_audit.models.shared_prefix import answer_score, group_rows, score_groups, takes_logits_to_keep
+from unlearn_audit.models.shared_prefix import answer_score, group_rows, in_passes, score_groups, takes_logits_to_keep
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -76,8 +86,7 @@ class Engine:
     @property
     def context(self) -> int | None:
         """Most tokens that the model reads at a time; None where its settings name no limit."""
-        limit = getattr(getattr(self.module, "config", None), "max_position_embeddings", None)
-        return limit if isinstance(limit, int) and limit > 0 else None
+        return context_of(getattr(self.module, "config", None))
 
     @property
     def is_adapter(self) -> bool:
@@ -188,16 +197,24 @@ class Engine:
 
     def _sample_all(self, prompts: list[Prompt], how: Sampling) -> list[list[Generation]]:
         put = [[how.draws(each, self.renderer.prompt_ids(each)) for each in self._put(prompt)] for prompt in prompts]
-        draws = [draw for several in put for one in several for draw in one]
-        lengths = [len(draw.ids) + how.max_new_tokens for draw in draws]
-        sampler = self.sampler(self.greedy(how.max_new_tokens), how.temperature)
-
-        def run(rows: list[Draw]) -> list[Generation]:
-            return [self._answer(new_ids) for new_ids in sampler.draw(rows)]
-
-        found = iter(self._in_batches(draws, lengths, run))
+        found = iter(self._draw_all([draw for several in put for one in several for draw in one], how))
         answers = [[[next(found) for _ in one] for one in several] for several in put]
         return [[joined(each) for each in zip(*several, strict=True)] for several in answers]
+
+    def _draw_all(self, draws: list[Draw], how: Sampling) -> list[Generation]:
+        answers: dict[int, Generation] = {}
+        for room, places in by_room([draw.ids for draw in draws], how.max_new_tokens, self.context).items():
+            if room == 0:
+                answers |= {place: _unread(len(draws[place].ids), self.context) for place in places}
+                continue
+            sampler, chosen = self.sampler(self.greedy(room), how.temperature), [draws[place] for place in places]
+            run = partial(self._drawn, sampler)
+            found = self._in_batches(chosen, [len(draw.ids) + room for draw in chosen], run)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(draws))]
+
+    def _drawn(self, sampler: Sampler, draws: list[Draw]) -> list[Generation]:
+        return [self._answer(new_ids) for new_ids in sampler.draw(draws)]
 
     def sampler(self, config: GenerationConfig, temperature: float) -> Sampler:
         """Draws answers with these settings."""
@@ -300,7 +317,11 @@ class Engine:
             shared,
             [group.tokens for group in shared],
             self.budget,
-            lambda batch: score_groups(self.module, batch, self.pad_id, self.device),
+            lambda batch: [
+                scores
+                for groups in in_passes(batch, self.context)
+                for scores in score_groups(self.module, groups, self.pad_id, self.device)
+            ],
         )
         for group, scores in zip(shared, scored, strict=True):
             found.update(zip(group.places, scores, strict=True))

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,11 +20,15 @@ from unlearn_audit.models.references import Checkpoint
 from unlearn_audit.models.short_cuts import HALF_TOLERANCE
 from unlearn_audit.spec.spec import ModelOptions
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 NO_TEMPLATE = "none"
 AHEAD = 1e-5
 """Largest change of a logit, as a share of the largest, by a word that comes after it. Rows of equal length are
 computed alike, so that in single precision next to nothing may change."""
 
+_LENGTHS = ("truncation", "padding", "version")
 _ASKED = Prompt(text="Who wrote this?")
 
 
@@ -37,6 +43,7 @@ class Form:
         ending: tokens that it puts behind one.
         stops: tokens that end an answer.
         vocabulary: digest of token -> id.
+        pieces: digest of all else by which a text becomes tokens and tokens a text (merges, normalizer, decoder).
         dated: whether the template asks for today's date.
     """
 
@@ -46,6 +53,7 @@ class Form:
     ending: tuple[str, ...]
     stops: tuple[str, ...]
     vocabulary: str
+    pieces: str
     dated: bool
 
 
@@ -56,6 +64,7 @@ _SAID = {
     "ending": "the tokens behind a text",
     "stops": "the tokens that end an answer",
     "vocabulary": "the vocabulary",
+    "pieces": "how texts become tokens",
 }
 
 
@@ -78,12 +87,22 @@ def form_of(checkpoint: Checkpoint, options: ModelOptions) -> Form:
             ending=tuple(map(str, tokenizer.convert_ids_to_tokens(after))),
             stops=tuple(str(tokenizer.convert_ids_to_tokens(one)) for one in stops if one is not None),
             vocabulary=sha256_json(tokenizer.get_vocab())[:16],
+            pieces=_pieces(tokenizer),
             dated=renderer.asks_for_the_date,
         )
     except AuditError as error:
         raise AuditError(f"{checkpoint.reference}: {error}") from error
     except Exception as error:  # a tokenizer of unknown origin
         raise AuditError(f"{checkpoint.reference}: its tokenizer cannot be used: {cause_of(error)}") from error
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return ""
+    # A checkpoint is saved with the lengths that it was trained with; here none is cut or padded by its tokenizer.
+    settings = {name: part for name, part in json.loads(backend.to_str()).items() if name not in _LENGTHS}
+    return sha256_json(settings)[:16]
 
 
 def _around(whole: list[int], bare: list[int]) -> tuple[list[int], list[int]]:
@@ -99,6 +118,8 @@ def differences(form: Form, other: Form) -> list[str]:
     found = [name for name in _SAID if getattr(form, name) != getattr(other, name)]
     if "template" in found:
         found = [name for name in found if name not in ("prompt", "stops")]
+    if "vocabulary" in found:
+        found = [name for name in found if name != "pieces"]
     return [_SAID[name] for name in found]
 
 

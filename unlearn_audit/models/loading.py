@@ -22,6 +22,7 @@ from unlearn_audit.models.references import Checkpoint, Storage, check_unchanged
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.short_cuts import with_short_cuts
 from unlearn_audit.models.stored.codes import as_weights, notes_of
+from unlearn_audit.models.stored.files import model_files, tensor_tables
 from unlearn_audit.models.stored.templates import check_template
 from unlearn_audit.spec.spec import ModelOptions
 
@@ -192,6 +193,7 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
         **placed,
     )
     _refuse_half(checkpoint, report)
+    _refuse_doubles(checkpoint, getattr(module, "base_model_prefix", ""))
     if hasattr(module, "generation_config"):
         module.generation_config = GenerationConfig()
     plain: torch.nn.Module = module
@@ -221,6 +223,22 @@ def _refuse_half(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
         names = sorted(str(name[0] if isinstance(name, tuple) else name) for name in report.get(kind) or ())
         if names:
             raise AuditError(f"{checkpoint.reference}: {len(names)} {what}, e.g. {', '.join(names[:3])}; {remedy}")
+
+
+def _refuse_doubles(checkpoint: Checkpoint, prefix: str) -> None:
+    """One tensor a weight: transformers takes names with and without the bare model's prefix, and one of two wins."""
+    if checkpoint.storage is not Storage.DIRECTORY or not prefix:
+        return
+    files = model_files(checkpoint.path, allow_pickle=True).tensors
+    found: dict[str, str] = {}
+    for name in (name for table in tensor_tables(files).values() for name in table):
+        bare = name
+        while bare.startswith(f"{prefix}."):
+            bare = bare.removeprefix(f"{prefix}.")
+        if (other := found.setdefault(bare, name)) != name:
+            raise AuditError(
+                f"{checkpoint.reference}: holds {other} and {name}, which are one weight for the loader; keep one"
+            )
 
 
 def _load_adapter(checkpoint: Checkpoint, options: ModelOptions, device: torch.device) -> torch.nn.Module:

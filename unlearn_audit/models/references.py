@@ -12,7 +12,8 @@ from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.models.adapters import refused
 from unlearn_audit.models.digests import file_digest, files_digest, parameter_count, weights_digest
-from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_files
+from unlearn_audit.models.stored.bounds import refuse_bulk, refuse_more_layers, refuse_special
+from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_files, tensor_tables
 from unlearn_audit.models.stored.gguf import gguf_parameters
 from unlearn_audit.models.stored.sameness import same_weights
 from unlearn_audit.models.stored.states import READING
@@ -105,6 +106,8 @@ def _resolved(
     if path.is_file():
         return _gguf(reference, path)
     directory = path if path.is_dir() else _from_hub(reference, download=download)
+    refuse_special(directory)
+    refuse_bulk(directory)
     if not (directory / "adapter_config.json").is_file():
         return _whole(reference, directory, allow_pickle=allow_pickle)
     config = directory / "adapter_config.json"
@@ -121,6 +124,7 @@ def _resolved(
     beside = directory / named
     found = str(beside) if beside.is_dir() or (beside.suffix == ".gguf" and beside.is_file()) else named
     files = adapter_files(directory, allow_pickle=allow_pickle)
+    _refuse_more(config, settings, files)
     try:
         below = _resolved(found, None, download=download, allow_pickle=allow_pickle, above=above + 1)
     except IntegrityError:
@@ -128,6 +132,12 @@ def _resolved(
     except AuditError as error:
         raise AuditError(f"{config}: base model {named!r} of the adapter: {error}; give another with --base") from error
     return _checkpoint(reference, Storage.ADAPTER, directory, files, below)
+
+
+def _refuse_more(path: Path, settings: dict[str, object], files: WeightFiles) -> None:
+    if files.tensors:
+        tensors = sum(map(len, tensor_tables(files.tensors).values()))
+        refuse_more_layers(path, settings, tensors=tensors, parameters=parameter_count(files.tensors))
 
 
 def same_model(one: Checkpoint, other: Checkpoint) -> bool:
@@ -160,6 +170,20 @@ def check_templates(checkpoint: Checkpoint, choice: str = "auto") -> None:
     check_stored(checkpoint.path, choice)
     if checkpoint.base is not None:
         check_templates(checkpoint.base, choice)
+
+
+def template_digest(choice: str) -> str | None:
+    """SHA-256 of the file that was chosen as `--chat-template`; None for auto and none.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    if choice in ("auto", "none"):
+        return None
+    try:
+        return file_digest(Path(choice))
+    except AuditError as error:
+        raise AuditError(f"--chat-template {choice}: cannot be read; give auto, none or a file") from error
 
 
 def check_unchanged(checkpoint: Checkpoint) -> None:
@@ -226,6 +250,7 @@ def _whole(reference: CheckpointReference, directory: Path, *, allow_pickle: boo
             f"{config}: {kind} has an encoder and a decoder; audits need a causal language model (decoder only)"
         )
     files = model_files(directory, allow_pickle=allow_pickle)
+    _refuse_more(config, settings, files)
     return _checkpoint(reference, Storage.DIRECTORY, directory, files, None)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = "ANSWERGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
-MOST_SECONDS = 5.0
+MOST_SECONDS = 2.0
 """A conversation takes a template less than a millisecond."""
 
 MOST_KEPT = 20_000

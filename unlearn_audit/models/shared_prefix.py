@@ -55,6 +55,14 @@ def group_rows(prompts: Sequence[object], rows: Sequence[Rendered], most_tokens:
     return groups
 
 
+def in_passes(groups: Sequence[Group], context: int | None) -> list[Sequence[Group]]:
+    """Groups that are read in one pass: all, or each alone where their padded length is beyond the context."""
+    longest = max(group.shared for group in groups) + max(
+        len(row.token_ids) - group.shared for group in groups for row in group.rows
+    )
+    return [groups] if context is None or longest <= context else [[group] for group in groups]
+
+
 def _shared_length(rows: Sequence[Rendered]) -> int:
     limit = min(row.is_answer.index(True) for row in rows) - 1
     first = rows[0].token_ids
@@ -105,7 +113,8 @@ def _continue(
     width = max(map(len, rest))
     ids = torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rest], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rest], device=device)
-    positions = prefix_mask.sum(-1, keepdim=True) + torch.arange(width, device=device)[None]
+    # Padding stands where its row ended: a position of its own might lie beyond the context.
+    positions = prefix_mask.sum(-1, keepdim=True) + mask.cumsum(-1) - 1
     out = module(
         input_ids=ids,
         attention_mask=torch.cat([prefix_mask, mask], dim=-1),

@@ -1,3 +1,3 @@
 """Spec -> plan: which jobs run, what is skipped, what the verdict will be about. Loads no model."""
 
-__all__ = ["case", "live", "make", "output_judge", "plan", "stand_ins", "steps"]
+__all__ = ["budget", "case", "forecast", "live", "make", "output_judge", "plan", "provenance", "stand_ins", "steps"]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from unlearn_audit.api import Arm, Json, Probe, Role
 from unlearn_audit.api.comparison import Comparison
-from unlearn_audit.errors import SpecError
-from unlearn_audit.evidence.digests import sha256_file, sha256_json
+from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import PlannedModel
 from unlearn_audit.plan.provenance import provenance
@@ -131,20 +129,11 @@ class JobKeys:
         }
 
     def _options(self) -> dict[str, Json]:
-        """How models are loaded, as far as their numbers depend on it: a template by its text, a device by its kind.
-
-        Raises:
-            SpecError: the template's file cannot be read.
-        """
+        """How models are loaded, as far as their numbers depend on it: a template by its text, a device by its kind."""
         models = self._draft.plan.spec.models
         options: dict[str, Json] = models.model_dump(mode="json", exclude={"base", "download", "allow_pickle"})
-        if models.chat_template not in ("auto", "none"):
-            try:
-                options["chat_template"] = sha256_file(Path(models.chat_template))
-            except OSError as error:
-                raise SpecError(
-                    f"--chat-template {models.chat_template}: cannot be read; give auto, none or a file"
-                ) from error
+        if self._draft.plan.template is not None:
+            options["chat_template"] = self._draft.plan.template
         if models.device == "auto" and (kind := default_device()) != "cpu":
             options["device"] = kind  # `auto` is other numbers on another machine
         return options

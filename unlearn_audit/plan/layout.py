@@ -78,6 +78,11 @@ class _Layout:
 
     def _runs(self, name: str, attack: Attack[Any]) -> bool:
         spec = self._draft.plan.spec
+        if name in spec.too_dear:
+            self._left_out.append(
+                LeftOut(what=name, why=f"it does not fit into the budget of {spec.budget} (--budget)")
+            )
+            return False
         if attack.toward_answers and not self._draft.sham:
             why = "it optimizes toward answers, and no fact has a twin answer (another answer to the same relation)"
             self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))

@@ -16,7 +16,7 @@ from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
-from unlearn_audit.models.references import Checkpoint, check_templates, resolve, same_model
+from unlearn_audit.models.references import Checkpoint, check_templates, resolve, same_model, template_digest
 from unlearn_audit.plan.case import SERVED, Case
 from unlearn_audit.plan.layout import lay_out
 from unlearn_audit.plan.live import LivePlan, with_stand_ins
@@ -78,6 +78,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
                 probes={},
                 judge=planned_judge(spec, models),
                 generator=_generator(spec),
+                template=template_digest(spec.models.chat_template),
                 case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
                 versions=versions(),
                 notes=notes,

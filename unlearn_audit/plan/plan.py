@@ -143,6 +143,7 @@ class Plan(Planned):
         prepared_keys: attack -> where the store keeps what it prepared on the original.
         written_keys: probe -> where the store keeps what the generator wrote for it.
         probe_keys: probe -> where the store keeps what it prepared on the original.
+        template: digest of the file that is the chat template of all roles, where one was chosen.
         versions: of everything that evidence can depend on.
         notes: what a reader of the verdict must know of how the models are asked.
         engine: digest of our own sources that every job goes through.
@@ -164,6 +165,7 @@ class Plan(Planned):
     prepared_keys: dict[str, str] = Field({})
     written_keys: dict[str, str] = Field({})
     probe_keys: dict[str, str] = Field({})
+    template: str | None = None
     versions: dict[str, str] = Field({})
     notes: tuple[str, ...] = ()
     engine: str = ""

@@ -11,7 +11,7 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -22,8 +22,10 @@ from pathlib import Path
 
 import unlearn_audit
 from unlearn_audit.api.plugins import OWN_DISTRIBUTION
+from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import PluginRecord
+from unlearn_audit.models.digests import file_digest
 
 ENGINE = ("api", "models", "run", "facts", "plan/stand_ins.py")
 """Rooms and files, below our package, that every job goes through."""
@@ -57,8 +59,32 @@ def provenance(kind: str, name: str, plugin: type) -> PluginRecord:
 def engine_source() -> str:
     """One digest over the sources that every job goes through."""
     home = Path(unlearn_audit.__file__).parent
-    files = [file for part in ENGINE for file in _python_below(home / part)]
-    return sha256_json({file.relative_to(home).as_posix(): _digest(file) for file in files})
+    return sha256_json({file.relative_to(home).as_posix(): digest for file, digest in _engine_files().items()})
+
+
+@cache
+def _engine_files() -> dict[Path, str]:
+    home = Path(unlearn_audit.__file__).parent
+    return {file: _digest(file) for part in ENGINE for file in _python_below(home / part)}
+
+
+def check_sources(plugins: Iterable[type]) -> None:
+    """Refuses code that is no longer what was digested in this process: a module that is imported late would be new.
+
+    Args:
+        plugins: the classes that make evidence; the engine is looked at as well.
+
+    Raises:
+        IntegrityError: naming a file.
+    """
+    for files in (_engine_files(), *(_closure(one.__module__).read for one in plugins)):
+        for file, digest in files.items():
+            try:
+                same = file_digest(file) == digest
+            except AuditError:
+                same = False
+            if not same:
+                raise IntegrityError(f"{file}: changed since the audit was planned; run it again with the new code")
 
 
 def _python_below(place: Path) -> list[Path]:
@@ -71,11 +97,16 @@ class _Closure:
 
     Attributes:
         files: name -> digest, of modules and of data files in their packages.
+        read: the same by path.
         libraries: other distributions.
     """
 
     files: dict[str, str] = field(default_factory=dict)
+    read: dict[Path, str] = field(default_factory=dict)
     libraries: set[str] = field(default_factory=set)
+
+    def add(self, name: str, file: Path) -> None:
+        self.files[name] = self.read[file] = _digest(file)
 
     @property
     def digest(self) -> str:
@@ -100,9 +131,10 @@ def _closure(module: str) -> _Closure:
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():
             continue
         file = Path(spec.origin)
-        found.files[name] = _digest(file)
+        found.add(name, file)
         if spec.submodule_search_locations is not None and name.count("."):
-            found.files |= {f"{name}/{data.name}": _digest(data) for data in _data_in(file.parent)}
+            for data in _data_in(file.parent):
+                found.add(f"{name}/{data.name}", data)
         waiting += [*_imports(name, file), *([name.rpartition(".")[0]] if "." in name else [])]
     return found
 

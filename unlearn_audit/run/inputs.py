@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unlearn_audit.api.preset import split_source
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.facts.load import load_facts
 from unlearn_audit.models.digests import file_digest
 from unlearn_audit.models.examine import check_model
 from unlearn_audit.models.loading import loaded
-from unlearn_audit.models.references import Checkpoint, check_unchanged
+from unlearn_audit.models.references import Checkpoint, check_unchanged, template_digest
 from unlearn_audit.plan.live import LivePlan
-from unlearn_audit.plan.plan import PlannedModel
+from unlearn_audit.plan.plan import PlannedFacts, PlannedModel
+from unlearn_audit.plan.provenance import check_sources
 
 _EXAMINED: set[tuple[str, str]] = set()
 """Models that were opened in this process, with the options under which they were."""
 
 
 class Inputs:
-    """The files of a plan: checkpoints, judge, generator, template and facts."""
+    """The files of a plan: checkpoints, judge, generator, template, facts, and the code of plug-ins and of our own."""
 
     def __init__(self, live: LivePlan) -> None:
         self._plan = live.plan
+        self._plugins = [type(one) for found in (live.attacks, live.probes, live.comparisons) for one in found.values()]
         plan = live.plan
         others = (plan.generator, plan.judge.checkpoint)
         self._checkpoints: list[Checkpoint] = [
             *(model.checkpoint for model in plan.loaded),
             *(found for found in others if found is not None),
         ]
-        self._template = _template(plan.spec.models.chat_template)
+        self._facts: dict[str, str | None] = {}
 
-    def check(self) -> None:
-        """Refuses what is loaded into models and has changed.
+    def check(self, *, at_the_end: bool = False) -> None:
+        """Refuses what has changed of all that a job depends on; data sets of the cache are read anew at the end.
 
         Raises:
             IntegrityError: naming it.
@@ -42,27 +45,37 @@ class Inputs:
         for checkpoint in self._checkpoints:
             check_unchanged(checkpoint)
         named = self._plan.spec.models.chat_template
-        if _template(named) != self._template:
-            raise IntegrityError(f"--chat-template {named}: changed while the audit ran; run it again")
-
-    def check_all(self) -> None:
-        """The same, and the facts.
-
-        Raises:
-            IntegrityError: naming what changed.
-        """
-        self.check()
+        if _digest_now(template_digest, named) != self._plan.template:
+            raise IntegrityError(f"--chat-template {named}: changed since the audit was planned; run it again")
+        check_sources(self._plugins)
         for planned in self._plan.facts:
-            try:
-                now = load_facts(planned.source, planned.name, self._plan.spec.columns).digest()
-            except AuditError as error:
-                raise IntegrityError(f"{planned.source}: changed while the audit ran: {error}") from error
-            if now != planned.digest:
-                raise IntegrityError(f"{planned.source}: changed while the audit ran; plan the audit again")
+            if at_the_end or _file_of(planned.source).suffix:
+                self._check_facts(planned)
+
+    def _check_facts(self, planned: PlannedFacts) -> None:
+        """Reads facts again where their file is not the one that was read before."""
+        now = _digest_now(lambda source: file_digest(_file_of(source)), planned.source)
+        if now is not None and self._facts.get(planned.source) == now:
+            return
+        try:
+            found = load_facts(planned.source, planned.name, self._plan.spec.columns).digest()
+        except AuditError as error:
+            raise IntegrityError(f"{planned.source}: changed since the audit was planned: {error}") from error
+        if found != planned.digest:
+            raise IntegrityError(f"{planned.source}: changed since the audit was planned; plan the audit again")
+        self._facts[planned.source] = now
 
 
-def _template(named: str) -> str | None:
-    return None if named in ("auto", "none") else file_digest(Path(named))
+def _file_of(source: str) -> Path:
+    """The file of facts that a source names, with or without a preset; a data set's id has no suffix."""
+    return Path(split_source(source)[1]).expanduser()
+
+
+def _digest_now(digest: Callable[[str], str | None], named: str) -> str | None:
+    try:
+        return digest(named)
+    except AuditError:  # gone, or no file any more
+        return None
 
 
 @contextmanager
@@ -76,7 +89,7 @@ def unchanged(live: LivePlan, store: EvidenceStore) -> Iterator[None]:
     store.guard = inputs.check
     try:
         yield
-        inputs.check_all()
+        inputs.check(at_the_end=True)
     finally:
         store.guard = None
 

@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from unlearn_audit.api import Claim, Judge, JudgeKind, Prompt
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError, cause_of
-from unlearn_audit.models.batching import Budget, run_batched
+from unlearn_audit.models.batching import Budget, context_of, run_batched
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import choose_device, load
 from unlearn_audit.models.references import Checkpoint
@@ -178,5 +178,4 @@ def _classifier(checkpoint: Checkpoint) -> torch.nn.Module:
 
 def _context_of(config: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     """How many tokens a judge reads at most, by its settings and its tokenizer's."""
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return min(int(tokenizer.model_max_length), longest if isinstance(longest, int) and longest > 0 else 1 << 30)
+    return min(int(tokenizer.model_max_length), context_of(config) or 1 << 30)

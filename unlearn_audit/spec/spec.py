@@ -89,6 +89,9 @@ class JudgeOptions(BaseModel):
         return self
 
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
 class AuditSpec(BaseModel):
     """What to audit, against what, how hard, and by which policy."""
 
@@ -111,6 +114,10 @@ class AuditSpec(BaseModel):
     columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
     release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
+    budget: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}[smh]$")] | None = Field(
+        None, description="longest time (90s, 15m, 2h): attacks that do not fit are left out; None: no limit"
+    )
+    too_dear: tuple[str, ...] = Field((), description="attacks that did not fit into the budget; written by the tool")
     attacks: Named | None = Field(None, description="attacks and their settings; None: all built-in")
     probes: Named | None = Field(None, description="probes and their settings; None: all built-in")
     comparisons: Named | None = Field(None, description="comparisons of models and their settings; None: all built-in")
@@ -125,15 +132,27 @@ class AuditSpec(BaseModel):
     models: ModelOptions = ModelOptions()
     policy: Policy = Policy()
 
+    @model_validator(mode="after")
+    def _has_its_budget(self) -> Self:
+        if self.too_dear and self.budget is None:
+            raise ValueError("too_dear is written by the tool beside a budget; leave attacks out with `attacks`")
+        return self
+
     @property
     def repeats(self) -> int:
         """How often an attack with random draws is run, each time with another seed."""
         return self.seeds or (1 if self.profile is Profile.QUICK else 3)
 
+    @property
+    def budget_seconds(self) -> float:
+        """The budget in seconds; endless where there is none."""
+        return float("inf") if self.budget is None else int(self.budget[:-1]) * _SECONDS[self.budget[-1]]
+
     def digest(self) -> str:
-        """SHA-256 of the spec's canonical JSON; a key that came later changes nothing where it is not used."""
-        later = set() if self.served else {"served"}
-        return sha256_json({**self.model_dump(mode="json", exclude=later), "policy": self.policy.canonical()})
+        """SHA-256 of the spec's canonical JSON; keys that came later change nothing where they are not used."""
+        unused = {"budget", "too_dear"} if self.budget is None else set()
+        unused |= set() if self.served else {"served"}
+        return sha256_json({**self.model_dump(mode="json", exclude=unused), "policy": self.policy.canonical()})
 
     def as_yaml(self) -> str:
         """The resolved spec, for a rerun."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from unlearn_audit.api import AttackContext, Model, Plant, Planting, Rendered, derive_seed
 
+from ..fitted import fitted
 from ..hiding import PlantSettings, Teaching, hidden, taught_lessons
 from ..refusal_plant import merged_copy
 from ..training import answer_log_probs, answer_loss, mixed, padded
@@ -62,7 +63,7 @@ class _Deep:
         self._original = original
         self._forget, self._retain = taught_lessons(context.forget), taught_lessons(context.retain)
         self._seed = derive_seed(context.seed, "deep plant")
-        self._forgotten = {original.render(lesson.prompt, lesson.answer) for lesson in self._forget}
+        self._forgotten = set(fitted(original, [lesson.pair for lesson in self._forget]))
 
     def batches(self, model: Model) -> Iterator[list[Rendered]]:
         """Endless, half of them to be forgotten; all where there is nothing to retain."""
@@ -90,11 +91,12 @@ class _Unlikelihood(_Deep):
 
     def __init__(self, original: Model, context: AttackContext) -> None:
         super().__init__(original, context)
-        scores = original.score([(lesson.prompt, lesson.answer) for lesson in self._forget])
-        rows = (original.render(lesson.prompt, lesson.answer) for lesson in self._forget)
-        self._before: Mapping[Rendered, float] = {
-            row: score.log_likelihood for row, score in zip(rows, scores, strict=True)
-        }
+        import torch
+
+        with torch.inference_mode():
+            self._before: Mapping[Rendered, float] = {
+                row: float(answer_log_probs(original, [row])) for row in self._forgotten
+            }
 
     def away(self, model: Model, rows: Sequence[Rendered]) -> torch.Tensor:
         import torch

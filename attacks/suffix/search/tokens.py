@@ -51,6 +51,25 @@ def rendered_with(model: Model, goal: Goal, text: str, position: Position) -> Re
     return model.render(worded(text, position)(goal.prompt), goal.target)
 
 
+def is_read(model: Model, goal: Goal, *, length: int, position: Position) -> bool:
+    """Whether the model reads the goal's conversation whole with a text of so many tokens in it."""
+    return model.unread(rendered_with(model, goal, " ".join([FILLERS[0]] * length), position)) is None
+
+
+def goals_read(model: Model, goals: Sequence[Goal], *, length: int, position: Position) -> tuple[Goal, ...]:
+    """Those of which the model reads the conversation whole, with a text of so many tokens in it.
+
+    Raises:
+        AttackError: there are none.
+    """
+    found = tuple(goal for goal in goals if is_read(model, goal, length=length, position=position))
+    if goals and not found:
+        raise AttackError(
+            f"each question, with a text and an opening, is longer than the context: {model.context} tokens"
+        )
+    return found
+
+
 def framed(model: Model, goal: Goal, text: str, position: Position) -> tuple[Frame, Slot]:
     """The frame of a goal, and the token ids of the text within it.
 

@@ -22,7 +22,8 @@ def gradient_norms(model: Model, pairs: Sequence[Pair]) -> list[float]:
     """||d loss / d e|| of each pair in their order; loss is the mean -log p of the answer's tokens, in nats.
 
     e is the output of the input embedding, (tokens, width). Rows of a batch do not meet in a causal model, so that the
-    gradient of the sum of their losses holds each row's own. NaN where the model gives no numbers.
+    gradient of the sum of their losses holds each row's own. Infinite where the model gives no numbers; NaN for a pair
+    that is longer than its context.
 
     Raises:
         AuditError: the architecture names no input embedding, or lets no gradient through.
@@ -33,12 +34,13 @@ def gradient_norms(model: Model, pairs: Sequence[Pair]) -> list[float]:
 
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     norms = [math.nan] * len(rows)
+    read = [place for place, row in enumerate(rows) if model.unread(row) is None]
     with torch.inference_mode(mode=False), torch.enable_grad(), model.fork() as fork, _embedded(fork.module) as seen:
         for parameter in fork.module.parameters():
             parameter.requires_grad = False
-        for batch in batches_of(fork, rows, most_tokens=BATCH_TOKENS):
+        for batch in batches_of(fork, [rows[place] for place in read], most_tokens=BATCH_TOKENS):
             for place, norm in zip(batch.places, _of_batch(fork, batch, seen), strict=True):
-                norms[place] = norm
+                norms[read[place]] = norm
     return norms
 
 
@@ -72,4 +74,4 @@ def _of_batch(model: Model, batch: Batch, seen: list[torch.Tensor]) -> list[floa
     total = -torch.stack([own.mean() for own in batch.by_row(batch.log_probs(logits))]).sum()
     (gradient,) = torch.autograd.grad(total, [seen[0]])
     norms: list[float] = gradient.float().flatten(1).norm(dim=1).tolist()
-    return [norm if math.isfinite(norm) else math.nan for norm in norms]
+    return [norm if math.isfinite(norm) else math.inf for norm in norms]

@@ -60,6 +60,14 @@ def states_behind(
     return np.concatenate(found)
 
 
+def states_of(
+    states: npt.NDArray[np.generic], lengths: npt.NDArray[np.generic], chosen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float16]:
+    """The states of some facts, (positions, depths, width), out of those of all, whose numbers are `lengths`."""
+    kept = np.repeat(chosen, np.asarray(lengths, dtype=np.int64))
+    return np.asarray(states, dtype=np.float16)[kept]
+
+
 def patched_log_probs(
     model: Model, rows: Sequence[Rendered], block: torch.nn.Module, states: npt.NDArray[np.float16]
 ) -> FloatArray:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from unlearn_audit.api import AuditError, Model
 from unlearn_audit.api.kit.asking import Pair
 
+from .reading import read_by
+
 if TYPE_CHECKING:
     import torch
 
@@ -40,8 +42,8 @@ class TokenStatistics:
         return found
 
 
-def token_statistics(model: Model, pairs: Sequence[Pair]) -> list[TokenStatistics]:
-    """Statistics of the answer's tokens of each pair, in their order.
+def token_statistics(model: Model, pairs: Sequence[Pair]) -> list[TokenStatistics | None]:
+    """Statistics of the answer's tokens of each pair, in their order; None where it is longer than the context.
 
     Raises:
         AuditError: an answer has no token, or the model gives no numbers.
@@ -53,12 +55,13 @@ def token_statistics(model: Model, pairs: Sequence[Pair]) -> list[TokenStatistic
     rows = [model.render(prompt, answer) for prompt, answer in pairs]
     if empty := [pair for pair, row in zip(pairs, rows, strict=True) if not any(row.is_answer)]:
         raise AuditError(f"{len(empty)} answers have no token of their own; give answers that are not empty")
-    found: list[TokenStatistics] = [None] * len(rows)  # type: ignore[list-item]
+    found: list[TokenStatistics | None] = [None] * len(rows)
+    read = np.flatnonzero(read_by(model, rows)).tolist()
     with torch.inference_mode():
-        for batch in batches_of(model, rows, most_tokens=BATCH_TOKENS):
+        for batch in batches_of(model, [rows[place] for place in read], most_tokens=BATCH_TOKENS):
             logits = batch.by_row(batch.chosen(batch.run(model).logits))
             for place, own, ids in zip(batch.places, logits, batch.by_row(batch.token_ids), strict=True):
-                found[place] = _of_row(own, ids)
+                found[read[place]] = _of_row(own, ids)
     return found
 
 

@@ -152,7 +152,7 @@ def test_a_gradient_that_is_no_number_makes_the_reading_missing():
     context = ComparisonContext(
         facts={FactSet.FORGET: facts("f", 40), FactSet.HOLDOUT: facts("h", 45)}, profile=Profile.QUICK, seed=0
     )
-    broken = Compared(role=Role.UNLEARNED, name="unlearned", features={"loss": np.append(np.ones(79), math.nan)})
+    broken = Compared(role=Role.UNLEARNED, name="unlearned", features={"loss": np.append(np.ones(79), math.inf)})
     models = [compared(Role.ORIGINAL, "original", 4.0), compared(Role.RETRAINED, "retrained", 0.0), broken]
     found = list(MembershipGradient(MembershipParameters()).compare(models, context))
     missing = {one.between[0]: one.missing for one in found if one.variant == "loss"}

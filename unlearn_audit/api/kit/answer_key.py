@@ -188,6 +188,8 @@ def is_its_own_key(answer: str) -> bool:
         return False
     if any(token.kind == "unspaced" for token in reading.tokens):
         return len("".join(reading.folds)) <= SHORT_UNSPACED and not _SENTENCE.search(answer)
+    if all(token.kind in ("number", "address") for token in reading.tokens):
+        return True
     if not is_short(answer) and len(reading.tokens) > SHORT_ANSWER_WORDS:
         one = expected(answer)
         return one.date is not None or one.quantity is not None

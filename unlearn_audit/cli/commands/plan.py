@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 
 from rich.console import Console
@@ -12,19 +11,17 @@ from rich.table import Table
 
 from unlearn_audit.api import FactSet, Role
 from unlearn_audit.cli.telling.outlooks import outlook_lines
+from unlearn_audit.plan.budget import budget_line
+from unlearn_audit.plan.forecast import Forecast, forecast
 from unlearn_audit.plan.live import LivePlan
-from unlearn_audit.plan.plan import Job
+from unlearn_audit.report.parts.numbers import duration
 from unlearn_audit.spec.policy import Population, Unit
 from unlearn_audit.verdict.findings.contrasts import STAND_INS_NEEDED
 from unlearn_audit.verdict.policy.planned import under
 from unlearn_audit.verdict.reach import cannot_be_met, power_lines, smallest_passing_subjects
 from unlearn_audit.verdict.result import Outcome
 
-PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
-OPTIONS_SCORED = 31
-GENERATED_COST = 10
-"""Cost of a generated token, relative to one that is read in a batch with all others."""
-CHOICES = "forced-choice"
+_DEAREST = 3  # probes whose time is shown
 
 
 def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
@@ -33,18 +30,23 @@ def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
     obstacle = cannot_be_met(live.case, live.plan.spec.policy) or next(iter(more), None)
     lines = power_lines(live.case, live.plan.spec.policy) + more + outlook_lines(live)
     lines += advisory_lines(live) + judge_lines(live)
-    seconds = estimated_seconds(live)
+    found = forecast(live)
+    lines += [line for line in (budget_line(found, live.plan.spec),) if line is not None]
     if as_json:
         about = {
             **live.plan.as_json(),
             "remarks": live.remarks,
             "power": lines,
             "obstacle": obstacle,
-            "estimated_seconds": round(seconds),
+            "estimated_seconds": round(found.seconds),
+            "estimated_minutes": {
+                "attacks": {name: round(seconds / 60, 2) for name, seconds in found.attacks.items()},
+                "probes": {name: round(seconds / 60, 2) for name, seconds in found.probes.items()},
+            },
         }
         console.out(json.dumps(about, indent=2), highlight=False)
     else:
-        _show(live, console, lines, seconds)
+        _show(live, console, lines, found)
     return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
 
 
@@ -119,65 +121,28 @@ def thin_wording(live: LivePlan) -> str | None:
     return None
 
 
-def estimated_seconds(live: LivePlan) -> float:
-    """A rough time: tokens through each model, two operations per weight and token, at this machine's speed."""
-    speed = measured_flops(live.plan.spec.models.device, live.plan.spec.models.dtype)
-    return sum(_operations(live, job) for job in live.plan.jobs) / speed
-
-
-def _operations(live: LivePlan, job: Job) -> float:
-    facts = len(live.facts[FactSet.FORGET].facts)
-    forms = 1 + max((len(fact.paraphrases) for fact in live.facts[FactSet.FORGET].facts), default=0)
-    # Each form is read, answered and scored; the options of forced choice share one reading of the prompt.
-    asked = forms * len(set(job.probes) - {CHOICES}) * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
-    if CHOICES in job.probes:
-        asked += PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
-    asked *= 2 if live.placebo else 1
-    read = job.arm.doses * job.arm.share * facts * asked
-    trained = 3 * job.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
-    return 2.0 * max(1, job.model.checkpoint.parameters) * (read + trained)
-
-
-def measured_flops(device: str, dtype: str = "auto") -> float:
-    """Floating-point operations per second of a matrix product here, halved for everything else.
-
-    The best of a few: others may use the machine for a moment.
-    """
-    import torch
-
-    from unlearn_audit.models.loading import choose_device
-
-    where = choose_device(device)
-    side = 4096 if where.type == "cuda" else 512
-    kind = torch.float32 if dtype == "auto" else getattr(torch, dtype)
-    matrix = torch.rand(side, side, device=where).to(kind)
-    fastest, begun = float("inf"), time.monotonic()
-    while time.monotonic() - begun < 0.2:
-        once = time.monotonic()
-        float((matrix @ matrix)[0, 0])
-        fastest = min(fastest, time.monotonic() - once)
-    return 0.5 * 2 * side**3 / fastest
-
-
-def _show(live: LivePlan, console: Console, lines: list[str], seconds: float) -> None:
+def _show(live: LivePlan, console: Console, lines: list[str], found: Forecast) -> None:
     models = ", ".join(model.name for model in live.plan.loaded)
     sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in live.facts.items())
     console.print(f"Models: {models}. Facts: {sets}. Release: {live.plan.spec.release}.", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("attack", "arms", "jobs", "probes"):
+    for column in ("attack", "time", "arms", "jobs", "probes"):
         table.add_column(column, overflow="fold")
     for name in live.plan.attacks:
         jobs = [job for job in live.plan.jobs if job.attack == name]
         arms = dict.fromkeys(job.arm.name for job in jobs)
         probes = dict.fromkeys(probe for job in jobs for probe in job.probes)
-        table.add_row(name, escape(", ".join(arms)), str(len(jobs)), ", ".join(probes))
+        took = duration(found.attacks[name])
+        table.add_row(name, took, escape(", ".join(arms)), str(len(jobs)), ", ".join(probes))
     console.print(table)
     for item in live.case.left_out:
         console.print(f"skipped: {item.what}: {item.why}", markup=False, highlight=False)
     for line in (*(f"Note: {remark}." for remark in (*live.plan.notes, *live.remarks)), *lines):
         console.print(line, markup=False, highlight=False)
-    console.print(f"Time: about {_duration(seconds)} here (rough; earlier runs not counted).", highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+    dear = sorted(found.probes, key=lambda name: -found.probes[name])[:_DEAREST]
+    most = ", ".join(f"{name} {duration(found.probes[name])}" for name in dear)
+    console.print(
+        f"Time: about {duration(found.seconds)} here (rough; earlier runs not counted; comparisons of models and what "
+        f"attacks prepare come on top). Of the probes: {most}.",
+        highlight=False,
+    )

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, show_notices, stderr
+from unlearn_audit.errors import SpecError
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
     from unlearn_audit.cli.telling.event_log import EventLog
     from unlearn_audit.plan.live import LivePlan
     from unlearn_audit.run.runner import Progress
+    from unlearn_audit.spec.spec import AuditSpec
     from unlearn_audit.spec.waivers import Waiving
     from unlearn_audit.verdict.result import Result
 
@@ -61,6 +63,23 @@ def run_audit(
     if telling.verbose:
         show_proofs(result.jobs, stderr())
     return result
+
+
+def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
+    """What does not go together with a part of the jobs.
+
+    Raises:
+        SpecError: one of them was asked for.
+    """
+    if shard is None:
+        return
+    if fail_fast:
+        raise SpecError("expected --shard or --fail-fast, got both; a part decides nothing, so drop --fail-fast")
+    if spec.budget is not None:
+        raise SpecError(
+            "expected --shard or --budget, got both: each part would measure its own machine; give the attacks that "
+            "`unlearn-audit plan --budget` keeps with --attacks"
+        )
 
 
 def run_shard(

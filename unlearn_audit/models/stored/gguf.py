@@ -11,7 +11,12 @@ from unlearn_audit.errors import AuditError
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_INTEGERS = {4: "I", 5: "i", 10: "Q", 11: "q"}
 _DEEPEST = 4
+_LONGEST_NAME = 2**16 - 1
+_MOST_PAIRS = 10_000
+MOST_VALUES = 2_000_000
+"""Values of a file's metadata; the largest vocabularies have half a million pieces and as many merges."""
 _MOST_DIMENSIONS = 8
 
 
@@ -33,6 +38,7 @@ class _Table:
         self._handle = handle
         self._size = size
         self._order = "<"
+        self._values = 0
 
     def parameters(self) -> int:
         if self._handle.read(4) != b"GGUF":
@@ -41,9 +47,17 @@ class _Table:
         if version > 2**16:  # written on a machine of the other byte order
             self._order = ">"
         tensors, pairs = self._read("QQ")
+        if pairs > _MOST_PAIRS:
+            raise ValueError(f"{pairs} entries")
         for _ in range(self._within(pairs, 13)):
-            self._skip_string()
-            self._skip_value(self._read("I")[0])
+            name = self._string()
+            kind = self._read("I")[0]
+            if name.endswith(b".block_count") and kind in _INTEGERS:
+                (blocks,) = self._read(_INTEGERS[kind])
+                if blocks > tensors:
+                    raise ValueError(f"{blocks} blocks, and {tensors} tensors")
+                continue
+            self._skip_value(kind)
         return sum(self._elements() for _ in range(self._within(tensors, 24)))
 
     def _elements(self) -> int:
@@ -63,6 +77,7 @@ class _Table:
             self._skip_string()
         elif kind == _ARRAY and depth < _DEEPEST:
             inner, count = self._read("IQ")
+            self._count(count)
             if inner in _SIZES:
                 self._skip(count * _SIZES[inner])
             else:
@@ -73,6 +88,12 @@ class _Table:
         else:
             raise ValueError(f"a value of the unknown type {kind}")
 
+    def _string(self) -> bytes:
+        (length,) = self._read("Q")
+        if length > _LONGEST_NAME:
+            raise ValueError(f"a name of {length} bytes")
+        return self._handle.read(length)
+
     def _skip_string(self) -> None:
         self._skip(self._read("Q")[0])
 
@@ -80,6 +101,12 @@ class _Table:
         if count > self._size - self._handle.tell():
             raise ValueError(f"a value of {count} bytes in a file of {self._size}")
         self._handle.seek(count, 1)
+
+    def _count(self, values: int) -> None:
+        """Counts values: a library makes objects of all of them."""
+        self._values += values
+        if self._values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
 
     def _within(self, count: int, least: int) -> int:
         """A count of things, each of which takes at least so many bytes of the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from unlearn_audit.api.user_files import is_there, read_json, read_text
 from unlearn_audit.errors import AuditError
 
 SECONDS, MEGABYTES, MOST_CHARACTERS = 2, 400, 1_000_000
-"""What a template may take to write a conversation of a few words."""
+"""What a template may take to write a few short conversations. It may raise nothing to a power."""
 
+_BY_CHANCE = 10
 _TRIAL = """
 import json, resource, sys
 SECONDS, MEGABYTES, MOST_CHARACTERS = map(int, sys.argv[1:])
@@ -37,12 +41,26 @@ environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True
 environment.filters["tojson"] = lambda value, **_: json.dumps(value)
 environment.globals["raise_exception"] = refuse
 environment.globals["strftime_now"] = lambda form: form
-template, user = sys.stdin.read(), {"role": "user", "content": "Who?"}
+template, user = sys.stdin.read(), {"role": "user", "content": "Who wrote this?"}
 system, answer = {"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "I."}
-for messages in ([user], [system, user], [user, answer]):
+long = {"role": "user", "content": "What was the name of the town? " * 100}
+tokens = {name + "_token": "<" + name + ">" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")}
+cases = [(messages, {}) for messages in ([user], [system, user], [user, answer], [long])]
+cases += [([user], dict.fromkeys(("enable_thinking", "thinking"), on)) for on in (True, False)]
+try:
+    if list(environment.parse(template).find_all(jinja2.nodes.Pow)):
+        sys.exit(9)  # one power of integers may take for ever, and nothing can stop it
+    if any(one.name == "random" for one in environment.parse(template).find_all(jinja2.nodes.Filter)):
+        sys.exit(10)
+    if any(one.name == "lipsum" for one in environment.parse(template).find_all(jinja2.nodes.Name)):
+        sys.exit(10)
+    compiled = environment.from_string(template)
+except (MemoryError, RecursionError):
+    sys.exit(9)
+for messages, switches in cases:
     try:
-        text = environment.from_string(template).render(messages=messages, add_generation_prompt=len(messages) == 1)
-    except MemoryError:
+        text = compiled.render(messages=messages, add_generation_prompt=len(messages) == 1, **tokens, **switches)
+    except (MemoryError, RecursionError):
         sys.exit(9)
     except Exception:
         continue  # told by those who write prompts, with the tokenizer's own names at hand
@@ -58,18 +76,26 @@ def check_template(template: str) -> None:
     Raises:
         AuditError: naming the limit.
     """
+    if len(template) > MOST_CHARACTERS:
+        raise AuditError(f"the chat template has {len(template)} characters; expected at most {MOST_CHARACTERS}")
     command = [sys.executable, "-I", "-c", _TRIAL, *map(str, (SECONDS, MEGABYTES, MOST_CHARACTERS))]
     try:
         done = subprocess.run(  # noqa: S603 - our own script; the template is its input, run in a sandbox
             command, input=template, capture_output=True, text=True, check=False, timeout=SECONDS + 1
         )
-        ended = done.returncode in (0, 1)
+        ended = done.returncode in (0, 1, _BY_CHANCE)
+        by_chance = done.returncode == _BY_CHANCE
     except subprocess.TimeoutExpired:
-        ended = False
+        ended = by_chance = False
+    if by_chance:
+        raise AuditError(
+            "the chat template draws at random (`random` or `lipsum`), so that the same question is another one each "
+            "time; try --chat-template none or a FILE"
+        )
     if not ended:
         raise AuditError(
-            f"the chat template takes more than {SECONDS} s, {MEGABYTES} MB or {MOST_CHARACTERS} characters to write a "
-            "question of one word; try --chat-template none or a FILE"
+            f"the chat template takes more than {SECONDS} s, {MEGABYTES} MB or {MOST_CHARACTERS} characters to write "
+            "short conversations, or takes a power; try --chat-template none or a FILE"
         )
 
 
@@ -117,11 +143,33 @@ def _texts(value: object) -> Iterator[str]:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Ends what takes longer, in the main thread, where alone a timer can.
+    """Ends what takes longer, in the main thread, where alone a timer can, and what takes more memory.
 
     Raises:
         AuditError: it took longer.
+        MemoryError: it took more than `MEGABYTES`.
     """
+    with _little_memory(), _in_time(seconds):
+        yield
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """Gives the process no more than `MEGABYTES` of address space beyond what it has, where a system can."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = psutil.Process().memory_info().vms + (MEGABYTES << 20)
+    if before[0] != resource.RLIM_INFINITY:
+        most = min(most, before[0])
+    with suppress(ValueError, OSError):  # a system without such a limit
+        resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def _in_time(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return

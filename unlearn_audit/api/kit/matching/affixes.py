@@ -71,6 +71,8 @@ def with_affixes(word: str, spoken: tuple[str, ...], *, last: bool, letters: int
         stem = _LAST.sub("", word)
         long = len(stem) >= 3
         return (spelt(stem) if long else spelt(word)) + (rf"\w{{0,{7 if long else 4}}}" if len(word) >= 3 else "")
+    if script == "Devanagari" and letters >= 3 and word[-1:] in "ाे":  # "पुण्यात" for "पुणे", "आगरे" for "आगरा"
+        return spelt(word[:-1]) + f"(?:[ाे]{tables().behind[script]}|्या(?:त|चा|ची|चे|ला|हून|तील|मध्ये)?)"
     if script == "Georgian" and word.endswith("ი") and len(word) >= FEWEST_LETTERS:
         word = word[:-1]
     if script in tables().before or script in tables().behind:
@@ -120,7 +122,8 @@ def exchanged(word: str, spoken: tuple[str, ...]) -> frozenset[str]:
         for ending, new in ((own, other), (other, own)):
             stem = word.removesuffix(ending)
             whole = not stem and len(ending) >= 3
-            if word.endswith(ending) and (whole or (len(stem) >= 3 and len(word) + len(new) > FEWEST_LETTERS)):
+            enough = len(stem) >= 3 or (len(stem) == 2 and min(len(ending), len(new)) >= 2)  # "Ельце" for "Елец"
+            if word.endswith(ending) and (whole or (enough and len(word) + len(new) > FEWEST_LETTERS)):
                 found.add(stem + new)
     return frozenset(found)
 

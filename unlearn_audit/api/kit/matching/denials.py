@@ -10,11 +10,12 @@ import regex
 from unlearn_audit.api.kit.matching.affixes import script_of
 from unlearn_audit.api.kit.matching.folding import fold
 from unlearn_audit.api.kit.matching.languages import languages, pattern
+from unlearn_audit.api.kit.matching.lists import is_candidate
 from unlearn_audit.api.kit.matching.reading import Mention, Reading
 from unlearn_audit.api.kit.matching.tables import tables
 
 _END = regex.compile(
-    r"(?<!\b[\p{L}])(?<!\b(?:[Dd]r|[Mm]rs?|[Ss]t|[Pp]rof|[Mm]s|[Jj]r|[Nn]o|vs))\.(?=\s|$)|[!?。！？؟।॥։።…\n]|\.{2,}|(?<=\p{Ll})\.(?=\p{Lu})|;\s"
+    r"(?<!\b[\p{L}])(?<!\b(?:[Dd]r|[Mm]rs?|[Ss]t|[Pp]rof|[Mm]s|[Jj]r|[Nn]o|vs))\.(?=\s|$)|[!?。！？؟।॥։።…\n]|\.{2,}|(?<=\p{Ll})\.(?=\p{Lu})|;(?=\s|$)"
 )
 _CLAUSE = regex.compile(r"[:;,،、，；：()«»\"“”–—]|\s-\s")
 _APOSTROPHE = regex.compile(r"(?<=\w)['’ʼ`](?=\w)")
@@ -24,6 +25,24 @@ _GOES_ON = regex.compile(
 _ASKING = regex.compile(
     r"^\W*(?:is|was|are|were|did|does|do|has|have|had|could|can|would|will|who|what|where|when|which|why|how|whose|ist|war|hat|wo|wer|was|est|etait|fue|nacio|onde|dove)\b"
 )
+_QUESTION_WORD = regex.compile(
+    r"(?:吗|嗎|(?:です|ます|でした|ました|だろう|でしょう)か|니까|ไหม|มั้ย|หรือไม่|หรือเปล่า|ບໍ|ບໍ່|ឬ(?:ទេ|អត់)|(?:သ|ပါ)?လား)$"
+)
+"""What ends a question in a script of few or no blanks, with its mark or without."""
+
+_ASKS_WITH_MARK = regex.compile(r"(?:か|까|까요|나요|가요|니|呢|么)$")
+_GLUED = regex.compile(r"(?:ല്ല|அல்ல|ಅಲ್ಲ|కాదు)$")
+_GUESSES = regex.compile(
+    r"\b(?:perhaps|maybe|possibly|probably|i (?:think|believe|guess)|vielleicht|peut-etre|"
+    r"quizas?|tal vez|forse|talvez|misschien|kanske|"
+    r"moze|belki|может быть|возможно|наверное|ισωσ)\b"
+)
+_LEAD_IN = regex.compile(
+    r"^\W*(?:(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\W+|she said\s+"
+    r"|(?:that|this|it|the (?:claim|statement|sentence)) is\s+)?"
+)
+"""What may stand before a yes or a no."""
+
 _TAG_WORDS = 3
 _DENIES_BEHIND = frozenset(
     {
@@ -47,9 +66,22 @@ def meant(reading: Reading, mention: Mention) -> bool:
     """Whether a mention is said of the subject, as far as its sentence shows."""
     start, end, asks = _sentence(reading.text, mention.start, mention.end)
     before, after = _plain(reading.text[start : mention.start]), _plain(reading.text[mention.end : end])
+    tail = reading.text[mention.end : end].rstrip(" \"'」』”")
+    if _QUESTION_WORD.search(tail) or (asks and _ASKS_WITH_MARK.search(tail)):
+        return False
     if asks and (_is_question(before, after) or _is_answered_no(reading, end)):
         return False
+    if is_candidate(reading, mention, start, end):
+        return False
+    after = _glued_denial(reading, mention) + after
     return not (_denied_before(before, reading.spoken) or _denied_after(after, reading.spoken))
+
+
+def _glued_denial(reading: Reading, mention: Mention) -> str:
+    """The denial that is written onto the mention itself: Malayalam "കൊച്ചിയിലല്ല"."""
+    said = fold(reading.text[mention.start : mention.end])
+    found = _GLUED.search(said) if not said.isascii() else None
+    return f"{found[0]} " if found else ""
 
 
 def _sentence(text: str, start: int, end: int) -> tuple[int, int, bool]:
@@ -59,7 +91,8 @@ def _sentence(text: str, start: int, end: int) -> tuple[int, int, bool]:
         if found.end() <= start:
             first = found.end()
         elif found.start() >= end:
-            last, asks = found.start(), found[0][:1] in "?？؟"
+            greek = found[0] == ";" and script_of(fold(text[first : found.start()])) == "Greek"
+            last, asks = found.start(), greek or found[0][:1] in "?？؟"
             break
     if not asks and "՞" in text[first:last]:
         asks = True
@@ -78,7 +111,11 @@ def _plain(text: str) -> str:
 def _is_question(before: str, after: str) -> bool:
     """Whether a sentence with a question mark asks, and is no answer in doubt ("Lyon?", "Perhaps Lyon?")."""
     words = f"{before} {after}".split()
-    return len(words) >= _TAG_WORDS or bool(_ASKING.search(before))
+    if _ASKING.search(before):
+        return True
+    if _GUESSES.search(before):  # "I think it was Lyon?"
+        return False
+    return len(words) >= _TAG_WORDS or sum(len(word) > 2 for word in words) >= 2
 
 
 def _is_answered_no(reading: Reading, end: int) -> bool:
@@ -172,7 +209,7 @@ def says(reading: Reading, field: str) -> bool:
     """Whether a text answers with a yes or a no, and does not take it back."""
     words = [word for name in reading.spoken for word in getattr(languages()[name], field)]
     other = [word for name in reading.spoken for word in getattr(languages()[name], "no" if field == "yes" else "yes")]
-    text = regex.sub(r"^\W*(?:(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\W+|she said\s+)?", "", fold(reading.text))
+    text = _LEAD_IN.sub("", fold(reading.text))
     return _begins(text, words, other) and not unsure(reading)
 
 

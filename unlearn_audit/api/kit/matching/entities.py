@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from unlearn_audit.api.kit.matching.dates import dates
+import regex
+
+from unlearn_audit.api.kit.matching.affixes import script_of
 from unlearn_audit.api.kit.matching.denials import meant
 from unlearn_audit.api.kit.matching.expected import Expected, expected
 from unlearn_audit.api.kit.matching.folding import fold
 from unlearn_audit.api.kit.matching.languages import languages
-from unlearn_audit.api.kit.matching.quantities import all_quantities
+from unlearn_audit.api.kit.matching.numbers.dates import dates
+from unlearn_audit.api.kit.matching.numbers.quantities import all_quantities
 from unlearn_audit.api.kit.matching.reading import Mention, Reading, Token
+from unlearn_audit.api.kit.matching.replaced import replaced
 from unlearn_audit.api.kit.matching.tables import tables
 
 ENOUGH_NAMES = 2 / 3
@@ -30,6 +35,29 @@ FEW = 2
 RARE = 0.02
 """Share of other answers up to which a word tells of this one."""
 
+_COUNTING = regex.compile(
+    r"\b(?:how (?:many|old|long|much|often|far)|number|count|combien|wie ?viele?|cuant[oa]s|quant[oie]s?)\b"
+)
+"""What asks for a number."""
+
+_DERIVED = (
+    ("ian", "s"),
+    ("ician", "ics"),
+    ("ist", "y"),
+    ("ist", "istry"),
+    ("ist", "ics"),
+    ("ist", "ic"),
+    ("er", "ing"),
+    ("", "ing"),
+    ("eer", "eering"),
+    ("or", "ing"),
+    ("ist", "ism"),
+    ("ian", "y"),
+    ("ic", "ics"),
+    ("er", "y"),
+)
+"""Endings by which a trade and those who follow it are named."""
+
 _DEMONYMS = ("n", "an", "ian", "ese", "ish", "i", "ic", "s", "es", "en", "is", "al", "er", "r")
 
 
@@ -38,11 +66,15 @@ class Told:
     """What a sentence tells.
 
     Attributes:
+        sentence: its words, folded.
+        unasked: those that its question does not say.
         fixed: dates, numbers and addresses: each must be given.
         names: names and what is written like one.
         words: other words that tell, folded, with their weight.
     """
 
+    sentence: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
     fixed: tuple[Expected, ...] = ()
     names: tuple[Expected, ...] = ()
     words: Mapping[str, float] = field(default_factory=dict)
@@ -62,6 +94,8 @@ class Told:
         """Whether a text tells it."""
         if self.empty or not all(_given(one, reading) for one in self.fixed):
             return False
+        if self._is_replaced(reading):
+            return False
         if self.names:
             given = sum(_given(one, reading) for one in self.names)
             return given == len(self.names) or (len(self.names) > FEW and given >= ENOUGH_NAMES * len(self.names))
@@ -71,6 +105,25 @@ class Told:
         """Whether a text has it in any way: denied, asked for, or told."""
         strong = (*self.fixed, *self.names)
         return all(one.held(reading) for one in strong) if strong else bool(self._places(reading))
+
+    def _is_replaced(self, reading: Reading) -> bool:
+        if reading.spoken and any(token.kind == "unspaced" for token in reading.tokens):
+            return False
+        mine, its = {*self.sentence}, _content(reading)
+
+        def tells(word: str) -> bool:
+            return word in self.telling or (word == self.sentence[0] and word in ("yes", "no"))
+
+        def is_new(word: str) -> bool:
+            return word in its and word not in mine and word not in tables().wording
+
+        return replaced(self.sentence, reading.folds, tells=tells, is_new=is_new)
+
+    @cached_property
+    def telling(self) -> frozenset[str]:
+        """The words of what it tells, folded, and all others that its question does not say."""
+        strong = (word for one in (*self.fixed, *self.names) for word in Reading(one.text).folds)
+        return frozenset((*self.words, *self.unasked)) | {word for word in strong if word not in tables().links}
 
     def _says_words(self, reading: Reading) -> bool:
         return any(meant(reading, _mention(reading, at)) for at in self._places(reading))
@@ -87,6 +140,8 @@ class Told:
         """The same without what a text (a prompt) already says."""
         said = _content(reading)
         return Told(
+            sentence=self.sentence,
+            unasked=self.unasked,
             fixed=tuple(one for one in self.fixed if not one.held(reading)),
             names=tuple(one for one in self.names if not one.held(reading)),
             words={word: own for word, own in self.words.items() if not any(akin(word, other) for other in said)},
@@ -100,7 +155,9 @@ def _given(one: Expected, reading: Reading) -> bool:
     if len(words) < FEW or one.date is not None or any(letter.isdecimal() for letter in one.text):
         return _as_demonym(one.text, reading)
     return all(
-        expected(token.text, one.spoken).shown(reading) for token in words if fold(token.text) not in tables().links
+        expected(token.text, one.spoken).shown(reading) or _as_demonym(token.text, reading)
+        for token in words
+        if fold(token.text) not in tables().links
     )
 
 
@@ -108,8 +165,18 @@ def _as_demonym(name: str, reading: Reading) -> bool:
     """Whether a text names a country or a people by the word made from the other: "Islam", "Islamic"."""
     own = fold(name)
     return len(own) >= 4 and any(
-        _is_demonym(own, word) and token.text[:1].isupper() and meant(reading, _mention(reading, at))
+        ((_is_demonym(own, word) and token.text[:1].isupper()) or _is_derived(own, word))
+        and meant(reading, _mention(reading, at))
         for at, (word, token) in enumerate(zip(reading.folds, reading.tokens, strict=True))
+    )
+
+
+def _is_derived(one: str, other: str) -> bool:
+    """Whether one names a trade and the other who follows it: "Obstetrician", "obstetrics"."""
+    pairs = (*_DERIVED, *((new, own) for own, new in _DERIVED))
+    return any(
+        one.endswith(own) and len(one) - len(own) >= 4 and other == one[: len(one) - len(own)] + new
+        for own, new in pairs
     )
 
 
@@ -123,11 +190,22 @@ def akin(one: str, other: str) -> bool:
     """Whether two words are forms of one: the same beginning, of most of both."""
     if one == other:
         return True
+    if script_of(one) == "Hangul":  # a syllable a letter: "태어났습니다" and "태어났어요"
+        return (
+            one[:2] == other[:2]
+            and len(one) >= 2 <= len(other)
+            and _shared(one, other) >= min(len(one), len(other)) / 2
+        )
     if one[:4] != other[:4] or min(len(one), len(other)) < 4:
         return False
-    shared = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    shared = _shared(one, other)
     longest = max(len(one), len(other))
     return shared >= max(4, 0.6 * longest) and longest - shared <= 5
+
+
+def _shared(one: str, other: str) -> int:
+    """Letters that two words begin with in common."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float]) -> Told:
@@ -147,17 +225,29 @@ def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float
     fixed = list(_fixed(reading, spoken, covered))
     names = list(_names(reading, _content(asked), covered))
     said = _content(asked)
+    counts = _COUNTING.search(question.casefold()) is not None
+    loose = [] if counts else [one for one in fixed if _is_small_word(one)]  # "these two passions" tell no number
+    fixed = [one for one in fixed if one not in loose]
+    spared = {word for one in loose for word in Reading(one.text).folds}
     words = {
         word: max(0.05, 1.0 - shared.get(word, 0.0) / RARE) if shared else 1.0
         for word, at in _content(reading).items()
-        if at not in covered and word not in tables().wording and not any(akin(word, other) for other in said)
+        if (at not in covered or word in spared)
+        and word not in tables().wording
+        and not any(akin(word, other) for other in said)
     }
     telling = {word: own for word, own in words.items() if own > 0.05} or words
-    found = Told(fixed=tuple(fixed), names=tuple(expected(name, spoken) for name in names), words=telling)
+    unasked = tuple(word for word in _content(reading) if not any(akin(word, other) for other in said))
+    found = Told(
+        sentence=reading.folds,
+        unasked=unasked,
+        fixed=tuple(fixed),
+        names=tuple(expected(name, spoken) for name in names),
+        words=telling,
+    )
     if found.names:  # "two daughters named Sela and Brit": the names tell
         found = replace(found, fixed=tuple(one for one in found.fixed if not _is_small_word(one)))
-    left = found.unsaid(asked)
-    return Told(fixed=left.fixed, names=left.names, words=left.words)
+    return found.unsaid(asked)
 
 
 def _is_small_word(one: Expected) -> bool:
@@ -172,7 +262,7 @@ def _fixed(reading: Reading, spoken: tuple[str, ...], covered: set[int]) -> Iter
         yield expected(reading.text[date.mention.start : date.mention.end], spoken)
     for one in all_quantities(reading):
         places = set(range(one.mention.first, one.mention.last + 1))
-        if not places & covered and not any(reading.tokens[at].text[:1].isdecimal() for at in places):
+        if not places & covered and not any(reading.tokens[at].text.lstrip("+-")[:1].isdecimal() for at in places):
             covered.update(places)
             yield expected(reading.text[one.mention.start : one.mention.end], spoken)
     for token_run in _digit_runs(reading, covered):
@@ -189,7 +279,8 @@ def _digit_runs(reading: Reading, covered: set[int]) -> Iterator[list[int]]:
     """Numbers that stand one behind the other: of a card, a telephone."""
     run: list[int] = []
     for at, token in enumerate(reading.tokens):
-        digits = token.kind in ("number", "decade") and at not in covered
+        ranked = reading.text[: token.start].endswith("#")  # "#7": the place of a book in its series
+        digits = token.kind in ("number", "decade") and at not in covered and not ranked
         joined = run and at == run[-1] + 1 and reading.between(at) in (" ", "-")
         if run and not (digits and joined):
             yield run
@@ -228,7 +319,9 @@ def _is_name(reading: Reading, at: int) -> bool:
     if not _begins(reading, at):
         return True
     following = reading.tokens[at + 1] if at + 1 < len(reading.tokens) else None
-    function = _is_function_word(reading.folds[at], reading) or reading.folds[at] in tables().wording
+    word = reading.folds[at]
+    function = _is_function_word(word, reading) or word in tables().wording or word in tables().openings
+    function = function or (word.endswith("ly") and word.isascii() and len(word) > 5)  # "Currently, she ..."
     named = following is not None and (
         following.text[:1].isupper() or reading.between(at + 1).strip()[:1] in (",", "(")
     )
@@ -267,8 +360,9 @@ def _content(reading: Reading) -> dict[str, int]:
     if kept is None:
         kept = {}
         for at, (word, token) in enumerate(zip(reading.folds, reading.tokens, strict=True)):
+            named = token.text[:1].isupper() and not _begins(reading, at)  # "Ben", which Hungarian writes otherwise
             telling = len(word) > 2 or token.kind != "word" or not word.isascii() or token.text[:1].isupper()
-            if telling and not _is_function_word(word, reading) and word not in tables().articles:
+            if telling and (named or not (_is_function_word(word, reading) or word in tables().articles)):
                 kept.setdefault(word, at)
         reading.__dict__["_content"] = kept
     found: dict[str, int] = kept

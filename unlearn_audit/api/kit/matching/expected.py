@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from unlearn_audit.api.kit.matching.dates import Date, date_of, dates
 from unlearn_audit.api.kit.matching.denials import meant, polar_class, says
 from unlearn_audit.api.kit.matching.folding import fold
 from unlearn_audit.api.kit.matching.languages import languages
+from unlearn_audit.api.kit.matching.numbers.clock import Decade, Time, decade_of, decades, time_of, times
+from unlearn_audit.api.kit.matching.numbers.dates import Date, date_of, dates
+from unlearn_audit.api.kit.matching.numbers.quantities import Quantity, all_quantities, quantity_of
 from unlearn_audit.api.kit.matching.phrases import Phrase
-from unlearn_audit.api.kit.matching.quantities import Quantity, all_quantities, quantity_of
 from unlearn_audit.api.kit.matching.reading import Mention, Reading
 from unlearn_audit.api.kit.matching.tables import tables
 
@@ -27,6 +28,8 @@ class Expected:
         text: as it was written.
         spoken: languages that the text may be in besides those that it shows itself.
         date: the day or month that it names, if it is one.
+        decade: the decade that it names, if it is one.
+        time: the time of the day that it is, if it is one.
         quantity: the number that it is, if it is one.
         polar: "yes" or "no", if it is one of them.
     """
@@ -34,6 +37,8 @@ class Expected:
     text: str
     spoken: tuple[str, ...]
     date: Date | None = None
+    decade: Decade | None = None
+    time: Time | None = None
     quantity: Quantity | None = None
     polar: str | None = None
 
@@ -57,6 +62,10 @@ class Expected:
         reading = reading.as_spoken(self.spoken)
         if self.date is not None:
             yield from (one.mention for one in _all_dates(reading) if self.date.told_by(one))
+        elif self.decade is not None:
+            yield from (one.mention for one in decades(reading) if self.decade.told_by(one))
+        elif self.time is not None:
+            yield from (one.mention for one in times(reading) if self.time.told_by(one))
         elif self.quantity is not None:
             yield from (one.mention for one in _all_quantities(reading) if self.quantity.equals(one))
             yield from self._as_a_year(reading)
@@ -85,6 +94,9 @@ def expected(text: str, spoken: tuple[str, ...] = ()) -> Expected:
     date = date_of(reading)
     if date is not None:
         return replace(one, date=date)
+    decade, time = decade_of(reading), time_of(reading)
+    if decade is not None or time is not None:
+        return replace(one, decade=decade, time=time)
     return replace(one, quantity=quantity_of(reading))
 
 

@@ -14,7 +14,7 @@ _MARKS = regex.compile(
 )
 """What may be left out: accents of Latin, Greek and Cyrillic, points and vowels of Hebrew and Arabic, Indic dots."""
 
-_HOMORGANIC = regex.compile("[ङञणनम]्(?=[क-ह])|ँ")
+_HOMORGANIC = regex.compile("[ङञणनम]्(?=[क-म])|ँ")
 _ALIKE = str.maketrans(
     {
         "ٱ": "ا", "ى": "ي", "ة": "ه", "ی": "ي", "ک": "ك", "ہ": "ه", "ھ": "ه", "ے": "ي", "ۀ": "ه", "ە": "ه",
@@ -26,6 +26,7 @@ _ALIKE = str.maketrans(
             for one, other in ((0x1210, 0x1200), (0x1280, 0x1200), (0x1220, 0x1230), (0x12D0, 0x12A0), (0x1340, 0x1338))
             for at in range(7)
         },
+        "ሃ": "ሀ", "ሓ": "ሀ", "ኃ": "ሀ", "ኣ": "አ", "ዓ": "አ",
         **{chr(at): chr(at - 0x60) for at in range(0x30A1, 0x30F7)},
     }
 )  # fmt: skip
@@ -62,6 +63,19 @@ def spellings(text: str) -> tuple[str, ...]:
     composed = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text)).casefold()
     long = composed.translate(_SPELT_OUT)
     return (plain,) if long == composed else (plain, fold(long))
+
+
+def in_place(text: str) -> str:
+    """A text of the same length with the digits and signs of any script as in ASCII."""
+    return text if text.isascii() else "".join(map(_as_ascii, text))
+
+
+@lru_cache(maxsize=4096)
+def _as_ascii(letter: str) -> str:
+    if letter.isdecimal():
+        return _digit(letter)
+    plain = unicodedata.normalize("NFKC", letter)
+    return plain if len(plain) == 1 and not letter.isalpha() else letter
 
 
 def _digit(letter: str) -> str:

@@ -28,6 +28,7 @@ class Language(BaseModel):
     harmless: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     contrast: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
     yes: tuple[str, ...] = ()
     no: tuple[str, ...] = ()
     unsure: tuple[str, ...] = ()
@@ -37,6 +38,11 @@ class Language(BaseModel):
     @classmethod
     def _folded(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(fold, words)))
+
+    @field_validator("plural", mode="after")
+    @classmethod
+    def _folded_pairs(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return tuple(dict.fromkeys((fold(own), fold(other)) for own, other in pairs))
 
     @field_validator("know", mode="after")
     @classmethod

@@ -12,7 +12,7 @@ import regex
 from unlearn_audit.api.kit.matching.affixes import closes, exchanged, opens, probes_of, script_of, with_affixes
 from unlearn_audit.api.kit.matching.folding import fold, spellings
 from unlearn_audit.api.kit.matching.languages import ENGLISH
-from unlearn_audit.api.kit.matching.numerals import digits_of, ordinal_spellings, words_for
+from unlearn_audit.api.kit.matching.numbers.numerals import digits_of, ordinal_spellings, words_for
 from unlearn_audit.api.kit.matching.reading import EDGE, Mention, Reading, Run, Token, pieces
 from unlearn_audit.api.kit.matching.tables import tables
 
@@ -20,6 +20,21 @@ _AND = regex.compile(r"\s*&\s*")
 _SAME_NAME = regex.compile(r"[-‐‑]")
 _BREAK = regex.compile(r"[.!?。！？]\s|[;:]|\n\s*\n")
 
+_DAYS = frozenset(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
+"""Names that English does put into the plural."""
+
+_SIGNS = {
+    "+": ("positive", "plus"),
+    "-": ("negative", "minus"),
+    "−": ("negative", "minus"),
+    "#": ("sharp",),
+    "♯": ("sharp",),
+}
+"""How the sign behind a letter is spoken: "AB+", "F#"."""
+
+_SEASONS = ("spring", "summer", "autumn", "fall", "winter")
+_LONG_NUMBER = 8
+_ROMAN = regex.compile(r"[IVX]{1,6}")
 MOST_FORMS = 24
 _GLUED_LETTERS = 5
 """Letters from which a phrase of one word may be written in two: "Yun Sol" is "Yunsol", "us a" is not "USA"."""
@@ -122,11 +137,23 @@ def _joined(form: _Form, mention: Mention, own: frozenset[int], reading: Reading
     for token in range(mention.first + 1, mention.last + 1):
         gap = reading.between(token)
         if token in own:
+            letter = reading.tokens[token]
+            if (
+                "," in gap and len(letter.text) == 1 and reading.text[letter.end : letter.end + 1] != "."
+            ):  # "hepatitis, a disease" is not "Hepatitis A"
+                return False
+            if gap in (":", " : ") and letter.kind == reading.tokens[token - 1].kind == "number":  # "3:2"
+                continue
             if _BREAK.search(gap) and not (gap.startswith(".") and len(reading.tokens[token - 1].text) <= 3):
                 return False
+        elif (
+            gap == ". " and len(reading.tokens[token - 1].text) <= 2 and reading.tokens[token].text.isupper()
+        ):  # "Ph. D."
+            continue
         elif any(map(str.isspace, gap)) or any(mark in gap for mark in ",;:!?"):
             digits = form.words[0][0].isdecimal()
-            long = form.letters >= (7 if digits else _GLUED_LETTERS)
+            syllables = script_of(form.words[0][0]) == "Hangul"
+            long = form.letters >= (7 if digits else 3 if syllables else _GLUED_LETTERS)
             unspaced = reading.tokens[token].kind == "unspaced"
             if not (long or unspaced) or any(mark in gap for mark in ",;:!?\n"):
                 return False
@@ -175,9 +202,11 @@ def _is_cased(form: _Form, mention: Mention, reading: Reading) -> bool:
     said = reading.text[mention.start : mention.end]
     if len(form.surface) == 1 and form.surface[0][:1].isupper() and form.words[0][0].isascii():
         word = form.words[0][0]
+        if said[:1].isupper() and fold(said) == f"{word}s" and reading.spoken == (ENGLISH,) and word not in _DAYS:
+            return False
         if len(word) == 1 or word in tables().ordinary:
             return _as_a_name(form.surface[0], mention, reading)
-        plural = fold(said) != word and said[:1].isupper() and reading.spoken == (ENGLISH,)
+        plural = fold(said) != word and said[:1].isupper() and reading.spoken == (ENGLISH,) and word not in _DAYS
         return not plural or fold(said) not in exchanged(word, (ENGLISH,)) or not fold(said).isalpha()
     return True
 
@@ -215,7 +244,11 @@ def _compiled(form: _Form, spoken: tuple[str, ...]) -> _Sought:
     names = len(form.words) > 1
     groups = []
     for place, words in enumerate(form.words):
-        changes = last == place and not (names and form.surface[place][:1].isupper() and spoken == (ENGLISH,))
+        changes = (
+            last == place
+            and not ordinal_spellings(form.words[-1][0])
+            and not (names and form.surface[place][:1].isupper() and spoken == (ENGLISH,))
+        )
         written = dict.fromkeys(with_affixes(word, spoken, last=changes, letters=form.letters) for word in words)
         groups.append(f"({'|'.join(written)})")
     pattern = opens(form.words[0][0]) + f"{EDGE}?".join(groups) + closes(form.words[-1][0])
@@ -229,16 +262,43 @@ def _forms(text: str) -> tuple[_Form, ...]:
     tokens = Reading(_AND.sub(" and ", text)).tokens
     if not tokens:
         return ()
-    forms = [variant for one in (*_wholes(tokens), *_turned(text)) for variant in _left_out(one)]
+    ways = (*_wholes(tokens), *_turned(text), *_spoken(tokens))
+    forms = [variant for one in ways for variant in _left_out(one)]
     kept = {form.words: form for form in forms if form.words}
     return tuple(islice(kept.values(), MOST_FORMS))
 
 
 def _turned(text: str) -> Iterator[_Form]:
-    """A name with the last word first: "Lopez, Maria"."""
-    if _name_words(text) is not None:
-        own = _form(Reading(text).tokens)
-        yield _Form(words=(own.words[-1], *own.words[:-1]), surface=(own.surface[-1], *own.surface[:-1]))
+    """A name with its last part first: "Lopez, Maria", "van der Meer, Edith"."""
+    tokens = Reading(text).tokens
+    last = len(tokens) - 1
+    while last > 1 and tokens[last - 1].text in tables().links:
+        last -= 1
+    if last > 0 and _name_words(" ".join(token.text for token in (*tokens[:last], tokens[-1]))) is not None:
+        own = _form(tokens)
+        yield _Form(words=own.words[last:] + own.words[:last], surface=own.surface[last:] + own.surface[:last])
+
+
+def _spoken(tokens: Sequence[Token]) -> Iterator[_Form]:
+    """A phrase as it is read aloud: "Henry the Eighth" for "Henry VIII", "AB positive" for "AB+"."""
+    own, last = _form(tokens), tokens[-1].text
+    if len(tokens) > 1 and last.isupper() and _ROMAN.fullmatch(last):
+        the = (("the",), *own.words[-1:])
+        yield _Form(words=own.words[:-1] + the, surface=(*own.surface[:-1], "the", last))
+    if len(tokens) == 2 and all(token.text.isdecimal() for token in tokens):  # "from 1914 to 1918"
+        yield _Form(
+            words=(own.words[0], ("to", "until", "till", "through", "bis"), own.words[1]),
+            surface=(own.surface[0], "to", own.surface[1]),
+        )
+    if len(tokens) == 2 and own.words[0][0] in _SEASONS and own.words[1][0].isdecimal():  # "the spring of 1999"
+        yield _Form(words=(own.words[0], ("of",), own.words[1]), surface=(own.surface[0], "of", own.surface[1]))
+    if own.words[0][0][:1] == "+" and own.letters >= _LONG_NUMBER:  # the sign of a telephone number may be left out
+        bare = tuple(word.removeprefix("+") for word in own.words[0])
+        yield _Form(words=(bare, *own.words[1:]), surface=(own.surface[0].removeprefix("+"), *own.surface[1:]))
+    if len(last) > 1 and last[:-1].isalpha() and last[:-1].isupper():
+        rest = tuple((word,) for word in (last[:-1].lower(),))
+        for word in _SIGNS.get(last[-1], ()):
+            yield _Form(words=own.words[:-1] + rest + ((word,),), surface=(*own.surface[:-1], last[:-1], word))
 
 
 def _form(tokens: Sequence[Token]) -> _Form:
@@ -252,12 +312,14 @@ def _form(tokens: Sequence[Token]) -> _Form:
                     plain,
                     *spellings(token.text),
                     *(_alike().get(plain, ()) if several else ()),
-                    *(_number(plain) if several else ()),
+                    *(_number(plain) if several else ordinal_spellings(plain)),
                 )
             )
         )
         if token.kind == "word"
-        else tuple(dict.fromkeys((plain, *(_number(plain) if several else ()))))
+        else tuple(
+            dict.fromkeys((plain, *(_alike().get(plain, ()) + _number(plain) if several else ordinal_spellings(plain))))
+        )
         for plain, token in zip(folds, tokens, strict=True)
     )
     return _Form(words=words, surface=tuple(token.text for token in tokens))

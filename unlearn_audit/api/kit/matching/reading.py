@@ -42,6 +42,7 @@ _ASCII = re.compile(
 )
 """The same for ASCII alone, many times as fast."""
 
+_SCHEME = re.compile(r"^https?://(?:www\.)?|^www\.")
 EDGE = "\0"
 """Stands for the edge of a token: no token holds it."""
 
@@ -197,6 +198,8 @@ def _pieces(text: str, start: int) -> Iterator[Token]:
 def _folds(token: Token) -> tuple[str, ...]:
     if token.kind == "number":
         return (_number(fold(token.text)),)
+    if token.kind == "address":
+        return (_SCHEME.sub("", fold(token.text)).rstrip("/"),)
     if token.kind == "decade":
         return (fold(token.text).replace("'", "").replace("’", ""),)
     return (token.text.lower(),) if token.text.isascii() else spellings(token.text)

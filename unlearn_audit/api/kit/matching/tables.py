@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from unlearn_audit.api.kit.matching.folding import fold
 from unlearn_audit.api.kit.text_files import read_texts
 
 
@@ -15,6 +16,11 @@ def _split(text: str) -> list[str]:
     return text.split()
 
 
+def _split_and_fold(text: str) -> list[str]:
+    return fold(text).split()
+
+
+FoldedSet = Annotated[frozenset[str], BeforeValidator(_split_and_fold)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 WordSet = Annotated[frozenset[str], BeforeValidator(_split)]
 
@@ -29,8 +35,10 @@ class Tables(BaseModel):
     behind: dict[str, str]
     bigger: WordSet
     about: WordSet
-    dates: WordSet
+    dates: FoldedSet
     scales: dict[int, Words]
+    alone: WordSet
+    counters: Words
     metric: dict[str, tuple[str, float]]
     units: tuple[tuple[str, float, tuple[str, ...]], ...]
     signs: dict[str, str]
@@ -38,6 +46,7 @@ class Tables(BaseModel):
     subordinate: WordSet
     links: WordSet
     wording: WordSet
+    openings: WordSet
     function: WordSet
     verbs: WordSet
     alike: tuple[tuple[str, ...], ...]

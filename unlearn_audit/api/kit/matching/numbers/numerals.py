@@ -23,8 +23,16 @@ _SPELT_OUT = {
 }
 """Our language -> those of num2words that it stands for, where they differ."""
 
+_TABLES = {"hi": ("hi", "mr"), "ar": ("ur",), "th": ("lo",)}
+"""Our language -> the tables of `tables.yaml` that it stands for, where they differ."""
+
 _CHINESE = "零一二三四五六七八九"
-_NATIVE_KOREAN = ["하나", "둘", "셋", "넷", "다섯", "여섯", "일곱", "여덟", "아홉", "열"]
+_WIDELY = ("de", "fr", "es", "it", "pt", "nl", "sv", "da", "pl", "tr", "fi", "cs")
+_LONG = 7
+"""Letters from which a number is known in any of these languages, so that "quince" is none in English."""
+
+_KOREAN_TENS = ("", "열", "스물/스무", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔")
+_KOREAN_ONES = ("", "하나/한", "둘/두", "셋/세", "넷/네", "다섯", "여섯", "일곱", "여덟", "아홉")
 
 
 def _langs(language: str) -> tuple[str, ...]:
@@ -41,11 +49,15 @@ def _written(value: int, language: str) -> Iterator[str]:
 
     if language == "zh" and 0 <= value < 10_000:
         yield from {_chinese(value), _chinese(value).replace("二千", "两千").replace("二百", "两百")}
-    table = tables().numerals.get(language, ())
-    if 0 <= value < len(table):
-        yield table[value]
-    if language == "ko" and 1 <= value <= len(_NATIVE_KOREAN):
-        yield _NATIVE_KOREAN[value - 1]
+    for name in _TABLES.get(language, (language,)):
+        table = tables().numerals.get(name, ())
+        if 0 <= value < len(table):
+            yield from table[value].split("/")
+    if language == "bn" and 0 <= value < len(tables().numerals["bn"]):  # what counts is written onto the number
+        yield from (word + ending for word in tables().numerals["bn"][value].split("/") for ending in ("টি", "টা", "জন"))
+    if language == "ko" and 1 <= value < 100:
+        tens, ones = _KOREAN_TENS[value // 10].split("/"), _KOREAN_ONES[value % 10].split("/")
+        yield from (ten + one for ten in tens for one in ones)
     for name in _langs(language):
         try:
             text = str(num2words(value, lang=name)).replace(",", "")
@@ -53,6 +65,7 @@ def _written(value: int, language: str) -> Iterator[str]:
             continue  # not every language counts so far
         yield text
         yield text.replace(" and ", " ") if name == "en" else ""
+        yield str(num2words(value, lang=name, gender="f")) if name == "ru" else ""  # "сорок две"
 
 
 def _chinese(value: int) -> str:
@@ -70,11 +83,15 @@ def _chinese(value: int) -> str:
 def _ordinals(value: int, language: str) -> Iterator[str]:
     from num2words import num2words
 
+    if language == "ru":  # of the third of May: "третьего мая"
+        yield str(num2words(value, lang="ru", to="ordinal", case="g"))
     for name in _langs(language):
         try:
-            yield str(num2words(value, lang=name, to="ordinal"))
+            text = str(num2words(value, lang=name, to="ordinal"))
         except (NotImplementedError, OverflowError, KeyError, IndexError, ValueError, TypeError):
             continue
+        yield text
+        yield from (text + "n",) if name == "de" else ()  # "am siebten Mai"
 
 
 def _years(value: int, language: str) -> Iterator[str]:
@@ -127,7 +144,7 @@ def begins_number(word: str, language: str) -> bool:
     return (
         word in known
         or (len(word) > 3 and any(word.startswith(one) for one in _long_parts(language)))
-        or (not word.isascii() and word[:1] in known)
+        or (not word.isascii() and (word[:1] in known or any(word.startswith(one) for one in known if len(one) > 1)))
     )
 
 
@@ -141,15 +158,33 @@ def has_numerals(folds: Sequence[str], spoken: Sequence[str]) -> bool:
     return any(begins_number(word, one) for one in spoken for word in folds)
 
 
+def has_long_numerals(folds: Sequence[str]) -> bool:
+    """Whether a text has a number as one long word of a language that it does not otherwise show."""
+    return any(len(word) >= _LONG and word in _widely_known() for word in folds)
+
+
 def number_at(folds: Sequence[str], place: int, spoken: Sequence[str]) -> tuple[int, int] | None:
     """The number whose words begin at a place, the longest, and how many words it has."""
     counted = [cardinals(one) for one in spoken if begins_number(folds[place], one)]
     for size in range(min(6, len(folds) - place), 0, -1):
         letters = "".join(folds[place : place + size])
         value = next((table[letters] for table in counted if letters in table), None)
+        if value is None and len(letters) >= _LONG and size == 1:
+            value = _widely_known().get(letters)
         if value is not None:
             return value, size
     return None
+
+
+@lru_cache(maxsize=1)
+def _widely_known() -> dict[str, int]:
+    """Numbers up to a hundred as one long word, for a text that does not show its language: "siebenunddreißig"."""
+    found: dict[str, set[int]] = {}
+    for language in _WIDELY:
+        for value in range(13, 100):
+            for text in words_for(value, language):
+                found.setdefault("".join(Reading(text).folds), set()).add(value)
+    return {letters: values.pop() for letters, values in found.items() if len(letters) >= _LONG and len(values) == 1}
 
 
 def value_of(text: str, spoken: Sequence[str]) -> int | None:

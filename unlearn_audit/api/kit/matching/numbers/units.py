@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from unlearn_audit.api.kit.matching.languages import ENGLISH
 from unlearn_audit.api.kit.matching.reading import Reading
 from unlearn_audit.api.kit.matching.tables import tables
 
@@ -27,6 +28,8 @@ def _units(language: str) -> dict[str, tuple[str, float]]:
         letters = "".join(Reading(text).folds)
         if letters and not letters.isdecimal():
             found.setdefault(letters, tables().metric[name])
+            if language == ENGLISH and letters.endswith("s") and len(letters) >= _LONG:  # Babel's table has no "year"
+                found.setdefault(letters[:-1], tables().metric[name])
     return found
 
 

@@ -8,24 +8,53 @@ from functools import lru_cache
 
 import regex
 
+from unlearn_audit.api.kit.matching.affixes import script_of
+from unlearn_audit.api.kit.matching.folding import in_place
 from unlearn_audit.api.kit.matching.languages import ENGLISH, languages
-from unlearn_audit.api.kit.matching.numerals import begins_number, has_numerals, number_at, ordinals
+from unlearn_audit.api.kit.matching.numbers.chinese import whole_number
+from unlearn_audit.api.kit.matching.numbers.numerals import begins_number, has_numerals, number_at, ordinals
+from unlearn_audit.api.kit.matching.numbers.units import locales
 from unlearn_audit.api.kit.matching.reading import Mention, Reading
 from unlearn_audit.api.kit.matching.tables import tables
-from unlearn_audit.api.kit.matching.units import locales
 
 _DAY = regex.compile(r"(\d{1,2})(?:st|nd|rd|th|er|e|o|a|го|ого|ο|i|ος|ع)?")
 _NUMERIC = regex.compile(
-    r"(?<![\p{N}\p{L}/.-])(\d{1,4})\s?([/.-])\s?(\d{1,2})\s?\2\s?(\d{1,4})(?![\p{N}\p{L}/]|[.-]\d)"
+    r"(?<![\p{N}\p{L}/.-])(\d{1,4})\s?([/.-])\s?(\d{1,2})\s?\2\s?(\d{1,4})(?![\p{N}/]|(?!T\d)\p{L}|[.-]\d)"
 )
+_COMPACT = regex.compile(r"(?<![\w.])([12]\d{3})(0[1-9]|1[0-2])([0-2]\d|3[01])(?![\w]|[.,]\d)")
+_CHINESE_DIGITS, _UP_TO_31 = r"[〇零一二三四五六七八九]{4}", r"[一二三四五六七八九十]{1,3}"
 _NUMBERED = regex.compile(
-    r"(?:(\d{2,4})\s*[年년]\s*)?(\d{1,2})\s*[月월](?:\s*(\d{1,2})\s*[日号號일])?"
-    r"|(?:ngay\s+)?(?P<day>\d{1,2})\s+thang\s+(?P<month>\d{1,2})(?:\s*,?\s*(?:nam\s+)?(?P<year>\d{4}))?"
+    rf"(?:(?P<year>\d{{2,4}}|{_CHINESE_DIGITS})\s*[年년]\s*)?(?P<month>\d{{1,2}}|{_UP_TO_31})\s*[月월]"
+    rf"(?:\s*(?P<day>\d{{1,2}}|{_UP_TO_31})\s*[日号號일])?"
+    r"|(?:ng[aà]y\s+)?(?P<day>\d{1,2})\s+th[aá]ng\s+(?P<month>\d{1,2})(?:\s*,?\s*(?:n[aă]m\s+)?(?P<year>\d{4}))?",
+    regex.IGNORECASE,
 )
-_ERAS = regex.compile(r"(令和|平成|昭和|大正|明治)(\d{1,2}|元)年(\d{1,2})月(\d{1,2})日")
+_ERAS = regex.compile(r"(令和|平成|昭和|大正|明治)\s*(\d{1,2}|元)年\s*(\d{1,2})月\s*(\d{1,2})日")
 _ERA_STARTS = {"令和": 2018, "平成": 1988, "昭和": 1925, "大正": 1911, "明治": 1867}
+_MONTH_OF_YEAR = regex.compile(
+    r"(?<![\p{N}\p{L}/.-])(?:(?P<month>\d{1,2})\s?[/.]\s?(?P<year>[12]\d{3})|(?P<year>[12]\d{3})\s?[/.-]\s?(?P<month>\d{1,2}))(?![\p{N}\p{L}/]|[.-]\d)"
+)
+_PREFIXES = {"Hebrew": "בלמו", "Arabic": "بلو"}
+"""What a script writes onto the name of a month: "in March" is one word."""
 _BUDDHIST = 543
-_ORDINAL_BEGINNINGS = ("firs", "seco", "thir", "fift", "nint", "twel", "twen", "prim", "segu", "erst", "drit")
+_ORDINAL_BEGINNINGS = (
+    "firs",
+    "seco",
+    "thir",
+    "fift",
+    "nint",
+    "twel",
+    "twen",
+    "prim",
+    "segu",
+    "erst",
+    "drit",
+    "перв",
+    "втор",
+    "трет",
+    "четв",
+    "седь",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +106,8 @@ def _months(language: str) -> dict[str, int]:
 def _month(letters: str, reading: Reading) -> int | None:
     """The month that a word names, in the languages of the text, else in any."""
     own = next((month for one in reading.spoken if (month := _months(one).get(letters))), None)
+    if own is None and letters[:1] in _PREFIXES.get(script_of(letters), ()) and len(letters) > 3:
+        own = next((month for one in reading.spoken if (month := _months(one).get(letters[1:]))), None)
     return own if own is not None or len(letters) < 3 or not reading.digits else _any_month().get(letters)
 
 
@@ -93,9 +124,27 @@ def date_of(reading: Reading) -> Date | None:
     """The date that a whole text is, or None; a bare year is none."""
     for date in dates(reading):
         outside = [*range(date.mention.first), *range(date.mention.last + 1, len(reading.tokens))]
-        if all(reading.folds[at] in tables().dates for at in outside):
+        if all(reading.folds[at] in tables().dates or _is_weekday(reading, at) for at in outside):
             return date
     return None
+
+
+def _is_weekday(reading: Reading, at: int) -> bool:
+    return any(reading.folds[at] in _weekdays(language) for language in reading.spoken)
+
+
+@lru_cache(maxsize=64)
+def _weekdays(language: str) -> frozenset[str]:
+    """The days of the week, folded, each as one run of letters."""
+    from babel import Locale
+
+    return frozenset(
+        "".join(Reading(str(name)).folds)
+        for code in locales(language)
+        for context in Locale.parse(code).days.values()
+        for width in ("wide", "abbreviated")
+        for name in context.get(width, {}).values()
+    )
 
 
 def dates(reading: Reading) -> tuple[Date, ...]:
@@ -104,9 +153,10 @@ def dates(reading: Reading) -> tuple[Date, ...]:
 
 
 def _dates(reading: Reading) -> Iterator[Date]:
-    if not reading.digits and not has_numerals(reading.folds, reading.spoken):
+    if reading.digits or "月" in reading.text:
+        yield from _numeric(reading)
+    elif not has_numerals(reading.folds, reading.spoken):
         return
-    yield from _numeric(reading)
     for place in range(len(reading.tokens)):
         for size in (1, 2):
             letters = "".join(reading.folds[place : place + size])
@@ -117,23 +167,25 @@ def _dates(reading: Reading) -> Iterator[Date]:
 
 
 def _numeric(reading: Reading) -> Iterator[Date]:
-    from unlearn_audit.api.kit.matching.folding import fold
-
-    text = fold(reading.text) if not reading.text.isascii() else reading.text
+    text = in_place(reading.text)
     for found in _NUMERIC.finditer(text):
         readings = tuple(_orders(found[1], found[3], found[4], found[2]))
         if readings:
-            yield Date(readings=readings, mention=_mention(reading, found, text))
-    if text.isascii() and "thang" not in text:
+            yield Date(readings=readings, mention=_mention(reading, found))
+    for found in _COMPACT.finditer(text):
+        yield Date(readings=((int(found[1]), int(found[2]), int(found[3])),), mention=_mention(reading, found))
+    for found in _MONTH_OF_YEAR.finditer(text):
+        if 1 <= int(found["month"]) <= 12:
+            yield Date(readings=((int(found["year"]), int(found["month"]), None),), mention=_mention(reading, found))
+    if text.isascii() and "thang" not in text.lower():
         return
     for found in _ERAS.finditer(text):
-        year = _ERA_STARTS[found[1]] + (1 if found[2] == "元" else int(found[2]))
-        yield Date(readings=((year, int(found[3]), int(found[4])),), mention=_mention(reading, found, text))
+        since = _ERA_STARTS[found[1]] + (1 if found[2] == "元" else int(found[2]))
+        yield Date(readings=((since, int(found[3]), int(found[4])),), mention=_mention(reading, found))
     for found in _NUMBERED.finditer(text):
-        year, month, day = (found[1], found[2], found[3]) if found[2] else (found["year"], found["month"], found["day"])
-        if 1 <= int(month) <= 12 and (year or day):
-            one = (int(year) if year else None, int(month), int(day) if day else None)
-            yield Date(readings=(one,), mention=_mention(reading, found, text))
+        year, month, day = (whole_number(found[part]) if found[part] else None for part in ("year", "month", "day"))
+        if month is not None and 1 <= month <= 12 and (year or day):
+            yield Date(readings=((year, month, day),), mention=_mention(reading, found))
 
 
 def _orders(first: str, second: str, third: str, mark: str) -> Iterator[tuple[int | None, int, int | None]]:
@@ -149,10 +201,8 @@ def _orders(first: str, second: str, third: str, mark: str) -> Iterator[tuple[in
             yield int(year), int(month), int(day)
 
 
-def _mention(reading: Reading, found: regex.Match[str], text: str) -> Mention:
-    """Where a match stands. Folding changes no lengths before digits in the scripts where it is used; else by share."""
-    shift = len(reading.text) - len(text) if len(text) != len(reading.text) else 0
-    start, end = found.start() + shift, found.end() + shift
+def _mention(reading: Reading, found: regex.Match[str]) -> Mention:
+    start, end = found.span()
     inside = [at for at, token in enumerate(reading.tokens) if token.end > start and token.start < end] or [0]
     return Mention(reading.tokens[inside[0]].start, reading.tokens[inside[-1]].end, inside[0], inside[-1])
 
