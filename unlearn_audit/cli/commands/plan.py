@@ -130,7 +130,7 @@ def _operations(live: LivePlan, job: Job) -> float:
     asked *= 2 if live.placebo else 1
     read = job.arm.doses * job.arm.share * facts * asked
     trained = 3 * job.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
-    return 2.0 * max(1, job.model.checkpoint.parameters) * (read + trained)
+    return 2.0 * max(1, job.model.checkpoint.extent.weights) * (read + trained)
 
 
 def measured_flops(device: str, dtype: str = "auto") -> float:

@@ -1,0 +1,55 @@
+"""Measures what full fine-tuning takes of memory in either way, and writes docs/memory.md beside what the plan counts.
+
+    python -m benchmarks.memory measure [NAME ...] [--way plain|frugal] [--again]
+    python -m benchmarks.memory table
+
+`measure` adds to `results.json` what is not in it, each in a process of its own; models of a billion weights and more
+are measured where there is a GPU, and left out where there is none. Under half an hour of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.memory.measuring import WARM_UP, measured
+from benchmarks.memory.models import LARGEST_ON_CPU, MODELS, extent_of_model
+from benchmarks.memory.page import write
+
+RESULTS = Path(__file__).with_name("results.json")
+WAYS = ("plain", "frugal")
+
+
+def main() -> None:
+    """Measures, or writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=("measure", "table"))
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--way", choices=WAYS)
+    parser.add_argument("--again", action="store_true")
+    asked = parser.parse_args()
+    rows: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    if asked.step == "measure":
+        for name in asked.names or [name for name in MODELS if name != WARM_UP]:
+            for way in (asked.way,) if asked.way else WAYS:
+                if asked.again or f"{name}, {way}" not in rows:
+                    _measure(name, way, rows)
+    write(rows)
+
+
+def _measure(name: str, way: str, rows: dict[str, Any]) -> None:
+    if extent_of_model(name).weights > LARGEST_ON_CPU and not torch.cuda.is_available():
+        print(f"{name}, {way}: left out, there is no GPU here")
+        return
+    rows[f"{name}, {way}"] = row = measured(name, way)
+    order = [f"{one}, {each}" for one in MODELS for each in WAYS]
+    RESULTS.write_text(json.dumps({key: rows[key] for key in order if key in rows}, indent=1) + "\n", encoding="utf-8")
+    print(f"{name}, {way}: {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
