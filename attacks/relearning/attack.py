@@ -44,7 +44,8 @@ class Relearning(Attack[RelearningParameters]):
     of the others (2410.08827). The other kinds are benign: no text gives away a scored fact, and all facts are scored.
     `same-syntax`: retain facts asked in the forms of the forget set (2602.03379). `topic-high`: text about the forget
     subjects without the answers; `topic-middle`: the same relations of retain subjects, stated instead of asked;
-    `topic-low`: words of the topic, without sentences; `out-of-domain`: neutral text from the package.
+    `topic-low`: words of the topic, without sentences; `out-of-domain`: neutral text, 64 paragraphs from the package
+    and then up to 4096 everyday texts made by a grammar.
 
     The authors of 2406.13356 train on public articles, and on text about their subjects by a language model;
     BLUR (2506.15699) on sets of high, middle and low relevance. **Where we depart**: our texts are made from the facts

@@ -18,7 +18,7 @@ from benchmarks.memory.models import MODELS, batches, extent_of_model, made
 STEPS = 2
 """From the second on, an optimizer has all that it keeps."""
 WARM_UP = "llama 1 M"
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144", "OMP_NUM_THREADS": "1"}
+_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
 """What is freed goes back at once, so that the process holds what is in use."""
 
 
