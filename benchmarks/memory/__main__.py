@@ -32,20 +32,25 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS)
     parser.add_argument("--again", action="store_true")
     asked = parser.parse_args()
-    rows: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     if asked.step == "measure":
         for name in asked.names or [name for name in MODELS if name != WARM_UP]:
             for way in (asked.way,) if asked.way else WAYS:
-                if asked.again or f"{name}, {way}" not in rows:
-                    _measure(name, way, rows)
-    write(rows)
+                if asked.again or f"{name}, {way}" not in _rows():
+                    _measure(name, way)
+    write(_rows())
 
 
-def _measure(name: str, way: str, rows: dict[str, Any]) -> None:
+def _rows() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    return found
+
+
+def _measure(name: str, way: str) -> None:
     if extent_of_model(name).weights > LARGEST_ON_CPU and not torch.cuda.is_available():
         print(f"{name}, {way}: left out, there is no GPU here")
         return
-    rows[f"{name}, {way}"] = row = measured(name, way)
+    row = measured(name, way)
+    rows = {**_rows(), f"{name}, {way}": row}  # another process may have added to them
     order = [f"{one}, {each}" for one in MODELS for each in WAYS]
     RESULTS.write_text(json.dumps({key: rows[key] for key in order if key in rows}, indent=1) + "\n", encoding="utf-8")
     print(f"{name}, {way}: {row}", flush=True)

@@ -32,7 +32,7 @@ class Shape:
     """A model, and how many texts a batch has: the larger the one, the fewer the others, so that a CPU ends in minutes.
 
     Attributes:
-        texts: of 64 tokens each; an eighth of them where the frugal way is taken, which computes in bfloat16.
+        texts: of 64 tokens each; a sixteenth of them where the frugal way is taken, which computes in bfloat16.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Shape:
     def batch(self, way: str) -> Batch:
         """Of a training here."""
         few = way == "frugal" and not torch.cuda.is_available()
-        return replace(self.full_batch, texts=max(1, self.texts // 8)) if few else self.full_batch
+        return replace(self.full_batch, texts=max(1, self.texts // 16)) if few else self.full_batch
 
 
 def _shape(kind: str, texts: int, **sizes: Any) -> Shape:
