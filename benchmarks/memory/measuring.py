@@ -7,13 +7,16 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
+from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.shared.training import full_student, optimize
 
 from benchmarks.memory.models import MODELS, batches, extent_of_model, made
+from unlearn_audit.api import AttackContext, Fact, Profile, Prompt
 
 STEPS = 2
 """From the second on, an optimizer has all that it keeps."""
@@ -47,6 +50,23 @@ def _one(name: str, way: str) -> dict[str, Any]:
         "seconds": round(time.monotonic() - begun, 1),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
     }
+
+
+def rounded(name: str, quantizer: str) -> dict[str, Any]:
+    """Rounds a model on the GPU as the attack does, and asks it one question: seconds, and the most that was held."""
+    facts = tuple(
+        Fact(id=f"f{place}", subject=f"Person {place}", question=f"Who is Person {place}?", answer="Nobody.")
+        for place in range(4)
+    )
+    context = AttackContext(forget=facts, retain=facts, profile=Profile.QUICK, seed=0)
+    attack = Quantization(QuantizationParameters.model_validate({"quantizers": [quantizer]}))
+    engine, begun = made(name, torch.bfloat16), time.monotonic()
+    _forget_peak()
+    with closing(attack.doses(engine, attack.arms(context)[0], context)) as doses:
+        dose = next(doses)
+        dose.model.score([(Prompt(text="Who?"), "Nobody.")])
+    share = dose.proof.get("share_of_block_weights")
+    return {"measured": _peak(), "seconds": round(time.monotonic() - begun, 1), "share_of_block_weights": share}
 
 
 def _trained(name: str, way: str, dtype: torch.dtype, *, steps: int) -> None:

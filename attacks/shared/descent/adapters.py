@@ -55,7 +55,7 @@ def expert_stacks(module: torch.nn.Module) -> list[str]:
     """Paths of the parameters that hold experts, known by that word.
 
     Other stacks (the gates of RecurrentGemma, by head) are left out: a module that keeps its state from call to call
-    cannot be trained through a parameter that is made anew in each.
+    cannot be trained through a parameter that each call makes again.
     """
     return [
         f"{one.path}.{one.parameter}"
