@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from unlearn_audit.attacks.shared.memory import GIB, full_training_bytes
 
-from benchmarks.memory.measuring import WARM_UP, measured, rounded
-from benchmarks.memory.models import LARGEST_ON_CPU, MODELS, audited, extent_of_model
+from benchmarks.memory.measuring import measured, rounded
+from benchmarks.memory.models import LARGEST_ON_CPU, MODELS, WARM_UP, audited, extent_of_model
 from benchmarks.memory.page import write
 
 RESULTS = Path(__file__).with_name("results.json")

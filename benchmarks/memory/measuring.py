@@ -15,12 +15,11 @@ import torch
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.shared.training import full_student, optimize
 
-from benchmarks.memory.models import MODELS, batches, extent_of_model, made
+from benchmarks.memory.models import MODELS, WARM_UP, batches, extent_of_model, made
 from unlearn_audit.api import AttackContext, Fact, Profile, Prompt
 
 STEPS = 2
 """From the second on, an optimizer has all that it keeps."""
-WARM_UP = "llama 1 M"
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
 """What is freed goes back at once, so that the process holds what is in use."""
 

@@ -72,6 +72,7 @@ MODELS: Mapping[str, Shape] = {
 }
 """The first warms up, the two largest are for a GPU. 135 and 362 M have the shape of SmolLM2, the billions Llama's."""
 LARGEST_ON_CPU = 400_000_000
+WARM_UP = "llama 1 M"
 
 
 def extent_of_model(name: str) -> Extent:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unlearn_audit.attacks.shared.memory import GIB, Batch, full_training_bytes
 
-from benchmarks.memory.models import MODELS, TOKENS, audited
+from benchmarks.memory.models import MODELS, TOKENS, WARM_UP, audited
 
 PAGE = Path(__file__).parents[2] / "docs" / "memory.md"
 HEAD = """<!-- Written by `python -m benchmarks.memory table`. Do not edit. -->
@@ -26,7 +26,7 @@ and the report says in which. `frugal: true` (or `false`) asks for one.
 | gradients | all at once | one at a time, in two passes: the first measures their length, the second clips and moves |
 | what a pass leaves | everything | what went into each block |
 | bytes a weight, the attacked model in bfloat16 counted in | 18 | 6 |
-| time a step | 1 | about 3 |
+| passes through the weights a step (forward 1, back 2) | 3 | 8 |
 
 Both need besides what a batch leaves behind, and a few rows in float32 while they move. The formula is
 `full_training_bytes` in `attacks/shared/memory.py`.
@@ -64,12 +64,14 @@ def _counted(name: str, way: str, texts: int) -> int:
 
 
 def _larger(rows: Mapping[str, Any]) -> str:
-    missing = [name for name in MODELS if name.endswith(" B") and f"{name}, frugal" not in rows]
+    missing = [name for name in MODELS if name != WARM_UP and f"{name}, frugal" not in rows]
     if not missing:
         return ""
     ways = [(name, way) for name in missing for way in ("plain", "frugal")]
     counted = [f"| {one} | {way} | {_counted(one, way, MODELS[one].texts) / GIB:.1f} GiB |" for one, way in ways]
     return (
-        "\n## Counted, and not measured yet\n\nThese need a GPU. The command above measures them where there is one. "
-        "Batches of 32 texts.\n\n| model | way | counted |\n|---|---|---|\n" + "\n".join(counted) + "\n"
+        "\n## Counted, and not measured yet\n\nThe command above measures them: the billions where there is a GPU. "
+        "Batches as a GPU takes them, of 4 to 32 texts.\n\n| model | way | counted |\n|---|---|---|\n"
+        + "\n".join(counted)
+        + "\n"
     )

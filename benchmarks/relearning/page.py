@@ -52,7 +52,10 @@ Rows = Mapping[str, Mapping[str, float]]
 
 def write(rows: Rows) -> None:
     """Writes the page from what is there."""
-    PAGE.write_text(HEAD + "\n".join(_spread(rows)) + "\n" + NEXT + "\n".join(_frugal(rows)) + "\n", encoding="utf-8")
+    missing = [run.name for run in (*SPREAD, *FRUGAL) if run.name not in rows]
+    told = f"\n{len(missing)} runs are not there yet: {'; '.join(missing)}.\n" if missing else ""
+    tables = HEAD + "\n".join(_spread(rows)) + "\n" + NEXT + "\n".join(_frugal(rows)) + "\n"
+    PAGE.write_text(tables + told, encoding="utf-8")
 
 
 def _spread(rows: Rows) -> Iterator[str]:
