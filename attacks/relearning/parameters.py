@@ -30,6 +30,8 @@ class Variant(StrEnum):
     ATTENTION_ONLY = "attention-only"
     SGD = "sgd"
     RETAIN_MIX = "retain-mix"
+    MUON = "muon"
+    LINEAR = "linear"
 
 
 METHODS = {
@@ -44,7 +46,7 @@ DATA = {
 }
 VARIANTS = {
     Profile.QUICK: (Variant.PLAIN,),
-    Profile.STANDARD: tuple(Variant),
+    Profile.STANDARD: (Variant.PLAIN, Variant.ATTENTION_ONLY, Variant.SGD, Variant.RETAIN_MIX),
     Profile.DEEP: tuple(Variant),
 }
 """How in-domain trainings differ; benign text is always trained on plainly."""
@@ -96,7 +98,8 @@ class RelearningParameters(api.Parameters):
     variants: tuple[Variant, ...] | None = Field(
         None,
         min_length=1,
-        description="How in-domain trainings are run: `plain`, `attention-only` (LoRA), `sgd`, `retain-mix`.",
+        description="How in-domain trainings are run: `plain`, `attention-only` (LoRA), `sgd`, `retain-mix`, "
+        "`muon`, `linear` (the rate falls to nothing).",
     )
     steps: tuple[int, ...] | None = Field(None, min_length=1, description="Doses: optimizer steps, rising.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, by a model trained on the rest.")
@@ -110,6 +113,11 @@ class RelearningParameters(api.Parameters):
         default={},
         description="Rates to choose from, by method: each training takes the one at which it learns its own lessons "
         "best.",
+    )
+    frugal: bool | None = Field(
+        None,
+        description="Train all weights with little memory: bfloat16, moments in eight bits, one gradient at a time. "
+        "None: where nothing else fits.",
     )
     kept_share: float = Field(
         0.8,

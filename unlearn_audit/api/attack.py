@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic
 
 if TYPE_CHECKING:
     import torch
+from unlearn_audit.api.extent import Audited
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.model import Model
 from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile
@@ -112,6 +113,7 @@ class AttackContext:
         prepared: what `Attack.prepare` returned for this audit.
         scratch: an empty directory, removed afterwards.
         has_original: whether the audit has an original; also known while it is being planned.
+        audited: sizes of the checkpoint under audit; None outside of an audit.
         load_original: how the run loads the original; attacks call `original`.
     """
 
@@ -123,6 +125,7 @@ class AttackContext:
     prepared: Mapping[str, Json] = field(default_factory=dict)
     scratch: Path = Path()
     has_original: bool = False
+    audited: Audited | None = None
     load_original: Callable[[], torch.nn.Module] | None = None
 
     def original(self) -> torch.nn.Module:

@@ -255,7 +255,7 @@ class _Layout:
     def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
         audited = self._draft.plan.models[-1].checkpoint
         is_adapter = audited.storage is Storage.ADAPTER
-        return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
+        return attack.out_of_reach(context, weight_bytes=4 * audited.extent.weights, is_adapter=is_adapter)
 
     def _case(
         self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Job] | None
