@@ -19,7 +19,7 @@ from unlearn_audit.api.user_files import is_there, read_json, read_text
 from unlearn_audit.errors import AuditError
 
 SECONDS, MEGABYTES, MOST_CHARACTERS = 2, 400, 1_000_000
-"""What a template may take of the processor and memory to write a few short conversations. It may raise nothing to a power."""
+"""What a template may take of processor and memory for a few short conversations. It may raise nothing to a power."""
 
 _PATIENCE = 60
 """Seconds by the clock, for what takes no processor time: a busy machine must not refuse a harmless template."""
