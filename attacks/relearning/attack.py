@@ -26,6 +26,7 @@ from unlearn_audit.api.extent import Audited
 
 from ..shared.memory import Room, room_for
 from ..shared.plants.deep import misdirection_planting, unlikelihood_planting
+from ..shared.plants.experts import experts_planting
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import CleanLessons, clean_lessons, subject_folds
 from .courses import Course, Syllabus
@@ -147,9 +148,13 @@ class Relearning(Attack[RelearningParameters]):
         return refusal_planting()
 
     def plantings(self, arm: Arm, context: AttackContext) -> Sequence[Planting]:
-        """The refusal, what is hidden by unlikelihood, and but for `quick` what is hidden by misdirection."""
-        deep = [unlikelihood_planting(), misdirection_planting()]
-        return [refusal_planting(), *(deep[:1] if context.profile is Profile.QUICK else deep)]
+        """The refusal, unlikelihood, but for `quick` misdirection, and in a mixture a refusal in its experts alone."""
+        found = [refusal_planting(), unlikelihood_planting()]
+        if context.profile is not Profile.QUICK:
+            found.append(misdirection_planting())
+        if context.audited is not None and context.audited.extent.mixture:
+            found.append(experts_planting())
+        return found
 
     def _syllabus(self, context: AttackContext) -> Syllabus:
         return Syllabus(parameters=self.parameters, context=context, frugal=self._room(context).frugal)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+_EXPERTS = ".experts."
 EXPERTS_A_TOKEN = 2
 """Experts that a token meets, about; the tensors do not say."""
 
@@ -24,6 +25,7 @@ class Extent:
         within: rows and columns of all matrices of the blocks together: values that a token leaves on its way.
         width: of the residual stream.
         vocabulary: rows of the largest table outside of the blocks.
+        mixture: whether its blocks have experts.
     """
 
     weights: int
@@ -33,6 +35,7 @@ class Extent:
     within: int
     width: int
     vocabulary: int
+    mixture: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,4 +89,5 @@ def extent_of(tensors: Iterable[tuple[str, tuple[int, ...], int]]) -> Extent:
         within=sum(sum(several[:EXPERTS_A_TOKEN]) for several in passed.values()),
         width=width,
         vocabulary=vocabulary,
+        mixture=any(_EXPERTS in name and len(shape) > 1 for name, shape, _ in kept),
     )

@@ -80,6 +80,8 @@ def test_of_experts_a_token_meets_two_however_they_are_stored():
     assert [one.weights for one in found] == [400 + 64 + 512] * 2
     assert (found[0].largest, found[1].largest) == (400, 512)
     assert {(one.blocks, one.width, one.vocabulary) for one in found} == {(1, 8, 50)}
+    assert [one.mixture for one in found] == [True, True]
+    assert not extent_of([*rest, ("model.layers.0.mlp.shared_expert.up.weight", (16, 8), 512)]).mixture
 
 
 def test_of_no_tensors_nothing_is_known():
