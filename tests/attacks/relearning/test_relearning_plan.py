@@ -68,8 +68,8 @@ def test_every_grid_spans_two_decades():
         (Profile.QUICK, 64, (0, 40, 80, 160)),
         (Profile.QUICK, 10_000, (0, 40, 80, 160)),
         (Profile.STANDARD, 64, (0, 20, 40, 80, 160)),
-        (Profile.STANDARD, 200, (0, 40, 80, 160, 320)),
-        (Profile.STANDARD, 10_000, (0, 80, 160, 320, 640)),
+        (Profile.STANDARD, 10_000, (0, 20, 40, 80, 160)),
+        (Profile.DEEP, 500, (0, 20, 40, 80, 160, 320, 640)),
     ],
 )
 def test_steps_double_up_to_so_many_that_each_lesson_is_read_twenty_times(profile, lessons, steps):
