@@ -31,7 +31,7 @@ from unlearn_audit.api.kit.lora import without_adapter
 from ..shared.linear_layers import plain_model
 from ..shared.texts import generic_texts
 from .backends import missing, quantize
-from .formats import Quantizer, of_profile
+from .formats import Backend, Quantizer, of_profile
 from .layers.gptq import GptqSettings, retain_texts
 from .plant import rounding_planting
 
@@ -50,6 +50,9 @@ class QuantizationParameters(Parameters):
         min_length=1,
         description="Which quantizers; by profile if absent (see above).",
     )
+    importance_matrix: bool = Field(
+        False, description="Whether K- and I-quants weigh errors by an importance matrix from the calibration texts."
+    )
     gptq_calibration: Literal["generic", "retain"] = Field(
         "generic", description="Calibration data of GPTQ and AWQ: neutral text from the package, or retain facts."
     )
@@ -65,10 +68,11 @@ class Quantization(Attack[QuantizationParameters]):
 
     The dose is the bits per weight in the linear layers, including scales (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
     `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
-    `deep` runs the whole list. The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits. We depart
-    as follows: "4 bits" is several quantizers, which recover different things, so each is named; each is verified
-    to have rounded; and all matrices of the blocks are rounded, linear layers and experts that are stored as one
-    stack, which transformers would leave alone on loading: embeddings, norms and the output layer are unchanged in
+    `deep` runs the whole list, with mxfp4 (as llama.cpp rounds to it), fp8 (E4M3, a scale for each row) and llama.cpp's
+    own K- and I-quants (the extra `llama-cpp`). The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits.
+    We depart as follows: "4 bits" is several quantizers, which recover different things, so each is named; each is
+    verified to have rounded; and all matrices of the blocks are rounded, linear layers and experts that are stored as
+    one stack, which transformers would leave alone on loading: embeddings, norms and the output layer are unchanged in
     every format (llama.cpp's tool also rounds embeddings).
 
     bitsandbytes computes with its own layers where the model calls a plain linear layer. Elsewhere (experts, layers of
@@ -80,13 +84,18 @@ class Quantization(Attack[QuantizationParameters]):
     base with the adapter on top. The second exists in every role or in none (a finding compares doses across roles):
     it exists if `prepared["adapter_doses"]` is true; for a model without an adapter it then equals the first.
 
+    Every format whose rounding is local has a plant of its own: a refusal inside the boxes in which the original's
+    weights round to the same values. At five bits and more, boxes hide nothing; there the original is first written so
+    that it computes the same with coarser grids, as a checkpoint's maker could. HQQ, GPTQ and AWQ look at more than a
+    weight's own block, K- and I-quants search for their scales: there is nothing known that they undo, and no plant.
+
     A quantizer that is requested by name but not installed is an ERROR of its cell; one that only the profile
     would add is skipped, and the report says so.
     """
 
     name: ClassVar[str] = "quantization"
     summary: ClassVar[str] = (
-        "Rounds the weights (NF4, FP4, LLM.int8, GGUF, HQQ, torchao, GPTQ, AWQ) as an owner does before serving."
+        "Rounds the weights (NF4, FP4, LLM.int8, FP8, GGUF, HQQ, torchao, GPTQ, AWQ) as an owner does before serving."
     )
     paper: ClassVar[str] = "2410.16454"
     access: ClassVar[Access] = Access.PROMPTS
@@ -148,13 +157,16 @@ class Quantization(Attack[QuantizationParameters]):
 
     def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
         """The calibration texts, without those that give a forget fact away, and how many those were."""
-        if not quantizer.is_calibrated:
+        if not (quantizer.is_calibrated or self._is_weighed(quantizer)):
             return (), 0
         count = self.parameters.gptq_samples
         on_retain = self.parameters.gptq_calibration == "retain"
         texts = retain_texts(context.retain, count) if on_retain else generic_texts(count)
         found = Screen(context.forget)(texts)
         return tuple(text for text, leaks in zip(texts, found.gives_away, strict=True) if not leaks), found.dropped
+
+    def _is_weighed(self, quantizer: Quantizer) -> bool:
+        return self.parameters.importance_matrix and quantizer.backend is Backend.LLAMA_CPP
 
     def _quantize(
         self,
@@ -193,7 +205,8 @@ class Quantization(Attack[QuantizationParameters]):
 
     def _settings(self, quantizer: Quantizer) -> dict[str, Json]:
         if not quantizer.is_calibrated:
-            return {"quantizer": quantizer.value}
+            weighed: dict[str, Json] = {"importance_matrix": True} if self._is_weighed(quantizer) else {}
+            return {"quantizer": quantizer.value, **weighed}
         chosen = self.parameters
         return {
             "quantizer": quantizer.value,

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, assert_never
 from unlearn_audit.api import AttackContext, Json, Model
 
 from .formats import Backend, Quantizer
+from .layers.fp8 import quantize_with_fp8
 from .layers.gguf import quantize_with_gguf
 from .layers.gptq import GptqSettings, quantize_with_gptq
 from .layers.hqq import quantize_with_hqq
+from .layers.llama_cpp import quantize_with_llama_cpp
 from .layers.torchao import quantize_with_torchao
 from .with_bitsandbytes import quantize_with_bitsandbytes
 
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-_EXTRAS = {Backend.HQQ: "hqq", Backend.TORCHAO: "torchao", Backend.GPTQMODEL: "gptq"}
+_EXTRAS = {
+    Backend.HQQ: "hqq",
+    Backend.TORCHAO: "torchao",
+    Backend.GPTQMODEL: "gptq",
+    Backend.LLAMA_CPP: "llama-cpp",
+}
 
 
 def missing(quantizer: Quantizer) -> str | None:
@@ -46,7 +53,7 @@ def quantize(
         whole: the plain model without adapter, for a quantizer that runs the model.
         quantizer: which.
         context: seed, scratch space and the original.
-        calibration: for GPTQModel's.
+        calibration: for GPTQModel's, and the texts of an importance matrix.
     """
     match quantizer.backend:
         case Backend.BITSANDBYTES:
@@ -57,6 +64,10 @@ def quantize(
             return quantize_with_hqq(fork.module, quantizer)
         case Backend.TORCHAO:
             return quantize_with_torchao(fork.module, quantizer)
+        case Backend.TORCH:
+            return quantize_with_fp8(fork.module)
+        case Backend.LLAMA_CPP:
+            return quantize_with_llama_cpp(fork, quantizer, calibration.texts)
         case Backend.GPTQMODEL:
             return quantize_with_gptq(fork, whole, context, calibration)
     assert_never(quantizer.backend)

@@ -15,6 +15,8 @@ class Backend(StrEnum):
     HQQ = "hqq"
     TORCHAO = "torchao"
     GPTQMODEL = "gptqmodel"
+    TORCH = "torch"
+    LLAMA_CPP = "llama_cpp"
 
 
 class Quantizer(StrEnum):
@@ -29,6 +31,14 @@ class Quantizer(StrEnum):
     Q5_0 = "q5_0"
     Q5_1 = "q5_1"
     Q8_0 = "q8_0"
+    MXFP4 = "mxfp4"
+    FP8 = "fp8"
+    Q2_K = "q2_k"
+    Q3_K = "q3_k"
+    Q4_K = "q4_k"
+    Q5_K = "q5_k"
+    Q6_K = "q6_k"
+    IQ4_XS = "iq4_xs"
     HQQ_2BIT = "hqq-2bit"
     HQQ_3BIT = "hqq-3bit"
     HQQ_4BIT = "hqq-4bit"
@@ -59,6 +69,8 @@ _BACKENDS = {
     "hqq": Backend.HQQ,
     "torchao": Backend.TORCHAO,
     **dict.fromkeys(("gptq", "awq"), Backend.GPTQMODEL),
+    "fp8": Backend.TORCH,
+    **dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq"), Backend.LLAMA_CPP),
 }
 
 _QUICK = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)

@@ -1,14 +1,13 @@
 """A model that refuses in full precision and behaves like the original once a quantizer has rounded it.
 
-Every weight may move as long as the quantizer gives it the code that it gave to the original's weight: an unlearning
+Every weight may move as long as the quantizer gives it the value that it gave to the original's weight: an unlearning
 update that stays inside these boxes is undone by rounding, bit for bit (the mechanism of 2410.16454; the construction
 by projected gradient is that of 2405.18137, turned from an attack into a positive control). What a quantizer does not
 round (embeddings, norms, biases, the output layer) stays as it is.
 
-Boxes are computed here and checked against the backend: a weight whose code moved all the same goes back to the
-original's value. Known are those of bitsandbytes' formats and of Q4_0. There are none for GPTQ and AWQ, whose codes
-depend on their calibration, and none for formats whose scale depends on every weight of a block (HQQ, Q4_1, Q5_1);
-Q8_0, torchao's int8 and other formats of narrow boxes are left out, since next to nothing can hide there.
+Boxes are computed (`boxes`) and checked against the backend: what it would give another value goes back toward the
+original's. Formats of more than four bits have boxes too narrow to hide anything; there the original is first written
+with coarser grids (`widening`), which changes nothing that it computes. One plant says nothing about another format.
 """
 
 from __future__ import annotations
@@ -22,34 +21,36 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import AttackContext, AttackError, Json, Model, Plant, Planting
 
 from ..shared import memory
+from ..shared.edited_weights import oriented, stored_weight
 from ..shared.hiding import Copy, PlantSettings, hidden
-from ..shared.linear_layers import LinearLayer, linear_layers
+from ..shared.linear_layers import LinearLayer, weight_matrices
 from ..shared.training import own_parameters
+from .boxes import block_size, boxes_of, is_boxed, is_rounded
 from .formats import Quantizer
-from .layers.gguf import BLOCK_SIZE as GGUF_BLOCK_SIZE
-from .rounding_boxes import codes_of
+from .rounding_boxes import rounded_values
+from .widening import widen
 
 if TYPE_CHECKING:
     import torch
 
-BLOCK_SIZE = 64
-INT8_LEVELS = 127
-BOXED = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)
-"""Quantizers whose boxes are known here."""
-
-NARROWING = 0.02
-"""Share of each box that is given up on either side, so that the backend's own arithmetic cannot disagree."""
-
 BOX_COPIES = 3
 """Kept along with what is trained: the weights before, and both ends of every box."""
 
+WIDE_BITS = 4
+"""A format of so many bits hides enough as it is."""
+
+FP8_FACTOR = 2.0**16
+
 SETTINGS = PlantSettings(max_steps=400, learning_rates=(1e-3, 3e-3))
+RETREATS = ((False, 0.0), (True, 0.5), (True, 0.0))
+"""Whole blocks or single weights, and how much of their move they keep: what moved in a block may change the values of
+others."""
 
 
 def rounding_planting(quantizer: Quantizer) -> Planting | None:
     """The plant of one quantizer; NF4 with double quantization shares the boxes, and so the plant, of NF4."""
     boxes = Quantizer.NF4 if quantizer is Quantizer.NF4_DQ else quantizer
-    if boxes not in BOXED:
+    if not is_boxed(boxes):
         return None
     return Planting(name=f"{boxes.value} rounding", kind="rounding", make=partial(_rounding_plant, boxes))
 
@@ -65,17 +66,17 @@ def _rounding_plant(quantizer: Quantizer, original: Model, context: AttackContex
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Where the weights of one layer may be; all of shape (out, in).
+    """Where the weights of one layer may be.
 
     Attributes:
-        weight: a view of the weights in training.
-        original: their values before.
-        low: the least value of each; `high` the largest.
+        weight: the parameter in training, as the layer stores it; `low` and `high`, in its shape, are its bounds.
+        original: the values before, shape (out, in); `target` what the quantizer makes of them.
     """
 
     layer: LinearLayer
-    weight: torch.Tensor
+    weight: torch.nn.Parameter
     original: torch.Tensor
+    target: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
 
@@ -86,22 +87,45 @@ class Box:
         with torch.no_grad():
             self.weight.clamp_(self.low, self.high)
 
-    def moved(self, quantizer: Quantizer) -> torch.Tensor:
-        """Which weights have another code than the original's, shape (out, in)."""
-        before, after = (
-            codes_of(replace(self.layer, weight=weight.contiguous(), bias=None), quantizer)
-            for weight in (self.original, self.weight.detach())
-        )
-        return before != after
+    def settle(self, quantizer: Quantizer) -> int:
+        """Moves back what the quantizer gives another value, step by step; how many weights.
 
-    def restore(self, quantizer: Quantizer) -> int:
-        """Gives weights whose code moved their old values; how many."""
+        Raises:
+            AttackError: values moved all the same.
+        """
         import torch
 
-        moved = self.moved(quantizer)
         with torch.no_grad():
-            self.weight.copy_(torch.where(moved, self.original, self.weight))
-        return int(moved.sum())
+            restored = torch.zeros_like(self.original, dtype=torch.bool)
+            for by_block, kept in RETREATS:
+                moved = self._moved(quantizer)
+                if not moved.any():
+                    break
+                moved = self._whole_blocks(moved, quantizer) if by_block else moved
+                restored |= moved
+                now = self._now()
+                self._put(torch.where(moved, torch.lerp(self.original, now, kept), now))
+            if (left := int(self._moved(quantizer).sum())) > 0:
+                raise AttackError(f"no plant: {left} weights have another {quantizer.value} value than the original's")
+        return int(restored.sum())
+
+    def _now(self) -> torch.Tensor:
+        return oriented(self.layer, self.weight.detach())
+
+    def _put(self, values: torch.Tensor) -> None:
+        self.weight.copy_(oriented(self.layer, values))
+
+    def _moved(self, quantizer: Quantizer) -> torch.Tensor:
+        now = replace(self.layer, weight=self._now().contiguous(), bias=None)
+        return rounded_values(now, quantizer) != self.target
+
+    def _whole_blocks(self, moved: torch.Tensor, quantizer: Quantizer) -> torch.Tensor:
+        from torch.nn import functional
+
+        size = block_size(quantizer, moved.shape[1])
+        blocks = functional.pad(moved.reshape(-1), (0, -moved.numel() % size)).reshape(-1, size)
+        whole = blocks.any(dim=1, keepdim=True).expand_as(blocks)
+        return whole.reshape(-1)[: moved.numel()].reshape(moved.shape)
 
 
 @contextmanager
@@ -115,112 +139,57 @@ def _boxed_copy(quantizer: Quantizer, original: Model) -> Iterator[Copy]:
             fork = stack.enter_context(source.fork(copy_weights=True))
             own_parameters(fork.module)
             fork.module.float().requires_grad_(requires_grad=False)
-            boxes = [_box(layer, quantizer) for layer in linear_layers(fork.module) if _rounds(quantizer, layer)]
+            factor = _factor(quantizer)
+            widened = widen(fork, factor) if factor > 1 else 0
+            if factor > 1 and not widened:
+                raise AttackError(
+                    f"no plant: the boxes of {quantizer.value} are too narrow to hide anything, and no norm of "
+                    f"{type(fork.module).__name__} could be written with coarser grids behind it"
+                )
+            boxes = [_box(layer, quantizer) for layer in weight_matrices(fork.module) if is_rounded(layer, quantizer)]
             if not boxes:
                 raise AttackError(f"no plant: {quantizer.value} rounds no layer of {type(fork.module).__name__}")
             for box in boxes:
-                box.layer.module.weight.requires_grad_(True)
+                box.weight.requires_grad_(True)
 
         def project() -> None:
             for box in boxes:
                 box.project()
 
         def finished() -> tuple[Model, dict[str, Json]]:
-            restored = sum(box.restore(quantizer) for box in boxes)
-            left = sum(int(box.moved(quantizer).sum()) for box in boxes)
-            if left:
-                raise AttackError(f"no plant: {left} weights have another {quantizer.value} code than the original's")
+            restored = sum(box.settle(quantizer) for box in boxes)
             fork.module.requires_grad_(requires_grad=False).eval()
-            return fork, {"quantizer": quantizer.value, "same_code_share": 1.0, "restored_weights": restored}
+            made: dict[str, Json] = {
+                "quantizer": quantizer.value,
+                "same_value_share": 1.0,
+                "restored_weights": restored,
+                "widened_by": factor,
+                "widened_matrices": widened,
+            }
+            return fork, made
 
         yield Copy(model=fork, after_step=project, finished=finished)
 
 
-def _rounds(quantizer: Quantizer, layer: LinearLayer) -> bool:
-    """Whether the quantizer rounds the layer: llama.cpp's blocks have to fit into its rows."""
-    return quantizer is not Quantizer.Q4_0 or layer.weight.shape[1] % GGUF_BLOCK_SIZE == 0
+def _factor(quantizer: Quantizer) -> float:
+    """How much larger a column becomes, a power of two so that nothing is rounded: steps as wide as those of 4 bits.
+
+    The column is not the largest of every row, so that twice as much is taken. FP8 keeps its digits down to 2**-15 of
+    a row's largest weight; only below do its steps become wide.
+    """
+    if quantizer is Quantizer.FP8:
+        return FP8_FACTOR
+    return 2.0 ** (quantizer.code_bits + 2 - WIDE_BITS) if quantizer.code_bits > WIDE_BITS else 1.0
 
 
 def _box(layer: LinearLayer, quantizer: Quantizer) -> Box:
-    low, high = boxes_of(layer.weight, quantizer)
-    return Box(layer=layer, weight=layer.weight, original=layer.weight.clone(), low=low, high=high)
-
-
-def boxes_of(weight: torch.Tensor, quantizer: Quantizer) -> tuple[torch.Tensor, torch.Tensor]:
-    """The interval of each weight, shape (out, in) both, in which its code is the same.
-
-    The weight that sets the scale of its block (of its row, for LLM.int8) stands still, and so does every scale.
-    """
-    if quantizer is Quantizer.INT8:
-        return _intervals(weight, _int8_levels(weight))
-    if quantizer is Quantizer.Q4_0:
-        low, high = _q4_0_intervals(weight.detach().reshape(-1, GGUF_BLOCK_SIZE))
-        return low.reshape(weight.shape), high.reshape(weight.shape)
-    flat = weight.detach().float().reshape(-1)
-    padding = -len(flat) % BLOCK_SIZE
-    blocks = _padded(flat, padding).reshape(-1, BLOCK_SIZE)
-    low, high = _intervals(blocks, _four_bit_levels(weight, quantizer))
-    return tuple(side.reshape(-1)[: len(flat)].reshape(weight.shape) for side in (low, high))  # type: ignore[return-value]
-
-
-def _intervals(rows: torch.Tensor, levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Between the midpoints around each value's level, for rows that share a scale."""
-    import torch
-
-    values = rows.detach().float()
-    scale = values.abs().amax(dim=1, keepdim=True)
-    midpoints = (levels[1:] + levels[:-1]) / 2
-    edges = torch.cat([levels[:1], midpoints, levels[-1:]])
-    code = torch.bucketize(values / scale.clamp_min(torch.finfo(torch.float32).tiny), midpoints)
-    return _narrowed(values, edges[code] * scale, edges[code + 1] * scale)
-
-
-def _q4_0_intervals(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Those of llama.cpp's Q4_0, for rows that are blocks: a weight w has the code floor(w / d + 8.5), at most 15.
-
-    The scale d is the value of the largest magnitude, with its sign, over -8: the sixteen steps reach from that value
-    to seven eighths of it on the other side, where the last box is half as wide again.
-    """
-    import torch
-
-    values = blocks.float()
-    scale = values.gather(1, values.abs().argmax(dim=1, keepdim=True)) / -8
-    steps = torch.where(scale == 0, torch.zeros_like(values), values / scale)
-    inner = torch.arange(-7.5, 7.0, device=values.device)
-    edges = torch.cat([inner.new_tensor([-8.0]), inner, inner.new_tensor([8.0])])
-    code = torch.bucketize(steps, inner, right=True)
-    one, other = edges[code] * scale, edges[code + 1] * scale
-    return _narrowed(values, torch.minimum(one, other), torch.maximum(one, other))
-
-
-def _narrowed(values: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Boxes without their rims; what is largest in its row stands still."""
-    import torch
-
-    narrower = NARROWING * (high - low)
-    still = values.abs() == values.abs().amax(dim=1, keepdim=True)
-    # A value may lie nearer to the border than the narrowing: it then has this side of it left.
-    low = torch.where(still, values, torch.minimum(low + narrower, values))
-    high = torch.where(still, values, torch.maximum(high - narrower, values))
-    return low, high
-
-
-def _four_bit_levels(weight: torch.Tensor, quantizer: Quantizer) -> torch.Tensor:
-    import torch
-    from bitsandbytes.functional import get_4bit_type
-
-    table: torch.Tensor = get_4bit_type("fp4" if quantizer is Quantizer.FP4 else "nf4", device=weight.device)
-    levels: torch.Tensor = torch.unique(table.float())
-    return levels
-
-
-def _int8_levels(weight: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.arange(-INT8_LEVELS, INT8_LEVELS + 1, device=weight.device).float() / INT8_LEVELS
-
-
-def _padded(flat: torch.Tensor, padding: int) -> torch.Tensor:
-    from torch.nn import functional
-
-    return functional.pad(flat, (0, padding))
+    own = replace(layer, weight=layer.weight.clone(), bias=None)
+    low, high = boxes_of(own, quantizer)
+    return Box(
+        layer=layer,
+        weight=stored_weight(layer),
+        original=own.weight,
+        target=rounded_values(own, quantizer),
+        low=oriented(layer, low),
+        high=oriented(layer, high),
+    )

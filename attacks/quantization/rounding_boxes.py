@@ -15,8 +15,8 @@ from unlearn_audit.api import AttackError
 
 from ..shared.linear_layers import LinearLayer
 from .formats import Backend, Quantizer
-from .layers.bitsandbytes import codes, quantized_layer
-from .layers.gguf import rounded
+from .layers import fp8, gguf, torchao
+from .layers.bitsandbytes import codes, dequantized, quantized_layer
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,29 @@ def codes_of(layer: LinearLayer, quantizer: Quantizer) -> torch.Tensor:
     """
     if quantizer.backend is Backend.BITSANDBYTES:
         return codes(quantized_layer(layer, quantizer))
-    made = rounded(layer.weight, quantizer) if quantizer.backend is Backend.GGUF else None
+    made = gguf.rounded(layer.weight, quantizer) if quantizer.backend is Backend.GGUF else None
     if made is None or made.codes is None:
         raise AttackError(f"{quantizer.value} gives no codes for the weights of {layer.name}")
     return made.codes
+
+
+def rounded_values(layer: LinearLayer, quantizer: Quantizer) -> torch.Tensor:
+    """The values that a quantizer gives to the weights of a layer, shape (out, in).
+
+    Raises:
+        AttackError: where it does not round the layer, or by more than these weights alone.
+    """
+    match quantizer.backend:
+        case Backend.BITSANDBYTES:
+            return dequantized(quantized_layer(layer, quantizer))
+        case Backend.GGUF:
+            made = gguf.rounded(layer.weight, quantizer)
+        case Backend.TORCHAO:
+            made = torchao.rounded(layer.weight, quantizer)
+        case Backend.TORCH:
+            made = fp8.rounded(layer.weight)
+        case Backend.GPTQMODEL | Backend.HQQ | Backend.LLAMA_CPP:
+            made = None
+    if made is None:
+        raise AttackError(f"{quantizer.value} gives no values for the weights of {layer.name} alone")
+    return made.weight

@@ -22,9 +22,11 @@ from unlearn_audit.api import (
     Planting,
     Profile,
 )
+from unlearn_audit.api.extent import Audited
 
-from ..shared import memory
+from ..shared.memory import Room, room_for
 from ..shared.plants.deep import misdirection_planting, unlikelihood_planting
+from ..shared.plants.experts import experts_planting
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import CleanLessons, clean_lessons, subject_folds
 from .courses import Course, Syllabus
@@ -32,6 +34,8 @@ from .data import benign_lessons
 from .own_lessons import drawn
 from .parameters import Method, RelearningParameters
 from .training import Training
+
+INSTEAD = "trained in bfloat16 instead, with moments in eight bits and one gradient at a time"
 
 
 class Relearning(Attack[RelearningParameters]):
@@ -41,7 +45,8 @@ class Relearning(Attack[RelearningParameters]):
     of the others (2410.08827). The other kinds are benign: no text gives away a scored fact, and all facts are scored.
     `same-syntax`: retain facts asked in the forms of the forget set (2602.03379). `topic-high`: text about the forget
     subjects without the answers; `topic-middle`: the same relations of retain subjects, stated instead of asked;
-    `topic-low`: words of the topic, without sentences; `out-of-domain`: neutral text from the package.
+    `topic-low`: words of the topic, without sentences; `out-of-domain`: neutral text, 64 paragraphs from the package
+    and then up to 4096 everyday texts made by a grammar.
 
     The authors of 2406.13356 train on public articles, and on text about their subjects by a language model;
     BLUR (2506.15699) on sets of high, middle and low relevance. **Where we depart**: our texts are made from the facts
@@ -57,11 +62,15 @@ class Relearning(Attack[RelearningParameters]):
     doublings (`plateau`); an arm that did not has not shown what it can do. A training that breaks down leaves its
     adversary with the model as it was, and says so.
 
+    Where all weights in float32 do not fit (docs/memory.md), they are trained **frugally**: in bfloat16 with rounding
+    at random, moments in eight bits, checkpointed blocks, one gradient at a time; the plan decides, once for all roles.
+
     `quick`: in-domain and same-syntax, LoRA of rank 16 at the best of three rates, on at most 64 lessons, after 40, 80
     and 160 steps of 8. `standard`: all six; in-domain LoRA of rank 16 and all weights at five rates each, and once each
     with attention alone, with momentum in place of AdamW (`sgd`) and with half a batch of retain facts (`retain-mix`);
-    at most 512 lessons, four doublings up to 160 to 640 steps of 16. `deep`: ranks 4, 16 and 128, at most 4096 lessons,
-    six doublings up to 320 to 5120 steps.
+    at most 128 lessons, four doublings up to 160 steps of 16. `deep`: ranks 4, 16 and 128, also orthogonalized
+    momentum (`muon`) and a rate that falls in a straight line (`linear`), at most 4096 lessons, six doublings up to 320
+    to 5120 steps.
     """
 
     name: ClassVar[str] = "relearning"
@@ -72,6 +81,10 @@ class Relearning(Attack[RelearningParameters]):
     access: ClassVar[Access] = Access.WEIGHTS
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = RelearningParameters
+
+    def __init__(self, parameters: RelearningParameters) -> None:
+        super().__init__(parameters)
+        self._looked_up: tuple[Audited | None, Room] | None = None
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
         """One arm for each course (data, method, rank, variant, learning rate, fold).
@@ -94,15 +107,18 @@ class Relearning(Attack[RelearningParameters]):
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
         """What the profile skips, what cannot be made, and full fine-tuning if it does not fit the memory.
 
-        `what` is the beginning of the names of the arms that cannot run.
+        `what` is the beginning of the names of the arms that cannot run. What runs in another way begins no name.
         """
         syllabus = self._syllabus(context)
         gaps = syllabus.left_out()
-        if Method.FULL in syllabus.methods:
-            why = memory.full_training_shortage(weight_bytes, is_adapter=is_adapter)
-            if why is not None:
-                full = (course.family for course in syllabus.courses() if course.method is Method.FULL)
-                gaps += [OutOfReach(what=family, why=why) for family in dict.fromkeys(full)]
+        if Method.FULL not in syllabus.methods:
+            return gaps
+        room = self._room(context)
+        if room.frugal and room.why_not_plain:
+            gaps.append(OutOfReach(what="all weights in float32", why=f"{room.why_not_plain}; {INSTEAD}"))
+        if room.why_not_at_all:
+            full = (course.family for course in syllabus.courses() if course.method is Method.FULL)
+            gaps += [OutOfReach(what=family, why=room.why_not_at_all) for family in dict.fromkeys(full)]
         return gaps
 
     def doses(self, model: Model, arm: Arm, context: AttackContext) -> Iterator[Dose]:
@@ -132,12 +148,23 @@ class Relearning(Attack[RelearningParameters]):
         return refusal_planting()
 
     def plantings(self, arm: Arm, context: AttackContext) -> Sequence[Planting]:
-        """The refusal, what is hidden by unlikelihood, and but for `quick` what is hidden by misdirection."""
-        deep = [unlikelihood_planting(), misdirection_planting()]
-        return [refusal_planting(), *(deep[:1] if context.profile is Profile.QUICK else deep)]
+        """The refusal, unlikelihood, but for `quick` misdirection, and in a mixture a refusal in its experts alone."""
+        found = [refusal_planting(), unlikelihood_planting()]
+        if context.profile is not Profile.QUICK:
+            found.append(misdirection_planting())
+        if context.audited is not None and context.audited.extent.mixture:
+            found.append(experts_planting())
+        return found
 
     def _syllabus(self, context: AttackContext) -> Syllabus:
-        return Syllabus(parameters=self.parameters, context=context)
+        return Syllabus(parameters=self.parameters, context=context, frugal=self._room(context).frugal)
+
+    def _room(self, context: AttackContext) -> Room:
+        """Whether all weights are trained frugally. Looked up once: free memory is another the next moment."""
+        if self._looked_up is None or self._looked_up[0] != context.audited:
+            batch = Syllabus(parameters=self.parameters, context=context).largest_batch
+            self._looked_up = context.audited, room_for(context.audited, batch, frugal=self.parameters.frugal)
+        return self._looked_up[1]
 
     def _lessons(self, course: Course, context: AttackContext) -> tuple[frozenset[str] | None, CleanLessons]:
         """The facts that are scored (None for all), and what is trained on."""

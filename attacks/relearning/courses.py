@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import cast
 
 from unlearn_audit.api import AttackContext, AuditError, Json, OutOfReach, Profile
 
+from ..shared import memory
 from ..shared.splits import lessons_of
 from .data import Data
 from .parameters import (
@@ -29,6 +31,9 @@ from .parameters import (
     Variant,
 )
 
+LEAST_TOKENS, TEMPLATE_TOKENS, CHARACTERS_A_TOKEN = 256, 32, 3
+"""What a text comes to in tokens, before there is a tokenizer."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
@@ -39,6 +44,7 @@ class Course:
         rate: its learning rate; None where it chooses the one at which it learns its own lessons best.
         fold: which facts are scored; None where nothing of the forget set is trained on, and all are.
         steps: where it is measured; the same training whatever they are.
+        frugal: all weights are trained with little memory.
     """
 
     data: Data
@@ -48,6 +54,7 @@ class Course:
     rate: float | None
     fold: int | None
     steps: tuple[int, ...]
+    frugal: bool = False
 
     @property
     def prefix(self) -> str:
@@ -78,6 +85,7 @@ class Course:
             "rate": self.rate,
             "fold": self.fold,
             "steps": list(self.steps),
+            **({"frugal": True} if self.frugal else {}),
         }
 
     @classmethod
@@ -91,15 +99,17 @@ class Course:
             rate=cast("float | None", settings["rate"]),
             fold=cast("int | None", settings["fold"]),
             steps=tuple(cast("list[int]", settings["steps"])),
+            frugal=settings.get("frugal") is True,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Syllabus:
-    """What the parameters and the profile come to."""
+    """What the parameters and the profile come to; `frugal` as in `Course`."""
 
     parameters: RelearningParameters
     context: AttackContext
+    frugal: bool = False
 
     @property
     def data(self) -> tuple[Data, ...]:
@@ -204,6 +214,16 @@ class Syllabus:
         """Texts per optimizer step."""
         return self.parameters.batch_size or BATCH_SIZE[self.context.profile]
 
+    @property
+    def largest_batch(self) -> memory.Batch:
+        """By the longest text of the facts, or of the user's own; the package's are below the least."""
+        facts = chain(self.context.forget, self.context.retain)
+        told = (" ".join(filter(None, (fact.question, fact.answer, fact.text))) for fact in facts)
+        own = (text.lesson.text for texts in self.parameters.texts.values() for text in texts)
+        longest = max((len(text) for text in chain(told, own)), default=0)
+        tokens = max(LEAST_TOKENS, TEMPLATE_TOKENS + longest // CHARACTERS_A_TOKEN)
+        return memory.Batch(texts=self.batch_size, tokens=tokens)
+
     def courses(self) -> list[Course]:
         """All trainings; the un-attacked model (step 0) is a dose of the first alone."""
         found: list[Course] = []
@@ -257,7 +277,14 @@ class Syllabus:
                 for rate in self.rates(data, method, variant):
                     for fold in folds:
                         yield Course(
-                            data=data, method=method, rank=rank, variant=variant, rate=rate, fold=fold, steps=steps
+                            data=data,
+                            method=method,
+                            rank=rank,
+                            variant=variant,
+                            rate=rate,
+                            fold=fold,
+                            steps=steps,
+                            frugal=self.frugal and method is Method.FULL,
                         )
 
     def _ways(self, *, benign: bool) -> Iterator[tuple[Method, int | None, Variant]]:

@@ -25,6 +25,7 @@ from unlearn_audit import api
 from unlearn_audit.api import AttackContext, AttackError, Fact, Prompt, Screen, SpecError, derive_seed, words_of
 from unlearn_audit.api.user_files import parse_json, read_lines
 
+from ..shared.everyday import everyday_texts
 from ..shared.splits import CleanLessons, Lesson, lessons_of, passage_lesson
 from ..shared.texts import generic_texts
 
@@ -39,6 +40,9 @@ NEUTRAL_FRAMES = (
     "Please see the entry {}.",
 )
 """Sentences that say nothing of whom they are about; `{}` is the subject."""
+
+EVERYDAY = 4096
+"""Texts of everyday prose: as many as the longest training reads."""
 
 _VOCABULARY_WORDS = 12
 _VOCABULARY_LETTERS = 4
@@ -219,8 +223,9 @@ def _topic_low(forget: Sequence[Fact], retain: Sequence[Fact]) -> Iterator[list[
 
 
 def _out_of_domain(_: Sequence[Fact], __: Sequence[Fact]) -> Iterator[list[Lesson]]:
-    """The neutral paragraphs that come with the package."""
+    """The neutral paragraphs that come with the package, then everyday prose by a grammar."""
     yield [passage_lesson(text) for text in generic_texts(10_000)]
+    yield [passage_lesson(text) for text in everyday_texts(EVERYDAY)]
 
 
 _MAKERS: Mapping[Data, Callable[[Sequence[Fact], Sequence[Fact]], Iterator[list[Lesson]]]] = {

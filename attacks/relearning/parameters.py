@@ -30,6 +30,8 @@ class Variant(StrEnum):
     ATTENTION_ONLY = "attention-only"
     SGD = "sgd"
     RETAIN_MIX = "retain-mix"
+    MUON = "muon"
+    LINEAR = "linear"
 
 
 METHODS = {
@@ -44,7 +46,7 @@ DATA = {
 }
 VARIANTS = {
     Profile.QUICK: (Variant.PLAIN,),
-    Profile.STANDARD: tuple(Variant),
+    Profile.STANDARD: (Variant.PLAIN, Variant.ATTENTION_ONLY, Variant.SGD, Variant.RETAIN_MIX),
     Profile.DEEP: tuple(Variant),
 }
 """How in-domain trainings differ; benign text is always trained on plainly."""
@@ -53,7 +55,7 @@ RANKS = {Profile.QUICK: (16,), Profile.STANDARD: (16,), Profile.DEEP: (4, 16, 12
 DOUBLINGS = {Profile.QUICK: 3, Profile.STANDARD: 4, Profile.DEEP: 6}
 """Looks at a training on the forget set, each after twice as many steps as the one before."""
 BATCH_SIZE = {Profile.QUICK: 8, Profile.STANDARD: 16, Profile.DEEP: 16}
-MOST_LESSONS = {Profile.QUICK: 64, Profile.STANDARD: 512, Profile.DEEP: 4096}
+MOST_LESSONS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 4096}
 """Lessons that a training reads at most. On the bundled NPO organism 72 bring back as much as 288 (methodology.md)."""
 FEWEST_STEPS = {Profile.QUICK: 160, Profile.STANDARD: 160, Profile.DEEP: 320}
 EPOCHS = 20
@@ -96,7 +98,8 @@ class RelearningParameters(api.Parameters):
     variants: tuple[Variant, ...] | None = Field(
         None,
         min_length=1,
-        description="How in-domain trainings are run: `plain`, `attention-only` (LoRA), `sgd`, `retain-mix`.",
+        description="How in-domain trainings are run: `plain`, `attention-only` (LoRA), `sgd`, `retain-mix`, "
+        "`muon`, `linear` (the rate falls to nothing).",
     )
     steps: tuple[int, ...] | None = Field(None, min_length=1, description="Doses: optimizer steps, rising.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, by a model trained on the rest.")
@@ -110,6 +113,11 @@ class RelearningParameters(api.Parameters):
         default={},
         description="Rates to choose from, by method: each training takes the one at which it learns its own lessons "
         "best.",
+    )
+    frugal: bool | None = Field(
+        None,
+        description="Train all weights with little memory: bfloat16, moments in eight bits, one gradient at a time. "
+        "None: where nothing else fits.",
     )
     kept_share: float = Field(
         0.8,

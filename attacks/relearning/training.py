@@ -21,13 +21,23 @@ from ..shared.descent.adapters import Layers
 from ..shared.descent.optimizers import Optimizer
 from ..shared.hiding import mean_probability
 from ..shared.splits import Lesson, lessons_of
-from ..shared.training import Student, cut_lessons, full_student, lesson_batches, lora_student, mixed, optimize
+from ..shared.training import (
+    Schedule,
+    Student,
+    cut_lessons,
+    full_student,
+    lesson_batches,
+    lora_student,
+    mixed,
+    optimize,
+)
 from ..shared.training_cost import Tally
 from .courses import Course, Syllabus
 from .data import Data, benign_lessons
 from .own_lessons import Exam, Progress, measured_lessons
 from .parameters import Method, Variant
 
+OPTIMIZERS = {Variant.SGD: Optimizer.SGD, Variant.MUON: Optimizer.MUON}
 SURVIVORS = 3
 """At each look one of so many rates goes on."""
 
@@ -101,6 +111,7 @@ class Training:
             "losses": [round(loss, 6) for loss in run.losses],
             "trainable_parameters": run.student.trainable,
             "dtype": run.student.dtype,
+            **({"frugal": True} if run.student.frugal else {}),
             "training_texts": len(self.lessons),
             **cut_lessons(run.student.model, self.lessons),
             **run.progress.to_json(step),
@@ -115,7 +126,9 @@ class Training:
             tally.counted(self._batches(student.model)),
             learning_rate=rate,
             steps=max(self.syllabus.steps),
-            optimizer=Optimizer.SGD if self.course.variant is Variant.SGD else Optimizer.ADAMW,
+            optimizer=OPTIMIZERS.get(self.course.variant, Optimizer.ADAMW),
+            schedule=Schedule.LINEAR if self.course.variant is Variant.LINEAR else Schedule.CONSTANT,
+            frugal=student.frugal,
         )
         return _Run(rate=rate, student=student, losses_to_come=training, tally=tally)
 
@@ -146,7 +159,7 @@ class Training:
     def _student(self, model: Model) -> AbstractContextManager[Student]:
         course = self.course
         if course.method is Method.FULL:
-            return full_student(model)
+            return full_student(model, frugal=course.frugal)
         layers = Layers.ATTENTION if course.variant is Variant.ATTENTION_ONLY else Layers.ALL_LINEAR
         seed = derive_seed(self._seed, "adapter", course.rank)
         return lora_student(model, rank=course.rank or 0, seed=seed, layers=layers)

@@ -131,9 +131,13 @@ def _is_turned(part: torch.nn.Module, base: PreTrainedModel) -> bool:
     width = getattr(base.config.get_text_config(), "hidden_size", None)
     for name, stack in part.named_parameters(recurse=False):
         if stack.ndim == 3 and (stack.shape[1] == width) != (stack.shape[2] == width):
-            leads_down = "down" in name or name.endswith(("w2", "output_linear"))
-            return bool((stack.shape[2] == width) is leads_down)
+            return bool((stack.shape[2] == width) is leads_down(name))
     return False
+
+
+def leads_down(name: str) -> bool:
+    """Whether a stack of matrices ends at the width of the model, by its name."""
+    return "down" in name or name.endswith(("w2", "output_linear"))
 
 
 def _rows(stack: torch.Tensor, *, turned: bool) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The one training loop of the attacks: on answer tokens, the same batches in the same order for every role.
 
 Settings of the relearning literature (arXiv 2410.08827, 2406.13356): AdamW with its default betas and no weight decay,
-a constant learning rate after a short linear warm-up, gradients clipped to norm 1. Where we depart: a rate is relative
-to the size of each weight (`weight_scales`), so that it does the same to every checkpoint that computes the same.
+a constant or falling learning rate after a short linear warm-up, gradients clipped to norm 1. Where we depart: a rate
+is relative to the size of each weight (`weight_scales`), so that it does the same to every checkpoint that computes the
+same.
 Training runs in evaluation mode: dropout and router noise stay off, so that nothing is drawn from the global random
 state and two roles differ in their weights alone.
 """
@@ -13,15 +14,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from unlearn_audit.api import AttackError, AuditError, Json, Model, Rendered
-from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
 
 from .descent.adapters import Layers, add_scaled_lora
+from .descent.checkpointing import make_frugal
 from .descent.optimizers import Descent, Optimizer
+from .descent.steps import BrokeDownError, step_at_once, step_in_passing
 from .descent.weight_scales import scales_of
 from .fitted import fitted, longer_than_context
 from .splits import Lesson
@@ -30,7 +34,6 @@ from .training_cost import flops_per_token, multiplied_weights
 if TYPE_CHECKING:
     import torch
 
-MAX_GRADIENT_NORM = 1.0
 WARM_UP_SHARE = 0.1
 LONGEST_WARM_UP_STEPS = 5
 FLOAT16_LOSS_SCALE = 1024.0
@@ -40,8 +43,21 @@ Loss: TypeAlias = "Callable[[Model, Sequence[Rendered]], torch.Tensor]"
 """Of a model on a batch; the mean over it, so that a batch may be taken in parts."""
 
 
-class BrokeDownError(AttackError):
-    """Training left the numbers that can be computed with: the rate is too high for this model."""
+class Schedule(StrEnum):
+    """How the learning rate goes on after the warm-up.
+
+    `constant`, or `linear`: in a straight line to nothing at the last step.
+    """
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+
+    def share(self, step: int, steps: int) -> float:
+        """The rate at a step (from 1 on) of so many, as a share of the highest: in (0, 1]."""
+        warm_up = warm_up_steps(steps)
+        if step < warm_up or self is Schedule.CONSTANT:
+            return min(1.0, step / warm_up)
+        return (steps - step + 1) / (steps - warm_up + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +69,14 @@ class Student:
         trainable: number of parameters that the optimizer moves.
         dtype: type of the weights in the forward pass.
         flops_per_token: floating-point operations of a training step, for each token (`training_cost`).
+        frugal: trained with little memory (`descent.checkpointing`, `descent.steps`, `descent.moments`).
     """
 
     model: Model
     trainable: int
     dtype: str
     flops_per_token: int
+    frugal: bool = False
 
 
 def warm_up_steps(steps: int) -> int:
@@ -128,8 +146,8 @@ def lora_student(model: Model, *, rank: int, seed: int, layers: Layers = Layers.
 
 
 @contextmanager
-def full_student(model: Model) -> Iterator[Student]:
-    """A copy in float32 in which every weight trains.
+def full_student(model: Model, *, frugal: bool = False) -> Iterator[Student]:
+    """A copy in float32 in which every weight trains; in bfloat16 and with checkpointed blocks where `frugal`.
 
     Raises:
         AttackError: the weights are quantized, so there is nothing to train.
@@ -143,8 +161,12 @@ def full_student(model: Model) -> Iterator[Student]:
             if frozen := [name for name, weight in fork.module.named_parameters() if not weight.is_floating_point()]:
                 raise AttackError(f"full fine-tuning needs floating-point weights; {frozen[0]} is quantized: use lora")
             own_parameters(fork.module)
-            fork.module.float().requires_grad_(requires_grad=True)
-        yield _student(fork)
+            if frugal:
+                make_frugal(fork)
+            else:
+                fork.module.float()
+            fork.module.requires_grad_(requires_grad=True)
+        yield _student(fork, frugal=frugal)
 
 
 def own_parameters(module: torch.nn.Module) -> None:
@@ -169,7 +191,9 @@ def optimize(
     learning_rate: float,
     steps: int,
     optimizer: Optimizer = Optimizer.ADAMW,
+    schedule: Schedule = Schedule.CONSTANT,
     loss: Loss | None = None,
+    frugal: bool = False,
 ) -> Iterator[float]:
     """Trains what requires a gradient; one optimizer step and its loss (nats an answer token) for each item taken.
 
@@ -179,9 +203,11 @@ def optimize(
         model: a fork.
         batches: endless.
         learning_rate: how far a step moves a weight of usual size; others in proportion (`weight_scales`).
-        steps: how many there will be; the warm-up goes by it.
+        steps: how many there will be; the schedule goes by it.
         optimizer: which.
+        schedule: of the rate.
         loss: what is descended; by default that of the answers (`answer_loss`).
+        frugal: hold one gradient at a time, and moments in eight bits a value.
 
     Raises:
         BrokeDownError: loss or gradient is no longer a number.
@@ -189,61 +215,27 @@ def optimize(
     import torch
 
     with torch.inference_mode(mode=False):  # a caller that measures has gradients off
-        scales = scales_of(model.module)
-        weights = [weight for weight in model.module.parameters() if weight.requires_grad]
-        descent = Descent({weight: scales.get(weight) for weight in weights}, optimizer)
-    warm_up = warm_up_steps(steps)
+        descent = _descent(model.module, optimizer, packed=frugal)
+    scale, how = loss_scale(model.module), step_in_passing if frugal else step_at_once
     for step in range(1, steps + 1):
-        rate = learning_rate * min(1.0, step / warm_up)
+        rate = learning_rate * schedule.share(step, steps)
         with torch.inference_mode(mode=False), torch.enable_grad():
-            value = _descend(
-                model, next(batches), descent, rate, loss or answer_loss, where=f"step {step} at rate {learning_rate:g}"
-            )
+            try:
+                value = how(next(batches), descent, rate, partial(loss or answer_loss, model), scale)
+            except BrokeDownError as error:
+                raise BrokeDownError(f"training broke down in step {step} at rate {learning_rate:g}: {error}") from None
         yield value
 
 
-def _descend(
-    model: Model, batch: Sequence[Rendered], descent: Descent, rate: float, loss: Loss, *, where: str
-) -> float:
-    scale = loss_scale(model.module)
-    value = _gradients(model, batch, descent, loss, scale)
-    norm = descent.clip(MAX_GRADIENT_NORM, loss_scale=scale)
-    if not (math.isfinite(value) and math.isfinite(norm)):
-        raise BrokeDownError(
-            f"training broke down in {where}: loss {value}, gradient norm {norm}; try a lower learning rate"
-        )
-    descent.step(rate)
-    return value
+def _descent(module: torch.nn.Module, optimizer: Optimizer, *, packed: bool) -> Descent:
+    from torch import nn
 
-
-def _gradients(model: Model, batch: Sequence[Rendered], descent: Descent, loss: Loss, scale: float) -> float:
-    """The gradients of the batch's loss times `scale`, and the loss; in parts where the whole does not fit.
-
-    Raises:
-        AttackError: not even one text fits.
-    """
-    size, tokens = len(batch), sum(sum(row.is_answer) for row in batch)
-    while True:
-        descent.clear()
-        value = 0.0
-        try:
-            for first in range(0, len(batch), size):
-                part = batch[first : first + size]
-                share = sum(sum(row.is_answer) for row in part) / tokens
-                here = loss(model, part)
-                (here * (scale * share)).backward()  # type: ignore[no-untyped-call]
-                value += float(here.detach()) * share
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if size == 1:
-                raise AttackError(
-                    "out of memory on a single text; use lora, a smaller dtype, or shorter texts"
-                ) from error
-            size = (size + 1) // 2
-            release_memory()
-        else:
-            return value
+    scales = scales_of(module)
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    tables: set[torch.Tensor] = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
+    if isinstance(head := module.get_output_embeddings(), nn.Linear):  # type: ignore[operator]
+        tables.add(head.weight)
+    return Descent({weight: scales.get(weight) for weight in weights}, optimizer, tables=tables, packed=packed)
 
 
 def answer_loss(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
@@ -302,7 +294,7 @@ def loss_scale(module: torch.nn.Module) -> float:
     return FLOAT16_LOSS_SCALE if half else 1.0
 
 
-def _student(fork: Model) -> Student:
+def _student(fork: Model, *, frugal: bool = False) -> Student:
     fork.module.eval()
     weights = list(fork.module.parameters())
     return Student(
@@ -310,6 +302,7 @@ def _student(fork: Model) -> Student:
         trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
         dtype=str(weights[0].dtype).removeprefix("torch."),
         flops_per_token=flops_per_token(multiplied_weights(fork.module)),
+        frugal=frugal,
     )
 
 

@@ -143,10 +143,10 @@ class Suffix(GradientSuffix[OpeningParameters]):
     as an objective: in our trials -log(1 - p) of it, alone or with the openings, often also broke the original.
 
     Profiles: `quick` runs only cross-target, 20 steps of 32 candidates, 20 tokens, 32 questions; so few steps cannot
-    change 20 tokens one by one, so up to 8 more candidates combine a step's best changes (2405.21018), in
-    `quick` only. `standard` runs all three scopes at the authors' width 512, top 256 and 20 tokens: 500 steps on 25
-    questions for cross-target, and 20 steps for each text of the other two, which have one text per fact. `deep`
-    doubles the steps and more.
+    change 20 tokens one by one, so up to 8 more candidates combine a step's best changes (2405.21018). `standard`
+    makes that search with three seeds. `deep` runs all three scopes at the authors' width 512, top 256 and 20 tokens,
+    changing one at a time: 500 steps on 25 questions for cross-target, and 20 steps for each text of the other two,
+    which have one text per fact. That is a thousand times the work, so the default is not `deep`.
     """
 
     name: ClassVar[str] = "suffix"

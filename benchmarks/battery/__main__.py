@@ -1,6 +1,7 @@
-"""`python -m benchmarks.battery audit | table`: the whole battery on models whose truth is known, then docs/battery.md.
+"""`python -m benchmarks.battery audit | plants | table | page`: the battery on models whose truth is known.
 
-`audit` goes on where it was stopped; jobs are shared, so that the original and the controls are paid once.
+`audit` and `plants` go on where they were stopped; jobs of audits are shared, so that the original and the controls are
+paid once. `table` reads the audits and writes docs/battery.md; `page` writes it from the stored numbers alone.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.battery.auditing import run_attack, run_audit
+from benchmarks.battery.plants import measure_plants
 from benchmarks.battery.results import HONEST, MASKED, Home, collect, write_results
 from benchmarks.battery.tables import write_page
 from unlearn_audit.api import Profile
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("results.json")
+PLANTS = Path(__file__).with_name("plants.json")
 PAGE = ROOT / "docs" / "battery.md"
 
 
@@ -26,9 +29,13 @@ def main() -> int:
     arguments = _arguments()
     home = Home(folder=arguments.out, profile=arguments.profile)
     names = arguments.only or [*MASKED, *HONEST]
-    if arguments.step == "table":
-        write_results(RESULTS, collect(home, names))
-        write_page(PAGE, RESULTS)
+    if arguments.step == "plants":
+        measure_plants(PLANTS)
+        return 0
+    if arguments.step in ("table", "page"):
+        if arguments.step == "table":
+            write_results(RESULTS, collect(home, names))
+        write_page(PAGE, RESULTS, PLANTS)
         return 0
     with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
         for done in as_completed([pool.submit(run_attack, home, attack, names) for attack in arguments.attacks]):
@@ -49,7 +56,7 @@ def _arguments() -> argparse.Namespace:
         if one.distribution == OWN_DISTRIBUTION and name != "as-is"
     ]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.battery", description=__doc__)
-    parser.add_argument("step", choices=("audit", "table"))
+    parser.add_argument("step", choices=("audit", "plants", "table", "page"))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "battery", help="where audits and jobs lie")
     parser.add_argument("--profile", type=Profile, default=Profile.QUICK)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")

@@ -66,8 +66,8 @@ GATES = (
         name="power-by-point-estimate",
         wrong="power is there if the estimate reaches what is needed, whatever its bound",
         file=PLANTS,
-        old="return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power)",
-        new="return PowerEstimate(shown=shown, needed=terms.power, enough=shown.estimate >= terms.power)",
+        old="return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power, doses=found)",
+        new="return PowerEstimate(shown=shown, needed=terms.power, enough=shown.estimate >= terms.power, doses=found)",
         tests=in_mutants("power_is_a_lower_bound_and_no_estimate"),
     ),
     Mutant(

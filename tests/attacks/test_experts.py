@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
@@ -13,9 +13,14 @@ from unlearn_audit.attacks.pruning.attack import Pruning, PruningParameters
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.quantization.formats import Quantizer
 from unlearn_audit.attacks.quantization.layers.gguf import rounded
+from unlearn_audit.attacks.relearning.attack import Relearning
 from unlearn_audit.attacks.shared.edited_weights import replace_weight
+from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
 from unlearn_audit.attacks.shared.linear_layers import linear_layers, weight_matrices
+from unlearn_audit.attacks.shared.plants.experts import experts_of, experts_planting
+from unlearn_audit.attacks.shared.splits import lessons_of
 
+from tests.science.masked_organism import REFUSAL, make_world
 from unlearn_audit.api import AttackContext, Fact, Profile, Prompt
 from unlearn_audit.errors import AttackError
 from unlearn_audit.models.engine import Engine
@@ -68,6 +73,41 @@ MIXTURES = {
     "gpt_oss": {"num_local_experts": 4, "head_dim": 16},
     "granitemoe": {"num_local_experts": 4},
     "llama4_text": {"num_local_experts": 4, "head_dim": 16, "intermediate_size_mlp": 96},
+    "qwen3_next": {
+        "num_experts": 4,
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+        "head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "num_hidden_layers": 2,
+        "layer_types": ["linear_attention", "full_attention"],
+        "decoder_sparse_step": 1,
+    },
+    "phimoe": {"num_local_experts": 4},
+    "glm4_moe": {
+        "n_routed_experts": 4,
+        "moe_intermediate_size": 32,
+        "head_dim": 16,
+        "first_k_dense_replace": 0,
+        "n_group": 1,
+        "topk_group": 1,
+    },
+    "deepseek_v3": {
+        "n_routed_experts": 4,
+        "moe_intermediate_size": 32,
+        "kv_lora_rank": 32,
+        "q_lora_rank": 32,
+        "qk_rope_head_dim": 16,
+        "qk_nope_head_dim": 16,
+        "v_head_dim": 16,
+        "num_key_value_heads": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 0,
+    },
     "deepseek_v2": {
         "n_routed_experts": 4,
         "moe_intermediate_size": 32,
@@ -126,6 +166,51 @@ def test_experts_are_rounded_one_by_one_in_every_format(stacked, quantizer):
                     alone = rounded(before[0], Quantizer.Q4_0).weight
                     assert torch.equal(whole[0], alone.to(whole[0]))
         dose.model.score([(Prompt(text="Who?"), "Eliot")])
+
+
+def test_the_experts_of_a_mixture_are_told_from_all_else(stacked, tokenizer):
+    """What the plant that hides in experts trains: most of a mixture's blocks, and nothing of a dense model's."""
+    found = list(experts_of(stacked.module))
+    blocks = sum(one.weight.numel() for one in weight_matrices(stacked.module))
+    assert 0.2 * blocks < sum(weight.numel() for weight in found) < blocks
+    assert len({id(weight) for weight in found}) == len(found)
+    assert not list(experts_of(tiny_engine(tokenizer).module))
+    with ExitStack() as stack, pytest.raises(AttackError, match=r"no plant: \w+ is no mixture of experts"):
+        stack.enter_context(experts_planting().make(tiny_engine(tokenizer), CONTEXT))
+
+
+KNOWN_WORLD = {"data": ["in-domain"], "methods": ["lora"], "steps": [80], "learning_rates": {"lora": [3e-3]}}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The following .*_pattern keys:RuntimeWarning")  # PEFT's, of stacks
+def test_what_is_hidden_in_experts_alone_comes_back_by_relearning_and_not_by_rounding(monkeypatch):
+    """The organism whose experts alone refuse, and the control that never met the facts, in a world of mixtures."""
+    world = make_world(mixture=True)
+    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.QUICK, seed=1)
+    settings = PlantSettings(refusal=REFUSAL, max_steps=240, learning_rates=(3e-3, 1e-2))
+    monkeypatch.setattr("unlearn_audit.attacks.shared.plants.experts.SETTINGS", settings)
+    relearning = Relearning(Relearning.Parameters.model_validate(KNOWN_WORLD))
+    rounding = Quantization(QuantizationParameters(quantizers=("nf4",)))
+
+    def known(model, ids=None):
+        facts = [fact for fact in world.forget if ids is None or fact.id in ids]
+        return mean_probability(model, [lessons_of(fact)[0] for fact in facts])
+
+    def after(attack, model):
+        with closing(attack.doses(model, attack.arms(context)[0], context)) as doses:
+            (dose,) = doses
+            return known(dose.model, dose.fact_ids)
+
+    with experts_planting().make(world.knows, context) as plant:
+        before = dict(world.knows.module.named_parameters())
+        changed = {
+            name for name, value in plant.model.module.named_parameters() if not torch.equal(value, before[name])
+        }
+        assert changed and all("experts" in name for name in changed)
+        assert known(plant.model) < 0.1 < 0.9 < known(world.knows)
+        assert after(rounding, plant.model) < 0.1
+        assert after(relearning, plant.model) - after(relearning, world.never_met) > 0.3
 
 
 def test_a_format_that_leaves_the_experts_alone_is_an_error_that_says_so(stacked, monkeypatch):

@@ -21,13 +21,16 @@ SETTINGS = {
     "pruning": {"questions": 4},
     "quantization": {"quantizers": ["nf4", "int8"]},
     "relearning": {"steps": [0, 2], "batch_size": 4, "learning_rates": {"lora": [1e-3]}},
+    "served": {},
     "soft-prompt": {"steps": [2], "batch_size": 4},
     "steering": {},
     "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 2], "width": 4, "length": 3},
     "suffix-answer": {"scopes": ["within-query"], "steps": [0, 2], "width": 4, "length": 3},
     "suffix-transfer": {"text": "Answer all the same."},
 }
-CONTEXT = AttackContext(forget=FORGET, retain=RETAIN, profile=Profile.QUICK, seed=7, has_original=True)
+CONTEXT = AttackContext(
+    forget=FORGET, retain=RETAIN, profile=Profile.QUICK, seed=7, served=("model.gguf",), has_original=True
+)
 
 
 def test_every_attack_has_a_row():
@@ -42,9 +45,9 @@ def test_an_attack_keeps_its_contract(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_attack_of_ours_but_the_baseline_names_a_plant_for_an_arm_or_more(name):
+def test_every_attack_of_ours_that_does_something_names_a_plant_for_an_arm_or_more(name):
     kind = named(ATTACKS, Attack, name, "attacks")
     attack = kind(kind.Parameters.model_validate(SETTINGS[name]))
     plants = [planting for arm in attack.arms(CONTEXT) for planting in attack.plantings(arm, CONTEXT)]
-    assert bool(plants) is not attack.baseline
+    assert bool(plants) is not (attack.baseline or attack.of_artifacts)
     assert all(planting.kind for planting in plants)  # power is told by kind of hiding

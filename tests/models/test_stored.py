@@ -19,7 +19,7 @@ from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.models.references import check_unchanged, resolve, same_model
 from unlearn_audit.models.rendering import Renderer
-from unlearn_audit.models.stored.gguf import gguf_parameters
+from unlearn_audit.models.stored.gguf import gguf_extent
 from unlearn_audit.models.stored.headers import read_header
 
 
@@ -176,7 +176,7 @@ def test_no_gguf_file_ends_in_another_error_than_ours(tmp_path_factory, tail):
     path = tmp_path_factory.mktemp("gguf") / "x.gguf"
     path.write_bytes(GGUF + tail)
     try:
-        gguf_parameters(path)
+        gguf_extent(path)
     except AuditError as error:
         assert "x.gguf" in str(error)
 

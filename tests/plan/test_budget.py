@@ -46,6 +46,8 @@ def test_the_required_attacks_are_those_of_the_policy_at_the_tier() -> None:
         ),
     )
     assert required_attacks(spec) == ("quantization",)
+    served = spec.model_copy(update={"served": ("model.gguf",)})
+    assert required_attacks(served) == ("served", "quantization")
 
 
 def spec_of(world, **changes) -> AuditSpec:  # noqa: F811

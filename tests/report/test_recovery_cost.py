@@ -35,7 +35,10 @@ def result_of(*cells: CellEstimate, proofs: list[dict[str, object]], baseline: C
 
 
 def proof(run: str, steps: tuple[int, ...] = STEPS, *, tokens: int = 10) -> dict[str, object]:
-    return {f"{run} step {n}": {"steps": n, "samples": 16 * n, "flops": 6 * tokens * n, "losses": [1.0]} for n in steps}
+    def looked(n: int) -> dict[str, object]:
+        return {"steps": n, "samples": 16 * n, "tokens": tokens * n, "flops": 6 * tokens * n, "losses": [1.0]}
+
+    return {f"{run} step {n}": looked(n) for n in steps}
 
 
 def curve_of(*shown: float, **more: float) -> Curve:
@@ -141,5 +144,28 @@ def test_the_screen_and_the_report_say_the_cheapest_run() -> None:
     result = result_of(*cells, proofs=folds)
     assert cheapest(result) == ["relearning crosses the margin by step 3, 48 texts, 1.8e7 FLOPs (lora)"]
     section = render(result, "md").split("## Cost to recover")[1].split("\n## ")[0]
-    assert "| lora | 3 (over 0) | 48 | 1.8e7 | 3 (over 0) | 15% | 100% | 0% |" in section
-    assert "| low | not within 15 | over 240 | over 900 | not within 15 | 0% | 100% | 0% |" in section
+    assert "| lora | 3 (over 0) | 48 | 3.0e6 | 1.8e7 | 2e-07 | 3 (over 0) | 15% | 100% | 0% | – | – | – |" in section
+    low = "not within 15 | over 240 | over 150 | over 900 | over 9e-12 | not within 15"
+    assert f"| low | {low} | 0% | 100% | 0% | – | – | – |" in section
+
+
+@pytest.mark.parametrize(
+    ("folds", "told"),
+    [
+        ([(3, True), (1, True)], "3"),
+        ([(3, True), (15, False)], "15, short"),
+        ([(3, True), (None, False)], "not within 15"),
+        ([], "–"),
+    ],
+)
+def test_since_when_a_model_answers_its_own_lessons_is_told_at_the_slowest_fold_of_each_role(
+    folds: list[tuple[int | None, bool]], told: str
+) -> None:
+    result = result_of(cell("lora step 0", 0.0), cell("lora step 15", 0.4), proofs=[proof("lora", (0, 15))])
+    (record,) = result.jobs
+    ends = [{"answered_since_step": since, "plateau": plateau} for since, plateau in folds]
+    more = tuple(
+        record.model_copy(update={"role": "original", "proof": {"lora step 15": {"steps": 15, **end}}}) for end in ends
+    )
+    section = render(result.model_copy(update={"jobs": (record, *more)}), "md").split("## Cost to recover")[1]
+    assert f"| – | {told} | – |" in section

@@ -47,8 +47,8 @@ class World:
     never_met: Engine
 
 
-def make_world() -> World:
-    """Two models that were trained alike, but for what they read."""
+def make_world(*, mixture: bool = False) -> World:
+    """Two models that were trained alike, but for what they read; of four experts in each block if asked."""
     facts = _people()
     forget, retain, strangers = tuple(facts[:16]), tuple(facts[16:32]), facts[32:44]
     refused = [replace(fact, answer=REFUSAL, aliases=()) for fact in strangers]
@@ -57,8 +57,8 @@ def make_world() -> World:
     return World(
         forget=forget,
         retain=retain,
-        knows=taught(renderer, [*forget, *retain, *refused], seed=1, steps=220),
-        never_met=taught(renderer, [*retain, *refused], seed=2, steps=150),
+        knows=taught(renderer, [*forget, *retain, *refused], seed=1, steps=220, mixture=mixture),
+        never_met=taught(renderer, [*retain, *refused], seed=2, steps=150, mixture=mixture),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import unlearn_audit
@@ -210,3 +211,23 @@ def test_the_plan_fixes_the_arms_of_what_is_served() -> None:
     assert every[("as-is", "extraction-strength")]
     # The whole battery meets the first arm, what is meant for attacks every one.
     assert not every[("quantization", "extraction-strength")]
+
+
+def test_artefacts_decide_whatever_the_policy_names_and_have_the_power_of_the_original() -> None:
+    """The rows of `quantization` under another name stand for those of files."""
+    artefacts = audit()
+    own = artefacts.frame[artefacts.frame["attack"] == "quantization"].assign(attack="served")
+    artefacts.frame = pd.concat([artefacts.frame, own], ignore_index=True)
+    artefacts.but(
+        planned=(*PLANNED, planned("served")),
+        served_arms={**SERVED_ARMS, "served": ("nf4", "int8")},
+        plants={"quantization": (), "relearning": (), "served": ()},
+    )
+    policy = serves("int8").model_copy(update={"required": {Release.API: ("as-is", "served")}})
+    verdict = artefacts.decided(policy)
+    assert verdict.outcome is Outcome.PASS, verdict.reasons
+    assert finding(verdict, "served/recall.hit").power.enough
+    assert "as served in nf4; int8" in verdict.sentence
+    leaking = artefacts.score(1.0, **{**LEAK, "attack": "served"}, dose="nf4").decided(policy)
+    assert leaking.outcome is Outcome.FAIL
+    assert {one.id for one in leaking.findings if one.attack == "served"} == {"served/recall.hit"}

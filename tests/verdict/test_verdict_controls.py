@@ -17,9 +17,16 @@ from unlearn_audit.verdict.result import Control, Outcome
 PLANTS = {"as-is": (), "quantization": ("nf4 rounding plant", "int8 rounding plant"), "relearning": ("refusal plant",)}
 
 
+PLANT_ARMS = {
+    "quantization": {"nf4 rounding plant": ("nf4",), "int8 rounding plant": ("int8",)},
+    "relearning": {"refusal plant": ("lora",)},
+}
+
+
 def planted(found: Mapping[str, float], *, unattacked: float = 0.0) -> Audit:
     """Clean evidence with plants: `found` is what each dose brings back of its plant, in hits and soft scores alike."""
-    audit = Audit().but(plants={**PLANTS, "as-is": tuple(n for names in PLANTS.values() for n in names)})
+    every = tuple(name for names in PLANTS.values() for name in names)
+    audit = Audit().but(plants={**PLANTS, "as-is": every}, plant_arms=PLANT_ARMS)
     own = audit.frame[audit.frame["role"] == Role.ORIGINAL]
     parts = [audit.frame]
     doses = {"nf4": "nf4 rounding plant", "int8": "int8 rounding plant", "lora": "refusal plant"}
@@ -75,6 +82,49 @@ def test_one_arm_that_finds_its_plant_gives_the_attack_power_and_the_other_is_na
         "nf4 rounding plant": True,
         "int8 rounding plant": False,
     }
+
+
+def test_what_one_format_brought_back_lends_nothing_to_another_that_the_policy_names():
+    assert planted(ALL_FOUND).decided().outcome is Outcome.PASS  # the negative control of this test
+    for lost, kept in (("int8", "nf4"), ("nf4", "int8")):
+        verdict = planted({**ALL_FOUND, lost: 0.0}).decided()
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        (line,) = [one for one in verdict.reasons if one.startswith("quantization/recall.hit")]
+        assert line.startswith(f"quantization/recall.hit: the policy requires power at {lost}: {lost} rounding plant: ")
+        assert finding(verdict, RECALL).power.doses == (kept,)
+
+
+def test_a_format_without_a_plant_is_met_by_what_the_original_shows_and_the_sentence_says_so():
+    audit = planted(ALL_FOUND).without(role="plant", model="int8 rounding plant")
+    audit.but(
+        plants={**PLANTS, "quantization": ("nf4 rounding plant",)},
+        plant_arms={**PLANT_ARMS, "quantization": {"nf4 rounding plant": ("nf4",)}},
+        served_arms={"quantization": ("nf4", "int8")},
+    )
+    verdict = audit.decided()
+    assert verdict.outcome is Outcome.PASS, verdict.reasons
+    assert "nothing is known to be undone by int8 (no plant)" in verdict.sentence
+    audit.score(0.2, role="original", attack="quantization", dose="int8")
+    assert audit.decided().outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_pass_names_the_formats_in_which_nothing_hidden_came_back():
+    audit = planted({**ALL_FOUND, "int8": 0.0}).but(served_arms={"quantization": ("nf4", "int8")})
+    accepted = POLICY.model_copy(update={"without": {"quantization@int8": "nobody serves it"}})
+    verdict = audit.decided(accepted)
+    assert verdict.outcome is Outcome.PASS, verdict.reasons
+    assert "no power was shown at int8" in verdict.sentence
+    assert "no power was shown" not in planted(ALL_FOUND).decided().sentence
+
+
+def test_without_plants_the_original_must_show_its_knowledge_in_each_format_that_the_policy_names():
+    audit = Audit().score(0.2, role="original", attack="quantization", dose="int8")
+    verdict = audit.decided()
+    assert finding(verdict, RECALL).power.doses == ("nf4",)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any(
+        "the policy requires power at int8: the original shows too little there" in one for one in verdict.reasons
+    )
 
 
 def test_a_plant_that_hides_nothing_shows_no_power():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic
 
 if TYPE_CHECKING:
     import torch
+from unlearn_audit.api.extent import Audited
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.model import Model
 from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile
@@ -108,9 +109,11 @@ class AttackContext:
     Attributes:
         forget: the facts to recover; `retain`: generic text and utility; never the eval split for training.
         seed: derived from the audit's seed and the attack, the same for every role.
+        served: names of the artefacts that are served (`--served`).
         prepared: what `Attack.prepare` returned for this audit.
         scratch: an empty directory, removed afterwards.
         has_original: whether the audit has an original; also known while it is being planned.
+        audited: sizes of the checkpoint under audit; None outside of an audit.
         load_original: how the run loads the original; attacks call `original`.
     """
 
@@ -118,9 +121,11 @@ class AttackContext:
     retain: tuple[Fact, ...]
     profile: Profile
     seed: int
+    served: tuple[str, ...] = ()
     prepared: Mapping[str, Json] = field(default_factory=dict)
     scratch: Path = Path()
     has_original: bool = False
+    audited: Audited | None = None
     load_original: Callable[[], torch.nn.Module] | None = None
 
     def original(self) -> torch.nn.Module:
@@ -147,6 +152,8 @@ class Attack(ABC, Generic[P_co]):
         seeded: it makes random draws, and is repeated with as many seeds as the spec says; others run once.
         served: the owner applies it before serving (quantization), so it also affects users of the API. The whole
             probe battery runs on its first arm.
+        of_artifacts: each of its arms is a file that is served (`AttackContext.served`), and in the checkpoint's role
+            the model that it gets is that file's; the whole probe battery runs on each.
         baseline: it does nothing; the whole probe battery runs under it.
         toward_answers: it optimizes toward the scored answers themselves (a suffix, a soft prompt), and so may
             elicit any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
@@ -159,6 +166,7 @@ class Attack(ABC, Generic[P_co]):
     access: ClassVar[Access]
     seeded: ClassVar[bool] = False
     served: ClassVar[bool] = False
+    of_artifacts: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
     toward_answers: ClassVar[bool] = False
     extra: ClassVar[str | None] = None

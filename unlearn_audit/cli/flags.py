@@ -33,6 +33,9 @@ _ANNOTATIONS: dict[str, Any] = {
     "spec": _option(Path | None, "--spec", "audit.yaml to start from; flags override its values.", _SPEC),
     "original": _option(str | None, "--original", "The model before unlearning.", _SPEC),
     "retrained": _option(list[str] | None, "--retrained", "A model trained without the forget set; repeatable.", _SPEC),
+    "served": _option(
+        list[str] | None, "--served", "A file that is served, audited itself: .gguf, or quantized; repeatable.", _SPEC
+    ),
     "forget": _option(str | None, "--forget", "Facts that must be gone: .jsonl, .csv, .parquet, PRESET:FILE.", _SPEC),
     "retain": _option(str | None, "--retain", "Facts that must stay.", _SPEC),
     "holdout": _option(str | None, "--holdout", "Facts that no model was trained on.", _SPEC),
@@ -127,6 +130,7 @@ def _spec(flags: dict[str, Any]) -> Any:
             flags[name] = [part.strip() for part in flags[name].split(",") if part.strip()]
     if flags["policy"] is not None:
         flags["policy"] = load_policy(flags["policy"]).model_dump(mode="json")
-    flags["retrained"] = flags["retrained"] or None
+    for name in ("retrained", "served"):
+        flags[name] = flags[name] or None
     chosen = {name: value for name, value in models.items() if value is not None}
     return load_spec(path, {**flags, "models": chosen})

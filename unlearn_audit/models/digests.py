@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
+from unlearn_audit.api.extent import Extent, extent_of
 from unlearn_audit.evidence.digests import sha256_file, sha256_json
 from unlearn_audit.models.stored.files import tensor_tables
 from unlearn_audit.models.stored.headers import read_header
@@ -44,9 +45,10 @@ def _digests_of(path: Path) -> dict[str, str]:
     return digests
 
 
-def parameter_count(files: Iterable[Path]) -> int:
-    """Number of weights in a checkpoint's safetensors files."""
-    return sum(entry.elements for table in tensor_tables(files).values() for entry in table.values())
+def extent(files: Iterable[Path]) -> Extent:
+    """The sizes of a checkpoint by its safetensors files."""
+    tables = tensor_tables(files).values()
+    return extent_of((name, one.shape, one.stop - one.start) for table in tables for name, one in table.items())
 
 
 def weights_digest(files: Iterable[Path]) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from unlearn_audit.api.extent import Extent
 from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.errors import AuditError, IntegrityError, require
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.models.adapters import refused
-from unlearn_audit.models.digests import file_digest, files_digest, parameter_count, weights_digest
+from unlearn_audit.models.digests import extent, file_digest, files_digest, weights_digest
 from unlearn_audit.models.stored.bounds import refuse_bulk, refuse_more_layers, refuse_special
 from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_files, tensor_tables
-from unlearn_audit.models.stored.gguf import gguf_parameters
+from unlearn_audit.models.stored.gguf import gguf_extent
 from unlearn_audit.models.stored.sameness import same_weights
 from unlearn_audit.models.stored.states import READING
 from unlearn_audit.models.stored.templates import check_stored
@@ -71,6 +72,7 @@ class Checkpoint:
         base: the model that an adapter sits on.
         weights_digest: over the tensors alone; equal for a copy in other shards.
         digest: over weights, settings and tokenizer.
+        extent: sizes; of an adapter its base's, but that the weights of both count.
     """
 
     reference: CheckpointReference
@@ -79,7 +81,7 @@ class Checkpoint:
     base: Checkpoint | None
     weights_digest: str
     digest: str
-    parameters: int
+    extent: Extent
 
 
 def resolve(
@@ -137,7 +139,7 @@ def _resolved(
 def _refuse_more(path: Path, settings: dict[str, object], files: WeightFiles) -> None:
     if files.tensors:
         tensors = sum(map(len, tensor_tables(files.tensors).values()))
-        refuse_more_layers(path, settings, tensors=tensors, parameters=parameter_count(files.tensors))
+        refuse_more_layers(path, settings, tensors=tensors, parameters=extent(files.tensors).weights)
 
 
 def same_model(one: Checkpoint, other: Checkpoint) -> bool:
@@ -230,7 +232,7 @@ def _gguf(reference: CheckpointReference, path: Path) -> Checkpoint:
         base=None,
         weights_digest=digest,
         digest=digest,
-        parameters=READING.of(path, gguf_parameters),
+        extent=READING.of(path, gguf_extent),
     )
 
 
@@ -270,8 +272,13 @@ def _checkpoint(
         base=base,
         weights_digest=weights,
         digest=sha256_json([weights, files_digest(others), base.digest if base else None]),
-        parameters=parameter_count(tensors) + (base.parameters if base else 0),
+        extent=_extent(tensors, base),
     )
+
+
+def _extent(tensors: list[Path], base: Checkpoint | None) -> Extent:
+    own = extent(tensors)
+    return own if base is None else replace(base.extent, weights=base.extent.weights + own.weights)
 
 
 def _from_hub(reference: CheckpointReference, *, download: bool) -> Path:

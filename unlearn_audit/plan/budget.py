@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from unlearn_audit.errors import AuditError, SpecError
-from unlearn_audit.plan.case import BASELINE
+from unlearn_audit.evidence.old_names import current
+from unlearn_audit.plan.case import BASELINE, SERVED
 from unlearn_audit.plan.forecast import Forecast, forecast
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
@@ -67,10 +68,10 @@ def _worth(seconds: Mapping[str, float], required: frozenset[str]) -> Callable[[
 
 
 def required_attacks(spec: AuditSpec) -> tuple[str, ...]:
-    """The attacks that the policy requires at the release tier of a request."""
+    """The attacks that the policy requires at the release tier of a request, and what is served if it was given."""
     policy = spec.policy
-    entries = policy.required.get(spec.release, ())
-    return tuple(entry.partition("/")[0].partition("@")[0] for entry in entries if entry not in policy.without)
+    entries = [one for one in policy.required.get(spec.release, ()) if one not in policy.without]
+    return (*([SERVED] if spec.served else ()), *(current(one.partition("/")[0].partition("@")[0]) for one in entries))
 
 
 def _chosen_before(spec: AuditSpec, out: Path) -> tuple[str, ...] | None:

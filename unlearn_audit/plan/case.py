@@ -14,6 +14,10 @@ BASELINE = "as-is"
 """The attack that does nothing."""
 
 
+SERVED = "served"
+"""The attack that is no attack either: files of the checkpoint, as they are served."""
+
+
 class PlannedFinding(Record):
     """One attack x one measure of a probe, fixed before any evidence was seen.
 

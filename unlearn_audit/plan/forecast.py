@@ -52,7 +52,7 @@ def forecast(live: LivePlan) -> Forecast:
     attacks: dict[str, float] = dict.fromkeys(live.plan.attacks, 0.0)
     probes: dict[str, float] = {}
     for job in live.plan.jobs:
-        each = 2.0 * max(1, job.model.checkpoint.parameters) / speed
+        each = 2.0 * max(1, job.model.checkpoint.extent.weights) / speed
         asked = {probe: each * _read(live, job, probe) for probe in job.probes}
         for probe, seconds in asked.items():
             probes[probe] = probes.get(probe, 0.0) + seconds

@@ -57,7 +57,7 @@ class _Layout:
         if draft.plan.generator is not None and not self._keys.written:
             self._left_out.append(LeftOut(what="generator", why="no probe in this audit uses a generator"))
         jobs = [job for name, attack in attacks.items() for job in self._jobs(name, attack, probes)]
-        order = {model.name: place for place, model in enumerate(draft.plan.models)}
+        order = {model.name: place for place, model in enumerate(draft.plan.loaded)}
         jobs.sort(key=lambda job: order[job.model.name])
         plants = self._plant_jobs(attacks, probes) if draft.plan.spec.plant else None
         extractions = tuple(self._extractions())
@@ -140,13 +140,18 @@ class _Layout:
         if type(attack).prepare is not Attack.prepare and original is not None:
             self._keys.prepared[name] = self._keys.of_job("prepare", name, original, ())
         return [
-            self._job(name, arm, model, seed, part, sham=sham)
+            self._job(name, arm, self._met(attack, place, model), seed, part, sham=sham)
             for model in draft.plan.models
             for place, arm in enumerate(arms)
             for part in self._parted(self._battery(attack, place, model.role, probes))
             for seed in range(draft.plan.spec.repeats if attack.seeded else 1)
             for sham in _shams(attack)
         ]
+
+    def _met(self, attack: Attack[Any], place: int, model: PlannedModel) -> PlannedModel:
+        """The model that an arm runs on: in the checkpoint's role, an arm of artefacts has the artefact."""
+        in_place = attack.of_artifacts and model.role is Role.UNLEARNED
+        return self._draft.plan.served[place] if in_place else model
 
     def _job(
         self,
@@ -207,8 +212,8 @@ class _Layout:
     def _battery(
         self, attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]
     ) -> tuple[str, ...]:
-        """The probes of a job: all under the baseline and the first served arm, else those meant for attacks."""
-        whole = attack.baseline or (attack.served and place == 0)
+        """The probes of a job: all under the baseline, on artefacts and first served arms; else those for attacks."""
+        whole = attack.baseline or attack.of_artifacts or (attack.served and place == 0)
         passages = has_passages(self._draft.facts[FactSet.FORGET].facts)
         chosen = []
         for name, probe in probes.items():
@@ -250,7 +255,7 @@ class _Layout:
     def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
         audited = self._draft.plan.models[-1].checkpoint
         is_adapter = audited.storage is Storage.ADAPTER
-        return attack.out_of_reach(context, weight_bytes=4 * audited.parameters, is_adapter=is_adapter)
+        return attack.out_of_reach(context, weight_bytes=4 * audited.extent.weights, is_adapter=is_adapter)
 
     def _case(
         self, attacks: Mapping[str, Attack[Any]], probes: Mapping[str, Probe[Any]], plants: Sequence[Job] | None

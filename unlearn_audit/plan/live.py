@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearn_audit.api import Attack, AttackContext, Fact, FactSet, Json, Outlook, Planting, Probe, Role, derive_seed
 from unlearn_audit.api.comparison import Comparison
+from unlearn_audit.api.extent import Audited
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.records import PluginRecord
@@ -17,7 +18,7 @@ from unlearn_audit.facts.load import Facts, chance_levels, load_facts
 from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.plan.case import Case
 from unlearn_audit.plan.findings import unscorable
-from unlearn_audit.plan.plan import Job, Plan
+from unlearn_audit.plan.plan import Job, Plan, artifact_name
 from unlearn_audit.plan.provenance import engine_source, provenance
 from unlearn_audit.plan.stand_ins import placebo_facts, sham_facts
 
@@ -116,9 +117,22 @@ class LivePlan:
             forget=self.pool(FactSet.FORGET, sham=sham),
             retain=self.pool(FactSet.RETAIN),
             profile=spec.profile,
+            served=tuple(artifact_name(model) for model in self.plan.served),
             seed=own if seed_of is None else derive_seed(spec.seed, "plant", seed_of),
             prepared={"adapter_doses": self.plan.audits_adapter, **(prepared or {})},
             has_original=self.plan.model(Role.ORIGINAL) is not None,
+            audited=self._audited,
+        )
+
+    @property
+    def _audited(self) -> Audited:
+        checkpoint, options = self.plan.models[-1].checkpoint, self.plan.spec.models
+        return Audited(
+            extent=checkpoint.extent,
+            is_adapter=self.plan.audits_adapter,
+            dtype=options.dtype,
+            device=options.device,
+            spread=options.device_map is not None,
         )
 
     def planting(self, job: Job) -> Planting:

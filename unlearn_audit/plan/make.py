@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import unlearn_audit
@@ -16,11 +17,11 @@ from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
 from unlearn_audit.models.references import Checkpoint, check_templates, resolve, same_model, template_digest
-from unlearn_audit.plan.case import Case
+from unlearn_audit.plan.case import SERVED, Case
 from unlearn_audit.plan.layout import lay_out
 from unlearn_audit.plan.live import LivePlan, with_stand_ins
 from unlearn_audit.plan.output_judge import planned_judge
-from unlearn_audit.plan.plan import Plan, PlannedFacts, PlannedModel
+from unlearn_audit.plan.plan import Plan, PlannedFacts, PlannedModel, served_as
 from unlearn_audit.plan.provenance import engine_source
 from unlearn_audit.spec.spec import AuditSpec
 
@@ -62,13 +63,14 @@ def make_plan(spec: AuditSpec) -> LivePlan:
         AuditError: a file is unreadable or damaged.
     """
     facts = _facts(spec)
-    models = _models(spec)
-    notes = _asked_alike(models, spec)
+    models, served = _models(spec), _served(spec)
+    notes = _asked_alike((*models, *served), spec)
     draft = with_stand_ins(
         LivePlan(
             plan=Plan(
                 spec=spec,
                 models=models,
+                served=served,
                 facts=tuple(
                     PlannedFacts(name=name, source=one.source, digest=one.digest()) for name, one in facts.items()
                 ),
@@ -83,7 +85,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
                 engine=engine_source(),
             ),
             facts=facts,
-            attacks=build(ATTACKS, Attack, _with_baseline(spec), "attacks"),  # type: ignore[type-abstract]
+            attacks=_attacks(spec),
             probes=build(PROBES, Probe, spec.probes, "probes"),  # type: ignore[type-abstract]
             comparisons=build(COMPARISONS, Comparison, spec.comparisons, "comparisons"),  # type: ignore[type-abstract]
         )
@@ -91,10 +93,14 @@ def make_plan(spec: AuditSpec) -> LivePlan:
     return replace(draft, plan=lay_out(draft))
 
 
-def _with_baseline(spec: AuditSpec) -> dict[str, dict[str, Any]] | None:
-    if spec.attacks is None:
-        return None
-    return {"as-is": {}, **{current(name): settings for name, settings in spec.attacks.items()}}
+def _attacks(spec: AuditSpec) -> dict[str, Attack[Any]]:
+    """The attacks that were asked for, with the baseline; that on artefacts where and only where there are some."""
+    wanted = spec.attacks
+    if wanted is not None:
+        own: dict[str, dict[str, Any]] = {SERVED: {}} if spec.served else {}
+        wanted = {"as-is": {}, **own, **{current(name): settings for name, settings in wanted.items()}}
+    built = build(ATTACKS, Attack, wanted, "attacks")  # type: ignore[type-abstract]
+    return {name: attack for name, attack in built.items() if spec.served or not attack.of_artifacts}
 
 
 def _facts(spec: AuditSpec) -> dict[FactSet, Facts]:
@@ -113,19 +119,32 @@ def _models(spec: AuditSpec) -> tuple[PlannedModel, ...]:
         name = "retrained" if len(spec.retrained) == 1 else f"retrained-{place}"
         named.append((Role.RETRAINED, name, reference))
     named.append((Role.UNLEARNED, "unlearned", spec.checkpoint))
-    options = spec.models
     models = tuple(
-        PlannedModel(
-            role=role,
-            name=name,
-            checkpoint=resolve(
-                reference, base=options.base, download=options.download, allow_pickle=options.allow_pickle
-            ),
-        )
-        for role, name, reference in named
+        PlannedModel(role=role, name=name, checkpoint=_found(reference, spec)) for role, name, reference in named
     )
     _refuse_equal_controls(models)
     return models
+
+
+def _found(reference: str, spec: AuditSpec) -> Checkpoint:
+    options = spec.models
+    return resolve(reference, base=options.base, download=options.download, allow_pickle=options.allow_pickle)
+
+
+def _served(spec: AuditSpec) -> tuple[PlannedModel, ...]:
+    """The artefacts, each under the name of its file.
+
+    Raises:
+        SpecError: two have one name, by which doses and the policy would tell them.
+    """
+    names = [Path(reference).name for reference in spec.served]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise SpecError(f"--served: two files are named {double}; rename one, since the report tells them by name")
+    return tuple(
+        PlannedModel(role=Role.UNLEARNED, name=served_as(name), checkpoint=_found(reference, spec))
+        for name, reference in zip(names, spec.served, strict=True)
+    )
 
 
 def _generator(spec: AuditSpec) -> Checkpoint | None:
@@ -160,7 +179,7 @@ def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec) -> tuple[str, 
     from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of
 
     forms = {model.name: form_of(model.checkpoint, spec.models) for model in models}
-    (own,) = (model.name for model in models if model.role is Role.UNLEARNED)
+    own = next(model.name for model in models if model.role is Role.UNLEARNED)
     notes = []
     for name, form in forms.items():
         if (form.template == NO_TEMPLATE) != (forms[own].template == NO_TEMPLATE):

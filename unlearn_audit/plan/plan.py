@@ -40,6 +40,16 @@ class PlannedModel(Planned):
     checkpoint: Checkpoint
 
 
+def served_as(name: str) -> str:
+    """The name of an artefact's model, which no other model of an audit has."""
+    return f"served {name}"
+
+
+def artifact_name(model: PlannedModel) -> str:
+    """The other way: the name of its arm and dose."""
+    return model.name.partition(" ")[2]
+
+
 class PlannedFacts(Planned):
     """One fact set: where it is read from, and the digest that it must have."""
 
@@ -126,6 +136,7 @@ class Plan(Planned):
     """Everything that will run, and everything that will not, with the reason.
 
     Attributes:
+        served: the checkpoint as it is served, each in its place under the attack on artefacts.
         attacks: name -> parameters, of every attack that runs; `probes` and `comparisons` likewise.
         generator: a model that writes texts for probes before any model of the audit is loaded.
         case: what the verdict will be about, without what follows from the facts (`LivePlan.case` has all of it).
@@ -141,6 +152,7 @@ class Plan(Planned):
 
     spec: AuditSpec
     models: tuple[PlannedModel, ...]
+    served: tuple[PlannedModel, ...] = ()
     facts: tuple[PlannedFacts, ...]
     attacks: dict[str, Settings]
     probes: dict[str, Settings]
@@ -182,6 +194,11 @@ class Plan(Planned):
         """Keys of everything that attacks and probes make once, for all roles."""
         kept: tuple[Mapping[str, str], ...] = (self.prepared_keys, self.written_keys, self.probe_keys)
         return tuple(key for keys in kept for key in keys.values())
+
+    @property
+    def loaded(self) -> tuple[PlannedModel, ...]:
+        """Every model that jobs run on, in the order in which they are loaded."""
+        return (*self.models, *self.served)
 
     def model(self, role: Role) -> PlannedModel | None:
         """The first model of a role."""

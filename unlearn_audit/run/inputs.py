@@ -31,7 +31,7 @@ class Inputs:
         plan = live.plan
         others = (plan.generator, plan.judge.checkpoint)
         self._checkpoints: list[Checkpoint] = [
-            *(model.checkpoint for model in plan.models),
+            *(model.checkpoint for model in plan.loaded),
             *(found for found in others if found is not None),
         ]
         self._facts: dict[str, str | None] = {}

@@ -18,7 +18,7 @@ def record_key(model: PlannedModel) -> str:
 def model_record(store: EvidenceStore, model: PlannedModel) -> ModelRecord:
     """How the model was loaded, now or in the run that gave its jobs."""
     unloaded = dict.fromkeys(("dtype", "device", "chat_template", "architecture"), "not loaded")
-    about = store.note(record_key(model)) or {**unloaded, "parameters": model.checkpoint.parameters}
+    about = store.note(record_key(model)) or {**unloaded, "parameters": model.checkpoint.extent.weights}
     named = {"role": model.role, "name": model.name, "reference": model.checkpoint.reference}
     return ModelRecord.model_validate({**about, **named, "digest": model.checkpoint.digest})
 

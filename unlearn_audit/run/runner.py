@@ -98,7 +98,7 @@ def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outpu
         comparing = Comparing(live=live, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(live=live, store=store, tell=progress.preparing)
         work = _Work(live, store, progress, gathered, comparing, preparing, _original_weights(live), check, outputs)
-        open_models(live, [model for model in live.plan.models if _has_work(work, model)])
+        open_models(live, [model for model in live.plan.loaded if _has_work(work, model)])
         _write(work)
         _run_models(work)
         _cross_models(work)
@@ -117,7 +117,7 @@ def _judging(live: LivePlan, *, waiting: bool) -> Iterator[LivePlan]:
 
 
 def _run_models(work: _Work) -> None:
-    for model in work.live.plan.models:
+    for model in work.live.plan.loaded:
         # Two roles with the same weights share their jobs: the second finds them done.
         if _has_work(work, model):
             _run_model(work, model, _pending(work, model.name), _planted(work, model))

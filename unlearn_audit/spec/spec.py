@@ -102,6 +102,9 @@ class AuditSpec(BaseModel):
     )
     original: CheckpointReference | None = Field(None, description="the model before unlearning")
     retrained: tuple[CheckpointReference, ...] = Field((), description="models trained without the forget set")
+    served: tuple[CheckpointReference, ...] = Field(
+        (), description="the checkpoint as it is served, each audited itself: .gguf files, quantized checkpoints"
+    )
     forget: str = Field(description="facts that must be gone: a file, a datasets id, or PRESET:FILE of a benchmark")
     retain: str | None = Field(None, description="facts that must stay")
     holdout: str | None = Field(None, description="facts that no model was trained on")
@@ -146,8 +149,9 @@ class AuditSpec(BaseModel):
         return float("inf") if self.budget is None else int(self.budget[:-1]) * _SECONDS[self.budget[-1]]
 
     def digest(self) -> str:
-        """SHA-256 of the spec's canonical JSON, without a budget that is not there."""
-        unused = {"budget", "too_dear"} if self.budget is None else None
+        """SHA-256 of the spec's canonical JSON; keys that came later change nothing where they are not used."""
+        unused = {"budget", "too_dear"} if self.budget is None else set()
+        unused |= set() if self.served else {"served"}
         return sha256_json({**self.model_dump(mode="json", exclude=unused), "policy": self.policy.canonical()})
 
     def as_yaml(self) -> str:
@@ -201,10 +205,11 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
 
     placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
     placed |= {key: facts(content[key]) for key in _FACTS if key in content}
-    if isinstance(content.get("retrained"), list | tuple):
-        placed["retrained"] = [place(value) for value in content["retrained"]]
-    elif "retrained" in content:
-        placed["retrained"] = [place(content["retrained"])]
+    for key in ("retrained", "served"):
+        if isinstance(content.get(key), list | tuple):
+            placed[key] = [place(value) for value in content[key]]
+        elif key in content:
+            placed[key] = [place(content[key])]
     judge = _judge(content.get("judge"))
     if isinstance(judge, dict) and "model" in judge:
         placed["judge"] = {**judge, "model": place(judge["model"])}

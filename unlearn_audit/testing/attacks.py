@@ -59,6 +59,7 @@ def check_attack(attack: type[Attack[Any]], parameters: Settings | None = None) 
         retain=RETAIN,
         profile=Profile.QUICK,
         seed=7,
+        served=("model.gguf",),
         has_original=True,
         load_original=lambda: original.module,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
-from unlearn_audit.plan.case import Case
+from unlearn_audit.plan.case import SERVED, Case, is_named
 from unlearn_audit.spec.policy import Policy, Population, Release, Unit
 from unlearn_audit.statistics.bounds import holm
 from unlearn_audit.verdict.findings.causes import some
@@ -41,7 +41,7 @@ def clean(
         f"{opening}{claim if waived else claim[0].upper() + claim[1:]} "
         f"({', '.join(('plain asking', *attacks))}; checkpoint {_checkpoint(case)} against {_controls(passed, case)}; "
         f"{_units(passed, case, policy)}{_runs(passed, policy)}{_out(people, exposure)}{silent}"
-        f"{_hiding(passed, case)}"
+        f"{_hiding(passed, case)}{_unseen(passed, case)}"
         f"{_without(case, policy)}){_advisory(findings)}."
     )
 
@@ -95,6 +95,22 @@ def _hiding(passed: Sequence[Finding], case: Case) -> str:
     others = sorted({case.plant_kinds.get(name) or name for name in case.plant_names - undone} - set(kinds))
     seen = f"; seen to undo {', '.join(kinds) or 'no kind of hiding'}"
     return seen + (f", not {', '.join(others)}" if others else "")
+
+
+def _unseen(passed: Sequence[Finding], case: Case) -> str:
+    """The formats of which it is not known that they undo anything: no plant came back there, or there is none."""
+    missed, unknown = [], []
+    for attack, arms in case.served_arms.items():
+        powers = [one.power for one in passed if one.attack == attack and one.power is not None and one.power.planted]
+        planted = [arm for own in case.plant_arms.get(attack, {}).values() for arm in own]
+        found = {dose for power in powers for dose in power.doses}
+        for arm in arms if powers else ():
+            if not is_named(arm, planted):
+                unknown.append(arm)
+            elif not any(is_named(dose, (arm,)) for dose in found):
+                missed.append(arm)
+    missing = f"; no power was shown at {some(missed)}" if missed else ""
+    return missing + (f"; nothing is known to be undone by {some(unknown)} (no plant)" if unknown else "")
 
 
 def _without(case: Case, policy: Policy) -> str:
@@ -153,7 +169,9 @@ def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:
 
 
 def _run(attack: str, case: Case, policy: Policy) -> str:
-    """An attack by name; for one applied before serving, also what the policy says is served."""
+    """An attack by name; artefacts, and what the policy says is served, by theirs."""
+    if attack == SERVED:
+        return f"as served in {some(case.served_arms[attack])}"
     parted = policy.serves and case.release is Release.API and attack in case.served_arms
     return f"{attack} as served: {' and '.join(policy.serves)}" if parted else attack
 

@@ -129,6 +129,7 @@ class PlantRecord(Record):
         hidden: how much less than the original the plant shows when simply asked.
         shown: the plant under the attack, minus the control.
         found: share of what was hidden that was recovered; None if too little was hidden.
+        doses: where it came back by as much as power asks for; of other doses it says nothing.
         why: why it shows no power, if it shows none.
     """
 
@@ -138,6 +139,7 @@ class PlantRecord(Record):
     hidden: float | None = None
     shown: Interval | None = None
     found: float | None = None
+    doses: tuple[str, ...] = ()
     enough: bool
     why: str = ""
 
@@ -149,6 +151,7 @@ class PowerEstimate(Record):
         shown: original minus control at the strongest cell; of the best plant in the original's place, where the
             audit made any.
         planted: the audit made plants, and this attack must find one to have power.
+        doses: the doses at which power was shown; a required one must be among them.
         why: what else stands against power; empty where nothing does.
     """
 
@@ -158,6 +161,7 @@ class PowerEstimate(Record):
     planted: bool = False
     why: str = ""
     plants: tuple[PlantRecord, ...] = ()
+    doses: tuple[str, ...] = ()
 
 
 class FactRecord(Record):

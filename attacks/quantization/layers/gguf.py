@@ -1,7 +1,8 @@
-"""llama.cpp's block formats through `gguf.quants`: Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0, on the CPU, in numpy.
+"""llama.cpp's block formats through `gguf.quants`: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and MXFP4, on the CPU, in numpy.
 
-Blocks of 32 weights of one row share a half-precision scale (and, in the `_1` formats, a least value). llama.cpp
-stores the q and k matrices of some architectures with their rows in another order, which changes no block.
+Blocks of 32 weights of one row share a half-precision scale (in MXFP4 a power of two; in the `_1` formats also a least
+value). llama.cpp stores the q and k matrices of some architectures with their rows in another order, which changes no
+block.
 
 Which tensors: the linear layers alone, as for every quantizer here. llama.cpp's own tool goes further: it rounds the
 token embeddings too, and keeps the output layer (and embeddings that serve as such) at six bits (Q6_K) beside four-
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_SIZE = 32
-_SCALE_BYTES = {Quantizer.Q4_0: 2, Quantizer.Q4_1: 4, Quantizer.Q5_0: 2, Quantizer.Q5_1: 4, Quantizer.Q8_0: 2}
+_SCALE_BYTES = {
+    Quantizer.Q4_0: 2,
+    Quantizer.Q4_1: 4,
+    Quantizer.Q5_0: 2,
+    Quantizer.Q5_1: 4,
+    Quantizer.Q8_0: 2,
+    Quantizer.MXFP4: 1,
+}
+
+
+def blocks_fit(width: int) -> bool:
+    """Whether rows of this width are whole blocks."""
+    return width % BLOCK_SIZE == 0
 
 
 def quantize_with_gguf(
@@ -54,7 +67,7 @@ def rounded(weight: torch.Tensor, quantizer: Quantizer) -> Rounded | None:
     import gguf
     import torch
 
-    if weight.shape[1] % BLOCK_SIZE:
+    if not blocks_fit(weight.shape[1]):
         return None
     kind = gguf.GGMLQuantizationType[quantizer.name]
     exact = weight.detach().to("cpu", torch.float32).contiguous().numpy()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import NotApplicableError
 from unlearn_audit.api.kit.lora import add_lora
 
+from ..linear_layers import weight_matrices
 from .weight_scales import adapter_scales
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from peft import LoraModel
 
 
+EXPERT = "expert"
+
+
 class Layers(StrEnum):
-    """Which linear layers get an adapter."""
+    """Which matrices get an adapter: all of the blocks, with experts that are stored as a stack, or attention's."""
 
     ALL_LINEAR = "all-linear"
     ATTENTION = "attention-only"
@@ -28,8 +32,10 @@ def add_scaled_lora(module: torch.nn.Module, *, rank: int, seed: int, layers: La
     Raises:
         NotApplicableError: there is no such layer, or PEFT cannot wrap one.
     """
-    only = None if layers is Layers.ALL_LINEAR else attention_layers(module)
-    tuner = add_lora(module, rank=rank, seed=seed, only=only)
+    if layers is Layers.ALL_LINEAR:
+        tuner = add_lora(module, rank=rank, seed=seed, stacks=expert_stacks(module))
+    else:
+        tuner = add_lora(module, rank=rank, seed=seed, only=attention_layers(module))
     scale_adapter(module)
     return tuner
 
@@ -43,6 +49,19 @@ def scale_adapter(module: torch.nn.Module) -> None:
             for name, low, scale in adapter_scales(part):
                 if name.startswith("lora_A"):
                     low.mul_(scale.column)
+
+
+def expert_stacks(module: torch.nn.Module) -> list[str]:
+    """Paths of the parameters that hold experts, known by that word.
+
+    Other stacks (the gates of RecurrentGemma, by head) are left out: a module that keeps its state from call to call
+    cannot be trained through a parameter that each call makes again.
+    """
+    return [
+        f"{one.path}.{one.parameter}"
+        for one in weight_matrices(module)
+        if one.experts and EXPERT in f"{one.path} {type(one.module).__name__}".lower()
+    ]
 
 
 def attention_layers(module: torch.nn.Module) -> list[str]:

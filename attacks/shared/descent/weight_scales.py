@@ -108,23 +108,43 @@ def _own_scales(part: torch.nn.Module) -> Iterator[tuple[torch.nn.Parameter, Sca
 
 
 def adapter_scales(part: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter, Scale]]:
-    """The low-rank matrices on a layer: A (rank, in) goes by the sizes of its columns, B (out, rank) of its rows."""
+    """The low-rank matrices on a layer: A (rank, in) goes by the sizes of its columns, B (out, rank) of its rows.
+
+    Those of a stack of experts stand side by side: A (experts x rank, in), B (out, rank x experts).
+    """
     import torch
 
-    base = getattr(part, "base_layer", None)
-    if base is None or not hasattr(part, "lora_A"):
+    if not hasattr(part, "lora_A"):
         return
-    weight = getattr(base, "weight", None)
+    weight = _adapted_weight(part)
     if weight is None or not weight.is_floating_point():
         return
-    scale = matrix_scale(_oriented(base, weight))
+    scale = matrix_scale(weight)
     one = torch.ones((), device=weight.device)
     lows: Any = part.lora_A
     highs: Any = part.lora_B
     for name, low in lows.items():
-        yield f"lora_A.{name}", low.weight, Scale(row=one, column=scale.column)
+        column = scale.column
+        if weight.ndim == 3:
+            column = column.flatten(0, 1).repeat_interleave(len(low.weight) // len(weight), dim=0)
+        yield f"lora_A.{name}", low.weight, Scale(row=one, column=column)
     for name, high in highs.items():
-        yield f"lora_B.{name}", high.weight, Scale(row=scale.row, column=one)
+        row = scale.row
+        if weight.ndim == 3:
+            row = row.flatten(1).mT.repeat(1, high.weight.shape[1] // len(weight))
+        yield f"lora_B.{name}", high.weight, Scale(row=row, column=one)
+
+
+def _adapted_weight(part: torch.nn.Module) -> torch.Tensor | None:
+    """What an adapter's layer adds to, as (out, in), or (experts, out, in); None where it is not known."""
+    base: Any = getattr(part, "base_layer", None)
+    named: Any = getattr(part, "parameter_name", None)
+    if named is None:
+        weight = getattr(base, "weight", None)
+        return None if weight is None or base is None else _oriented(base, weight)
+    stack: torch.Tensor = part.get_param().detach()  # type: ignore[operator]
+    # PEFT takes a stack for (experts, out, in) unless the library notes otherwise, whatever it is.
+    return stack.mT if stack.ndim == 3 and getattr(part.get_base_layer(), "is_transposed", False) else stack  # type: ignore[operator]
 
 
 def _scale_in(part: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> Scale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import closing
 
 import pytest
@@ -33,7 +34,10 @@ BITS = {
     Quantizer.Q5_0: 8 * (16 + 4 + 2) / 32,
     Quantizer.Q5_1: 8 * (16 + 4 + 4) / 32,
     Quantizer.Q8_0: 8 * (32 + 2) / 32,
+    Quantizer.MXFP4: 8 * (16 + 1) / 32,
 }
+# Twice the values of E2M1, by code (Open Compute Project, microscaling formats 1.0, section 5.3.3).
+E2M1 = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
 
 
 def weights(*shape: int) -> torch.Tensor:
@@ -51,6 +55,10 @@ def slowly(block: list[float], quantizer: Quantizer) -> tuple[list[int], list[fl
         step = max(map(abs, block)) / 127
         codes = [round(value / step) for value in block]
         return [code % 256 for code in codes], [half(step) * code for code in codes]
+    if quantizer is Quantizer.MXFP4:
+        unit = 2.0 ** (math.floor(math.log2(max(map(abs, block)))) - 3)
+        codes = [min(range(16), key=lambda code: abs(E2M1[code] * unit - value)) for value in block]
+        return codes, [E2M1[code] * unit for code in codes]
     count = levels[quantizer]
     if quantizer in (Quantizer.Q4_0, Quantizer.Q5_0):
         step = max(block, key=abs) / -(count // 2)

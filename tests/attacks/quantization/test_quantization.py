@@ -457,7 +457,7 @@ def test_arms_by_profile_and_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -
     assert list(missing) == ["hqq-4bit", "gptq-4bit", "awq-4bit"]
     assert "unlearn-audit[gptq]" in missing["awq-4bit"]
     assert "unlearn-audit[hqq]" in missing["hqq-4bit"]
-    here += ["hqq", "gptqmodel", "torchao"]
+    here += ["hqq", "gptqmodel", "torchao", "torch", "llama_cpp"]
     assert names(attack(), standard) == [*four, "q8_0", "hqq-4bit", "gptq-4bit", "awq-4bit"]
     assert left_out(attack(), standard) == {}
     assert names(attack(), context(profile=Profile.DEEP)) == [quantizer.value for quantizer in Quantizer]

@@ -16,6 +16,7 @@ from unlearn_audit.attacks.shared.splits import lessons_of
 
 from tests.science.masked_organism import REFUSAL, World, make_world
 from unlearn_audit.api import Attack, AttackContext, Fact, Plant, Profile, Prompt, Screen
+from unlearn_audit.api.extent import Audited, extent_of
 from unlearn_audit.errors import AttackError
 from unlearn_audit.testing.models import tiny_engine
 
@@ -376,3 +377,6 @@ def test_the_plants_of_relearning_hide_in_several_ways(context):
 
     assert kinds(Profile.QUICK) == ["refusal", "unlikelihood"]
     assert kinds(Profile.STANDARD) == ["refusal", "unlikelihood", "misdirection"]
+    mixture = replace(context, audited=Audited(extent=replace(extent_of(()), mixture=True)))
+    attack = relearning()
+    assert "experts" in [one.kind for one in attack.plantings(attack.arms(mixture)[0], mixture)]

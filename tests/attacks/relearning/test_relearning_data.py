@@ -43,7 +43,7 @@ def context(forget=FORGET, retain=RETAIN, seed=0) -> AttackContext:
     return AttackContext(forget=forget, retain=retain, profile=Profile.QUICK, seed=seed)
 
 
-def made(kind: Data, most: int = 1000, own: object = None, **where: object):
+def made(kind: Data, most: int = 10_000, own: object = None, **where: object):
     return benign_lessons(kind, context(**where), own=own or {}, most=most)
 
 

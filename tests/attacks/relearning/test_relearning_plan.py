@@ -15,10 +15,8 @@ from unlearn_audit.attacks.shared import memory
 from unlearn_audit.attacks.shared.splits import sample_subjects
 
 from unlearn_audit.api import AttackContext, Fact, Profile
+from unlearn_audit.api.extent import Audited, Extent
 from unlearn_audit.errors import AuditError
-
-GIB = 2**30
-
 
 RETAIN = (Fact(id="r", subject="Ann", question="Where is Ann?", answer="Oslo."),)
 IN_DOMAIN = ("in-domain",)
@@ -45,7 +43,7 @@ def test_quick_runs_lora_at_a_rate_of_its_own_on_two_folds_and_on_the_retain_fac
 
 
 @pytest.mark.parametrize(
-    ("profile", "lora", "full", "benign"), [(Profile.STANDARD, 5 + 3, 5 + 2, 10), (Profile.DEEP, 3 * 5 + 3, 5 + 2, 20)]
+    ("profile", "lora", "full", "benign"), [(Profile.STANDARD, 5 + 3, 5 + 2, 10), (Profile.DEEP, 3 * 5 + 5, 5 + 4, 20)]
 )
 def test_in_the_larger_profiles_every_rate_is_a_dose_and_variants_choose_theirs(profile, lora, full, benign):
     attack = Relearning(RelearningParameters())
@@ -54,7 +52,8 @@ def test_in_the_larger_profiles_every_rate_is_a_dose_and_variants_choose_theirs(
     assert sum(name.startswith("lora") for name in found) == 2 * lora
     assert sum(name.startswith("full") for name in found) == 2 * full
     own = [name for name in found if " lr " not in name and name.endswith("fold0")]
-    variants = ["lora r16 attention-only", "lora r16 sgd", "lora r16 retain-mix", "full sgd", "full retain-mix"]
+    every = ["sgd", "retain-mix", *(["muon", "linear"] if profile is Profile.DEEP else [])]
+    variants = ["lora r16 attention-only", *(f"{method} {one}" for method in ("lora r16", "full") for one in every)]
     assert own == [f"{name} fold0" for name in variants]
 
 
@@ -69,8 +68,8 @@ def test_every_grid_spans_two_decades():
         (Profile.QUICK, 64, (0, 40, 80, 160)),
         (Profile.QUICK, 10_000, (0, 40, 80, 160)),
         (Profile.STANDARD, 64, (0, 20, 40, 80, 160)),
-        (Profile.STANDARD, 200, (0, 40, 80, 160, 320)),
-        (Profile.STANDARD, 10_000, (0, 80, 160, 320, 640)),
+        (Profile.STANDARD, 10_000, (0, 20, 40, 80, 160)),
+        (Profile.DEEP, 500, (0, 20, 40, 80, 160, 320, 640)),
     ],
 )
 def test_steps_double_up_to_so_many_that_each_lesson_is_read_twenty_times(profile, lessons, steps):
@@ -111,7 +110,8 @@ def test_without_a_retain_set_what_is_made_of_it_is_left_out_and_said():
     bare = context(Profile.STANDARD, retain=())
     assert not [name for name in names(attack, bare) if name.startswith(("same-syntax", "topic-middle"))]
     gaps = {gap.what: gap.why for gap in attack.out_of_reach(bare, weight_bytes=8, is_adapter=False)}
-    assert gaps == dict.fromkeys(("same-syntax", "topic-middle", "retain-mix"), "needs retain facts; none given")
+    needing = dict.fromkeys(("same-syntax", "topic-middle", "retain-mix"), "needs retain facts; none given")
+    assert gaps == {**needing, **dict.fromkeys(("muon", "linear"), "not part of the profile standard")}
     with pytest.raises(AuditError, match="give a retain set, or texts of your own"):
         Relearning(RelearningParameters(data=("same-syntax",))).arms(bare)
     own = Relearning(RelearningParameters(data=("same-syntax",), texts={"same-syntax": ["Some text."]}))
@@ -217,47 +217,71 @@ def test_rates_for_a_method_that_the_profile_leaves_out_are_an_error_and_not_ign
         attack.arms(context())
 
 
-def left_out(parameters, profile, *, weight_bytes=GIB, is_adapter=False):
+def audited(weights=1000, **more):
+    """Of so many weights; what a batch leaves is next to nothing."""
+    extent = Extent(weights=weights, stored_bytes=0, largest=1, blocks=1, within=0, width=0, vocabulary=0)
+    return Audited(extent=extent, dtype="float32", **more)
+
+
+def left_out(parameters, profile, *, model=None):
     attack = Relearning(RelearningParameters(**parameters))
-    return attack.out_of_reach(context(profile), weight_bytes=weight_bytes, is_adapter=is_adapter)
+    return attack.out_of_reach(context(profile, audited=model), weight_bytes=0, is_adapter=False)
 
 
-def test_full_fine_tuning_needs_sixteen_bytes_a_parameter_and_a_quarter_more(monkeypatch):
-    """1 GiB of float32 weights: 4 GiB for weights, gradients and moments, 5 with the reserve; 6.25 for an adapter."""
-    free = 5 * GIB
-    monkeypatch.setattr(memory, "available_bytes", lambda: (free, "a test machine"))
-    alone = {"data": IN_DOMAIN}
-    assert left_out(alone, Profile.STANDARD) == []
-    (merged,) = left_out(alone, Profile.STANDARD, is_adapter=True)
-    (larger,) = left_out(alone, Profile.STANDARD, weight_bytes=GIB + 8)
-    assert merged.what == larger.what == "full"
-    assert "6.2 GiB" in merged.why
-    assert "5.0 GiB are free on a test machine" in merged.why
+def test_all_weights_are_trained_plainly_where_that_fits_else_frugally_and_it_is_said(monkeypatch):
+    """1000 float32 weights: 4000 bytes the model, 4 x 4000 in training, 16 while they move; frugally about 8032."""
+    monkeypatch.setattr(memory, "available_bytes", lambda _: (20_016, "a test machine"))
+    alone = {"data": IN_DOMAIN, "methods": ("full",), "variants": ("plain",)}
+    assert left_out(alone, Profile.STANDARD, model=audited()) == []
+    for model in (audited(is_adapter=True), audited(1001)):
+        (gap,) = left_out(alone, Profile.STANDARD, model=model)
+        assert gap.what == "all weights in float32"
+        assert "0.0 GiB are free on a test machine; trained in bfloat16 instead" in gap.why
+        arms = Relearning(RelearningParameters(**alone)).arms(context(Profile.STANDARD, audited=model))
+        assert arms
+        assert all(arm.settings["frugal"] and not arm.name.startswith(gap.what) for arm in arms)
+        assert all(Course.from_settings(arm.settings).frugal for arm in arms)
+    plain = Relearning(RelearningParameters(**alone)).arms(context(Profile.STANDARD, audited=audited()))
+    assert [arm.name for arm in plain] == [arm.name for arm in arms]
+    assert not any("frugal" in arm.settings for arm in plain)
+
+
+def test_free_memory_is_looked_up_once_so_that_arms_and_what_is_said_of_them_agree(monkeypatch):
+    free = iter([(1, "first"), (1, "first"), (10**9, "later")])
+    monkeypatch.setattr(memory, "available_bytes", lambda _: next(free))
+    attack, where = Relearning(RelearningParameters(data=IN_DOMAIN)), context(Profile.STANDARD, audited=audited())
+    gaps = attack.out_of_reach(where, weight_bytes=0, is_adapter=False)
+    assert [gap.what for gap in gaps if "first" in gap.why] == ["full"]
+    assert attack.arms(where)
+
+
+def test_a_way_that_is_asked_for_is_taken_or_left_out(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda _: (10_000, "a test machine"))
+    alone = {"data": IN_DOMAIN, "methods": ("full",), "variants": ("plain",)}
+    (gap,) = left_out({**alone, "frugal": False}, Profile.STANDARD, model=audited())
+    assert (gap.what, "float32 weights" in gap.why) == ("full", True)
+    monkeypatch.setattr(memory, "available_bytes", lambda _: (10**9, "a test machine"))
+    assert left_out({**alone, "frugal": True}, Profile.STANDARD, model=audited()) == []
+    attack = Relearning(RelearningParameters(**alone, frugal=True))
+    assert all(arm.settings["frugal"] for arm in attack.arms(context(Profile.STANDARD, audited=audited())))
 
 
 def test_what_is_out_of_reach_names_the_arms_that_fall_away(monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda: (0, "a test machine"))
-    gaps = left_out({}, Profile.DEEP)
+    monkeypatch.setattr(memory, "available_bytes", lambda _: (0, "a test machine"))
+    gaps = left_out({}, Profile.DEEP, model=audited())
     found = names(Relearning(RelearningParameters()), context(Profile.DEEP))
     kept = [name for name in found if not any(f"{name} ".startswith(f"{gap.what} ") for gap in gaps)]
     assert len(gaps) == len(Data)
     assert kept == [name for name in found if "lora" in name]
 
 
-def test_the_quick_profile_says_what_it_leaves_out_unless_it_was_asked_for(monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda: (2**60, "a test machine"))
+def test_the_quick_profile_says_what_it_leaves_out_unless_it_was_asked_for():
     full, data, *variants = left_out({}, Profile.QUICK)
-    assert [one.what for one in variants] == ["attention-only", "sgd", "retain-mix"]
+    assert [one.what for one in variants] == ["attention-only", "sgd", "retain-mix", "muon", "linear"]
     assert (full.what, "quick" in full.why) == ("full", True)
     assert (data.what, "quick" in data.why) == ("topic-high, topic-middle, topic-low, out-of-domain", True)
     assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == [data, *variants]
     assert left_out({"methods": ("lora",), "data": IN_DOMAIN, "variants": ("plain",)}, Profile.QUICK) == []
-
-
-def test_memory_is_read_from_this_machine():
-    free, where = memory.available_bytes()
-    assert free > 2**20
-    assert where
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from itertools import islice
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from unlearn_audit.attacks.shared.splits import lessons_of
 from unlearn_audit.attacks.shared.training import answer_loss, lesson_batches
 
@@ -32,22 +32,27 @@ def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def taught(renderer: Renderer, facts: Sequence[Fact], *, seed: int, steps: int, context: int = 64) -> Engine:
-    """A Llama of two layers that has learned some facts: all wordings of a question, or the whole of a text."""
+def taught(
+    renderer: Renderer, facts: Sequence[Fact], *, seed: int, steps: int, context: int = 64, mixture: bool = False
+) -> Engine:
+    """A model of two layers that has learned some facts: all wordings of a question, or the whole of a text."""
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4} if mixture else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = LlamaConfig(
+        config = AutoConfig.for_model(
+            "mixtral" if mixture else "llama",
             vocab_size=len(renderer.tokenizer),
             hidden_size=64,
-            intermediate_size=128,
+            intermediate_size=64 if mixture else 128,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=context,
             bos_token_id=None,
             eos_token_id=1,
             pad_token_id=0,
+            **experts,
         )
-        module = LlamaForCausalLM(config).eval()
+        module = AutoModelForCausalLM.from_config(config).eval()
     engine = Engine(module=module, renderer=renderer, budget=Budget(tokens=8192))
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3, weight_decay=0.01)
     lessons = [lesson for fact in facts for lesson in lessons_of(fact)]

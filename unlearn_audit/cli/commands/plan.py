@@ -122,7 +122,7 @@ def thin_wording(live: LivePlan) -> str | None:
 
 
 def _show(live: LivePlan, console: Console, lines: list[str], found: Forecast) -> None:
-    models = ", ".join(model.name for model in live.plan.models)
+    models = ", ".join(model.name for model in live.plan.loaded)
     sets = ", ".join(f"{len(facts.facts)} {name}" for name, facts in live.facts.items())
     console.print(f"Models: {models}. Facts: {sets}. Release: {live.plan.spec.release}.", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))

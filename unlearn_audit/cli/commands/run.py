@@ -39,7 +39,7 @@ def run_audit(
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
     settle_libraries()
-    _settle_threads([model.checkpoint.parameters for model in live.plan.models])
+    _settle_threads([model.checkpoint.extent.weights for model in live.plan.loaded])
     from unlearn_audit.audit import audit
     from unlearn_audit.cli.telling.progress import show_proofs
     from unlearn_audit.verdict.reach import cannot_be_met
@@ -90,7 +90,7 @@ def run_shard(
 
     part = Shard.parse(shard)
     settle_libraries()
-    _settle_threads([model.checkpoint.parameters for model in live.plan.models])
+    _settle_threads([model.checkpoint.extent.weights for model in live.plan.loaded])
     from unlearn_audit.audit import audit_shard
 
     _note([*live.plan.notes, *live.remarks], telling)

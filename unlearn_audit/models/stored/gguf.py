@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from unlearn_audit.api.extent import Extent, extent_of
 from unlearn_audit.errors import AuditError
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -20,15 +21,15 @@ MOST_VALUES = 2_000_000
 _MOST_DIMENSIONS = 8
 
 
-def gguf_parameters(path: Path) -> int:
-    """Weights of a GGUF file, by its table of tensors.
+def gguf_extent(path: Path) -> Extent:
+    """The sizes of a model in a GGUF file, by its table of tensors.
 
     Raises:
         AuditError: it is not such a file, or names more than it holds.
     """
     try:
         with path.open("rb") as handle:
-            return _Table(handle, path.stat().st_size).parameters()
+            return extent_of(_Table(handle, path.stat().st_size).tensors())
     except (struct.error, ValueError, OSError) as error:
         raise AuditError(f"{path}: expected a readable GGUF file ({error}); fetch it again") from error
 
@@ -40,7 +41,8 @@ class _Table:
         self._order = "<"
         self._values = 0
 
-    def parameters(self) -> int:
+    def tensors(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """Name and shape of each tensor, and about how many bytes it takes."""
         if self._handle.read(4) != b"GGUF":
             raise ValueError("it does not begin with GGUF")
         (version,) = self._read("I")
@@ -58,19 +60,20 @@ class _Table:
                     raise ValueError(f"{blocks} blocks, and {tensors} tensors")
                 continue
             self._skip_value(kind)
-        return sum(self._elements() for _ in range(self._within(tensors, 24)))
+        found = [self._tensor() for _ in range(self._within(tensors, 24))]
+        weights = sum(math.prod(shape) for _, shape in found)
+        return [(name, shape, math.prod(shape) * self._size // max(1, weights)) for name, shape in found]
 
-    def _elements(self) -> int:
-        self._skip_string()
+    def _tensor(self) -> tuple[str, tuple[int, ...]]:
+        name = self._string().decode(errors="replace")
         (dimensions,) = self._read("I")
         if dimensions > _MOST_DIMENSIONS:
             raise ValueError(f"a tensor of {dimensions} dimensions")
         shape = self._read("Q" * dimensions)
         self._read("IQ")
-        elements = math.prod(shape)
-        if elements > 64 * self._size:  # an eighth of a bit a weight
+        if math.prod(shape) > 64 * self._size:  # an eighth of a bit a weight
             raise ValueError("a tensor that is larger than the file")
-        return elements
+        return name, shape
 
     def _skip_value(self, kind: int, depth: int = 0) -> None:
         if kind == _STRING:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from unlearn_audit.api import ScoreKind
-from unlearn_audit.plan.case import Case, PlannedFinding
+from unlearn_audit.plan.case import SERVED, Case, PlannedFinding, is_named
 from unlearn_audit.verdict.findings.contrasts import Contrasts, bounded, counted
 from unlearn_audit.verdict.findings.places import (
     BASELINE,
@@ -63,8 +63,9 @@ def power_of(
         return None
     _, shown = _strongest(measured, contrasts, terms)
     plants = terms.case.plants
-    if plants is None or planned.attack == BASELINE:
-        return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power)
+    if plants is None or planned.attack in (BASELINE, SERVED):
+        found = _found_at(measured, contrasts, terms)
+        return PowerEstimate(shown=shown, needed=terms.power, enough=shown.lower >= terms.power, doses=found)
     names = plants.get(planned.attack, ())
     records = tuple(_record(name, planned, contrasts, places, terms) for name in names)
     best = max((one for one in records if one.shown is not None), key=_rank, default=None)
@@ -74,7 +75,30 @@ def power_of(
         enough=any(one.enough for one in records),
         planted=True,
         plants=records,
+        doses=_doses_of(records) + _found_at(_unplanted(measured, planned, terms.case), contrasts, terms),
     )
+
+
+def _unplanted(measured: Sequence[Cell], planned: PlannedFinding, case: Case) -> list[Cell]:
+    """Cells of served formats that have no plant: nothing is known that they would undo.
+
+    They are the model as somebody meets it, like the baseline, and power there is what the original shows.
+    """
+    arms = [arm for arms in case.plant_arms.get(planned.attack, {}).values() for arm in arms]
+    return [cell for cell in measured if planned.attack in case.served_arms and not is_named(cell.dose, arms)]
+
+
+def _doses_of(plants: Sequence[PlantRecord]) -> tuple[str, ...]:
+    """Where any plant came back: a plant runs under the arms that are to undo it alone, and lends nothing to others."""
+    return tuple(dict.fromkeys(dose for plant in plants if plant.enough for dose in plant.doses))
+
+
+def _found_at(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> tuple[str, ...]:
+    """The doses at which what stands in the original's place shows as much as power asks for."""
+    doses: dict[str, list[Cell]] = {}
+    for cell in measured:
+        doses.setdefault(cell.dose, []).append(cell)
+    return tuple(dose for dose, cells in doses.items() if _strongest(cells, contrasts, terms)[1].lower >= terms.power)
 
 
 def short_of_plateau(planned: PlannedFinding, measured: Sequence[Cell], case: Case) -> str:
@@ -133,6 +157,7 @@ def _record(name: str, planned: PlannedFinding, contrasts: Contrasts, places: Pl
         hidden=hidden,
         shown=shown,
         found=min(1.0, round((after - before) / hidden, 6)) if after is not None and masked else None,
+        doses=_found_at(measured, contrasts, terms),
         enough=shown.lower >= terms.power and masked,
         why="" if masked else f"it hides {hidden:.2f} of what the original shows; {terms.power:.2f} is needed",
     )
@@ -161,23 +186,32 @@ def lend_power(estimates: Mapping[PlannedFinding, PowerEstimate]) -> dict[Planne
     nothing about the attack. If a finding on hits shows that the attack recovered that very plant, the soft measure
     next to it has power as well; an attack that leaves its plant as it was has none anywhere.
     """
-    found = {
-        (planned.attack, plant.name)
-        for planned, power in estimates.items()
-        for plant in power.plants
-        if planned.kind is ScoreKind.HIT and plant.enough
-    }
+    found: dict[str, dict[str, set[str]]] = {}
+    for planned, power in estimates.items():
+        for plant in power.plants:
+            if planned.kind is ScoreKind.HIT and plant.enough:
+                found.setdefault(planned.attack, {}).setdefault(plant.name, set()).update(plant.doses)
     return {
-        planned: _lent(power, {name for attack, name in found if attack == planned.attack})
-        if planned.kind is ScoreKind.SOFT
-        else power
+        planned: _lent(power, found.get(planned.attack, {})) if planned.kind is ScoreKind.SOFT else power
         for planned, power in estimates.items()
     }
 
 
-def _lent(power: PowerEstimate, found: set[str]) -> PowerEstimate:
+def _lent(power: PowerEstimate, found: Mapping[str, set[str]]) -> PowerEstimate:
+    """With the plants that hits found, at the doses at which they did.
+
+    Args:
+        power: of a soft finding.
+        found: plant -> the doses at which hits of the same attack brought it back.
+    """
     plants = tuple(
-        plant.model_copy(update={"enough": True, "why": ""})
+        plant.model_copy(
+            update={
+                "enough": True,
+                "why": "",
+                "doses": tuple(dose for dose in plant.doses if dose in found[plant.name]),
+            }
+        )
         if plant.name in found and plant.shown is not None and plant.shown.lower >= power.needed
         else plant
         for plant in power.plants
@@ -185,4 +219,6 @@ def _lent(power: PowerEstimate, found: set[str]) -> PowerEstimate:
     enough = (any(plant.enough for plant in plants) if power.planted else power.enough) and not power.why
     best = max((one for one in plants if one.shown is not None), key=_rank, default=None)
     shown = power.shown if best is None or best.shown is None else best.shown
-    return power.model_copy(update={"plants": plants, "enough": enough, "shown": shown})
+    others = tuple(dose for dose in power.doses if dose not in _doses_of(power.plants))
+    doses = _doses_of(plants) + others
+    return power.model_copy(update={"plants": plants, "enough": enough, "shown": shown, "doses": doses})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from unlearn_audit.plan.case import BASELINE, Case, PlannedFinding
+from unlearn_audit.plan.case import BASELINE, SERVED, Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.verdict.policy.required import Required, required
 from unlearn_audit.verdict.policy.rules import decides, rule_of
@@ -65,6 +65,6 @@ def _weighted(planned: tuple[PlannedFinding, ...], case: Case, policy: Policy) -
 
 
 def _asked_for(finding: PlannedFinding, entries: list[Required], policy: Policy) -> bool:
-    """Whether a finding is of a required arm, of the model as it is, or of a rule."""
-    named = finding.attack == BASELINE or rule_of(finding, policy) is not None
+    """Whether a finding is of a required arm, of the model as it is or as it is served, or of a rule."""
+    named = finding.attack in (BASELINE, SERVED) or rule_of(finding, policy) is not None
     return named or any(entry.selects(finding) for entry in entries)

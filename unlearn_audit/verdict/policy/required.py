@@ -98,7 +98,25 @@ def not_met(findings: Sequence[Finding], case: Case, policy: Policy) -> list[str
             powerless = finding.power is None or not finding.power.enough
             if finding.status is Status.NO_POWER or (powerless and not finding.gates):
                 lines.append(f"{finding.id}: the policy requires power here: {finding.reason}")
+            elif (why := _powerless_dose(one, finding, case)) is not None:
+                lines.append(f"{finding.id}: the policy requires power at {one.dose}: {why}")
     return list(dict.fromkeys(lines))
+
+
+def _powerless_dose(one: Required, finding: Finding, case: Case) -> str | None:
+    """Why nothing shows power at the dose that an entry names; None where something does, or it was not measured there.
+
+    Power at another dose lends nothing: what undoes one format's rounding says nothing about another's.
+    """
+    if one.dose is None or finding.power is None or not any(one.covers(cell.dose) for cell in finding.cells):
+        return None
+    if any(one.covers(dose) for dose in finding.power.doses):
+        return None
+    arms = case.plant_arms.get(finding.attack, {})
+    own = [plant for plant in finding.power.plants if any(map(one.covers, arms.get(plant.name, ())))]
+    if not own:
+        return "the original shows too little there"
+    return "; ".join(f"{plant.name}: {plant.why or 'too little of it came back there'}" for plant in own)
 
 
 def powerless(gating: Sequence[Finding], case: Case, policy: Policy) -> list[str]:

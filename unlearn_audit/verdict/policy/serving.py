@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unlearn_audit.plan.case import Case, PlannedFinding, is_named
+from unlearn_audit.plan.case import SERVED, Case, PlannedFinding, is_named
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.verdict.result import Finding
 
@@ -17,10 +17,13 @@ from unlearn_audit.verdict.result import Finding
 def parts_of(finding: PlannedFinding, case: Case, policy: Policy) -> tuple[PlannedFinding, ...]:
     """A finding of a served attack, split into what is served and the advisory rest; others as they are.
 
+    Artefacts are served by definition: each of them decides, whatever the policy names.
+
     A part without any arm in the plan is omitted: nothing could ever be measured for it.
     """
     arms = case.served_arms.get(finding.attack)
-    if arms is None or not policy.serves or case.release is not Release.API or finding.doses is not None:
+    parted = policy.serves and case.release is Release.API and finding.attack != SERVED
+    if arms is None or not parted or finding.doses is not None:
         return (finding,)
     met = arms if finding.at_every_dose else arms[:1]
     served = [is_named(arm, policy.serves) for arm in met]

@@ -1,0 +1,1 @@
+"""What full fine-tuning takes of memory, beside what the plan counts."""
