@@ -262,6 +262,6 @@ def test_quantizers_that_share_boxes_share_a_plant_and_those_that_search_have_no
     names = {quantizer: rounding_planting(quantizer) for quantizer in Quantizer}
     assert names[Quantizer.NF4] is not None
     assert names[Quantizer.NF4].name == names[Quantizer.NF4_DQ].name == "nf4 rounding"
-    searching = {each for each in Quantizer if each.backend in (Backend.GPTQMODEL, Backend.HQQ)}
+    searching = {each for each in Quantizer if each.backend in (Backend.GPTQMODEL, Backend.HQQ, Backend.LLAMA_CPP)}
     assert {each for each, planting in names.items() if planting is None} == searching
     assert not any(map(is_boxed, searching))

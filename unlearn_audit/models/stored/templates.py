@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from unlearn_audit.api.user_files import is_there, read_json, read_text
 from unlearn_audit.errors import AuditError
 
@@ -159,6 +157,8 @@ def limited(seconds: float) -> Iterator[None]:
 @contextmanager
 def _little_memory() -> Iterator[None]:
     """Gives the process no more than `MEGABYTES` of address space beyond what it has, where a system can."""
+    import psutil  # of the extra `run`, which alone runs templates
+
     before = resource.getrlimit(resource.RLIMIT_AS)
     most = psutil.Process().memory_info().vms + (MEGABYTES << 20)
     if before[0] != resource.RLIM_INFINITY:

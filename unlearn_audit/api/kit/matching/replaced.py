@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rapidfuzz.distance import Indel
-
 REPEATED = 0.8
 """Share of a sentence's words, in their order, from which a text says it again."""
 
@@ -28,6 +26,8 @@ def replaced(
         tells: whether a word of the sentence tells something.
         is_new: whether a word of the text tells something that the sentence does not say.
     """
+    from rapidfuzz.distance import Indel  # of the extra `run`; probes are listed without it
+
     blocks = Indel.opcodes(sentence, text)
     kept = sum(block.src_end - block.src_start for block in blocks if block.tag == "equal")
     spans = [(one.tag, one.src_start, one.src_end, one.dest_start, one.dest_end) for one in blocks]

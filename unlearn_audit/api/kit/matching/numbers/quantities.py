@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import regex
 
@@ -29,7 +29,6 @@ _PARTS = {
     **dict.fromkeys(("sixth", "sixths"), 6), **dict.fromkeys(("eighth", "eighths"), 8),
     **dict.fromkeys(("tenth", "tenths"), 10),
 }  # fmt: skip
-_COUNTED = {word: at for at in range(2, 10) for word in (str(at), *numerals.words_for(at, ENGLISH))} | {"1": 1}
 _ALONE = frozenset(tables().alone)
 """Words for a hundred and a thousand that stand alone in place of "one hundred"."""
 
@@ -37,6 +36,12 @@ _MINUS = ("minus", "moins", "menos", "meno", "минус", "мінус", "マイ
 _UNIT_LETTERS = 10
 _AND_A_HALF = ("and", "a", "half")
 _GROUPED = regex.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")
+
+
+@cache
+def _counted_parts() -> dict[str, int]:
+    """How many parts: "two" of "two thirds"."""
+    return {word: at for at in range(2, 10) for word in (str(at), *numerals.words_for(at, ENGLISH))} | {"1": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +280,7 @@ def _fractions(reading: Reading) -> Iterator[Quantity]:
             yield _part(above / below, _over(reading, inside))
     for place, word in enumerate(reading.folds):
         parts, before = _PARTS.get(word), reading.folds[place - 1] if place else ""
-        count = 1 if before in ("a", "an", "one") else _COUNTED.get(before)
+        count = 1 if before in ("a", "an", "one") else _counted_parts().get(before)
         if parts and count:
             yield _part(count / parts, _over(reading, [place - 1, place]))
 
