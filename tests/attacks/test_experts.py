@@ -60,6 +60,19 @@ SMALL = {
     "num_key_value_heads": 2,
     "num_experts_per_tok": 2,
 }
+_DEEPSEEK = {
+    "n_routed_experts": 4,
+    "moe_intermediate_size": 32,
+    "kv_lora_rank": 32,
+    "q_lora_rank": 32,
+    "qk_rope_head_dim": 16,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
+    "num_key_value_heads": 4,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 0,
+}
 MIXTURES = {
     "mixtral": {"num_local_experts": 4},
     "qwen2_moe": {
@@ -95,32 +108,8 @@ MIXTURES = {
         "n_group": 1,
         "topk_group": 1,
     },
-    "deepseek_v3": {
-        "n_routed_experts": 4,
-        "moe_intermediate_size": 32,
-        "kv_lora_rank": 32,
-        "q_lora_rank": 32,
-        "qk_rope_head_dim": 16,
-        "qk_nope_head_dim": 16,
-        "v_head_dim": 16,
-        "num_key_value_heads": 4,
-        "n_group": 1,
-        "topk_group": 1,
-        "first_k_dense_replace": 0,
-    },
-    "deepseek_v2": {
-        "n_routed_experts": 4,
-        "moe_intermediate_size": 32,
-        "kv_lora_rank": 32,
-        "q_lora_rank": None,
-        "qk_rope_head_dim": 16,
-        "qk_nope_head_dim": 16,
-        "v_head_dim": 16,
-        "num_key_value_heads": 4,
-        "n_group": 1,
-        "topk_group": 1,
-        "first_k_dense_replace": 0,
-    },
+    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v2": {**_DEEPSEEK, "q_lora_rank": None},
 }
 """Kinds of mixtures as transformers writes them."""
 

@@ -204,9 +204,10 @@ def both_bounds(
         terms: the error rates; a small upper bound is what passes.
         turned: a large lower bound is what passes (power, utility).
     """
-    if terms.whole is not None and closer_than_gaffke(len(least), terms.whole):
-        return _finite(least, most, contrast, terms, turned=turned)
     below, above = (terms.alpha_pass, terms.alpha_fail) if turned else (terms.alpha_fail, terms.alpha_pass)
+    if terms.whole is not None and closer_than_gaffke(len(least), terms.whole):
+        lower = -finite_upper(-least, -contrast.hi, -contrast.lo, below, terms.whole, SEED)
+        return lower, finite_upper(most, contrast.lo, contrast.hi, above, terms.whole, SEED)
     columns = least.shape[1]
     if below == above:
         values = least if np.array_equal(least, most) else np.hstack([least, most])
@@ -215,16 +216,6 @@ def both_bounds(
     lower, _ = gaffke_bounds(least, contrast.lo, contrast.hi, below, terms.draws, SEED)
     _, upper = gaffke_bounds(most, contrast.lo, contrast.hi, above, terms.draws, SEED)
     return lower, upper
-
-
-def _finite(
-    least: FloatArray, most: FloatArray, contrast: Contrast, terms: Terms, *, turned: bool
-) -> tuple[FloatArray, FloatArray]:
-    """`both_bounds` where so many of the whole are known that it counts."""
-    below, above = (terms.alpha_pass, terms.alpha_fail) if turned else (terms.alpha_fail, terms.alpha_pass)
-    whole = terms.whole or len(least)
-    lower = -finite_upper(-least, -contrast.hi, -contrast.lo, below, whole, SEED)
-    return lower, finite_upper(most, contrast.lo, contrast.hi, above, whole, SEED)
 
 
 def bounded(contrast: Contrast, cell: Cell, terms: Terms) -> Interval:
