@@ -15,7 +15,7 @@ from unlearn_audit.api import FactSet
 from unlearn_audit.errors import Notice
 from unlearn_audit.evidence.directory import make_private, run_directory
 from unlearn_audit.evidence.files import write_json, write_text
-from unlearn_audit.evidence.manifest import SHARD, write_manifest
+from unlearn_audit.evidence.manifest import PLAN, SHARD, SPEC, write_manifest
 from unlearn_audit.evidence.old_names import asked_as
 from unlearn_audit.evidence.records import ComparisonRecord, short_of_plateau
 from unlearn_audit.evidence.store import EvidenceStore
@@ -24,7 +24,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.plan.steps import steps
 from unlearn_audit.report import write as write_reports
-from unlearn_audit.run.claim import PLAN, SPEC, claim, refuse_foreign
+from unlearn_audit.run.claim import claim, refuse_foreign
 from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.records import job_records, judge_record
 from unlearn_audit.run.runner import Progress, run

@@ -14,8 +14,8 @@ from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json, write_json
 
 MANIFEST = "manifest.json"
-RESULT = "result.json"
 ATTESTATION = "attestation.json"
+SPEC, PLAN = "spec.yaml", "plan.json"
 RESULT, SHARD, ERRORS = "result.json", "shard.json", "errors.log"
 _VERSION = 1
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError, SpecError
 from unlearn_audit.evidence.digests import sha256_file
-from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, RESULT, manifest_problems
+from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, RESULT, SPEC, manifest_problems
 from unlearn_audit.evidence.records import ModelRecord
 from unlearn_audit.finished.attestation import claims, model_digest, model_files, verified
 from unlearn_audit.finished.redecide import agrees, finished, observations_of, verdict_of
@@ -84,7 +84,7 @@ def _checked(check: Callable[[], str]) -> Check:
 
 
 def _spec(run: Path, result: Result) -> str:
-    path = run / "spec.yaml"
+    path = run / SPEC
     if validate(AuditSpec, read_yaml(path), path).digest() != result.spec_digest:
         raise IntegrityError(f"{path}: is not the specification that {RESULT} names")
     return f"specification: sha256:{result.spec_digest[:_SHOWN]}"
@@ -107,7 +107,7 @@ def _models(request: Request, result: Result) -> Iterator[Check]:
         yield Check(holds=None, line="models: not checked (--no-checkpoint)")
         return
     try:
-        options = validate(AuditSpec, read_yaml(request.run / "spec.yaml"), None).models
+        options = validate(AuditSpec, read_yaml(request.run / SPEC), None).models
     except SpecError:
         yield Check(holds=None, line="models: not checked, because the specification cannot be read")
         return

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.manifest import SPEC
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.plan.case import BASELINE, SERVED
 from unlearn_audit.plan.forecast import Forecast, forecast
@@ -18,8 +19,6 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.steps import PROVEN
 from unlearn_audit.spec.spec import AuditSpec, load_spec
-
-_SPEC = "spec.yaml"
 
 
 def plan_within(spec: AuditSpec, out: Path | None = None) -> LivePlan:
@@ -76,11 +75,11 @@ def required_attacks(spec: AuditSpec) -> tuple[str, ...]:
 
 def _chosen_before(spec: AuditSpec, out: Path) -> tuple[str, ...] | None:
     """What was too dear for the run that lies in a directory, if it has this budget."""
-    if not (out / _SPEC).is_file():
+    if not (out / SPEC).is_file():
         return None
     try:
-        kept = load_spec(out / _SPEC, {})
-    except (SpecError, AuditError):
+        kept = load_spec(out / SPEC, {})
+    except AuditError:
         return None  # `run.claim` says what is wrong with it
     return kept.too_dear if kept.budget == spec.budget else None
 
