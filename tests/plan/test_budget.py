@@ -132,7 +132,7 @@ def test_plan_says_what_the_budget_costs_and_what_takes_the_time(world, slow, in
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--budget", "15"), "budget"),
+        (("--budget", "15"), "'budget': expected a time such as 90s, 15m or 2h"),
         (("--budget", "1m", "--shard", "1/2"), "expected --shard or --budget, got both"),
     ],
 )

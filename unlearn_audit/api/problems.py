@@ -19,7 +19,7 @@ class Problem:
     Attributes:
         place: the keys and indices that lead to it, outermost first; empty for the whole.
         unknown: there is no such key; `missing`: the key is required and not there; else its value is wrong.
-        message: pydantic's own words on it.
+        message: pydantic's own words on it, or those of our check.
         value: what came.
     """
 
@@ -42,7 +42,7 @@ def first_problem(error: ValidationError) -> Problem:
         place=first["loc"],
         unknown=first["type"] in _UNKNOWN,
         missing=first["type"] == "missing",
-        message=first["msg"],
+        message=first["msg"].removeprefix("Value error, "),
         value=first["input"],
     )
 

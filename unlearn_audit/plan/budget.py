@@ -1,8 +1,8 @@
 """A plan that fits into a budget of time: what the policy requires first, then what has proven most per second.
 
 An attack runs whole or not at all: half of its folds would leave half of the facts unscored. What does not fit is left
-out with its time, and the verdict says so like of everything that is left out; where the policy requires it, there is
-no PASS. The choice is part of the request (`AuditSpec.too_dear`), so that a run that goes on is the same run.
+out, and the verdict says so like of everything that is left out; where the policy requires it, there is no PASS. The
+choice is part of the request (`AuditSpec.too_dear`), so that a run that goes on is the same run.
 """
 
 from __future__ import annotations

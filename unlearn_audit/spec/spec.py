@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from unlearn_audit.api import Profile
 from unlearn_audit.api.judge import JudgeKind
@@ -92,6 +93,12 @@ class JudgeOptions(BaseModel):
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
+def _time(value: str) -> str:
+    if re.fullmatch(r"[1-9]\d{0,5}[smh]", value) is None:
+        raise ValueError("expected a time such as 90s, 15m or 2h")
+    return value
+
+
 class AuditSpec(BaseModel):
     """What to audit, against what, how hard, and by which policy."""
 
@@ -114,7 +121,7 @@ class AuditSpec(BaseModel):
     columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
     release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
-    budget: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}[smh]$")] | None = Field(
+    budget: Annotated[str, AfterValidator(_time)] | None = Field(
         None, description="longest time (90s, 15m, 2h): attacks that do not fit are left out; None: no limit"
     )
     too_dear: tuple[str, ...] = Field((), description="attacks that did not fit into the budget; written by the tool")
