@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.kills import digest_of
-from tests.run.executors.test_local import answers, planned
+from tests.run.executors.test_local import answers, command, planned
 from tests.run.executors.test_local import world as world  # the fixture
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Quiet
@@ -84,6 +86,24 @@ def test_three_workers_on_two_nodes_one_of_them_killed_give_the_evidence_of_one_
     assert answers(out) == answers(world / "alone")
     assert not actors()
     assert not ray.is_initialized()
+    assert not [path.name for path in out.rglob(".*") if path.name != ".lock"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_ends_its_workers_on_the_cluster(world, address, tmp_path):
+    out = tmp_path / "run"
+    asked = command(world, out, "--executor", "ray", "--address", address, "--workers", "2")
+    running = subprocess.Popen(asked, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 400
+    while not list(out.glob("jobs/*/observations.parquet")) and time.monotonic() < until:
+        time.sleep(0.05)
+    workers = actors()
+    running.terminate()
+    _, told = running.communicate(timeout=100)
+    assert running.returncode == 130, told
+    assert f"rerun with --out {out} to resume" in told
+    assert len(workers) == 2
+    assert not actors()
     assert not [path.name for path in out.rglob(".*") if path.name != ".lock"]
 
 
