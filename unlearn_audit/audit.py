@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import unlearn_audit
@@ -25,10 +26,10 @@ from unlearn_audit.plan.plan import Plan
 from unlearn_audit.plan.steps import steps
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.run.claim import claim, refuse_foreign
+from unlearn_audit.run.executors.shard import Shard
 from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.records import job_records, judge_record
-from unlearn_audit.run.runner import Progress, run
-from unlearn_audit.run.shard import Shard
+from unlearn_audit.run.runner import Executor, Progress, run
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.spec.waivers import Waiving
@@ -51,22 +52,22 @@ def audit(
     waivers: Waiving | None = None,
     overwrite: bool = False,
     fail_fast: bool = False,
+    executor: Executor | None = None,
 ) -> Result:
     """Runs what is not done yet, decides on all of it, and writes the reports into `out`.
 
     `text` says how much of the models' answers is kept, in a separate file next to the reports. `overwrite` replaces
     the result of another request; jobs that are still valid are kept. `fail_fast` runs one attack after the other and
-    stops once the verdict is FAIL, whatever the others would say; it never changes a PASS.
+    stops once the verdict is FAIL, whatever the others would say; it never changes a PASS. `executor` is where the jobs
+    run: None for this process; the evidence does not depend on it.
 
     Raises:
         SpecError: `out` holds another audit, or another process runs one in it.
         IntegrityError: files that the request names have changed since `out` was begun.
     """
-    with _opened(live.plan, out, shared, overwrite=overwrite) as store:
-        if fail_fast:
-            result = _until_proven(live, store, progress, command, text, waivers)
-        else:
-            result = concluded(_ran(live, store, progress, command, text), store, waivers)
+    with _opened(live.plan, out, shared, overwrite=overwrite) as store, _closing(executor):
+        ran = partial(_ran, store=store, progress=progress, command=command, text=text, executor=executor)
+        result = _until_proven(live, store, ran, waivers) if fail_fast else concluded(ran(live), store, waivers)
         write_reports(result, out, formats)
         write_manifest(out)
     return result
@@ -81,6 +82,7 @@ def audit_shard(
     shared: Path | None = None,
     command: str = "",
     overwrite: bool = False,
+    executor: Executor | None = None,
 ) -> ShardRecord:
     """Runs one part of the jobs and decides nothing: `merge` does, once it has all parts.
 
@@ -93,14 +95,14 @@ def audit_shard(
     extractions = live.plan.extractions if shard.number == 1 else ()
     part = live.plan.model_copy(update={"jobs": shard.of(live.plan.jobs), "extractions": extractions})
     own = replace(live, plan=part)
-    with _opened(live.plan, out, shared, shard=str(shard), overwrite=overwrite) as store:
-        record = _ran(own, store, progress, command).model_copy(update={"shard": str(shard)})
+    with _opened(live.plan, out, shared, shard=str(shard), overwrite=overwrite) as store, _closing(executor):
+        record = _ran(own, store, progress, command, executor=executor).model_copy(update={"shard": str(shard)})
         write_json(out / SHARD, record.model_dump(mode="json"))
     return record
 
 
 def _until_proven(
-    live: LivePlan, store: EvidenceStore, progress: Progress, command: str, text: KeptText, waivers: Waiving | None
+    live: LivePlan, store: EvidenceStore, ran_part: Callable[[LivePlan], ShardRecord], waivers: Waiving | None
 ) -> Result:
     """The verdict after as many attacks as it takes to prove a leak, or after all.
 
@@ -111,7 +113,7 @@ def _until_proven(
     comparisons: tuple[ComparisonRecord, ...] = ()
     seconds = 0.0
     for place, part in enumerate(parts, 1):
-        record = _ran(replace(live, plan=part), store, progress, command, text)
+        record = ran_part(replace(live, plan=part))
         faults, comparisons = (*faults, *record.case.faults), (*comparisons, *record.comparisons)
         seconds += record.seconds
         ran = {job.attack for done in parts[:place] for job in done.jobs}
@@ -153,12 +155,27 @@ def _opened(plan: Plan, out: Path, shared: Path | None, *, shard: str = "", over
         yield store
 
 
+@contextmanager
+def _closing(executor: Executor | None) -> Iterator[None]:
+    """Ends what an executor started before the run directory is left: nothing writes into it afterwards."""
+    try:
+        yield
+    finally:
+        if executor is not None:
+            executor.close()
+
+
 def _ran(
-    live: LivePlan, store: EvidenceStore, progress: Progress, command: str, text: KeptText = KeptText.NONE
+    live: LivePlan,
+    store: EvidenceStore,
+    progress: Progress,
+    command: str,
+    text: KeptText = KeptText.NONE,
+    executor: Executor | None = None,
 ) -> ShardRecord:
     """Runs the jobs of a plan, and returns all that a result needs besides the evidence."""
     plan, begun, started = live.plan, time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    gathered = run(live, store, progress, Outputs(store.run, text, live.pool(FactSet.FORGET)))
+    gathered = run(live, store, progress, Outputs(store.run, text, live.pool(FactSet.FORGET)), executor)
     jobs = tuple(job_records(plan, store, gathered.faults))
     seen = {"faults": tuple(gathered.faults), "short_of_plateau": short_of_plateau(jobs)}
     return ShardRecord(

@@ -22,9 +22,17 @@ from unlearn_audit.report.formats.console import summary
 
 MODEL = SimpleNamespace(name="unlearned", role=Role.UNLEARNED, checkpoint=SimpleNamespace(reference="models/npo"))
 CELL = SimpleNamespace(
-    title="quantization (nf4) on unlearned", attack="quantization", label="nf4", model=MODEL, seed=3, plant=None
+    key="one",
+    title="quantization (nf4) on unlearned",
+    attack="quantization",
+    label="nf4",
+    model=MODEL,
+    seed=3,
+    plant=None,
 )
-OTHER = SimpleNamespace(**{**vars(CELL), "title": "noise on unlearned", "attack": "noise", "label": "gaussian"})
+OTHER = SimpleNamespace(
+    **{**vars(CELL), "key": "other", "title": "noise on unlearned", "attack": "noise", "label": "gaussian"}
+)
 
 
 def plain() -> Console:
@@ -45,6 +53,25 @@ def run_through(progress) -> None:
 def said(console: Console) -> list[str]:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
+
+
+def test_jobs_that_run_side_by_side_end_with_their_own_scores(tmp_path):
+    console, path = plain(), tmp_path / "events.jsonl"
+    with event_log(path) as log:
+        for progress in (Lines(console), log):
+            progress.begin([CELL, OTHER], [])
+            progress.started(CELL)
+            progress.started(OTHER)
+            progress.dose(CELL, "nf4", {"recall.hit": 0.98})
+            progress.dose(OTHER, "sigma 0.1", {"recall.hit": 0.25})
+            progress.finished(CELL, 2.5, None)
+            progress.finished(OTHER, 0.5, None)
+    assert said(console)[1:] == [
+        "[1/2] quantization (nf4) on unlearned: nf4: recall.hit 98 % (2.5 s)",
+        "[2/2] noise on unlearned: sigma 0.1: recall.hit 25 % (0.5 s)",
+    ]
+    done = [json.loads(line) for line in path.read_text().splitlines()][-2:]
+    assert [each["scores"] for each in done] == [{"recall.hit": 0.98}, {"recall.hit": 0.25}]
 
 
 def test_the_log_has_a_line_of_json_for_each_event(tmp_path):

@@ -15,7 +15,7 @@ from tests.verdict.test_verdict import Audit
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.files import write_json
 from unlearn_audit.plan.case import FaultyJob
-from unlearn_audit.run.shard import Shard
+from unlearn_audit.run.executors.shard import Shard
 from unlearn_audit.verdict.conclude import ShardRecord
 from unlearn_audit.verdict.result import Result, RunRecord
 

@@ -17,10 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unlearn_audit.api import Prompt
 from unlearn_audit.errors import AuditError, IntegrityError
+from unlearn_audit.models.loading import load
 from unlearn_audit.models.references import check_unchanged, resolve, same_model
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.stored.gguf import gguf_extent
 from unlearn_audit.models.stored.headers import read_header
+from unlearn_audit.spec.spec import ModelOptions
 
 
 @pytest.fixture
@@ -249,3 +251,11 @@ def test_a_template_that_asks_for_today_writes_the_date_of_the_audit(saved_model
     for day, text in ((dt.date(2024, 7, 26), "26 Jul 2024?"), (dt.date(2025, 1, 2), "02 Jan 2025?")):
         renderer = Renderer(tokenizer=tokenizer, chat_template=template, date=day)
         assert tokenizer.decode(renderer.prompt_ids(Prompt(text="?"))) == text
+
+
+def test_a_model_with_weights_on_no_device_is_refused_and_a_spread_one_is_the_same_model(checkpoint):
+    found, asked = resolve(str(checkpoint)), [Prompt(text="Who is Ada?")]
+    with pytest.raises(AuditError, match=r"weights are on no device, .*; give more of them"):
+        load(found, ModelOptions(device_map="meta"))
+    whole, spread = (load(found, ModelOptions(device_map=device_map)) for device_map in (None, "auto"))
+    assert whole.generate(asked, max_new_tokens=4) == spread.generate(asked, max_new_tokens=4)

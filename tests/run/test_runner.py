@@ -136,6 +136,27 @@ def test_a_job_that_spoils_its_model_is_a_fault_and_is_not_kept(tmp_path, spec, 
         assert all("changed the model and did not undo it" in fault.message for fault in gathered.faults)
 
 
+class SpoilsOnce(Spoiler):
+    name, baseline = "spoils", False
+
+    def arms(self, context):
+        return (Arm(name="spoils"),)
+
+
+def test_a_model_that_a_job_spoiled_is_loaded_again_for_the_next_job(tmp_path, spec):
+    plan = planned(spec, SpoilsOnce(Nothing()), Bare(Nothing()))
+    assert [job.attack for job in plan.plan.jobs][:3] == ["as-is", "spoils", "bare"]
+    gathered, store = ran(plan, tmp_path / "run")
+    assert {(fault.attack, fault.model) for fault in gathered.faults} == {
+        ("spoils", "original"),
+        ("spoils", "unlearned"),
+    }
+    right = run(planned(spec, Bare(Nothing())), EvidenceStore(tmp_path / "alone"), Quiet(Console(stderr=True)))
+    assert not right.faults
+    for key in (job.key for job in plan.plan.jobs if job.attack == "bare"):
+        assert store.about(key)["digest"] == EvidenceStore(tmp_path / "alone").about(key)["digest"]
+
+
 class Prepares(Bare):
     """Prepares on the original, or fails to."""
 

@@ -21,7 +21,7 @@ from unlearn_audit.audit import audit_shard
 from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.run.shard import Shard
+from unlearn_audit.run.executors.shard import Shard
 
 pytestmark = pytest.mark.science
 

@@ -28,6 +28,7 @@ from unlearn_audit.cli.common import (
     INTEGRITY,
     INTERRUPTED,
     USAGE,
+    Address,
     Json,
     LogFile,
     Quiet,
@@ -35,6 +36,7 @@ from unlearn_audit.cli.common import (
     Telling,
     Verbose,
     WaiverFile,
+    Workers,
     say,
     show_notices,
 )
@@ -44,6 +46,7 @@ from unlearn_audit.cli.flags import takes_spec
 from unlearn_audit.cli.network import Network
 from unlearn_audit.cli.telling.streams import guarded_streams
 from unlearn_audit.errors import require
+from unlearn_audit.run.executors.kinds import Kind as Where
 from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.text_policy import KeptText
 
@@ -78,6 +81,12 @@ class Document(StrEnum):
 
 Out = Annotated[
     Path | None, typer.Option("--out", help="Run directory; rerun with the same one to resume.", show_default=False)
+]
+Text = Annotated[
+    KeptText, typer.Option("--text", help="What outputs.jsonl keeps of the models' answers; none: salted digests.")
+]
+Executing = Annotated[
+    Where, typer.Option("--executor", help="Where jobs run: on this machine, or on a Ray cluster (extra `ray`).")
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", help="Store of finished jobs, shared between runs.", show_default=False)
@@ -120,14 +129,14 @@ def run(
     ] = False,
     store: Store = None,
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
-    text: Annotated[
-        KeptText,
-        typer.Option("--text", help="What outputs.jsonl keeps of the models' answers; none: salted digests."),
-    ] = KeptText.NONE,
+    text: Text = KeptText.NONE,
     waivers: WaiverFile = None,
     shard: Annotated[
         str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
     ] = None,
+    executor: Executing = Where.LOCAL,
+    workers: Workers = None,
+    address: Address = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     log_file: LogFile = None,
@@ -135,8 +144,10 @@ def run(
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
     from unlearn_audit.plan.budget import plan_within
+    from unlearn_audit.run.executors.choice import executor_of
     from unlearn_audit.spec.spec import load_waivers
 
+    crew = executor_of(executor, workers, address)
     if cells is not None:
         say("notice: --cells is now called --store; the old name still works")
         store = store or cells
@@ -147,7 +158,7 @@ def run(
         check_part(spec, shard, fail_fast=fail_fast)
         planned = plan_within(spec, target)
         if shard is not None:
-            run_shard(planned, target, store, shard, telling, overwrite=overwrite)
+            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew)
         result = run_audit(
             planned,
             target,
@@ -157,6 +168,7 @@ def run(
             text=text,
             overwrite=overwrite,
             fail_fast=fail_fast,
+            executor=crew,
         )
         _finish(result, target, json=json)
 

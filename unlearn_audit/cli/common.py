@@ -45,6 +45,17 @@ class Telling:
             raise SpecError("expected --quiet or --verbose, got both; drop one")
 
 
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that share the jobs: on the CPU each has its cores, else a device.",
+        show_default=False,
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of the Ray cluster, or auto (default).", show_default=False)
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the verdict and errors.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print every dose with its scores, and the proof of each attack.")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from unlearn_audit.api.user_files import kind_of, read_json
 from unlearn_audit.errors import SpecError
 
-__all__ = ["open_to_append", "read_json", "refuse_special", "write_bytes", "write_json", "write_text"]
+__all__ = ["append", "open_to_append", "read_json", "refuse_special", "write_bytes", "write_json", "write_text"]
 
+_OWNER_ALONE = 0o600
 SCRATCH, WRITING = ".scratch", ".writing-"
 """The scratch space of a run directory; how the name of a file begins that is not yet whole."""
 
@@ -59,6 +62,15 @@ def open_to_append(path: Path) -> BinaryIO:
     refuse_special(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+def append(path: Path, content: bytes) -> None:
+    """Adds to a file that several processes may add to, each whole; readable by its owner alone, whatever it was."""
+    with open_to_append(path) as file:
+        with suppress(OSError):  # a network drive that knows no locks
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        os.fchmod(file.fileno(), _OWNER_ALONE)
+        file.write(content)
 
 
 def refuse_special(path: Path) -> None:

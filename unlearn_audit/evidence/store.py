@@ -180,6 +180,11 @@ class EvidenceStore:
         shutil.rmtree(self._handed, ignore_errors=True)
 
     @property
+    def shared(self) -> Path | None:
+        """The store between runs, if there is one."""
+        return self._shared
+
+    @property
     def scratch(self) -> Path:
         """Where everything lies that must not outlive the run; `directory.run_directory` removes it."""
         place = self.run / SCRATCH

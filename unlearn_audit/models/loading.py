@@ -199,6 +199,7 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
     plain: torch.nn.Module = module
     if checkpoint.storage is not Storage.GGUF:  # transformers reads those as weights itself
         plain = as_weights(module, checkpoint.reference, _dtype(options.dtype, device))
+    _refuse_absent(checkpoint, plain)
     plain = plain if placed else plain.to(device)
     for parameter in plain.parameters():
         parameter.requires_grad_(False)
@@ -223,6 +224,16 @@ def _refuse_half(checkpoint: Checkpoint, report: Mapping[str, Any]) -> None:
         names = sorted(str(name[0] if isinstance(name, tuple) else name) for name in report.get(kind) or ())
         if names:
             raise AuditError(f"{checkpoint.reference}: {len(names)} {what}, e.g. {', '.join(names[:3])}; {remedy}")
+
+
+def _refuse_absent(checkpoint: Checkpoint, module: torch.nn.Module) -> None:
+    """Every weight is on a device: accelerate leaves what does not fit on disk or beside the GPUs, out of reach."""
+    absent = [name for name, weight in module.named_parameters() if weight.device.type == "meta"]
+    if absent:
+        raise AuditError(
+            f"{checkpoint.reference}: {len(absent)} weights are on no device, {absent[0]} for one: the devices are too "
+            "small for the model; give more of them, or a smaller --dtype"
+        )
 
 
 def _refuse_doubles(checkpoint: Checkpoint, prefix: str) -> None:

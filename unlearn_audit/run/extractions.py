@@ -43,13 +43,13 @@ class Comparing:
 
     def pending(self, model: PlannedModel) -> list[Extraction]:
         """What is still to be taken from a model by itself, or taken again as it was for handing on and is gone."""
-        return [one for one in self._of(model) if not self.store.has(_part(one, OWN)) or self._lacks_handed(one)]
+        return [one for one in self._of(model) if not self.store.has(part_of(one, OWN)) or self._lacks_handed(one)]
 
-    def extract(self, model: PlannedModel, engine: Engine) -> None:
-        """Takes it, and keeps it."""
+    def extract(self, model: PlannedModel, engine: Engine, name: str) -> None:
+        """Takes it for one comparison, and keeps it."""
         for one in self.pending(model):
-            comparison = self.live.comparisons[one.comparison]
-            self._take(one, OWN, engine, partial(comparison.extract, engine))
+            if one.comparison == name:
+                self._take(one, OWN, engine, partial(self.live.comparisons[name].extract, engine))
 
     def crossing(self, model: PlannedModel) -> list[Extraction]:
         """What is still to be taken from a model in view of the others, where these are all there."""
@@ -57,34 +57,33 @@ class Comparing:
             one
             for one in self._of(model)
             if self.live.comparisons[one.comparison].crosses
-            and not self.store.has(_part(one, CROSSED))
-            and all(self.store.has(_part(other, OWN)) for other in self._same(one))
+            and not self.store.has(part_of(one, CROSSED))
+            and all(self.store.has(part_of(other, OWN)) for other in self._same(one))
             and not any(self._lacks_handed(other) for other in self._same(one))
         ]
 
-    def cross(self, model: PlannedModel, engine: Engine) -> None:
-        """Takes it, and keeps it."""
+    def cross(self, model: PlannedModel, engine: Engine, name: str) -> None:
+        """Takes it for one comparison, and keeps it."""
         for one in self.crossing(model):
-            comparison = self.live.comparisons[one.comparison]
-            others = {other.model.name: self._taken(other) for other in self._same(one)}
-            own = others.pop(model.name)
-            self._take(one, CROSSED, engine, partial(comparison.cross, engine, own, others))
+            if one.comparison == name:
+                others = {other.model.name: self._taken(other) for other in self._same(one)}
+                own = others.pop(model.name)
+                self._take(one, CROSSED, engine, partial(self.live.comparisons[name].cross, engine, own, others))
 
     def _taken(self, one: Extraction) -> Features:
         """All that was taken from a model by itself, with what it hands on."""
-        return {**self.store.arrays(_part(one, OWN)), **self.store.handed(one.key)}
+        return {**self.store.arrays(part_of(one, OWN)), **self.store.handed(one.key)}
 
     def _lacks_handed(self, one: Extraction) -> bool:
         """Whether what it hands on is not there, and some model has still to look at it."""
         comparison = self.live.comparisons[one.comparison]
         if not comparison.hands_on or self.store.has_handed(one.key):
             return False
-        return any(not self.store.has(_part(other, CROSSED)) for other in self._same(one))
+        return any(not self.store.has(part_of(other, CROSSED)) for other in self._same(one))
 
-    def fault(self, model: PlannedModel, message: str) -> None:
-        """Notes that a model could not be looked at again."""
-        for one in self.crossing(model):
-            self.faults.setdefault(one.comparison, f"on {model.name}: {masked(message)}")
+    def fault(self, model: PlannedModel, name: str, message: str) -> None:
+        """Notes that a model could not be looked at for a comparison."""
+        self.faults.setdefault(name, f"on {model.name}: {masked(message)}")
 
     def records(self) -> tuple[ComparisonRecord, ...]:
         """What all comparisons found. No model is loaded; what was for handing on is thrown away."""
@@ -105,7 +104,9 @@ class Comparing:
             except Exception as failure:  # a plug-in's failure is evidence: said, and never silently absent
                 log_traceback(self.store.run, f"{name}, comparing")
                 error = message_of(failure)
-        taken = {one.model.name: self.store.about(_part(one, OWN)) for one in parts if self.store.has(_part(one, OWN))}
+        taken = {
+            one.model.name: self.store.about(part_of(one, OWN)) for one in parts if self.store.has(part_of(one, OWN))
+        }
         return record.model_copy(
             update={
                 "readings": readings,
@@ -117,13 +118,13 @@ class Comparing:
 
     def _absent(self, comparison: Comparison[Any], parts: Sequence[Extraction]) -> str | None:
         wanted = (OWN, CROSSED) if comparison.crosses else (OWN,)
-        absent = [one.model.name for one in parts if not all(self.store.has(_part(one, part)) for part in wanted)]
+        absent = [one.model.name for one in parts if not all(self.store.has(part_of(one, part)) for part in wanted)]
         return f"there are no features of {', '.join(absent)}" if absent else None
 
     def _compared(self, one: Extraction, comparison: Comparison[Any]) -> Compared:
-        features = dict(self.store.arrays(_part(one, OWN)))
+        features = dict(self.store.arrays(part_of(one, OWN)))
         if comparison.crosses:
-            features |= self.store.arrays(_part(one, CROSSED))
+            features |= self.store.arrays(part_of(one, CROSSED))
         return Compared(role=one.model.role, name=one.model.name, features=features)
 
     def _take(self, one: Extraction, part: str, engine: Engine, take: Callable[[ComparisonContext], Features]) -> None:
@@ -142,7 +143,7 @@ class Comparing:
         handed = self.live.comparisons[one.comparison].hands_on & features.keys()
         if handed:
             self.store.hand_on(one.key, {name: features.pop(name) for name in sorted(handed)})
-        self.store.put_arrays(_part(one, part), features, about)
+        self.store.put_arrays(part_of(one, part), features, about)
 
     def _context(self, name: str) -> ComparisonContext:
         live = self.live
@@ -174,7 +175,8 @@ def _check_numbers(features: Mapping[str, np.ndarray[Any, Any]]) -> None:
             raise AttackError(f"feature {name!r}: expected numbers, got type {values.dtype}")
 
 
-def _part(one: Extraction, part: str) -> str:
+def part_of(one: Extraction, part: str) -> str:
+    """Under which key the store keeps a part of what is taken: by itself (`OWN`), or in view of others (`CROSSED`)."""
     return one.key if part == OWN else f"{one.key}-{part}"
 
 

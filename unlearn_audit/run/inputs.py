@@ -11,8 +11,8 @@ from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.facts.load import load_facts
 from unlearn_audit.models.digests import file_digest
+from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.examine import check_model
-from unlearn_audit.models.loading import loaded
 from unlearn_audit.models.references import Checkpoint, check_unchanged, template_digest
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import PlannedFacts, PlannedModel
@@ -94,22 +94,24 @@ def unchanged(live: LivePlan, store: EvidenceStore) -> Iterator[None]:
         store.guard = None
 
 
-def open_models(live: LivePlan, waiting: list[PlannedModel]) -> None:
-    """Opens every model that has work to do, before the first job: hours are lost on what is found out last.
+def examine(live: LivePlan, model: PlannedModel, opened: Callable[[], Engine]) -> None:
+    """Opens a model that has work to do, before the first job: hours are lost on what is found out last.
+
+    Args:
+        live: the plan.
+        model: which one; looked at once in a process.
+        opened: loads it.
 
     Raises:
-        SpecError: one cannot be loaded, or is no model that can be audited.
+        SpecError: it cannot be loaded, or is no model that can be audited.
     """
-    options = live.plan.spec.models
-    for model in waiting:
-        key = (model.checkpoint.digest, options.model_dump_json())
-        if key in _EXAMINED:
-            continue
-        try:
-            with loaded(model.checkpoint, options) as engine:
-                check_model(model.checkpoint.reference, engine)
-        except IntegrityError:
-            raise
-        except AuditError as error:
-            raise SpecError(f"{model.name}: {error}") from error
-        _EXAMINED.add(key)
+    key = (model.checkpoint.digest, live.plan.spec.models.model_dump_json())
+    if key in _EXAMINED:
+        return
+    try:
+        check_model(model.checkpoint.reference, opened())
+    except IntegrityError:
+        raise
+    except AuditError as error:
+        raise SpecError(f"{model.name}: {error}") from error
+    _EXAMINED.add(key)

@@ -12,7 +12,7 @@ import torch
 
 from unlearn_audit.api import Model
 from unlearn_audit.errors import AttackError, cause_of
-from unlearn_audit.evidence.files import open_to_append
+from unlearn_audit.evidence.files import append
 from unlearn_audit.evidence.manifest import ERRORS
 from unlearn_audit.models.engine import Engine
 
@@ -59,8 +59,7 @@ def message_of(error: BaseException) -> str:
 
 def log_traceback(run: Path, title: str) -> None:
     """Adds the exception at hand to the run's error log."""
-    with open_to_append(run / ERRORS) as log:
-        log.write(masked(f"{title}\n{traceback.format_exc()}\n").encode("utf-8", "backslashreplace"))
+    append(run / ERRORS, masked(f"{title}\n{traceback.format_exc()}\n").encode("utf-8", "backslashreplace"))
 
 
 def fingerprint(module: torch.nn.Module) -> tuple[str, ...]:

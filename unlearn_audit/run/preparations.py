@@ -51,14 +51,11 @@ class ProbePreparing:
         """Probes with jobs to run that are still to prepare on the original."""
         return self._waiting(self.live.plan.probe_keys)
 
-    def prepare(self, original: Engine) -> None:
-        """Lets each of them prepare; it sees what the generator wrote."""
-        for name in self.unprepared():
-            if name not in self.faults:
-                probe = self.live.probes[name].prepared_with(self._notes(name))
-                self._make(
-                    name, original, probe, probe.prepare, self.live.plan.probe_keys[name], "prepare on the original"
-                )
+    def prepare(self, original: Engine, name: str) -> None:
+        """Lets one of them prepare; it sees what the generator wrote."""
+        if name not in self.faults:
+            probe = self.live.probes[name].prepared_with(self._notes(name))
+            self._make(name, original, probe, probe.prepare, self.live.plan.probe_keys[name], "prepare on the original")
 
     def fail(self, names: list[str], message: str) -> None:
         """Notes that something could not be made for some probes."""

@@ -1,21 +1,20 @@
-"""Plan -> evidence: each model is loaded once, its jobs run one after the other, each stored when it is whole."""
+"""Plan -> evidence: rounds of units, each done by a worker that keeps its model; a job is stored when it is whole."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import torch
 
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
-from unlearn_audit.errors import AttackError, AuditError, IntegrityError, NotApplicableError
+from unlearn_audit.errors import AttackError, AuditError, IntegrityError, NotApplicableError, SpecError
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
@@ -24,7 +23,7 @@ from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.run.extractions import Comparing
-from unlearn_audit.run.inputs import open_models, unchanged
+from unlearn_audit.run.inputs import examine, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
 from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
 from unlearn_audit.run.job import Screens, observe
@@ -33,6 +32,7 @@ from unlearn_audit.run.preparations import ProbePreparing
 from unlearn_audit.run.records import model_record, record_key
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
+from unlearn_audit.run.units import Agenda, Step, Unit, generator_of
 
 
 class Progress(Protocol):
@@ -67,16 +67,47 @@ class Gathered:
     Attributes:
         unprepared: attack -> why it could not make its choices on the original.
         inapplicable: those of them that cannot exist for the original's kind of model.
+        unready: probe -> why what it needs could not be made.
+        uncompared: comparison -> what it met on a model.
     """
 
     models: list[ModelRecord] = field(default_factory=list)
     faults: list[FaultyJob] = field(default_factory=list)
     unprepared: dict[str, str] = field(default_factory=dict)
     inapplicable: set[str] = field(default_factory=set)
+    unready: dict[str, str] = field(default_factory=dict)
+    uncompared: dict[str, str] = field(default_factory=dict)
     comparisons: tuple[ComparisonRecord, ...] = ()
 
+    def add(self, other: Gathered) -> None:
+        """Takes over what went wrong elsewhere."""
+        self.faults += other.faults
+        self.unprepared |= other.unprepared
+        self.inapplicable |= other.inapplicable
+        self.unready |= other.unready
+        self.uncompared |= {name: why for name, why in other.uncompared.items() if name not in self.uncompared}
 
-def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outputs | None = None) -> Gathered:
+
+class Executor(Protocol):
+    """Where the units of a run are done: in this process, or by workers."""
+
+    def crew(self, work: Workplace) -> AbstractContextManager[Callable[[Sequence[Unit]], None]]:
+        """What does the units of a round, each once those that it needs are done; left when the run ends.
+
+        It returns once all are done, raises what ends a run, and puts everything else into `work.gathered`.
+        """
+
+    def close(self) -> None:
+        """Ends whatever it started."""
+
+
+def run(
+    live: LivePlan,
+    store: EvidenceStore,
+    progress: Progress,
+    outputs: Outputs | None = None,
+    executor: Executor | None = None,
+) -> Gathered:
     """Runs every job that is not done yet. A job that fails becomes a fault; an interrupt loses the running one.
 
     Args:
@@ -84,30 +115,37 @@ def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outpu
         store: where evidence goes.
         progress: who is told how far the run is.
         outputs: keeps what models answer to probes, as far as it was asked for.
+        executor: where jobs run; in this process where None.
     """
     outputs = outputs or Outputs(store.run, KeptText.NONE, live.facts[FactSet.FORGET].facts)
-    gathered = Gathered()
-    done = [job for job in live.plan.jobs if store.has(job.key)]
-    progress.begin(live.plan.jobs, done)
-    with (
-        masking(live.withheld.masked),
-        remembered_interrupts() as check,
-        unchanged(live, store),
-        _judging(live, waiting=len(done) < len(live.plan.jobs)) as live,
-    ):
-        comparing = Comparing(live=live, store=store, stop_if_interrupted=check)
-        preparing = ProbePreparing(live=live, store=store, tell=progress.preparing)
-        work = _Work(live, store, progress, gathered, comparing, preparing, _original_weights(live), check, outputs)
-        open_models(live, [model for model in live.plan.loaded if _has_work(work, model)])
-        _write(work)
-        _run_models(work)
-        _cross_models(work)
-        gathered.comparisons = comparing.records()
-    return gathered
+    progress.begin(live.plan.jobs, [job for job in live.plan.jobs if store.has(job.key)])
+    with masking(live.withheld.masked), remembered_interrupts() as check, unchanged(live, store):
+        work = Workplace.of(live, store, progress, outputs, check)
+        agenda = Agenda(live=live, store=store, comparing=work.comparing, preparing=work.preparing)
+        with (executor or _ThisProcess()).crew(work) as do:
+            for units in (agenda.opening, agenda.writing, agenda.working, agenda.crossing):
+                do(units())
+        work.gathered.models += _model_records(live, store)
+        work.gathered.comparisons = work.comparing.records()
+    return work.gathered
+
+
+class _ThisProcess:
+    """Does the units of a run here, one after the other."""
+
+    @contextmanager
+    def crew(self, work: Workplace) -> Iterator[Callable[[Sequence[Unit]], None]]:
+        """As `Executor` says."""
+        waiting = any(not work.store.has(job.key) for job in work.live.plan.jobs)
+        with judging(work.live, waiting=waiting) as live, closing(Worker(work.judged(live))) as worker:
+            yield worker.do_all
+
+    def close(self) -> None:
+        """Nothing outlives a run."""
 
 
 @contextmanager
-def _judging(live: LivePlan, *, waiting: bool) -> Iterator[LivePlan]:
+def judging(live: LivePlan, *, waiting: bool) -> Iterator[LivePlan]:
     """The plan with its judge in every probe; a judge that cannot be loaded stops the run before its first job."""
     if not waiting or live.plan.judge.kind is JudgeKind.MATCH:
         yield live
@@ -116,63 +154,16 @@ def _judging(live: LivePlan, *, waiting: bool) -> Iterator[LivePlan]:
         yield replace(live, probes={name: probe.judged_by(judge) for name, probe in live.probes.items()})
 
 
-def _run_models(work: _Work) -> None:
-    for model in work.live.plan.loaded:
-        # Two roles with the same weights share their jobs: the second finds them done.
-        if _has_work(work, model):
-            _run_model(work, model, _pending(work, model.name), _planted(work, model))
-        work.gathered.models.append(model_record(work.store, model))
-
-
-def _has_work(work: _Work, model: PlannedModel) -> bool:
-    if _pending(work, model.name) or _planted(work, model) or work.comparing.pending(model):
-        return True
-    return model.role is Role.ORIGINAL and bool(_unprepared(work) or work.preparing.unprepared())
-
-
-def _planted(work: _Work, model: PlannedModel) -> list[Job]:
-    """The jobs of plants, which are made from the original."""
-    if model.role is not Role.ORIGINAL:
-        return []
-    return [job for job in work.live.plan.jobs if job.plant is not None and not work.store.has(job.key)]
-
-
-def _write(work: _Work) -> None:
-    """Lets the generator write for probes, before any model of the audit is loaded: one is in memory at a time."""
-    generator, names = work.live.plan.generator, work.preparing.unwritten()
-    if generator is None or not work.live.plan.written_keys:
-        return
-    about = PlannedModel(role=Role.GENERATOR, name="generator", checkpoint=generator)
-    if names:
-        work.progress.loading(about)
-        try:
-            with loaded(generator, work.live.plan.spec.models.model_copy(update={"base": None})) as engine:
-                seen = record(about.role, about.name, generator, engine)
-                work.store.put_note(record_key(about), seen.model_dump(mode="json"))
-                work.preparing.write(engine)
-        except IntegrityError:
-            raise
-        except AuditError as error:
-            work.preparing.fail(names, f"the generator: {error}")
-    work.gathered.models.append(model_record(work.store, about))
-
-
-def _cross_models(work: _Work) -> None:
-    """Loads each model again for comparisons that look at it in view of the others; none where there are none."""
-    for model in work.live.plan.models:
-        if work.comparing.crossing(model):
-            work.progress.loading(model)
-            try:
-                with loaded(model.checkpoint, work.live.plan.spec.models) as engine:
-                    work.comparing.cross(model, engine)
-            except IntegrityError:
-                raise
-            except AuditError as error:
-                work.comparing.fault(model, str(error))
+def _model_records(live: LivePlan, store: EvidenceStore) -> list[ModelRecord]:
+    """How each model was loaded, the generator first; it has a record where something was written with it."""
+    generator = generator_of(live.plan) if live.plan.written_keys else None
+    return [model_record(store, model) for model in (*filter(None, [generator]), *live.plan.loaded)]
 
 
 @dataclass(frozen=True)
-class _Work:
+class Workplace:
+    """All that the units of a run share in one process."""
+
     live: LivePlan
     store: EvidenceStore
     progress: Progress
@@ -184,94 +175,210 @@ class _Work:
     outputs: Outputs
     screens: Screens = field(default_factory=Screens)
 
+    @classmethod
+    def of(
+        cls,
+        live: LivePlan,
+        store: EvidenceStore,
+        progress: Progress,
+        outputs: Outputs,
+        stop_if_interrupted: Callable[[], None] = lambda: None,
+    ) -> Workplace:
+        """The work on a plan, with nothing gathered yet."""
+        found = Gathered()
+        return cls(
+            live=live,
+            store=store,
+            progress=progress,
+            gathered=found,
+            comparing=Comparing(
+                live=live, store=store, stop_if_interrupted=stop_if_interrupted, faults=found.uncompared
+            ),
+            preparing=ProbePreparing(live=live, store=store, tell=progress.preparing, faults=found.unready),
+            load_original=_original_weights(live),
+            stop_if_interrupted=stop_if_interrupted,
+            outputs=outputs,
+        )
 
-def _pending(work: _Work, model: str) -> list[Job]:
-    return [job for job in work.live.plan.jobs if job.model.name == model and not work.store.has(job.key)]
+    def judged(self, live: LivePlan) -> Workplace:
+        """The same work on the same plan, with the judge in its probes."""
+        return replace(self, live=live, preparing=replace(self.preparing, live=live))
 
 
-def _unprepared(work: _Work) -> list[str]:
-    """Attacks with jobs to run, whose choices no earlier run made."""
-    waiting = {job.attack for job in work.live.plan.jobs if not work.store.has(job.key)}
-    return [
-        name for name, key in work.live.plan.prepared_keys.items() if name in waiting and work.store.note(key) is None
-    ]
+class Worker:
+    """Does units one after the other, and keeps the model that it loaded last for the next unit of it."""
 
+    def __init__(self, work: Workplace) -> None:
+        self._work = work
+        self._held = ExitStack()
+        self._name: str | None = None
+        self._engine: Engine | None = None
+        self._remembering: Engine | None = None
+        self._told = False
+        self._unloadable: dict[str, str] = {}
 
-def _run_model(work: _Work, model: PlannedModel, own: list[Job], planted: list[Job]) -> None:
-    work.progress.loading(model)
-    left = [*own, *planted]
-    try:
-        with loaded(model.checkpoint, work.live.plan.spec.models) as engine:
+    def do_all(self, units: Sequence[Unit]) -> None:
+        """Does some units, as `do` does one."""
+        for unit in units:
+            self.do(unit)
+
+    def do(self, unit: Unit) -> None:
+        """Does a unit; what goes wrong in it is put down as a fault of its own.
+
+        Raises:
+            SpecError: a model cannot be audited.
+            IntegrityError: something changed while the audit ran.
+        """
+        work = self._work
+        if unit.step is Step.OPEN:
+            examine(work.live, unit.model, lambda: self._loaded(unit.model))
+            return
+        left = [job for job in unit.jobs if not work.store.has(job.key)]
+        if unit.jobs and not left:
+            return
+        try:
+            self._do(unit, self._ready(unit.model), left)
+        except IntegrityError:
+            raise
+        except AuditError as error:
+            log_traceback(work.store.run, unit.title)
+            self.close()  # whatever happened to the model, the next unit gets it anew
+            give_up(work, replace(unit, jobs=tuple(left)), str(error))
+
+    def close(self) -> None:
+        """Gives the model back."""
+        self._engine = self._remembering = self._name = None
+        self._held.close()
+
+    def _do(self, unit: Unit, engine: Engine, left: list[Job]) -> None:
+        work = self._work
+        match unit.step:
+            case Step.WRITE:
+                work.preparing.write(engine)
+            case Step.PREPARE:
+                _prepare(work, engine, unit.name)
+            case Step.PREPARE_PROBE:
+                work.preparing.prepare(engine, unit.name)
+            case Step.JOBS if unit.jobs[0].plant is not None:
+                _run_plant(work, engine, tuple(left), left)
+            case Step.JOBS:
+                self._remembering = self._remembering or engine.remembering()
+                _run_jobs(work, engine, self._remembering, tuple(left), left)
+            case Step.FEATURES:
+                work.comparing.extract(unit.model, engine, unit.name)
+            case Step.CROSS:
+                work.comparing.cross(unit.model, engine, unit.name)
+            case Step.OPEN:
+                raise AuditError(f"{unit.title}: is no work on a model that is open")
+
+    def _ready(self, model: PlannedModel) -> Engine:
+        """The model, with its record kept and told of, where it was not the last one to be worked on."""
+        if self._name != model.name or not self._told:
+            self._work.progress.loading(model)
+        engine = self._loaded(model)
+        if not self._told:
             about = record(model.role, model.name, model.checkpoint, engine)
-            work.store.put_note(record_key(model), about.model_dump(mode="json"))
-            if model.role is Role.ORIGINAL:
-                _prepare(work, engine)
-                work.preparing.prepare(engine)
-            _run_jobs(work, engine, own, left)
-            work.comparing.extract(model, engine)
-            _run_plants(work, engine, planted, left)
-    except IntegrityError:
-        raise
-    except AuditError as error:
-        log_traceback(work.store.run, f"{model.name}, loading")
-        for job in left:
-            _fault(work, job, str(error), 0.0)
+            self._work.store.put_note(record_key(model), about.model_dump(mode="json"))
+            self._told = True
+        return engine
+
+    def _loaded(self, model: PlannedModel) -> Engine:
+        """The model, loaded where it is not the one that is held; one that once could not be is not tried again."""
+        if self._engine is not None and self._name == model.name:
+            return self._engine
+        self.close()
+        if model.name in self._unloadable:
+            raise AuditError(self._unloadable[model.name])
+        options = self._work.live.plan.spec.models
+        if model.role is Role.GENERATOR:
+            options = options.model_copy(update={"base": None})
+        try:
+            self._engine = self._held.enter_context(loaded(model.checkpoint, options))
+        except IntegrityError:
+            raise
+        except AuditError as error:
+            self._unloadable[model.name] = str(error)  # not the error, which keeps alive what it met
+            raise
+        self._name, self._told = model.name, False
+        return self._engine
+
+
+def give_up(work: Workplace, unit: Unit, message: str) -> None:
+    """Puts down that a unit could not be done, as a fault of what it is for.
+
+    Raises:
+        SpecError: it was to open a model.
+    """
+    match unit.step:
+        case Step.OPEN:
+            raise SpecError(f"{unit.model.name}: {message}")
+        case Step.WRITE:
+            work.preparing.fail(work.preparing.unwritten(), f"the generator: {message}")
+        case Step.PREPARE:
+            work.gathered.unprepared[unit.name] = f"could not prepare on the original: {masked(message)}"
+        case Step.PREPARE_PROBE:
+            work.preparing.fail([unit.name], f"could not prepare on the original: {masked(message)}")
+        case Step.JOBS:
+            for job in unit.jobs:
+                _fault(work, job, masked(message), 0.0)
+        case Step.FEATURES | Step.CROSS:
+            work.comparing.fault(unit.model, unit.name, message)
+        case _:
+            assert_never(unit.step)
 
 
 def _run_jobs(
-    work: _Work,
+    work: Workplace,
     engine: Engine,
+    remembering: Engine,
     jobs: Sequence[Job],
     left: list[Job],
     *,
     made: Mapping[str, dict[str, Json]] | None = None,
 ) -> None:
-    """Runs the jobs of one model, striking each off `left`; `made` is proof of how the model was made."""
-    remembering = engine.remembering()
+    """Runs jobs of one model, striking each off `left`; `made` is proof of how the model was made."""
     for job in jobs:
         _run_job(work, engine, remembering, job, made)
         left.remove(job)
 
 
-def _prepare(work: _Work, engine: Engine) -> None:
-    """Lets attacks make their choices on the original. One that cannot loses its own jobs and no others."""
-    for name in _unprepared(work):
-        work.progress.preparing(name)
-        title, prepared = f"{name}, preparing", None
-        with untouched(engine, title):
-            try:
-                with _context(work, name) as context, own_randomness(context.seed):
-                    prepared = dict(work.live.attacks[name].prepare(engine, context))
-            except NotApplicableError as error:
-                work.gathered.inapplicable.add(name)
-                work.gathered.unprepared[name] = masked(str(error))
-            except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
-                log_traceback(work.store.run, title)
-                work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
-        if prepared is not None:
-            work.store.put_note(work.live.plan.prepared_keys[name], work.live.withheld.sealed(prepared))
+def _prepare(work: Workplace, engine: Engine, name: str) -> None:
+    """Lets an attack make its choices on the original. One that cannot loses its own jobs and no others."""
+    work.progress.preparing(name)
+    title, prepared = f"{name}, preparing", None
+    with untouched(engine, title):
+        try:
+            with _context(work, name) as context, own_randomness(context.seed):
+                prepared = dict(work.live.attacks[name].prepare(engine, context))
+        except NotApplicableError as error:
+            work.gathered.inapplicable.add(name)
+            work.gathered.unprepared[name] = masked(str(error))
+        except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
+            log_traceback(work.store.run, title)
+            work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
+    if prepared is not None:
+        work.store.put_note(work.live.plan.prepared_keys[name], work.live.withheld.sealed(prepared))
 
 
-def _run_plants(work: _Work, engine: Engine, planted: Sequence[Job], left: list[Job]) -> None:
-    """Runs the jobs of each plant on it, made once; one that cannot be made leaves them without evidence."""
-    for name, group in groupby(planted, key=lambda job: job.model.name):
-        jobs = list(group)
-        work.progress.preparing(name)
-        with untouched(engine, name):
-            try:
-                with _plant(work, engine, jobs) as (model, proof):
-                    _run_jobs(work, model, jobs, left, made={"plant": proof})
-            except IntegrityError:
-                raise
-            except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
-                log_traceback(work.store.run, name)
-                for job in [job for job in jobs if job in left]:
-                    left.remove(job)
-                    _fault(work, job, message_of(error), 0.0)
+def _run_plant(work: Workplace, engine: Engine, jobs: Sequence[Job], left: list[Job]) -> None:
+    """Runs the jobs of a plant on it, made once; one that cannot be made leaves them without evidence."""
+    name = jobs[0].model.name
+    work.progress.preparing(name)
+    with untouched(engine, name):
+        try:
+            with _plant(work, engine, jobs) as (model, proof):
+                _run_jobs(work, model, model.remembering(), jobs, left, made={"plant": proof})
+        except IntegrityError:
+            raise
+        except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
+            log_traceback(work.store.run, name)
+            for job in [job for job in jobs if job in left]:
+                left.remove(job)
+                _fault(work, job, message_of(error), 0.0)
 
 
 @contextmanager
-def _plant(work: _Work, engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[Engine, dict[str, Json]]]:
+def _plant(work: Workplace, engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[Engine, dict[str, Json]]]:
     """The plant that some jobs share, with the proof that it is one."""
     planting = work.live.planting(jobs[0])
     with (
@@ -285,7 +392,7 @@ def _plant(work: _Work, engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[E
 
 
 def _run_job(
-    work: _Work,
+    work: Workplace,
     engine: Engine,
     remembering: Engine,
     job: Job,
@@ -326,14 +433,14 @@ def _run_job(
     work.progress.finished(job, seconds, None)
 
 
-def _tell(work: _Work, job: Job, label: str, hits: Mapping[str, float]) -> None:
+def _tell(work: Workplace, job: Job, label: str, hits: Mapping[str, float]) -> None:
     work.stop_if_interrupted()
     work.progress.dose(job, label, hits)
 
 
 @contextmanager
 def _context(
-    work: _Work, attack: str, *, job: Job | None = None, seed_of: str | None = None
+    work: Workplace, attack: str, *, job: Job | None = None, seed_of: str | None = None
 ) -> Iterator[AttackContext]:
     """The attack's context with scratch space that is removed, and the original for diagnostics, alike in all roles.
 
@@ -367,7 +474,7 @@ def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
     return None if model is None else cache(partial(load_weights, model.checkpoint, live.plan.spec.models))
 
 
-def _fault(work: _Work, job: Job, message: str, seconds: float, *, skipped: bool = False) -> None:
+def _fault(work: Workplace, job: Job, message: str, seconds: float, *, skipped: bool = False) -> None:
     work.gathered.faults.append(
         FaultyJob(
             attack=job.attack,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.api import Fact, Generation, Prompt, words_of
-from unlearn_audit.evidence.files import open_to_append
+from unlearn_audit.evidence.files import append
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ _UNBROKEN = re.compile(r"\S+")
 class Outputs:
     """The answers of a run's models; those of a job are written when the job is done, and never before.
 
+    Several processes may keep answers of one run, once it is `ready`.
+
     Jobs that an earlier run or another audit finished are not run again, and so leave no answers here.
     """
 
@@ -45,6 +47,10 @@ class Outputs:
         self._hidden = hidden_words(facts)
         self._waiting: list[dict[str, Any]] = []
         self._salt: bytes | None = None
+
+    def ready(self) -> None:
+        """Makes the salt, which all processes of a run must share, before there are several."""
+        self._salt = _salt(self._run / SALT)
 
     def hear(self, job: Job, dose: str, probe: str, asked: Sequence[Prompt], answers: Sequence[Generation]) -> None:
         """Takes down what a model answered to a probe."""
@@ -79,12 +85,17 @@ class Outputs:
         """Forgets what was heard of a job that did not end."""
         self._waiting.clear()
 
+    @property
+    def text(self) -> KeptText:
+        """How much of it is kept."""
+        return self._text
+
     def keep(self) -> None:
         """Writes what was heard since `begin`."""
         lines = "".join(json.dumps(each, sort_keys=True) + "\n" for each in self._waiting)
         self._waiting.clear()
         if lines:
-            _append(self._run / OUTPUTS, lines.encode())
+            append(self._run / OUTPUTS, lines.encode())
 
     def _shown(self, text: str) -> str:
         return text if self._text is KeptText.FULL else redacted(text, self._hidden)
@@ -128,9 +139,3 @@ def _salt(path: Path) -> bytes:
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(made.hex() + "\n")
     return made
-
-
-def _append(path: Path, content: bytes) -> None:
-    with open_to_append(path) as file:
-        os.fchmod(file.fileno(), _OWNER_ALONE)  # whatever it was before
-        file.write(content)

@@ -18,12 +18,10 @@ from unlearn_audit.run.text_policy import KeptText
 if TYPE_CHECKING:
     from unlearn_audit.cli.telling.event_log import EventLog
     from unlearn_audit.plan.live import LivePlan
-    from unlearn_audit.run.runner import Progress
+    from unlearn_audit.run.runner import Executor, Progress
     from unlearn_audit.spec.spec import AuditSpec
     from unlearn_audit.spec.waivers import Waiving
     from unlearn_audit.verdict.result import Result
-
-SMALL_MODEL = 10_000_000  # parameters
 
 
 def run_audit(
@@ -36,14 +34,16 @@ def run_audit(
     text: KeptText = KeptText.NONE,
     overwrite: bool = False,
     fail_fast: bool = False,
+    executor: Executor | None = None,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
     settle_libraries()
-    _settle_threads([model.checkpoint.extent.weights for model in live.plan.loaded])
     from unlearn_audit.audit import audit
     from unlearn_audit.cli.telling.progress import show_proofs
+    from unlearn_audit.run.executors.threads import settle_threads
     from unlearn_audit.verdict.reach import cannot_be_met
 
+    settle_threads(live.plan)
     obstacle = cannot_be_met(live.case, live.plan.spec.policy)
     _note([*live.plan.notes, *live.remarks, *([obstacle] if obstacle else [])], telling)
     with _told(telling) as (progress, log):
@@ -57,6 +57,7 @@ def run_audit(
             text=text,
             overwrite=overwrite,
             fail_fast=fail_fast,
+            executor=executor,
         )
         if log is not None:
             log.verdict(result)
@@ -83,19 +84,36 @@ def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
 
 
 def run_shard(
-    live: LivePlan, out: Path, shared: Path | None, shard: str, telling: Telling, *, overwrite: bool = False
+    live: LivePlan,
+    out: Path,
+    shared: Path | None,
+    shard: str,
+    telling: Telling,
+    *,
+    overwrite: bool = False,
+    executor: Executor | None = None,
 ) -> NoReturn:
     """Runs part of the jobs and decides nothing: exit code 3, or 4 if one failed."""
-    from unlearn_audit.run.shard import Shard
+    from unlearn_audit.run.executors.shard import Shard
 
     part = Shard.parse(shard)
     settle_libraries()
-    _settle_threads([model.checkpoint.extent.weights for model in live.plan.loaded])
     from unlearn_audit.audit import audit_shard
+    from unlearn_audit.run.executors.threads import settle_threads
 
+    settle_threads(live.plan)
     _note([*live.plan.notes, *live.remarks], telling)
     with _told(telling) as (progress, _):
-        record = audit_shard(live, out, progress, part, shared=shared, command=_command(), overwrite=overwrite)
+        record = audit_shard(
+            live,
+            out,
+            progress,
+            part,
+            shared=shared,
+            command=_command(),
+            overwrite=overwrite,
+            executor=executor,
+        )
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
     stderr().print(
@@ -154,11 +172,3 @@ def settle_libraries() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-
-
-def _settle_threads(parameters: list[int]) -> None:
-    """One thread for models so small that a second would only wait for the first (for minutes, on a busy machine)."""
-    import torch
-
-    if 0 < min(parameters) <= max(parameters) < SMALL_MODEL:
-        torch.set_num_threads(1)

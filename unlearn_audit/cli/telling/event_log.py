@@ -25,7 +25,7 @@ class EventLog:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._scores: dict[str, float] = {}
+        self._scores: dict[str, dict[str, float]] = {}  # by job: several may run at once
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """How many jobs there are, and how many an earlier run did."""
@@ -41,19 +41,19 @@ class EventLog:
 
     def started(self, job: Job) -> None:
         """A job has begun."""
-        self._scores = {}
+        self._scores.pop(job.key, None)
         self._write("started", **_about(job))
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """A dose was measured."""
-        self._scores = dict(hits)
+        self._scores[job.key] = dict(hits)
         self._write("dose", **_about(job), dose=label, scores=dict(hits))
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """A job has ended: `done` with the scores of its last dose, or `fault` with the error."""
         taken = round(seconds, 3)
         if fault is None:
-            self._write("done", **_about(job), seconds=taken, scores=self._scores)
+            self._write("done", **_about(job), seconds=taken, scores=self._scores.pop(job.key, {}))
         else:
             self._write("fault", **_about(job), seconds=taken, message=fault)
 

@@ -64,7 +64,7 @@ class Lines(Quiet):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._left = self._all = 0
-        self._latest = ""
+        self._latest: dict[str, str] = {}  # by job: several may run at once
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """How many jobs there are, and how many an earlier run did."""
@@ -82,7 +82,7 @@ class Lines(Quiet):
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """Kept for the line that ends the job."""
-        self._latest = reading(label, hits)
+        self._latest[job.key] = reading(label, hits)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """The job, its time and its last dose."""
@@ -90,7 +90,8 @@ class Lines(Quiet):
         if fault:
             super().finished(job, seconds, fault)
         else:
-            self._say(f"[{self._all - self._left}/{self._all}] {job.title}: {self._latest} ({seconds:.1f} s)")
+            latest = self._latest.pop(job.key, "")
+            self._say(f"[{self._all - self._left}/{self._all}] {job.title}: {latest} ({seconds:.1f} s)")
 
     def skipped(self, job: Job, why: str) -> None:
         """The job and the reason."""
