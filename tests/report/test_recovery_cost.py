@@ -122,7 +122,7 @@ def test_without_a_dose_of_no_steps_a_curve_begins_at_the_un_attacked_model() ->
 def test_an_attack_that_counts_no_steps_has_no_curve() -> None:
     result = result_of(cell("nf4", 0.9), cell("fp4", 0.1), proofs=[{"nf4": {"layers": 28}, "fp4": {"layers": 28}}])
     assert (curves(result), cheapest(result)) == ([], [])
-    assert "No attack in this audit counts its steps." in render(result, "md")
+    assert "## Cost to recover" not in render(result, "md")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report.parts.numbers import count, percent, percent_range
@@ -13,6 +15,7 @@ from unlearn_audit.report.sections import (
     notes,
     quantizers,
     recovery_cost,
+    summary,
 )
 from unlearn_audit.report.sections import (
     comparisons as comparison_section,
@@ -49,34 +52,40 @@ CONTROL_WORDS = {
 
 
 def build(result: Result, limits: Limits) -> Page:
-    """The page of a result, no longer than the limits allow."""
+    """The page of a result, no longer than the limits allow: the answer first, then what it rests on, then detail."""
+    shown = (
+        summary.section(result, limits),
+        _reasons(result, limits),
+        findings_sections.findings(result, limits),
+        people_section.section(result, limits),
+        facts_section.section(result, limits),
+        recovery_cost.section(result, limits),
+        findings_sections.utility(result),
+        quantizers.section(result, limits),
+        layers.section(result, limits),
+        comparison_section.section(result, limits),
+        power_section.power(result, limits),
+        *judge_section.sections(result, limits),
+        rules_section.section(result, limits),
+    )
+    detail = (
+        findings_sections.doses(result, limits),
+        findings_sections.advisory(result, limits),
+        background.tested(result, limits),
+        background.coverage(result, limits),
+        notes.statistics_notes(result),
+        background.provenance(result, limits),
+        crosswalk.section(),
+    )
     return Page(
         outcome=result.outcome,
         exit_code=result.exit_code,
+        headline=summary.headline(result),
         sentence=verdict_sentence(result),
         subject=subject_of(result),
         facts=_key_facts(result),
-        sections=(
-            _reasons(result, limits),
-            background.tested(result, limits),
-            findings_sections.findings(result, limits),
-            findings_sections.doses(result, limits),
-            recovery_cost.section(result, limits),
-            findings_sections.utility(result),
-            quantizers.section(result, limits),
-            layers.section(result, limits),
-            comparison_section.section(result, limits),
-            power_section.power(result, limits),
-            *judge_section.sections(result, limits),
-            background.coverage(result, limits),
-            findings_sections.advisory(result, limits),
-            rules_section.section(result, limits),
-            people_section.section(result, limits),
-            facts_section.section(result, limits),
-            notes.statistics_notes(result),
-            background.provenance(result, limits),
-            crosswalk.section(),
-        ),
+        steps=summary.next_steps(result),
+        sections=tuple(one for one in (*shown, *(replace(each, folded=True) for each in detail)) if not one.empty),
     )
 
 
@@ -90,8 +99,7 @@ def verdict_sentence(result: Result) -> str:
 
 def subject_of(result: Result) -> str:
     """The name of the checkpoint under audit."""
-    names = [clean(model.name, 80) for model in result.models if model.role == "unlearned"]
-    return names[0] if names else "the checkpoint"
+    return summary.checkpoint_name(result)
 
 
 def findings_passed(result: Result) -> str:
@@ -108,7 +116,10 @@ def margins_of(result: Result) -> list[float]:
 
 def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
     control = result.verdict.control
+    digests = [clean(model.digest, 80)[:12] for model in result.models if model.role == "unlearned"]
     return (
+        *(("Checkpoint", f"sha256 {digest}") for digest in digests),
+        ("Date", clean(result.started, 40)[:10]),
         ("Release", result.case.release.value),
         ("Compared with", CONTROL_WORDS[control] if control else "no control"),
         ("Findings passed", findings_passed(result)),
@@ -122,7 +133,9 @@ def _reasons(result: Result, limits: Limits) -> Section:
     reasons = result.verdict.reasons
     if not reasons:
         nothing = "Nothing prevents a pass." if result.outcome is Outcome.PASS else "The verdict gives no reason."
-        return Section(id="reasons", title="Reasons", blocks=(paragraph(nothing),))
+        return Section(
+            id="reasons", title="Reasons", blocks=(paragraph(nothing),), empty=result.outcome is Outcome.PASS
+        )
     items = tuple((clean(reason, 2 * limits.text),) for reason in reasons[: limits.entries])
     return Section(
         id="reasons",

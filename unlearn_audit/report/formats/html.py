@@ -13,8 +13,8 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.report import page
 from unlearn_audit.report.figures import dose_curves, forest, membership_roc, tradeoff
 from unlearn_audit.report.parts.fitting import render_within
-from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number
-from unlearn_audit.report.sections import layers, quantizers
+from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number, Tile
+from unlearn_audit.report.sections import layers, quantizers, summary
 from unlearn_audit.verdict.result import Result
 
 LONGEST = 1_000_000
@@ -32,7 +32,7 @@ def render(result: Result) -> str:
     template = _environment().get_template("report.html.j2")
     findings = result.verdict.findings
     figures = {
-        "forest": forest.draw(findings),
+        "forest": forest.draw(sorted(summary.by_gravity(findings), key=lambda one: not one.gates)),
         "doses": dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK]),
         tradeoff.FIGURE: tradeoff.draw(result),
         quantizers.FIGURE: quantizers.draw(findings),
@@ -79,6 +79,17 @@ def _clean(value: Inline | Markup | int) -> Markup | str:
                 '<span class="mark {0}"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#sign-{0}"/></svg>'
                 "{1}</span>"
             ).format(status.value, STATUS_WORDS[status])
+        case Tile(status=status, text=text, beside=beside, decides=decides):
+            return Markup(
+                '<span class="tile {0}{1}"><svg viewBox="0 0 16 16" role="img" aria-label="{2}"><use href="#sign-{0}"/>'
+                '</svg><span class="number">{3}</span>{4}</span>'
+            ).format(
+                status.value,
+                "" if decides else " advisory",
+                STATUS_WORDS[status] if decides else f"{STATUS_WORDS[status]}, advisory",
+                text,
+                Markup(' <small class="number">({})</small>').format(beside) if beside else "",
+            )
         case int():
             return str(value)
         case str():

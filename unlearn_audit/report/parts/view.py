@@ -41,7 +41,22 @@ class Mark:
     status: Status
 
 
-Inline: TypeAlias = str | Code | Number | Mark
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tile:
+    """A place of the matrix: how much is shown, with the color of its status.
+
+    Attributes:
+        text: what the checkpoint shows; `beside`: what the controls show, or nothing.
+        decides: whether it is of a finding that decides.
+    """
+
+    status: Status
+    text: str
+    beside: str
+    decides: bool = True
+
+
+Inline: TypeAlias = str | Code | Number | Mark | Tile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,11 +131,19 @@ Block: TypeAlias = Paragraph | Heading | Listing | Table | FigureSlot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A part of the page with a heading; `id` is its anchor."""
+    """A part of the page with a heading.
+
+    Attributes:
+        id: its anchor.
+        folded: detail for those who look for it; a format that can fold shows the heading alone.
+        empty: it says that there is nothing to say; a page leaves it out.
+    """
 
     id: str
     title: str
     blocks: tuple[Block, ...]
+    folded: bool = False
+    empty: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,16 +151,20 @@ class Page:
     """A whole report.
 
     Attributes:
-        sentence: the verdict in one sentence, without the outcome before it.
+        headline: the verdict in plain words.
+        sentence: the verdict in one exact sentence, without the outcome before it.
         subject: what was audited.
         facts: (name, value) pairs that a reader wants next to the outcome.
+        steps: what to do next.
     """
 
     outcome: Outcome
     exit_code: int
+    headline: str
     sentence: str
     subject: str
     facts: tuple[tuple[str, str], ...]
+    steps: tuple[str, ...]
     sections: tuple[Section, ...]
 
 

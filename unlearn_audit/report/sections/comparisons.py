@@ -43,7 +43,8 @@ def section(result: Result, limits: Limits) -> Section:
         if found
         else "No comparison of models was run."
     )
-    return Section(id="comparisons", title="Traces", blocks=(paragraph(intro), FigureSlot(name="roc"), *blocks))
+    shown = (paragraph(intro), FigureSlot(name="roc"), *blocks)
+    return Section(id="comparisons", title="Traces", blocks=shown, empty=not found)
 
 
 def _comparison(one: ComparisonRecord, limits: Limits) -> Iterator[Block]:

@@ -26,6 +26,7 @@ from unlearn_audit.report.parts.view import (
 from unlearn_audit.report.sections.background import left_over
 from unlearn_audit.report.sections.by_finding import code, numbers, shares
 from unlearn_audit.report.sections.rules import waived_by
+from unlearn_audit.report.sections.summary import by_gravity
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
 _SHARES = ("Checkpoint", "Original", "Controls")
@@ -33,7 +34,7 @@ _SHARES = ("Checkpoint", "Original", "Controls")
 
 def findings(result: Result, limits: Limits) -> Section:
     """The findings that decide, at their worst cells, with the reason for each status."""
-    deciding = [finding for finding in result.verdict.findings if finding.gates]
+    deciding = by_gravity([finding for finding in result.verdict.findings if finding.gates])
     return Section(
         id="findings",
         title="Findings",
@@ -63,7 +64,7 @@ def advisory(result: Result, limits: Limits) -> Section:
             ),
             *blocks,
         )
-    return Section(id="advisory", title="Advisory findings", blocks=blocks)
+    return Section(id="advisory", title="Advisory findings", blocks=blocks, empty=not others)
 
 
 def doses(result: Result, limits: Limits) -> Section:

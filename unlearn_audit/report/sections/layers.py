@@ -69,7 +69,7 @@ def section(result: Result, limits: Limits) -> Section:
     found = maps(result.verdict.findings)
     if not found:
         nothing = paragraph("The probe lens, which reads hidden states layer by layer, produced no evidence.")
-        return Section(id="layers", title="Layers", blocks=(nothing,))
+        return Section(id="layers", title="Layers", blocks=(nothing,), empty=True)
     blocks: list[Block] = [
         paragraph(
             "Where the answer can be read inside the model, even if the model does not say it. What can be read in the "

@@ -27,7 +27,7 @@ def section(result: Result, limits: Limits) -> Section:
     people = result.verdict.people
     if people is None:
         nothing = paragraph("Not counted: no deciding finding is over hits, or older rules decided.")
-        return Section(id="people", title=_TITLE, blocks=(nothing,))
+        return Section(id="people", title=_TITLE, blocks=(nothing,), empty=True)
     groups = [*(("person", one) for one in people.persons), *(("relation", one) for one in people.relations)]
     shown = groups[: limits.entries]
     share = _together(result) + (

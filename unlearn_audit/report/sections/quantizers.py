@@ -64,7 +64,7 @@ def section(result: Result, limits: Limits) -> Section:
     found = _findings(result.verdict.findings)
     if not found:
         nothing = paragraph("No quantizer produced evidence. Coverage says what was skipped, and why.")
-        return Section(id="quantizers", title="Quantizers", blocks=(nothing,))
+        return Section(id="quantizers", title="Quantizers", blocks=(nothing,), empty=True)
     blocks: list[Block] = [
         paragraph(
             "What rounding the weights recovers on its own: anyone who serves the model quantized runs this attack."

@@ -134,7 +134,7 @@ def section(result: Result, limits: Limits) -> Section:
     blocks += left_over(len(deciding) - limits.entries, "finding")
     if not deciding:
         blocks = [paragraph("No attack in this audit counts its steps.")]
-    return Section(id="cost", title="Cost to recover", blocks=tuple(blocks))
+    return Section(id="cost", title="Cost to recover", blocks=tuple(blocks), empty=not deciding)
 
 
 def cheapest(result: Result) -> list[str]:

@@ -39,6 +39,7 @@ def section(result: Result, limits: Limits) -> Section:
         id="rules",
         title="Rules and waivers",
         blocks=(*rules, *_waivers(result, limits), *_baseline(result, limits)),
+        empty=not (policy.rules or result.verdict.waivers or result.baseline is not None),
     )
 
 

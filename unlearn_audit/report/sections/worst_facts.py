@@ -64,7 +64,7 @@ def section(result: Result, limits: Limits) -> Section:
             if failed
             else "No fact is named: no deciding finding that did not pass shows a fact above its control."
         )
-        return Section(id="facts", title="Worst facts", blocks=(nothing,))
+        return Section(id="facts", title="Worst facts", blocks=(nothing,), empty=True)
     shown = worst[: min(_MOST, limits.entries)]
     columns = (
         *text_columns("Fact"),
