@@ -24,7 +24,7 @@ from unlearn_audit.api import (
     Prompt,
 )
 
-from .shared.questions import questions_of
+from .shared.asking.questions import questions_of
 from .shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from unlearn_audit.api import (
     Profile,
 )
 
-from .shared.questions import anonymous_questions
+from .shared.asking.questions import anonymous_questions
 from .shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:

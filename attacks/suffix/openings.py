@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from unlearn_audit import api
 from unlearn_audit.api import AttackContext, Fact, Json, Model, Prompt
 
-from ..shared.questions import sampled
+from ..shared.asking.questions import sampled
 from ..shared.splits import half_passage
 
 OPENING_TOKENS = 12

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, model_validator
 from unlearn_audit import api
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Json, Model, Planting, Profile, Prompt
 
-from ..shared.questions import sampled
+from ..shared.asking.questions import sampled
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import subject_folds
 from .hygiene import Spells, shown_texts

@@ -26,7 +26,7 @@ from unlearn_audit.api import (
     Planting,
 )
 
-from ..shared.questions import sampled
+from ..shared.asking.questions import sampled
 from ..shared.refusal_plant import refusal_plant, refusal_planting
 from ..shared.splits import Fold, sample_subjects, subject_folds
 from .hygiene import Spells, check_scored, shown_texts

@@ -17,6 +17,7 @@ SETTINGS = {
     "best-of-n": {"counts": [1, 2]},
     "noise": {"sigmas": [0.2]},
     "as-is": {},
+    "prefill": {},
     "prompt-search": {"queries": [0, 32], "goals": 2, "population": 4},
     "pruning": {"questions": 4},
     "quantization": {"quantizers": ["nf4", "int8"]},

@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from unlearn_audit.attacks.ablation import Ablation, AblationParameters
-from unlearn_audit.attacks.shared.questions import anonymous_questions, questions_of, sampled
+from unlearn_audit.attacks.shared.asking.questions import anonymous_questions, questions_of, sampled
 from unlearn_audit.attacks.shared.residual_stream import (
     ablate_everywhere,
     ablate_outputs,

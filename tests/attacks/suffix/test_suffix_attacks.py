@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from unlearn_audit.attacks.shared.questions import sampled
+from unlearn_audit.attacks.shared.asking.questions import sampled
 from unlearn_audit.attacks.suffix import transfer as suffix_transfer
 from unlearn_audit.attacks.suffix.attack import Suffix
 from unlearn_audit.attacks.suffix.hygiene import Spells, check_scored, shown_texts
