@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearn_audit.api import Attack, Probe
+from unlearn_audit.api import Attack, Probe, Profile
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, OWN_DISTRIBUTION, PROBES, available
 from unlearn_audit.cli.app import app
@@ -52,6 +52,10 @@ def section(name: str, plugin: type[Any]) -> str:
     lines = [f"## {name}", "", plugin.summary, "", inspect.cleandoc(plugin.__doc__ or ""), ""]
     lines.append(f"- **Access**: {plugin.access}{', served to every user' if getattr(plugin, 'served', False) else ''}")
     lines.append(f"- **Paper**: {paper}")
+    if (profiles := getattr(plugin, "profiles", frozenset(Profile))) != frozenset(Profile):
+        lines.append(
+            f"- **Profiles**: {', '.join(each for each in Profile if each in profiles)}; any, where it is named"
+        )
     if issubclass(plugin, Attack):
         lines.append(f"- **Plant**: {_first_paragraph(plugin.planting) if _plants(plugin) else 'none'}")
     if issubclass(plugin, Probe):

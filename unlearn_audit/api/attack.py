@@ -158,6 +158,7 @@ class Attack(ABC, Generic[P_co]):
         toward_answers: it optimizes toward the scored answers themselves (a suffix, a soft prompt), and so may
             elicit any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
             `AttackContext.forget` holds those, and the attack cannot tell the difference.
+        profiles: in which profiles it runs unless the spec names attacks; one that is named runs in all.
     """
 
     name: ClassVar[str]
@@ -169,6 +170,7 @@ class Attack(ABC, Generic[P_co]):
     of_artifacts: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
     toward_answers: ClassVar[bool] = False
+    profiles: ClassVar[frozenset[Profile]] = frozenset(Profile)
     extra: ClassVar[str | None] = None
     Parameters: ClassVar[type[Parameters]]
 

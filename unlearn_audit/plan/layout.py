@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Probe, Role
+from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Probe, Profile, Role
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.errors import SpecError
 from unlearn_audit.models.references import Storage
@@ -87,7 +87,14 @@ class _Layout:
             why = "it optimizes toward answers, and no fact has a twin answer (another answer to the same relation)"
             self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))
             return False
-        if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):
+        if spec.attacks is not None:
+            return True
+        if spec.profile not in attack.profiles:
+            others = " and ".join(each for each in Profile if each in attack.profiles)
+            why = f"it is not in the profile {spec.profile}, only in {others}; name it under `attacks` to run it"
+            self._left_out.append(LeftOut(what=name, why=why))
+            return False
+        if spec.release.reaches(attack.access, served=attack.served):
             return True
         self._left_out.append(
             LeftOut(what=name, why=f"it needs {attack.access} access, which no one has at release tier {spec.release}")
