@@ -98,6 +98,10 @@ class Ablation(Attack[AblationParameters]):
             gaps.append((Direction.ORIGINAL, "it needs an original to take a difference with; none was given"))
         return [OutOfReach(what=direction.value, why=why, applies=False) for direction, why in gaps]
 
+    def sparingly(self, profile: Profile) -> Ablation:
+        """Both directions, that of refusal at half depth."""
+        return Ablation(AblationParameters(depths=DEPTHS[Profile.QUICK]))
+
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for both arms."""
         return refusal_planting()

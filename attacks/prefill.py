@@ -19,6 +19,7 @@ from unlearn_audit.api import (
     Model,
     OutOfReach,
     Planting,
+    Profile,
     Prompt,
     Screen,
 )
@@ -94,6 +95,10 @@ class Prefill(Attack[PrefillParameters]):
             for kind in Opening
             if self._wants(kind) and kind is not Opening.READY and not any(made.of(kind, text) for text in asked)
         ]
+
+    def sparingly(self, profile: Profile) -> Prefill:
+        """The question restated, and the fixed text."""
+        return Prefill(PrefillParameters(openings=(Opening.QUESTION, Opening.READY)))
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update."""

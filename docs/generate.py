@@ -36,6 +36,24 @@ _WIDTH = 96  # of the drawing
 _MOST_DOORS = 20  # of a room, in the drawing and in the table; of more, their number
 
 
+ATTACKS_INTRO = """What an adversary does to a model. Every attack runs on checkpoint, original and controls.
+
+**One after the other.** `first+second` among a spec's attacks hands what the first makes to the second, as if it were
+the checkpoint: fine-tune, then round; fine-tune, then begin the answer. It runs alike in every role, costs the first
+once and the second at each of its doses, and needs the access of the more demanding. A dose is named after both
+(`lora r16 step 160 + nf4`), and a fact is scored where both score it. A part without settings runs at a few strong
+doses; `{}` for its settings runs all that the profile has.
+
+```yaml
+attacks:
+  relearning+quantization: # few doses of each
+  ablation+relearning: {relearning: {steps: [80]}}
+```
+
+`deep` runs `relearning+quantization`, `relearning+prefill` and `ablation+relearning`; the other profiles run those that
+are named. No paper is followed: each part departs from its own as its section says."""
+
+
 def page(title: str, intro: str, group: str, kind: type[Any]) -> str:
     """One page: a section a plug-in, in the order of `list`."""
     sections = [
@@ -231,7 +249,7 @@ def pages() -> dict[Path, str]:
         architecture: filled(architecture.read_text(encoding="utf-8"), rooms()),
         ROOT / "docs" / "attacks.md": page(
             "Attacks",
-            "What an adversary does to a model. Every attack runs on the checkpoint, the original and the controls.",
+            ATTACKS_INTRO,
             ATTACKS,
             Attack,
         ),

@@ -154,7 +154,7 @@ class Model(Protocol):
         """The same tokenizer, template and batching around other weights."""
 
     def merged(self) -> AbstractContextManager[Model]:
-        """A fork with the adapter folded into its base; a plain fork where there is none."""
+        """A fork with the adapter folded into its base, a training's as well; a plain fork where there is none."""
 
     def asked(self, *ways: Callable[[Prompt], Prompt]) -> Model:
         """The same weights, with every prompt rewritten by `ways` (a suffix, a disguise).

@@ -20,7 +20,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError
-from unlearn_audit.models.adapters import merged
+from unlearn_audit.models.adapters import adapted_layers, merged
 from unlearn_audit.models.batching import (
     Answer,
     Budget,
@@ -135,7 +135,7 @@ class Engine:
     @contextmanager
     def merged(self) -> Iterator[Model]:
         """A fork with the adapter folded into its base; a plain fork where there is none."""
-        if not self.is_adapter:
+        if not (self.is_adapter or adapted_layers(self.module)):
             with self.fork() as fork:
                 yield fork
             return

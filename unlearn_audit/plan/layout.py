@@ -257,7 +257,7 @@ class _Layout:
 
     def _runnable(self, attack: Attack[Any], context: AttackContext) -> list[Arm]:
         refused = self._refused(attack, context)
-        return [arm for arm in attack.arms(context) if not any(_names(item, arm) for item in refused)]
+        return [arm for arm in attack.arms(context) if not any(item.names(arm) for item in refused)]
 
     def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
         audited = self._draft.plan.models[-1].checkpoint
@@ -295,11 +295,6 @@ class _Layout:
 
 def _shams(attack: Attack[Any]) -> tuple[bool, ...]:
     return (False, True) if attack.toward_answers else (False,)
-
-
-def _names(item: OutOfReach, arm: Arm) -> bool:
-    """Whether what is out of reach is the arm, or the first words of its name."""
-    return arm.name == item.what or arm.name.startswith(f"{item.what} ")
 
 
 def _plants_of(attack: str, jobs: Sequence[Job]) -> tuple[str, ...]:
