@@ -107,11 +107,13 @@ class Values:
 
     Args:
         facts: their short answers and aliases are values; their subjects have the names.
+        values: whether values are forbidden, and not names alone.
     """
 
-    def __init__(self, facts: Iterable[Fact]) -> None:
+    def __init__(self, facts: Iterable[Fact], *, values: bool = True) -> None:
         known = tuple(facts)
-        self._runs = {words for fact in known for value in values_of(fact) if (words := words_of(value))}
+        told = (value for fact in known for value in values_of(fact)) if values else ()
+        self._runs = {words for value in told if (words := words_of(value))}
         self._names = {word for fact in known for word in words_of(fact.subject) if len(word) >= _SHORTEST_NAME}
         self._lengths = sorted({len(run) for run in self._runs})
 
