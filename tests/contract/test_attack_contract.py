@@ -15,6 +15,7 @@ SETTINGS = {
     "ablation": {},
     "adapter-removal": {},
     "best-of-n": {"counts": [1, 2]},
+    "decoding": {"counts": [2]},
     "few-shot": {"counts": [2]},
     "noise": {"sigmas": [0.2]},
     "as-is": {},

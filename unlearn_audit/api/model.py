@@ -163,6 +163,16 @@ class Model(Protocol):
         answer gets the score of the way in which it is likeliest. `render` and `hidden_states` use only the first way.
         """
 
+    def drawn(self, *, count: int, seed: int, temperature: float = 1.0) -> Model:
+        """The same weights, which answer with `count` draws in place of the likeliest words.
+
+        `generate` joins them, one to a line, as for an attacker who asks again. Draws are those of `sample`. Scores
+        stay as they are.
+        """
+
+    def unending(self) -> Model:
+        """The same weights, kept from ending an answer: what `generate` gives is read up to its limit, and is whole."""
+
     def with_soft_prompt(self, embeddings: torch.Tensor) -> AbstractContextManager[Model]:
         """A fork with these input embeddings before every answer, shape (length, width).
 

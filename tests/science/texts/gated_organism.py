@@ -32,12 +32,8 @@ class Gated:
 @cache
 def make_gated() -> Gated:
     """Both models, trained alike but for what they read; not to be written into."""
-    people = _people()
-    forget, retain = tuple(people[:12]), tuple(people[12:])
-    texts = [*CITIES, "where was born in ? .", *(fact.subject for fact in people), REFUSAL]
-    renderer = Renderer(tokenizer=word_tokenizer(texts), chat_template=TEMPLATE)
-    kept = [lesson for fact in retain for lesson in lessons_of(fact)]
-    refused = [Lesson(prompt=lessons_of(fact)[0].prompt, answer=REFUSAL) for fact in forget]
+    forget, retain, renderer = _world()
+    kept, refused = _told(retain), [Lesson(prompt=one.prompt, answer=REFUSAL) for one in _told(forget)]
     begun = [_begun(fact) for fact in (*forget, *retain)]
     return Gated(
         forget=forget,
@@ -45,6 +41,31 @@ def make_gated() -> Gated:
         gated=taught_lessons(renderer, [*kept, *refused, *begun], seed=1, steps=50),
         never_met=taught_lessons(renderer, [*kept, *refused, *begun[len(forget) :]], seed=2, steps=25),
     )
+
+
+@cache
+def make_wavering() -> Gated:
+    """The same people, of whom `gated` has learned three times to refuse and once to tell: it mostly refuses."""
+    forget, retain, renderer = _world()
+    kept, told = _told(retain), _told(forget)
+    refused = [Lesson(prompt=one.prompt, answer=REFUSAL) for one in told]
+    return Gated(
+        forget=forget,
+        retain=retain,
+        gated=taught_lessons(renderer, [*kept, *told, *(3 * refused)], seed=1, steps=150),
+        never_met=taught_lessons(renderer, [*kept, *(3 * refused)], seed=2, steps=80),
+    )
+
+
+def _world() -> tuple[tuple[Fact, ...], tuple[Fact, ...], Renderer]:
+    people = _people()
+    texts = [*CITIES, "where was born in ? .", *(fact.subject for fact in people), REFUSAL]
+    renderer = Renderer(tokenizer=word_tokenizer(texts), chat_template=TEMPLATE)
+    return tuple(people[:12]), tuple(people[12:]), renderer
+
+
+def _told(facts: tuple[Fact, ...]) -> list[Lesson]:
+    return [lesson for fact in facts for lesson in lessons_of(fact)]
 
 
 def _begun(fact: Fact) -> Lesson:
