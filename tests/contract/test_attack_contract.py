@@ -17,6 +17,7 @@ SETTINGS = {
     "best-of-n": {"counts": [1, 2]},
     "decoding": {"counts": [2]},
     "few-shot": {"counts": [2]},
+    "latent": {"steps": [2], "batch_size": 4},
     "noise": {"sigmas": [0.2]},
     "as-is": {},
     "prefill": {},

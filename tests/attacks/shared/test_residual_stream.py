@@ -22,7 +22,7 @@ from unlearn_audit.attacks.shared.residual_stream import (
     unit,
     without,
 )
-from unlearn_audit.attacks.steering import Steering, SteeringParameters
+from unlearn_audit.attacks.steering.attack import Steering, SteeringParameters
 
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import AttackContext, Fact, FactSet, Profile, Prompt
