@@ -23,13 +23,10 @@ from unlearn_audit.api import (
     Prompt,
     Screen,
 )
-from unlearn_audit.api.kit.asking import is_askable
+from unlearn_audit.api.kit.asking import is_askable, thought_closer
 
 from .shared.asking.openings import Opening, Openings
 from .shared.refusal_plant import refusal_planting
-
-CLOSERS = ("</think>", "</thinking>", "</thought>", "</reasoning>", "[/THINK]", "</seed:think>")
-"""What may end a thought that a template has opened; the first that does is used."""
 
 
 class PrefillParameters(api.Parameters):
@@ -109,7 +106,7 @@ class Prefill(Attack[PrefillParameters]):
         kind = Opening(str(arm.settings["opening"]))
         made = Openings(context.forget, context.retain)
         begun, dropped = _screened(kind, context, made)
-        closer = _closer(model)
+        closer = "" if model.switches_thinking else thought_closer(model)
         shown = {text: begun.get(text, self.parameters.ready) for text in _asked(context.forget)}
 
         def opening_of(text: str) -> str:
@@ -168,12 +165,3 @@ def _screened(kind: Opening, context: AttackContext, made: Openings) -> tuple[di
     leaks = Screen(context.forget)(list(begun.values())).gives_away
     kept = {text: opening for (text, opening), leak in zip(begun.items(), leaks, strict=True) if not leak}
     return kept, len(begun) - len(kept)
-
-
-def _closer(model: Model) -> str:
-    """What ends the thought that a template opens; nothing where it opens none, or has a switch."""
-    if model.switches_thinking or not model.opens_thinking(Prompt(text="?")):
-        return ""
-    ends = (mark for mark in CLOSERS if not model.opens_thinking(Prompt(text="?", prefix=mark)))
-    mark = next(ends, None)
-    return "" if mark is None else f"{mark}\n\n"
