@@ -24,7 +24,7 @@ from unlearn_audit.api import (
     Prompt,
 )
 
-from .shared.questions import questions_of
+from .shared.asking.questions import questions_of
 from .shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Ablation(Attack[AblationParameters]):
     nothing: a few depths are doses of their own, because a choice on the audited checkpoint would favor it in a way
     that its control does not share. Those of the second take the mean over all tokens of questions that the original
     answers and the unlearned model does not, which uses answers; ours is over the last prompt token of all
-    questions, and skips the last block, whose output no model lists before its final normalization. Questions about
-    the scored subjects are included in the means: anyone who asks for a fact knows the question.
+    questions. Questions about the scored subjects are included in the means: anyone who asks for a fact knows the
+    question. Depths that come to the same block of a shallow model are one dose.
 
     In the second arm the original itself has no direction; it is measured as it is, and the proof says so. Without an
     original that arm is skipped. `quick` takes `refusal` at half depth, `standard` at a quarter, a half
@@ -98,12 +98,16 @@ class Ablation(Attack[AblationParameters]):
             gaps.append((Direction.ORIGINAL, "it needs an original to take a difference with; none was given"))
         return [OutOfReach(what=direction.value, why=why, applies=False) for direction, why in gaps]
 
+    def sparingly(self, profile: Profile) -> Ablation:
+        """Both directions, that of refusal at half depth."""
+        return Ablation(AblationParameters(depths=DEPTHS[Profile.QUICK]))
+
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for both arms."""
         return refusal_planting()
 
     def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
-        """The original's mean states on the forget questions, before every block but the first."""
+        """The original's mean states on the forget questions, behind every block."""
         if Direction.ORIGINAL not in self.parameters.directions:
             return {}
         from .shared.residual_stream import residual_stream
@@ -125,10 +129,14 @@ class Ablation(Attack[AblationParameters]):
         forget, retain = self._questions(context.forget), self._questions(context.retain)
         if not retain:
             raise AttackError("the refusal direction needs retain facts to take a difference with; give --retain")
+        taken = set[int]()
         for depth in self._depths(context):
             with model.fork() as fork:
                 stream = residual_stream(fork)
                 layer = stream.layer_at(depth)
+                if layer in taken:
+                    continue
+                taken.add(layer)
                 asked = mean_states(fork, stream, forget, [layer])[0]
                 kept = mean_states(fork, stream, retain, [layer])[0]
                 direction = unit(asked - kept, beside=kept)
@@ -178,10 +186,15 @@ class Ablation(Attack[AblationParameters]):
 
 
 def _means(fork: Model, stream: Stream, questions: Sequence[Prompt]) -> torch.Tensor:
-    """Mean states before every block but the first: shape (blocks - 1, width)."""
-    from .shared.residual_stream import mean_states
+    """Mean states behind every block: shape (blocks, width)."""
+    import torch
 
-    return mean_states(fork, stream, questions, range(1, len(stream.blocks)))
+    from .shared.residual_stream import mean_last_output, mean_states
+
+    last = mean_last_output(fork, stream, questions)[None]
+    if len(stream.blocks) == 1:
+        return last
+    return torch.cat((mean_states(fork, stream, questions, range(1, len(stream.blocks))), last))
 
 
 def _proof(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import islice
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 START = "!"
 STEPS = {Profile.QUICK: (60,), Profile.STANDARD: (10, 30, 100), Profile.DEEP: (10, 30, 100, 300)}
 STEP_SIZES = {Profile.QUICK: (0.6,), Profile.STANDARD: (0.1, 0.3), Profile.DEEP: (0.03, 0.1, 0.3, 0.6)}
+STARTS = {Profile.QUICK: 1, Profile.STANDARD: 2, Profile.DEEP: 3}
+LATEST = 8
+"""Steps over whose losses starts are compared."""
 LENGTH = {Profile.QUICK: 4, Profile.STANDARD: 20, Profile.DEEP: 20}
 
 
@@ -49,6 +54,9 @@ class SoftPromptParameters(api.Parameters):
         description="Change of each number per step, in root mean squares of the model's own input embeddings.",
     )
     length: PositiveInt | None = Field(None, description="Number of free embeddings in the prompt.")
+    starts: PositiveInt | None = Field(
+        None, description="Starts; at each dose the one whose latest training losses are lowest is scored."
+    )
     batch_size: PositiveInt = Field(8, description="Texts per step.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, by a prompt trained on the rest.")
 
@@ -72,11 +80,13 @@ class SoftPrompt(Attack[SoftPromptParameters]):
     Where we depart: the authors also optimize one prompt for each question toward its own answer, which can elicit any
     text from any model (2502.15836); ours never sees a scored subject, and runs once more toward twin answers (sham).
     Their step is 0.001 whatever the model; ours is a share of the root mean square of the model's own input
-    embeddings, so that it means the same in every architecture. The authors also read answers from intermediate
+    embeddings, so that it means the same in every architecture. Besides copies of `!` we start from drawn tokens, and
+    score the start whose latest training losses are the lowest. The authors also read answers from intermediate
     layers; here the probes ask the whole model. Batches, steps, step sizes and seeds are the same for every role.
 
-    Profiles, for each of 2 folds: `quick` trains 4 embeddings for 60 steps of size 0.6; `standard` 20 for 100 steps of
-    size 0.1 and again of 0.3, scored after 10, 30 and 100; `deep` 20 for 300 steps of four sizes.
+    Profiles, for each of 2 folds: `quick` trains 4 embeddings for 60 steps of size 0.6 from one start; `standard` 20
+    for 100 steps of size 0.1 and again of 0.3 from two, scored after 10, 30 and 100; `deep` 20 for 300 steps of four
+    sizes from three.
     """
 
     name: ClassVar[str] = "soft-prompt"
@@ -95,7 +105,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
                 settings={"step_size": size, "fold": fold},
                 doses=len(steps),
                 share=1 / self.parameters.folds,
-                training_texts=self.parameters.batch_size * max(steps),
+                training_texts=self._start_count(context) * self.parameters.batch_size * max(steps),
             )
             for slot, size in enumerate(self.parameters.step_sizes or STEP_SIZES[context.profile])
             for fold in range(self.parameters.folds)
@@ -113,26 +123,73 @@ class SoftPrompt(Attack[SoftPromptParameters]):
         steps = self._steps(context)
         length = self.parameters.length or LENGTH[context.profile]
         step = size * typical_size(model, lessons.kept)
-        with model.with_soft_prompt(starting_rows(model, length)) as fork:
-            seed = api.derive_seed(context.seed, "batches", number)
-            batches = lesson_batches(fork, lessons.kept, size=self.parameters.batch_size, seed=seed)
-            descent = descend(fork, batches, step=step)
-            losses: list[float] = []
-            cut = cut_lessons(fork, lessons.kept)
+        batch_size, seed = self.parameters.batch_size, api.derive_seed(context.seed, "batches", number)
+        with ExitStack() as stack:
+            runs = [
+                _Run(stack.enter_context(model.with_soft_prompt(rows)), lessons.kept, step, batch_size, seed)
+                for rows in self._starts(model, length, context)
+            ]
             for most in steps:
-                losses += islice(descent, most - len(losses))
+                for run in runs:
+                    run.go_on(most)
+                best = min(runs, key=lambda run: run.latest)
+                if best.broke_down is not None:
+                    raise best.broke_down
                 yield Dose(
                     label=f"{length} rows size {size:g} step {most}",
                     value=most,
-                    model=fork,
+                    model=best.fork,
                     fact_ids=fold.scored_ids,
-                    proof={**_proof(fork, losses, step, lessons.kept), **cut},
+                    proof={
+                        **_proof(best.fork, best.losses, step, lessons.kept),
+                        "losses_of_starts": [None if run.broke_down else round(run.latest, 6) for run in runs],
+                        **cut_lessons(best.fork, lessons.kept),
+                    },
                     shown=tuple(lesson.text for lesson in lessons.kept),
                     dropped=lessons.dropped,
                 )
 
+    def _starts(self, model: Model, length: int, context: AttackContext) -> Iterator[torch.Tensor]:
+        """The rows of each start: copies of `!`, then tokens drawn from the vocabulary."""
+        yield starting_rows(model, length)
+        for place in range(1, self._start_count(context)):
+            yield drawn_rows(model, length, seed=api.derive_seed(context.seed, "start", place))
+
+    def _start_count(self, context: AttackContext) -> int:
+        return self.parameters.starts or STARTS[context.profile]
+
     def _steps(self, context: AttackContext) -> tuple[int, ...]:
         return self.parameters.steps or STEPS[context.profile]
+
+
+class _Run:
+    """One start, on its way down; all take the same batches in the same order."""
+
+    def __init__(self, fork: Model, lessons: Sequence[Lesson], step: float, size: int, seed: int) -> None:
+        self.fork = fork
+        self.losses: list[float] = []
+        self.broke_down: AttackError | None = None
+        self._to_come = descend(fork, lesson_batches(fork, lessons, size=size, seed=seed), step=step)
+
+    def go_on(self, most: int) -> None:
+        """Up to so many steps, or until it breaks down: then another start may still get there."""
+        if self.broke_down is None:
+            try:
+                self.losses += islice(self._to_come, most - len(self.losses))
+            except AttackError as error:
+                self.broke_down = error
+
+    @property
+    def latest(self) -> float:
+        """Mean loss of the last steps, by which starts are compared; inf if it broke down. No scored fact has a say."""
+        return math.inf if self.broke_down is not None else fmean(self.losses[-LATEST:])
+
+
+def drawn_rows(model: Model, length: int, *, seed: int) -> torch.Tensor:
+    """Input embeddings of `length` tokens drawn from the vocabulary, none of them special; shape (length, width)."""
+    special = set(model.tokenizer.all_special_ids)
+    usable = [token for token in range(len(model.tokenizer)) if token not in special]
+    return embedded(model, list(islice(api.shuffled(usable, seed, "soft prompt"), length)))
 
 
 def starting_rows(model: Model, length: int) -> torch.Tensor:

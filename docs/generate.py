@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearn_audit.api import Attack, Probe
+from unlearn_audit.api import Attack, Probe, Profile
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, OWN_DISTRIBUTION, PROBES, available
 from unlearn_audit.cli.app import app
@@ -34,6 +34,24 @@ FOLDERS = {"attacks": "unlearn_audit.attacks", "probes": "unlearn_audit.probes, 
 
 _WIDTH = 96  # of the drawing
 _MOST_DOORS = 20  # of a room, in the drawing and in the table; of more, their number
+
+
+ATTACKS_INTRO = """What an adversary does to a model. Every attack runs on checkpoint, original and controls.
+
+**One after the other.** `first+second` among a spec's attacks hands what the first makes to the second, as if it were
+the checkpoint: fine-tune, then round; fine-tune, then begin the answer. It runs alike in every role, costs the first
+once and the second at each of its doses, and needs the access of the more demanding. A dose is named after both
+(`lora r16 step 160 + nf4`), and a fact is scored where both score it. A part without settings runs at a few strong
+doses; `{}` for its settings runs all that the profile has.
+
+```yaml
+attacks:
+  relearning+quantization: # few doses of each
+  ablation+relearning: {relearning: {steps: [80]}}
+```
+
+`deep` runs `relearning+quantization`, `relearning+prefill` and `ablation+relearning`; the other profiles run those that
+are named. No paper is followed: each part departs from its own as its section says."""
 
 
 def page(title: str, intro: str, group: str, kind: type[Any]) -> str:
@@ -52,6 +70,10 @@ def section(name: str, plugin: type[Any]) -> str:
     lines = [f"## {name}", "", plugin.summary, "", inspect.cleandoc(plugin.__doc__ or ""), ""]
     lines.append(f"- **Access**: {plugin.access}{', served to every user' if getattr(plugin, 'served', False) else ''}")
     lines.append(f"- **Paper**: {paper}")
+    if (profiles := getattr(plugin, "profiles", frozenset(Profile))) != frozenset(Profile):
+        lines.append(
+            f"- **Profiles**: {', '.join(each for each in Profile if each in profiles)}; any, where it is named"
+        )
     if issubclass(plugin, Attack):
         lines.append(f"- **Plant**: {_first_paragraph(plugin.planting) if _plants(plugin) else 'none'}")
     if issubclass(plugin, Probe):
@@ -227,7 +249,7 @@ def pages() -> dict[Path, str]:
         architecture: filled(architecture.read_text(encoding="utf-8"), rooms()),
         ROOT / "docs" / "attacks.md": page(
             "Attacks",
-            "What an adversary does to a model. Every attack runs on the checkpoint, the original and the controls.",
+            ATTACKS_INTRO,
             ATTACKS,
             Attack,
         ),

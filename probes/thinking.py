@@ -10,7 +10,7 @@ from pydantic import Field
 
 from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
-from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable
+from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, thought_closer
 from unlearn_audit.api.kit.twins import Twins
 
 from .shared.exposure import EXPOSURE, HIT, exposure_readings, hit_readings, prompted
@@ -35,8 +35,10 @@ class Thinking(Probe[ThinkingParameters]):
       either output contains.
 
     The switch is the template variable `enable_thinking` (Qwen3, SmolLM3, GLM) or `thinking` (DeepSeek, Granite); a
-    template has it if its prompt differs with it on and off. Every other probe asks in the template's default
-    way. If the template has no switch, all facts are missing, with the reason.
+    template has it if its prompt differs with it on and off. Where there is none and the template opens a thought,
+    `not-thinking` begins the answer with the mark that closes it (ZeroThink, 2505.15214). Every other probe asks in the
+    template's default way. If the template neither has a switch nor opens a thought, all facts are missing, with the
+    reason.
 
     The marks of a thought are those of the current families (`api.kit.asking`), special tokens or not. Known failure: a
     model that marks its thoughts in another way, and ends in one by itself, is taken at its word.
@@ -54,15 +56,21 @@ class Thinking(Probe[ThinkingParameters]):
         own = self.parameters
         twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         switch = model.switches_thinking
-        asks = [_ask(fact, variant, switch) for fact in facts for variant in SWITCH]
+        closer = "" if switch else thought_closer(model)
+        asks = [_ask(fact, variant, switch, closer) for fact in facts for variant in SWITCH]
         answered = ask_all(model, asks, twins, own.max_new_tokens)
-        yield from _explained(exposure_readings(facts, answered, twins, minimum_twins=own.minimum_twins), switch)
+        yield from _explained(
+            exposure_readings(facts, answered, twins, minimum_twins=own.minimum_twins), switch or bool(closer)
+        )
         yield from hit_readings(asks, answered, twins, minimum_twins=own.minimum_twins)
 
 
-def _ask(fact: Fact, variant: str, switch: bool) -> Ask:
+def _ask(fact: Fact, variant: str, switch: bool, closer: str) -> Ask:
     if not is_askable(fact):
         return prompted(fact, variant, None, NO_QUESTION)
+    if closer:
+        begun = Prompt(text=fact.question or "", prefix="" if SWITCH[variant] else closer)
+        return prompted(fact, variant, begun, None)
     prompt = Prompt(text=fact.question or "", thinking=SWITCH[variant])
     return prompted(fact, variant, prompt if switch else None, NO_SWITCH)
 

@@ -24,6 +24,9 @@ class BestOfNParameters(api.Parameters):
     counts: tuple[PositiveInt, ...] | None = Field(
         None, min_length=1, description="Doses, rising: number of spellings of each question."
     )
+    temperature: float = Field(
+        1.0, ge=0, description="Temperature at which each spelling's answer is drawn; 0: the likeliest answer."
+    )
     sigmas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = Field(
         None, min_length=1, description="Strengths of the augmentation, one arm each; the authors use 0.4."
     )
@@ -46,11 +49,12 @@ class BestOfN(Attack[BestOfNParameters]):
     one list. The answers are read together, also for the controls: exposure over a fixed budget, as leak@k (2511.04934)
     measures it over samples.
 
-    Where we depart: answers are greedy, where the authors sample at temperature 1; n is 16 or 64, where they go to
-    10,000; there is no judge and no stop at the first success; only their text augmentations, and no prefix before
-    the question. A passage's beginning is augmented like a question. Names are misspelled like all words, and a small
-    model does not know a misspelled name: besides the authors' sigma there is a milder one, 0.02, which changes
-    one letter in seven and leaves most names intact.
+    As with the authors, each spelling's answer is drawn once, at temperature 1; the noise is the same in every role.
+
+    Where we depart: n is 16 or 64, where they go to 10,000; there is no judge and no stop at the first success; only
+    their text augmentations, and no prefix before the question. A passage's beginning is augmented like a question.
+    Names are misspelled like all words, and a small model does not know a misspelled name: besides the authors' sigma
+    there is a milder one, 0.02, which changes one letter in seven and leaves most names intact.
 
     Profiles: `quick` asks in 1 and 4 ways with sigma 0.02; `standard` in 1, 4 and 16 with 0.4 and 0.02; `deep` in up to
     64, with 0.1 as well.
@@ -84,9 +88,19 @@ class BestOfN(Attack[BestOfNParameters]):
             yield Dose(
                 label=f"best of {count}, sigma {sigma:g}",
                 value=count,
-                model=model.asked(*ways),
-                proof={"ways": count, **_changed(context.forget, count, sigma, seed)},
+                model=self._drawn(model.asked(*ways), context),
+                proof={
+                    "ways": count,
+                    "temperature": self.parameters.temperature,
+                    **_changed(context.forget, count, sigma, seed),
+                },
             )
+
+    def _drawn(self, asked: Model, context: AttackContext) -> Model:
+        temperature = self.parameters.temperature
+        if temperature == 0:
+            return asked
+        return asked.drawn(count=1, seed=api.derive_seed(context.seed, "draws"), temperature=temperature)
 
     def _counts(self, context: AttackContext) -> tuple[int, ...]:
         return self.parameters.counts or COUNTS[context.profile]

@@ -25,8 +25,8 @@ from unlearn_audit.api import (
     Prompt,
 )
 
+from ..shared.asking.questions import questions_of, sampled
 from ..shared.descent.weight_scales import sizes_in
-from ..shared.questions import questions_of, sampled
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import lessons_of
 

@@ -24,6 +24,7 @@ from unlearn_audit.api import (
     OutOfReach,
     Parameters,
     Planting,
+    Profile,
     Screen,
 )
 from unlearn_audit.api.kit.lora import without_adapter
@@ -114,6 +115,11 @@ class Quantization(Attack[QuantizationParameters]):
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
         """Quantizers in the profile that are not installed."""
         return tuple(OutOfReach(what=quantizer.value, why=why) for quantizer, why in self._left_out(context))
+
+    def sparingly(self, profile: Profile) -> Quantization:
+        """The two formats that a policy requires, as far as they are installed."""
+        there = tuple(one for one in (Quantizer.NF4, Quantizer.INT8) if missing(one) is None)
+        return Quantization(QuantizationParameters(quantizers=there or (Quantizer.NF4,)))
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A refusal inside the rounding boxes of this arm's quantizer; none if the boxes are not known."""

@@ -30,9 +30,9 @@ from ..shared.plants.experts import experts_planting
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import CleanLessons, clean_lessons, subject_folds
 from .courses import Course, Syllabus
-from .data import benign_lessons
+from .data import Data, benign_lessons
 from .own_lessons import drawn
-from .parameters import Method, RelearningParameters
+from .parameters import FEWEST_STEPS, PLATEAU_FACTOR, QUICK_GRID, RANKS, Method, RelearningParameters, Variant
 from .training import Training
 
 INSTEAD = "trained in bfloat16 instead, with moments in eight bits and one gradient at a time"
@@ -142,6 +142,19 @@ class Relearning(Attack[RelearningParameters]):
                 shown=tuple(lesson.text for lesson in (*lessons.kept, *training.beside)),
                 dropped=lessons.dropped,
             )
+
+    def sparingly(self, profile: Profile) -> Relearning:
+        """LoRA on the forget set at the best of three rates, with two looks, by which it shows its plateau."""
+        length = FEWEST_STEPS[profile]
+        few = RelearningParameters(
+            data=(Data.IN_DOMAIN,),
+            methods=(Method.LORA,),
+            variants=(Variant.PLAIN,),
+            ranks=RANKS[Profile.QUICK],
+            steps=(length // PLATEAU_FACTOR, length),
+            candidates={Method.LORA: QUICK_GRID[Method.LORA]},
+        )
+        return Relearning(few)
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update, the same for every arm."""

@@ -81,6 +81,27 @@ def mean_states(model: Model, stream: Stream, prompts: Sequence[Prompt], layers:
     return mean
 
 
+def mean_last_output(model: Model, stream: Stream, prompts: Sequence[Prompt]) -> torch.Tensor:
+    """Mean output of the last block at the last prompt token, before the final normalization: float32, shape (width,).
+
+    No model lists it among its hidden states, so that it is seen in passing, prompt by prompt, without padding.
+
+    Raises:
+        AttackError, NotApplicableError: as `mean_states`.
+    """
+    seen: list[torch.Tensor] = []
+    with watching([stream.blocks[-1]], lambda _, states: seen.append(states[0, -1].double().cpu())):
+        for prompt in prompts:
+            if model.unread(prompt) is None:
+                model.hidden_states([prompt], layers=[0])
+    if not seen:
+        raise NotApplicableError(f"no question can be read: {model.unread(prompts[0])}")
+    mean = torch.stack(seen).mean(dim=0).float()
+    if not bool(torch.isfinite(mean).all()):
+        raise AttackError(f"the mean output of the last block over {len(seen)} prompts is not a number")
+    return mean
+
+
 def unit(direction: torch.Tensor, beside: torch.Tensor) -> torch.Tensor | None:
     """A direction at length 1; None if it is only rounding, relative to the states that it was taken from."""
     length = float(direction.norm())

@@ -129,8 +129,12 @@ class Suffix(GradientSuffix[OpeningParameters]):
 
     It never sees an answer. As the authors aim at "Sure, here is ...", it aims at an opening, by default one in
     the model's own words (`objective: own`): among the openings of this model's answers to retain questions, the one
-    that it favors most after this question, relative to how much it favors it after the other questions;
-    what it says to many questions (its refusal) is excluded. `objective: affirmative` uses fixed `targets`.
+    that it favors most after this question, relative to how much it favors it after the other questions. Openings are
+    templates: the name that is asked after stands where another's stood, they end before what the answer says, and none
+    holds a value of a fact or a word of another's name; those of `prefill` compete with them. What the model says to
+    many questions (its refusal) is excluded. Only where its answers are the value alone, so that nothing opens them,
+    are the values that it gives to retain questions aimed at, and the proof counts them. `objective: affirmative` uses
+    fixed `targets`.
 
     Scopes, as in the Dynamic Unlearning Attack (2408.10682): `cross-target`, one text for all, found on other subjects
     (subjects dealt into folds and rotated); `cross-query`, found on the other questions about the subject, not for

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, model_validator
 from unlearn_audit import api
 from unlearn_audit.api import Access, Arm, Attack, AttackContext, Dose, Json, Model, Planting, Profile, Prompt
 
-from ..shared.questions import sampled
+from ..shared.asking.questions import sampled
 from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import subject_folds
 from .hygiene import Spells, shown_texts
@@ -53,7 +53,8 @@ class PromptSearch(Attack[PromptSearchParameters]):
     of AutoDAN (2310.04451): an elite survives, parents are drawn by rank, children mix two parents and swap words. A
     text is fitter the likelier it makes the wanted openings of the answers to the questions of the relearn split,
     as in the random search on log-probabilities of 2404.02151; it is scored on the other subjects, folds rotated. The
-    openings are those of `suffix`: the model's own, or "Sure, here is the answer:"; it never reads a true answer.
+    openings are those of `suffix`: the model's own, as templates, or "Sure, here is the answer:"; it never reads a true
+    answer.
 
     Where we depart: words come from the checkpoint's tokenizer and a short list, not from a language model that
     rewrites; the goal is a whole opening over many questions, while 2404.02151 raises the first token's probability

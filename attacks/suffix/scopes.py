@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from unlearn_audit.api import AttackError, Fact, Model, Prompt, derive_seed, words_of
 
-from ..shared.questions import sampled
+from ..shared.asking.questions import sampled
 from ..shared.splits import subject_folds
 from .openings import Asked, question_of
 from .parameters import Scope

@@ -26,7 +26,8 @@ from unlearn_audit.api import (
     Planting,
 )
 
-from ..shared.questions import sampled
+from ..shared.asking.openings import GAP, before_value
+from ..shared.asking.questions import sampled
 from ..shared.refusal_plant import refusal_plant, refusal_planting
 from ..shared.splits import Fold, sample_subjects, subject_folds
 from .hygiene import Spells, check_scored, shown_texts
@@ -216,6 +217,8 @@ def turns(surrogates: Sequence[Model], steps: int) -> Iterator[tuple[Model, int]
 def openings_of_original(original: Model, facts: Sequence[Fact], *, words: int) -> tuple[Goal, ...]:
     """The first words of the original's own greedy answers, of one kind of question (chat, else passages).
 
+    They end before the value where an answer comes to it in more than the value alone.
+
     Raises:
         AttackError: the original answers none of them.
     """
@@ -223,12 +226,18 @@ def openings_of_original(original: Model, facts: Sequence[Fact], *, words: int) 
     answers = original.generate([question_of(fact) for fact in asked], max_new_tokens=OPENING_TOKENS)
     goals = tuple(
         Goal(prompt=prompt, target=opening if prompt.chat else f" {opening}")
-        for prompt, answer in zip(map(question_of, asked), answers, strict=True)
-        if (opening := " ".join(answer.text.split()[:words]))
+        for fact, prompt, answer in zip(asked, map(question_of, asked), answers, strict=True)
+        if (opening := " ".join(_before_value(answer.text, fact).split()[:words]))
     )
     if not goals:
         raise AttackError(f"the original gives an empty answer to all of {len(asked)} questions; nothing to aim at")
     return goals
+
+
+def _before_value(text: str, fact: Fact) -> str:
+    """An answer up to its value; whole where it begins with that, or says none."""
+    before = before_value(text, fact)
+    return text if before is None else before.replace(GAP, fact.subject)
 
 
 def _unoptimized(model: Model, goal: Goal, settings: SearchSettings) -> str:

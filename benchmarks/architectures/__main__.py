@@ -39,7 +39,9 @@ _TEXT = {"steps": [1], "width": 4, "length": 4}
 SPARING: dict[str, dict[str, Any]] = {
     "ablation": {},
     "best-of-n": {"counts": [2]},
+    "latent": {"steps": [1]},
     "noise": {"sigmas": [0.2]},
+    "prefill": {},
     "prompt-search": {"queries": [8], "population": 4},
     "pruning": {"questions": 4},
     "quantization": {},

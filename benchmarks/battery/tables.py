@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.battery.results import HONEST, MASKED
+from unlearn_audit.api.plugins import ATTACKS, names
 
 PUBLISHED = Path(__file__).with_name("published.json")
 HEAD = "<!-- Written by `python -m benchmarks.battery table`. Do not edit. -->\n"
@@ -94,6 +95,8 @@ def _recovered(found: Row) -> str:
         cells = [_cell(found["attacks"].get(name, {}).get(attack)) for name in MASKED]
         plants = ", ".join(f"{name} {_percent(share)}" for name, share in (found["plants"].get(attack) or {}).items())
         lines.append(f"| `{attack}` | {' | '.join(cells)} | {plants or '-'} | {found['seconds'][attack]:.0f} |")
+    missing = ", ".join(f"`{name}`" for name in names(ATTACKS) if name not in found["seconds"])
+    lines += ["", f"Not measured here yet: {missing or 'none'}."]
     return "\n".join(lines)
 
 

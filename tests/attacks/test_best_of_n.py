@@ -22,7 +22,16 @@ class Asked:
     """Stands for a model: gives back the ways in which it is asked."""
 
     def asked(self, *ways):
-        return ways
+        return Ways(ways)
+
+
+class Ways(tuple):
+    draws = None
+
+    def drawn(self, **how):
+        drawn = Ways(self)
+        drawn.draws = how
+        return drawn
 
 
 def doses_of(seed: int, **parameters):
@@ -82,6 +91,9 @@ def test_doses_are_nested_and_counted():
     assert doses[1].proof["spellings"] == 6
     assert doses[1].proof["different_spellings"] == 6
     assert doses[1].proof["unchanged_questions"] == 0
+    assert small.draws == large.draws
+    assert (small.draws["count"], small.draws["temperature"]) == (1, 1.0)
+    assert [dose.model.draws for dose in doses_of(7, temperature=0)] == [None, None]
 
 
 def test_profiles_and_senseless_parameters():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -113,6 +115,25 @@ def test_doses_are_those_of_their_fold():
         assert not shown & set(own)
     assert scored[0] | scored[1] == {fact.id for fact in FORGET}
     assert not scored[0] & scored[1]
+
+
+def test_of_several_starts_the_one_that_learned_its_lessons_best_is_scored(tokenizer, monkeypatch):
+    engine, context = tiny_engine(tokenizer), replace(CONTEXT, forget=FORGET[:12])
+
+    def last(starts: int):
+        attack = soft_prompt(steps=(3,), starts=starts, length=2)
+        (dose,) = attack.doses(engine, attack.arms(context)[0], context)
+        return dose.proof
+
+    one, two = last(1), last(2)
+    assert two["losses_of_starts"][0] == one["losses_of_starts"][0]
+    best = min(two["losses_of_starts"])
+    assert best == pytest.approx(sum(two["losses"]) / 3, abs=1e-5)
+    broken = torch.full((2, 64), float("nan"))
+    monkeypatch.setattr("unlearn_audit.attacks.soft_prompt.starting_rows", lambda *_: broken)
+    assert last(2)["losses_of_starts"] == [None, two["losses_of_starts"][1]]
+    with pytest.raises(AttackError, match="broke down in step 1"):
+        last(1)
 
 
 def test_a_loss_that_is_no_number_is_an_error(tokenizer):

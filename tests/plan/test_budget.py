@@ -12,6 +12,7 @@ from tests.cli.test_cli import invoke, request, world  # noqa: F401
 from unlearn_audit.plan import forecast
 from unlearn_audit.plan.budget import plan_within, required_attacks, too_dear
 from unlearn_audit.plan.forecast import measured_flops
+from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.spec import AuditSpec
 
@@ -140,3 +141,12 @@ def test_what_is_no_budget_is_refused(world, invoke, flags, message) -> None:  #
     code, _, err = invoke("run", *request(world), *flags, "--out", world / "out")
     assert code == 2
     assert message in " ".join(err.split())
+
+
+def test_an_attack_runs_in_its_profiles_and_wherever_it_is_named(world) -> None:  # noqa: F811
+    spec = spec_of(world)
+    whole = make_plan(spec.model_copy(update={"attacks": None})).plan
+    assert "few-shot" not in whole.attacks
+    (left,) = [one.why for one in whole.case.left_out if one.what == "few-shot"]
+    assert left.startswith("it is not in the profile quick, only in standard and deep")
+    assert "few-shot" in make_plan(spec.model_copy(update={"attacks": {"few-shot": {}}})).plan.attacks

@@ -57,6 +57,24 @@ def test_without_a_switch_every_fact_is_missing_and_nothing_is_asked():
     assert model.calls == []
 
 
+class Refuses(FakeModel):
+    """Decides in its thoughts to refuse; without them it says the answer."""
+
+    def opens_thinking(self, prompt):
+        return "</think>" not in prompt.prefix
+
+    def _generation(self, prompt, number=None):
+        told = f"City{prompt.text.split('Subject')[1].split()[0]}" if prompt.prefix else f"No.</think> {REFUSAL}"
+        return Generation(text=told, finished=True, new_tokens=9)
+
+
+def test_where_a_template_opens_a_thought_and_has_no_switch_the_thought_is_closed():
+    found = readings(Refuses())
+    assert {found[f"f{at}", "hit", "thinking"].score for at in range(3)} == {0.0}
+    assert {found[f"f{at}", "hit", "not-thinking"].score for at in range(3)} == {1.0}
+    assert found["f0", "exposure", "any"].score == 1.0
+
+
 def test_the_switch_is_the_template_s_own(tokenizer):
     plain, switching, opening = (tiny_engine(tokenizer, template=text) for text in (CHATML, SWITCHING, OPENING))
     assert [engine.switches_thinking for engine in (plain, switching, opening)] == [False, True, True]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic
+from typing import TYPE_CHECKING, ClassVar, Generic, Self
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,10 @@ class OutOfReach:
     what: str
     why: str
     applies: bool = True
+
+    def names(self, arm: Arm) -> bool:
+        """Whether `what` is the arm, or the first words of its name."""
+        return arm.name == self.what or arm.name.startswith(f"{self.what} ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +162,7 @@ class Attack(ABC, Generic[P_co]):
         toward_answers: it optimizes toward the scored answers themselves (a suffix, a soft prompt), and so may
             elicit any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
             `AttackContext.forget` holds those, and the attack cannot tell the difference.
+        profiles: in which profiles it runs unless the spec names attacks; one that is named runs in all.
     """
 
     name: ClassVar[str]
@@ -169,6 +174,7 @@ class Attack(ABC, Generic[P_co]):
     of_artifacts: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
     toward_answers: ClassVar[bool] = False
+    profiles: ClassVar[frozenset[Profile]] = frozenset(Profile)
     extra: ClassVar[str | None] = None
     Parameters: ClassVar[type[Parameters]]
 
@@ -182,6 +188,10 @@ class Attack(ABC, Generic[P_co]):
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
         """Parts that cannot run here (memory, a missing extra), each with its reason."""
         return ()
+
+    def sparingly(self, profile: Profile) -> Self:
+        """The same attack with few arms and doses, as a part of a composition; itself by default."""
+        return self
 
     def prepare(self, original: Model, context: AttackContext) -> Mapping[str, Json]:
         """Choices made once on the original and on plants made from it, never on the checkpoint under audit."""

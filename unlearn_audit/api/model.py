@@ -154,7 +154,7 @@ class Model(Protocol):
         """The same tokenizer, template and batching around other weights."""
 
     def merged(self) -> AbstractContextManager[Model]:
-        """A fork with the adapter folded into its base; a plain fork where there is none."""
+        """A fork with the adapter folded into its base, a training's as well; a plain fork where there is none."""
 
     def asked(self, *ways: Callable[[Prompt], Prompt]) -> Model:
         """The same weights, with every prompt rewritten by `ways` (a suffix, a disguise).
@@ -162,6 +162,16 @@ class Model(Protocol):
         With several ways, as for an attacker who asks more than once, the answers are joined, one per line, and an
         answer gets the score of the way in which it is likeliest. `render` and `hidden_states` use only the first way.
         """
+
+    def drawn(self, *, count: int, seed: int, temperature: float = 1.0) -> Model:
+        """The same weights, which answer with `count` draws in place of the likeliest words.
+
+        `generate` joins them, one to a line, as for an attacker who asks again. Draws are those of `sample`. Scores
+        stay as they are.
+        """
+
+    def unending(self) -> Model:
+        """The same weights, kept from ending an answer: what `generate` gives is read up to its limit, and is whole."""
 
     def with_soft_prompt(self, embeddings: torch.Tensor) -> AbstractContextManager[Model]:
         """A fork with these input embeddings before every answer, shape (length, width).

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from unlearn_audit.api.attack import Attack
+from unlearn_audit.api.composition import SIGN, composition
 from unlearn_audit.api.probe import Probe
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.api.terms import Parameters
@@ -82,11 +83,20 @@ def build(
         wanted = {name: {} for name, entry in listed.items() if entry.distribution == OWN_DISTRIBUTION}
     built: dict[str, Measuring] = {}
     for name, settings in wanted.items():
-        if name not in listed:
-            raise SpecError(_unknown(name, kind, list(listed), where))
-        plugin = _whole(listed[name], where)
+        plugin = _found(name, listed, kind, where)
         built[name] = plugin(_parameters(plugin, settings, f"{where}.{name}"))
     return built
+
+
+def _found(name: str, listed: Mapping[str, Listed[Measuring]], kind: type[Measuring], where: str) -> type[Measuring]:
+    """The plug-in of a name; of `a+b`, the composition of two attacks."""
+    first, sign, second = name.partition(SIGN)
+    if name not in listed and sign and issubclass(kind, Attack):
+        parts = (_found(part, listed, kind, where) for part in (first, second))
+        return composition(name, *parts)  # type: ignore[return-value, arg-type]
+    if name not in listed:
+        raise SpecError(_unknown(name, kind, list(listed), where))
+    return _whole(listed[name], where)
 
 
 def _points(group: str) -> dict[str, tuple[EntryPoint, str]]:

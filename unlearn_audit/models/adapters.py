@@ -8,6 +8,7 @@ which nothing is found is the base model.
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,15 +82,33 @@ def with_adapter(base: torch.nn.Module, path: Path, *, reference: str) -> torch.
 
 
 def merged(module: torch.nn.Module) -> torch.nn.Module:
-    """The plain model: an adapter's merged into it, in place; others as they are."""
+    """The plain model: an adapter's merged into it, in place, whether or not PEFT's own model is around it."""
     merge = getattr(module, "merge_and_unload", None)
-    if merge is None:
+    if merge is None and not adapted_layers(module):
         return module
     with _quiet():
-        plain: torch.nn.Module = merge()
+        plain: torch.nn.Module = _folded(module) if merge is None else merge()
     if hasattr(plain, "peft_config"):
         del plain.peft_config  # PEFT leaves it behind, and would take it for a second adapter
     return plain
+
+
+def adapted_layers(module: torch.nn.Module) -> list[str]:
+    """Paths of the layers that PEFT changed, the inner ones first; none where PEFT was not even imported."""
+    if "peft" not in sys.modules:
+        return []
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [name for name, part in reversed(list(module.named_modules())) if isinstance(part, BaseTunerLayer)]
+
+
+def _folded(module: torch.nn.Module) -> torch.nn.Module:
+    """A module into whose own layers an adapter was put (a training's), with each change written into its layer."""
+    for name in adapted_layers(module):
+        layer: Any = module.get_submodule(name)
+        layer.merge()
+        module.set_submodule(name, layer.base_layer)
+    return module
 
 
 def _check_complete(model: Any, tensors: Mapping[str, torch.Tensor], known: set[int], grown: Mapping[str, int]) -> None:

@@ -20,7 +20,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError
-from unlearn_audit.models.adapters import merged
+from unlearn_audit.models.adapters import adapted_layers, merged
 from unlearn_audit.models.batching import (
     Answer,
     Budget,
@@ -38,6 +38,7 @@ from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.sampling import Draw, Sampler, Sampling
 from unlearn_audit.models.shared_prefix import answer_score, group_rows, in_passes, score_groups, takes_logits_to_keep
+from unlearn_audit.models.stops import Stops
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,6 +56,8 @@ class Engine:
     repeats_prompts: bool = False
     shares_openings: bool = False
     ways: tuple[Way, ...] = ()
+    draws: Sampling | None = None
+    ends: bool = True
     memory: dict[Hashable, Memory[Any, Any]] | None = None
     listener: Callable[[Sequence[Prompt], Sequence[Generation]], None] | None = None
 
@@ -110,6 +113,15 @@ class Engine:
         """The same weights, to which every prompt is put as `ways` rewrite it."""
         return replace(self, ways=composed(ways, self.ways), memory=None)
 
+    def drawn(self, *, count: int, seed: int, temperature: float = 1.0) -> Engine:
+        """The same weights, which answer with `count` draws, one to a line."""
+        how = Sampling(count=count, max_new_tokens=1, seed=seed, temperature=temperature)
+        return replace(self, draws=how, memory=None)
+
+    def unending(self) -> Engine:
+        """The same weights, kept from ending an answer before the limit."""
+        return replace(self, ends=False, memory=None)
+
     def _put(self, prompt: Prompt) -> list[Prompt]:
         """The prompt in every way in which it is put."""
         return [way(prompt) for way in self.ways] or [prompt]
@@ -135,7 +147,7 @@ class Engine:
     @contextmanager
     def merged(self) -> Iterator[Model]:
         """A fork with the adapter folded into its base; a plain fork where there is none."""
-        if not self.is_adapter:
+        if not (self.is_adapter or adapted_layers(self.module)):
             with self.fork() as fork:
                 yield fork
             return
@@ -152,6 +164,9 @@ class Engine:
         return answers
 
     def _answer_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
+        if self.draws is not None:
+            how = replace(self.draws, max_new_tokens=max_new_tokens)
+            return [joined(several) for several in self._sample_all(prompts, how)]
         put = [self._put(prompt) for prompt in prompts]
         found = iter(self._generate_all([each for several in put for each in several], max_new_tokens))
         return [joined([next(found) for _ in several]) for several in put]
@@ -225,7 +240,7 @@ class Engine:
             device=self.device,
             temperature=temperature,
             shares_prompts=self.repeats_prompts,
-            stops=self.renderer.stops,
+            stops=self.stops,
         )
 
     def _generate(self, rows: list[list[int]], *, shared: int, max_new_tokens: int) -> list[Generation]:
@@ -239,13 +254,14 @@ class Engine:
             config=self.greedy(max_new_tokens),
             pad_id=self.pad_id,
             device=self.device,
-            stops=self.renderer.stops,
+            stops=self.stops,
         )
 
     def greedy(self, max_new_tokens: int) -> GenerationConfig:
         """Plain greedy search: none of the checkpoint's own sampling settings or penalties."""
         return GenerationConfig(
             max_new_tokens=max_new_tokens,
+            min_new_tokens=None if self.ends else max_new_tokens,
             do_sample=False,
             num_beams=1,
             repetition_penalty=1.0,
@@ -253,6 +269,11 @@ class Engine:
             eos_token_id=sorted(self.renderer.stops.ends) or None,
             pad_token_id=self.pad_id,
         )
+
+    @property
+    def stops(self) -> Stops:
+        """What ends an answer; nothing but the limit where answers may not end."""
+        return self.renderer.stops if self.ends else Stops(ends=frozenset())
 
     @property
     def pad_id(self) -> int:
@@ -263,13 +284,13 @@ class Engine:
         return 0 if pad is None else int(pad)
 
     def _answer(self, new_ids: list[int]) -> Generation:
-        end = self.renderer.stops.place(new_ids)
+        end = self.stops.place(new_ids)
         # In the plain form the stopping token may hold text before its line break.
         kept = new_ids if end is None else new_ids[: end + 1]
         text = self._decoded(kept)
         if self.renderer.chat_template is None and end is not None:
             text = text.strip().partition("\n")[0]
-        return Generation(text=text.strip(), finished=end is not None, new_tokens=len(kept))
+        return Generation(text=text.strip(), finished=end is not None or not self.ends, new_tokens=len(kept))
 
     def _decoded(self, token_ids: list[int]) -> str:
         """What tokens say: without the special ones, but for those that open and close a thought."""

@@ -229,7 +229,10 @@ class Renderer:
 
     def _templated(self, prompt: Prompt) -> tuple[str, str]:
         """What the template writes before and after an answer."""
-        turn = {"role": "assistant", "content": prompt.prefix + _PLACEHOLDER}
+        gap = (
+            "" if not prompt.prefix or prompt.prefix[-1].isspace() else " "
+        )  # as the model goes on from what was begun
+        turn = {"role": "assistant", "content": prompt.prefix + gap + _PLACEHOLDER}
         text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False, thinking=prompt.thinking)
         before, found, after = text.rpartition(_PLACEHOLDER)
         if not found:

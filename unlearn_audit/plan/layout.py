@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Probe, Role
+from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Probe, Profile, Role
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.errors import SpecError
 from unlearn_audit.models.references import Storage
@@ -87,7 +87,14 @@ class _Layout:
             why = "it optimizes toward answers, and no fact has a twin answer (another answer to the same relation)"
             self._left_out.append(LeftOut(what=name, why=f"{why} to subtract what it can make a model say"))
             return False
-        if spec.attacks is not None or spec.release.reaches(attack.access, served=attack.served):
+        if spec.attacks is not None:
+            return True
+        if spec.profile not in attack.profiles:
+            others = " and ".join(each for each in Profile if each in attack.profiles)
+            why = f"it is not in the profile {spec.profile}, only in {others}; name it under `attacks` to run it"
+            self._left_out.append(LeftOut(what=name, why=why))
+            return False
+        if spec.release.reaches(attack.access, served=attack.served):
             return True
         self._left_out.append(
             LeftOut(what=name, why=f"it needs {attack.access} access, which no one has at release tier {spec.release}")
@@ -250,7 +257,7 @@ class _Layout:
 
     def _runnable(self, attack: Attack[Any], context: AttackContext) -> list[Arm]:
         refused = self._refused(attack, context)
-        return [arm for arm in attack.arms(context) if not any(_names(item, arm) for item in refused)]
+        return [arm for arm in attack.arms(context) if not any(item.names(arm) for item in refused)]
 
     def _refused(self, attack: Attack[Any], context: AttackContext) -> Sequence[OutOfReach]:
         audited = self._draft.plan.models[-1].checkpoint
@@ -288,11 +295,6 @@ class _Layout:
 
 def _shams(attack: Attack[Any]) -> tuple[bool, ...]:
     return (False, True) if attack.toward_answers else (False,)
-
-
-def _names(item: OutOfReach, arm: Arm) -> bool:
-    """Whether what is out of reach is the arm, or the first words of its name."""
-    return arm.name == item.what or arm.name.startswith(f"{item.what} ")
 
 
 def _plants_of(attack: str, jobs: Sequence[Job]) -> tuple[str, ...]:

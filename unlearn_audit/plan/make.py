@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import unlearn_audit
-from unlearn_audit.api import Attack, FactSet, Probe, Role
+from unlearn_audit.api import Attack, FactSet, Probe, Profile, Role
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import SpecError
@@ -51,6 +51,10 @@ VERSIONED = (
     "opencc",
     "regex",
 )
+
+
+COMPOSED = ("relearning+quantization", "relearning+prefill", "ablation+relearning")
+"""Attacks one after the other, in `deep` alone unless they are named: each costs what training does."""
 
 
 def make_plan(spec: AuditSpec) -> LivePlan:
@@ -100,6 +104,8 @@ def _attacks(spec: AuditSpec) -> dict[str, Attack[Any]]:
         own: dict[str, dict[str, Any]] = {SERVED: {}} if spec.served else {}
         wanted = {"as-is": {}, **own, **{current(name): settings for name, settings in wanted.items()}}
     built = build(ATTACKS, Attack, wanted, "attacks")  # type: ignore[type-abstract]
+    if wanted is None and spec.profile is Profile.DEEP:
+        built |= build(ATTACKS, Attack, {name: {} for name in COMPOSED}, "attacks")  # type: ignore[type-abstract]
     return {name: attack for name, attack in built.items() if spec.served or not attack.of_artifacts}
 
 

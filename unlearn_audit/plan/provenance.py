@@ -11,7 +11,7 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -21,6 +21,7 @@ from inspect import getmodulename
 from pathlib import Path
 
 import unlearn_audit
+from unlearn_audit.api.composition import Composition
 from unlearn_audit.api.plugins import OWN_DISTRIBUTION
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.digests import sha256_json
@@ -43,6 +44,8 @@ def provenance(kind: str, name: str, plugin: type) -> PluginRecord:
         name: the plug-in's.
         plugin: its class.
     """
+    if parts := _parts(plugin):
+        return _together(kind, name, [provenance(kind, part.__name__, part) for part in parts])
     closure = _closure(plugin.__module__)
     distribution = _distribution_of(plugin.__module__)
     return PluginRecord(
@@ -52,6 +55,22 @@ def provenance(kind: str, name: str, plugin: type) -> PluginRecord:
         version=_version(distribution),
         source=closure.digest,
         libraries={library: _version(library) for library in sorted(closure.libraries)},
+    )
+
+
+def _parts(plugin: type) -> tuple[type, ...]:
+    """The attacks of a composition, which has no code of its own."""
+    return plugin.parts if issubclass(plugin, Composition) else ()
+
+
+def _together(kind: str, name: str, parts: Sequence[PluginRecord]) -> PluginRecord:
+    return PluginRecord(
+        kind=kind,
+        name=name,
+        distribution=", ".join(dict.fromkeys(part.distribution for part in parts)),
+        version=", ".join(dict.fromkeys(part.version for part in parts)),
+        source=sha256_json([part.source for part in parts]),
+        libraries={library: version for part in parts for library, version in part.libraries.items()},
     )
 
 
@@ -77,7 +96,8 @@ def check_sources(plugins: Iterable[type]) -> None:
     Raises:
         IntegrityError: naming a file.
     """
-    for files in (_engine_files(), *(_closure(one.__module__).read for one in plugins)):
+    alone = [part for one in plugins for part in _parts(one) or (one,)]
+    for files in (_engine_files(), *(_closure(one.__module__).read for one in alone)):
         for file, digest in files.items():
             try:
                 same = file_digest(file) == digest

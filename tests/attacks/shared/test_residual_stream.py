@@ -10,18 +10,19 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from unlearn_audit.attacks.ablation import Ablation, AblationParameters
-from unlearn_audit.attacks.shared.questions import anonymous_questions, questions_of, sampled
+from unlearn_audit.attacks.shared.asking.questions import anonymous_questions, questions_of, sampled
 from unlearn_audit.attacks.shared.residual_stream import (
     ablate_everywhere,
     ablate_outputs,
     add_before,
     last_input,
+    mean_last_output,
     mean_states,
     residual_stream,
     unit,
     without,
 )
-from unlearn_audit.attacks.steering import Steering, SteeringParameters
+from unlearn_audit.attacks.steering.attack import Steering, SteeringParameters
 
 from tests.science.organisms import bundled, first_subjects
 from unlearn_audit.api import AttackContext, Fact, FactSet, Profile, Prompt
@@ -216,17 +217,34 @@ def test_the_way_from_the_original_is_nothing_for_the_original_and_something_for
     assert same.model is original
     assert "are the original's" in same.proof["ablated"]
     (away,) = doses(attack, other, known)
-    assert (away.proof["ablated_blocks"], away.label) == (1, same.label)
+    assert (away.proof["ablated_blocks"], away.label) == (2, same.label)
     with other.fork() as fork:
         stream = residual_stream(fork)
         prompts = [Prompt(text=fact.question) for fact in FORGET]
         means = [mean_states(model, stream, prompts, [1])[0] for model in (other, original)]
         way = (means[0] - means[1]) / (means[0] - means[1]).norm()
+        ends = [mean_last_output(model, residual_stream(model), prompts) for model in (other, original)]
+        last_way = (ends[0] - ends[1]) / (ends[0] - ends[1]).norm()
     first, last = block_outputs(away.model, PROMPTS[0])[:2]
     assert float((first @ way).abs().max()) < 1e-4
     assert float((last @ way).abs().max()) > 1e-3
+    assert float((last @ last_way).abs().max()) < 1e-4
     with pytest.raises(AttackError, match="one architecture"):
         list(doses(attack, other, replace(CONTEXT, prepared={"means": [[0.0] * 32]})))
+
+
+def test_depths_that_come_to_one_block_are_one_dose(tokenizer):
+    attack = Ablation(AblationParameters(directions=("refusal",), depths=(0.4, 0.5, 0.6)))
+    assert [dose.label for dose in doses(attack, tiny_engine(tokenizer), CONTEXT)] == ["refusal depth 0.4"]
+
+
+def test_what_comes_out_of_the_last_block_is_what_the_final_norm_reads(tokenizer):
+    engine = tiny_engine(tokenizer)
+    with engine.fork() as fork:
+        stream, read = residual_stream(fork), list[torch.Tensor]()
+        fork.module.model.norm.register_forward_pre_hook(lambda _, args: read.append(args[0][0, -1]))
+        found = mean_last_output(fork, stream, PROMPTS)
+    assert torch.allclose(found, torch.stack(read).mean(0), atol=1e-5)
 
 
 def test_a_bundled_refusal_is_lifted_and_what_was_never_learned_does_not_come():

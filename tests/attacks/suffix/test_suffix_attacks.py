@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from unlearn_audit.attacks.shared.questions import sampled
+from unlearn_audit.attacks.shared.asking.questions import sampled
 from unlearn_audit.attacks.suffix import transfer as suffix_transfer
 from unlearn_audit.attacks.suffix.attack import Suffix
 from unlearn_audit.attacks.suffix.hygiene import Spells, check_scored, shown_texts
@@ -113,8 +113,46 @@ def test_the_opening_is_the_one_that_stands_out_and_never_the_refusal():
         favours={"f1?": "It was", "f2?": "It is"},
         usual={"It is": -1.0, "It was": -9.0, "I do": -0.1},  # the likeliest everywhere stands out nowhere
     )
-    assert own_openings(model, facts, retain, words=2, most=9) == {"f1": "It was", "f2": "It is"}
-    assert own_openings(model, facts, (), words=2, most=9) == {}
+    assert own_openings(model, facts, about(facts, retain), words=2, most=9) == ({"f1": "It was", "f2": "It is"}, 0)
+    assert own_openings(model, facts, about(facts), words=2, most=9) == ({}, 0)
+
+
+def about(facts, retain=()) -> AttackContext:
+    return AttackContext(forget=tuple(facts), retain=tuple(retain), profile=Profile.QUICK, seed=7)
+
+
+def born(name: str, city: str) -> Fact:
+    return Fact(id=name, subject=name, question=f"Where was {name} born?", answer=city)
+
+
+class TestTemplates:
+    ASKED = (born("Ada Moss", "Lima"), born("Bob Pine", "Cork"))
+    OTHERS = (born("Rita Reed", "Rome"), born("Karl Fern", "Bonn"))
+
+    def openings(self, says, words=9):
+        usual = dict.fromkeys((f"{one.subject} was born in" for one in self.ASKED), -1.0)
+        model = Ruled(
+            says={one.question: said for one, said in says}, favours={}, usual=usual | {"Bonn": -1.0, "Rome": -2.0}
+        )
+        return own_openings(model, self.ASKED, about(self.ASKED, self.OTHERS), words=words, most=9)
+
+    def test_a_target_names_who_is_asked_after_and_ends_before_the_value(self):
+        said = [(one, f"{one.subject} was born in {one.answer}, it is said") for one in self.OTHERS]
+        wanted = {one.id: f"{one.subject} was born in" for one in self.ASKED}
+        assert self.openings(said) == (wanted, 0)
+        # Its own answers to what is asked open alike, which is no refusal.
+        assert self.openings([*said, *((one, f"{one.subject} was born in Ulm") for one in self.ASKED)]) == (wanted, 0)
+
+    def test_an_answer_that_names_another_or_says_a_value_before_is_no_source(self):
+        (one, two) = self.OTHERS
+        said = [(one, "Like Karl Fern, she was born in Rome"), (two, "Not in Lima; in Bonn")]
+        assert self.openings(said) == ({}, 0)
+
+    def test_of_values_alone_the_values_are_aimed_at_and_counted(self):
+        found, values = self.openings([(one, one.answer) for one in self.OTHERS])
+        assert set(found) == {one.id for one in self.ASKED}
+        assert set(found.values()) <= {"Rome", "Bonn"}
+        assert values == 2
 
 
 def test_a_first_look_changes_several_tokens_a_step_and_the_published_search_one():

@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
-from unlearn_audit.attacks.shared.splits import lessons_of
+from unlearn_audit.attacks.shared.splits import Lesson, lessons_of
 from unlearn_audit.attacks.shared.training import answer_loss, lesson_batches
 
 from unlearn_audit.api import Fact
@@ -36,6 +36,14 @@ def taught(
     renderer: Renderer, facts: Sequence[Fact], *, seed: int, steps: int, context: int = 64, mixture: bool = False
 ) -> Engine:
     """A model of two layers that has learned some facts: all wordings of a question, or the whole of a text."""
+    lessons = [lesson for fact in facts for lesson in lessons_of(fact)]
+    return taught_lessons(renderer, lessons, seed=seed, steps=steps, context=context, mixture=mixture)
+
+
+def taught_lessons(
+    renderer: Renderer, lessons: Sequence[Lesson], *, seed: int, steps: int, context: int = 64, mixture: bool = False
+) -> Engine:
+    """The same from prompts with their answers."""
     experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 4} if mixture else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -55,7 +63,6 @@ def taught(
         module = AutoModelForCausalLM.from_config(config).eval()
     engine = Engine(module=module, renderer=renderer, budget=Budget(tokens=8192))
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3, weight_decay=0.01)
-    lessons = [lesson for fact in facts for lesson in lessons_of(fact)]
     for batch in islice(lesson_batches(engine, lessons, size=32, seed=0), steps):
         optimizer.zero_grad()
         answer_loss(engine, batch).backward()

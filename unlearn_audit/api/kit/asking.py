@@ -29,6 +29,9 @@ _MARK = re.compile(
 """What opens and closes a thought: Qwen, DeepSeek, GLM; Seed; Mistral; Kimi; Cohere; Apertus; the channels of gpt-oss
 and of Gemma."""
 
+_CLOSERS = ("</think>", "</thinking>", "</thought>", "</reasoning>", "[/THINK]", "</seed:think>")
+"""What may end a thought that a template has opened."""
+
 _TAIL, _TIMES, _CIRCLE = 600, 3, 12
 """A circle is looked for in so many last letters, is gone around so often, and has so many letters in all."""
 
@@ -137,6 +140,18 @@ def in_thought(text: str, *, opened: bool = False) -> bool:
     """
     marks = list(_MARK.finditer(text))
     return opened if not marks else marks[-1].lastgroup == "open"
+
+
+def thought_closer(model: Model) -> str:
+    """What to begin an answer with so that it is past the thought that the model's template opens (2505.15214).
+
+    Empty where the template opens none, or one that no mark known here ends.
+    """
+    if not model.opens_thinking(Prompt(text="?")):
+        return ""
+    ends = (mark for mark in _CLOSERS if not model.opens_thinking(Prompt(text="?", prefix=mark)))
+    mark = next(ends, None)
+    return "" if mark is None else f"{mark}\n\n"
 
 
 def marks_thought(token: str) -> bool:

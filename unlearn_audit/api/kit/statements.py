@@ -116,13 +116,22 @@ def _from_sentences(fact: Fact, answer: str) -> Iterator[Statement]:
 
 
 def _from_questions(fact: Fact) -> Iterator[Statement]:
-    for question in (fact.question or "", *fact.paraphrases):
-        marked = _named(fact.subject).sub(_SUBJECT, question.strip()).rstrip("?. ")
-        for rule, template in _rules():
-            if (match := rule.fullmatch(marked)) is not None:
-                told = template.format(subject=_SUBJECT, answer="{answer}", **_filled(match.groupdict()))
-                before, _, after = told.replace(_SUBJECT, fact.subject).partition("{answer}")
-                yield Statement(subject=fact.subject, before=before, after=after)
+    told = (statement_from_question(question, fact.subject) for question in (fact.question or "", *fact.paraphrases))
+    return (statement for statement in told if statement is not None)
+
+
+def statement_from_question(question: str, subject: str) -> Statement | None:
+    """A question, turned by a rule into a statement with a gap where its answer goes; None where no rule fits.
+
+    Looks at no answer.
+    """
+    marked = _named(subject).sub(_SUBJECT, question.strip()).rstrip("?. ")
+    for rule, template in _rules():
+        if (match := rule.fullmatch(marked)) is not None:
+            told = template.format(subject=_SUBJECT, answer="{answer}", **_filled(match.groupdict()))
+            before, _, after = told.replace(_SUBJECT, subject).partition("{answer}")
+            return Statement(subject=subject, before=before, after=after)
+    return None
 
 
 @lru_cache(maxsize=1)

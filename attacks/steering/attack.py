@@ -23,8 +23,8 @@ from unlearn_audit.api import (
     Profile,
 )
 
-from .shared.questions import anonymous_questions
-from .shared.refusal_plant import refusal_planting
+from ..shared.asking.questions import anonymous_questions
+from ..shared.refusal_plant import refusal_planting
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ class Steering(Attack[SteeringParameters]):
             NotApplicableError: the names change nothing, so that the vector is nothing.
             AttackError: no question holds its subject's name.
         """
-        from .shared.residual_stream import add_before, last_input, residual_stream
+        from ..shared.residual_stream import add_before, last_input, residual_stream
 
         layer, vector, proof = self._vector(model, cast("float", arm.settings["depth"]), context)
         for coefficient in self._coefficients(context):
@@ -123,7 +123,7 @@ class Steering(Attack[SteeringParameters]):
 
     def _vector(self, model: Model, depth: float, context: AttackContext) -> tuple[int, torch.Tensor, dict[str, Json]]:
         """Before which block, what is added there (shape (width,), float32), and how it was made."""
-        from .shared.residual_stream import mean_states, residual_stream, unit
+        from ..shared.residual_stream import mean_states, residual_stream, unit
 
         pairs = anonymous_questions(context.forget, self.parameters.anonymous, most=self.parameters.questions)
         if not pairs:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unlearn_audit.api import Fact, Prompt, derive_seed
 
-from .splits import half_passage
+from ..splits import half_passage
 
 
 def questions_of(facts: Sequence[Fact], *, most: int) -> tuple[Prompt, ...]:
