@@ -52,7 +52,7 @@ class Thinking(Probe[ThinkingParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each way, and one exposure, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         switch = model.switches_thinking
         asks = [_ask(fact, variant, switch) for fact in facts for variant in SWITCH]
         answered = ask_all(model, asks, twins, own.max_new_tokens)
