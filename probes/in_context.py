@@ -66,7 +66,7 @@ class InContext(Probe[InContextParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each of both ways, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
         asks = [ask for fact in facts for ask in self.asks(fact, twins)]
         answered = ask_all(model, asks, twins, limit)

@@ -70,7 +70,7 @@ class Recall(Probe[RecallParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """Readings of every fact in every variant of the pool; `truth_ratio` for the question alone."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         asks = list(ways_of_asking(facts, pool, max_paraphrases=own.max_paraphrases))
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
         answered = {(one.ask.fact.id, one.ask.variant): one for one in ask_all(model, asks, twins, limit)}

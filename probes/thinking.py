@@ -54,7 +54,7 @@ class Thinking(Probe[ThinkingParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each way, and one exposure, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         switch = model.switches_thinking
         closer = "" if switch else thought_closer(model)
         asks = [_ask(fact, variant, switch, closer) for fact in facts for variant in SWITCH]

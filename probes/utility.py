@@ -31,7 +31,7 @@ class Utility(Probe[QuestionParameters]):
         own = self.parameters
         asks = list(ways_of_asking(facts, pool, max_paraphrases=0))
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         answered = {one.ask.fact.id: one for one in ask_all(model, asks, twins, limit)}
         for ask in asks:
             one = answered.get(ask.fact.id)

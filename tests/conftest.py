@@ -15,6 +15,7 @@ os.environ["GITHUB_ACTIONS"] = ""  # the tests' own pipeline is not to be told o
 os.environ["OMP_NUM_THREADS"] = "1"  # each of two workers and of what they start has one core; before torch is loaded
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -25,6 +26,9 @@ LLAMA2 = (
     "{% else %}{{ ' ' + m.content + ' </s>' }}{% endif %}{% endfor %}"
 )
 
+
+settings.register_profile("house", deadline=None)  # how long an example takes says more of the machine than of us
+settings.load_profile("house")
 
 LONGEST = ("science/test_commands.py", "run/test_kills.py", "wheel/test_wheel.py", "relearning/test_relearning.py")
 

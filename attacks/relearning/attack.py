@@ -68,7 +68,8 @@ class Relearning(Attack[RelearningParameters]):
     `quick`: in-domain and same-syntax, LoRA of rank 16 at the best of three rates, on at most 64 lessons, after 40, 80
     and 160 steps of 8. `standard`: all six; in-domain LoRA of rank 16 and all weights at five rates each, and once each
     with attention alone, with momentum in place of AdamW (`sgd`) and with half a batch of retain facts (`retain-mix`);
-    at most 128 lessons, four doublings up to 160 steps of 16. `deep`: ranks 4, 16 and 128, also orthogonalized
+    at most 128 lessons, four doublings up to 160 steps of 16; plain in-domain training with three seeds, the others
+    with one. `deep`: three seeds of all, ranks 4, 16 and 128, also orthogonalized
     momentum (`muon`) and a rate that falls in a straight line (`linear`), at most 4096 lessons, six doublings up to 320
     to 5120 steps.
     """
@@ -100,6 +101,7 @@ class Relearning(Attack[RelearningParameters]):
                 doses=len(course.steps),
                 share=1.0 if course.fold is None else 1 / self.parameters.folds,
                 training_texts=syllabus.batch_size * length * syllabus.races(course),
+                repeated=context.profile is Profile.DEEP or course.main,
             )
             for course in syllabus.courses()
         ]

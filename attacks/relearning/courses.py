@@ -75,6 +75,11 @@ class Course:
         return self.prefix + ("" if self.fold is None else f" fold{self.fold}")
 
     @property
+    def main(self) -> bool:
+        """Whether it is what relearning stands for: plain training on the forget set."""
+        return self.data is Data.IN_DOMAIN and self.variant is Variant.PLAIN
+
+    @property
     def settings(self) -> Mapping[str, Json]:
         """What `from_settings` makes it from."""
         return {
@@ -172,8 +177,12 @@ class Syllabus:
         """Learning rates that are doses; None for one that the training chooses itself."""
         if given := self.parameters.learning_rates.get(method):
             return given
-        plain = data is Data.IN_DOMAIN and variant is Variant.PLAIN
-        if plain and RATES_ARE_DOSES[self.context.profile] and method not in self.parameters.candidates:
+        if (
+            data is Data.IN_DOMAIN
+            and variant is Variant.PLAIN
+            and RATES_ARE_DOSES[self.context.profile]
+            and method not in self.parameters.candidates
+        ):
             return GRID[method]
         return (None,)
 

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SLOT = re.compile(r"{(\w+)}")
 _OF_A_KIND = 3
@@ -245,6 +246,7 @@ GENRES = (
 )
 
 
+@lru_cache(maxsize=4)
 def everyday_texts(count: int, *, seed: int = 0) -> tuple[str, ...]:
     """So many different texts of five to eight sentences; the same for the same seed, and more with a larger count."""
     draws = random.Random(seed)  # noqa: S311 - prose, not a secret

@@ -57,11 +57,13 @@ class Copy:
         model: what is trained, in its parameters that require a gradient.
         after_step: holds the weights to where they may be; called after each optimizer step.
         finished: the plant itself, with proof of how it was made, once training has ended.
+        frugal: trained with little memory (`training.optimize`).
     """
 
     model: Model
     after_step: Callable[[], None]
     finished: Callable[[], tuple[Model, dict[str, Json]]]
+    frugal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +143,7 @@ def _train(
         learning_rate=rate,
         steps=settings.max_steps,
         loss=teaching.loss,
+        frugal=copy.frugal,
     )
     steps = 0
     while True:

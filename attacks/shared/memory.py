@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from unlearn_audit.api.extent import Audited, Extent
+from unlearn_audit.api.extent import Audited
 
 from .descent.optimizers import PIECE
+
+if TYPE_CHECKING:
+    import torch
 
 GIB = 2**30
 FLOAT, HALF = 4, 2
@@ -92,14 +96,6 @@ def training_shortage(audited: Audited, batch: Batch, *, frugal: bool = False, b
     )
 
 
-def full_training_shortage(weight_bytes: int, *, is_adapter: bool, beside: int = 0) -> str | None:
-    """As `training_shortage`, where no more is known than what all weights take in float32, and texts are short."""
-    weights = weight_bytes // FLOAT
-    extent = Extent(weights=weights, stored_bytes=0, largest=0, blocks=0, within=0, width=0, vocabulary=0)
-    audited = Audited(extent=extent, is_adapter=is_adapter, dtype="float32")
-    return training_shortage(audited, Batch(texts=1, tokens=1), beside=beside)
-
-
 def loaded_bytes(audited: Audited) -> int:
     """What the model takes that is attacked, as the audit loads it."""
     widths = {"float32": FLOAT, "float16": HALF, "bfloat16": HALF}
@@ -119,6 +115,19 @@ def available_bytes(audited: Audited) -> tuple[int, str]:
     import psutil
 
     return int(psutil.virtual_memory().available), "this machine"
+
+
+def free_bytes(module: torch.nn.Module) -> int:
+    """Free memory where the weights of a loaded model are, of all devices that hold some."""
+    import torch
+
+    devices = {weight.device for weight in module.parameters()}
+    cuda = [device for device in devices if device.type == "cuda"]
+    if cuda:
+        return sum(int(torch.cuda.mem_get_info(device)[0]) for device in cuda)
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def _on_cuda(device: str) -> bool:

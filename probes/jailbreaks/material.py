@@ -77,7 +77,7 @@ class Material:
     """
 
     def __init__(self, pool: Sequence[Fact], statements: Mapping[str, str], *, rouge_threshold: float) -> None:
-        self._twins = Twins(pool, rouge_threshold=rouge_threshold)
+        self._twins = Twins.shared(pool, rouge_threshold=rouge_threshold)
         self._statements = statements
         self._shots: dict[tuple[Fact, int, bool], list[str]] = {}
         self._hints: dict[Fact, str | None] = {}

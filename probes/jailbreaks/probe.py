@@ -76,7 +76,7 @@ class Jailbreaks(Probe[JailbreaksParameters]):
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each way, one exposure and one choice, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         limit = token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
         writer = Writer(own, model, pool, new_tokens=limit, judge=self.judge)
         asks = [ask for fact in facts for ask in writer.asks(fact)]
@@ -126,7 +126,7 @@ class Writer:
         self._ways = [way for way in jailbreak_texts().ways if way.name not in own.leave_out]
         self.turned = frozenset(way.name for way in self._ways if "cloze" in way.places)
         backwards = [self._turned(fact) for fact in pool]
-        self.subjects = Twins(
+        self.subjects = Twins.shared(
             [fact for fact in backwards if isinstance(fact, Fact)], rouge_threshold=own.rouge_threshold, judge=judge
         )
 

@@ -92,7 +92,7 @@ class Chooser:
         self.parameters = parameters
         self._types = QuestionTypes(pool)
         facts = [self._types.typed(fact) for fact in pool]
-        self._twins = Twins(facts, rouge_threshold=parameters.rouge_threshold)
+        self._twins = Twins.shared(facts, rouge_threshold=parameters.rouge_threshold)
         self._sayings = Sayings(facts)
         self._choices: dict[Fact, Choice] = {}
         self._subjects = Subjects(fact.subject for fact in facts)

@@ -60,13 +60,13 @@ class Stepwise(Probe[StepwiseParameters]):
 
     def write(self, generator: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
         """Premises for every question of the pool."""
-        twins = Twins(pool, rouge_threshold=self.parameters.rouge_threshold)
+        twins = Twins.shared(pool, rouge_threshold=self.parameters.rouge_threshold)
         return write_premises(generator, pool, twins, max_new_tokens=self.parameters.written_tokens)
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
         """A hit for each chain, and one exposure, of every fact."""
         own = self.parameters
-        twins = Twins(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
+        twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         written = cast("Mapping[str, Any] | None", self.prepared.get("written"))
         chains = Chains(pool, twins, own.statements, written)
         asks = [ask for fact in facts for ask in chains.asks(fact)]

@@ -13,7 +13,7 @@ from unlearn_audit.probes.shared.exposure import ANY
 
 from tests.probes.test_probes import FakeModel, all_of, mean, only, people, person, utility
 from unlearn_audit.api import Claim, Fact, Judge, JudgeKind
-from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER, Output, untold_recall
+from unlearn_audit.api.kit.answer_key import QUESTION_HOLDS_ANSWER, AnswerKey, Output, untold_recall
 from unlearn_audit.api.kit.judged import UNREADABLE, Case, drawn, stated, untold, verdicts
 from unlearn_audit.api.kit.twins import Twins
 from unlearn_audit.evidence.agreement import counted, kappa
@@ -178,3 +178,29 @@ def test_a_judge_has_the_model_that_its_kind_needs() -> None:
         Judge(kind=JudgeKind.LLM)
     with pytest.raises(ValueError, match="takes no model"):
         Judge(kind=JudgeKind.ROUGE_L, weigh=Spy())
+
+
+def test_twins_are_read_once_for_every_dose_and_no_judge_is_kept_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts, spy = people(30), Spy()
+    read: list[str] = []
+    monkeypatch.setattr(
+        AnswerKey, "asked", lambda key, said, own=AnswerKey.asked: read.append(said.text) or own(key, said)
+    )
+    model = FakeModel(says=lambda text: "City3")
+    first = only(all_of(recall(Judge()), model, facts), "hit")
+    once = len(read)
+    assert only(all_of(recall(Judge()), model, facts), "hit") == first
+    assert len(read) - once == len(facts) < once  # their own keys; not those of 29 twins of each
+    kept = Twins.shared(facts, rouge_threshold=0.8, judge=spy.judge())
+    assert Twins.shared(facts, rouge_threshold=0.8).judge == Judge() != kept.judge
+
+
+def test_outputs_alike_are_searched_once_for_what_several_people_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    monkeypatch.setattr(
+        AnswerKey, "hit", lambda key, said, own=AnswerKey.hit: searched.append(said.text) or own(key, said)
+    )
+    facts = [replace(SHORT, id=str(number), subject=f"Person {number}") for number in range(5)]
+    said = Output("It was Rome.")
+    assert verdicts(Judge(), [replace(case(fact, ""), output=said) for fact in facts]) == [True] * 5
+    assert searched == ["It was Rome."]

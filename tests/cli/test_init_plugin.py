@@ -60,6 +60,7 @@ def test_it_names_nothing_of_the_template(package):
     assert not any("example" in text for text in written.values())
 
 
+@pytest.mark.slow
 def test_it_passes_its_tests_and_ruff_as_written(package):
     done = python("-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", where=package)
     assert done.returncode == 0, done.stdout

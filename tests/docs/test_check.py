@@ -169,5 +169,6 @@ def test_the_way_of_one_fact_names_functions() -> None:
     assert len(check._DOTTED.findall(way)) >= 25
 
 
+@pytest.mark.slow  # and a part of `make check`
 def test_ours_have_none() -> None:
     assert check.problems(ROOT) == []

@@ -231,6 +231,7 @@ def _huge() -> Result:
     return result.model_copy(update={"verdict": verdict, "models": result.models * 60, "jobs": result.jobs * 5})
 
 
+@pytest.mark.slow
 def test_a_report_of_any_size_stays_below_its_limit_and_says_what_it_leaves_out() -> None:
     huge = _huge()
     markdown = render(huge, "md")

@@ -407,6 +407,7 @@ def test_preferences_among_answers_are_no_knowledge(measure: str, favourite: str
         assert score == pytest.approx(0.5 if favourite == "Paris" else 0.02)
 
 
+@pytest.mark.slow
 def test_drawing_some_of_the_answers_keeps_preferences_fair() -> None:
     """20 of 26 answers are drawn for each fact: equal in expectation, here over 500 subjects."""
     facts = [person(number, city.answer or "") for number, city in enumerate(skewed_people() * 5)]

@@ -47,6 +47,7 @@ def test_it_changes_no_pass(audited, run_of, facts, shared_store, tmp_path):
     assert result.case == whole.case
 
 
+@pytest.mark.slow
 def test_a_leak_that_is_waived_does_not_stop_it(audited, facts, shared_store, tmp_path):
     whole = audited("npo")
     failed = [one.id for one in whole.verdict.findings if one.status is Status.FAILED]

@@ -25,6 +25,8 @@ class Arm:
     Attributes:
         doses: how many it will yield; `share` of the facts is scored at each; `training_texts` are
             answers trained on, repeats included. Used only for the plan's time estimate.
+        repeated: of a seeded attack, run with every seed of the profile; else with the first alone, as one more thing
+            that is tried. With `seeds` in the spec, every arm is repeated.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Arm:
     doses: int = 1
     share: float = 1.0
     training_texts: int = 0
+    repeated: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

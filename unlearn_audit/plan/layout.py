@@ -151,9 +151,15 @@ class _Layout:
             for model in draft.plan.models
             for place, arm in enumerate(arms)
             for part in self._parted(self._battery(attack, place, model.role, probes))
-            for seed in range(draft.plan.spec.repeats if attack.seeded else 1)
+            for seed in self._seeds(attack, arm)
             for sham in _shams(attack)
         ]
+
+    def _seeds(self, attack: Attack[Any], arm: Arm) -> range:
+        """The seeds of an arm: one where nothing is drawn, and where nobody asks to repeat it."""
+        spec = self._draft.plan.spec
+        repeated = attack.seeded and (arm.repeated or spec.seeds is not None)
+        return range(spec.repeats if repeated else 1)
 
     def _met(self, attack: Attack[Any], place: int, model: PlannedModel) -> PlannedModel:
         """The model that an arm runs on: in the checkpoint's role, an arm of artefacts has the artefact."""
@@ -245,7 +251,7 @@ class _Layout:
         return [
             self._job(name, arm, model, seed, part, sham=sham, plant=plant)
             for part in self._parted(probes)
-            for seed in range(self._draft.plan.spec.repeats if attack.seeded else 1)
+            for seed in self._seeds(attack, arm)
             for sham in _shams(attack)
         ]
 

@@ -134,7 +134,7 @@ class AuditSpec(BaseModel):
     plant: bool = Field(False, description="make a positive control for each attack, and check that it is found")
     seed: int = Field(0, ge=0, description="seed of every random choice")
     seeds: Annotated[int, Field(ge=1, le=20)] | None = Field(
-        None, description="repeats of every attack with random draws; None: 1 in quick, else 3"
+        None, description="repeats of every attack with random draws; None: 1 in quick, else 3 of its main arms"
     )
     models: ModelOptions = ModelOptions()
     policy: Policy = Policy()

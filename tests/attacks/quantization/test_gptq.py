@@ -220,7 +220,10 @@ Path(job["summary"]).write_text(json.dumps({"version": "0", "layers": {RENAME: i
 
 @pytest.mark.parametrize(
     ("change", "rename", "message"),
-    [("", "name", "changed no weight"), ("* 2", "name + '.experts'", "does not have as linear layers")],
+    [
+        pytest.param("", "name", "changed no weight", marks=pytest.mark.slow),
+        ("* 2", "name + '.experts'", "does not have as linear layers"),
+    ],
 )
 def test_a_backend_that_does_something_else_is_an_error(
     tokenizer: PreTrainedTokenizerFast,
@@ -292,6 +295,7 @@ def test_the_tensors_that_awq_rescaled_come_back_with_the_weights(
     assert json.loads(next(scratch.glob("*/job.json")).read_text())["method"] == "awq"
 
 
+@pytest.mark.slow
 def test_a_tensor_that_the_model_does_not_have_is_an_error(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.quantization.boxes import boxes_of, is_boxed
 from unlearn_audit.attacks.quantization.formats import Backend, Quantizer
-from unlearn_audit.attacks.quantization.plant import SETTINGS, rounding_planting
+from unlearn_audit.attacks.quantization.plant import BOX_BYTES, ROOM, SETTINGS, is_frugal, rounding_planting
 from unlearn_audit.attacks.quantization.rounding_boxes import rounded_values
 from unlearn_audit.attacks.quantization.widening import widen
+from unlearn_audit.attacks.shared import memory
 from unlearn_audit.attacks.shared.hiding import PlantSettings, mean_probability
 from unlearn_audit.attacks.shared.linear_layers import LinearLayer, weight_matrices
 from unlearn_audit.attacks.shared.splits import lessons_of
@@ -248,6 +249,43 @@ def test_rounding_brings_nothing_back_where_there_is_nothing(world, context, qua
     """The control in which each arm finds nothing: a model that never met the facts."""
     with served(world.never_met, quantizer, context) as doses:
         assert known(next(doses).model, world.forget) < known(world.never_met, world.forget) + 0.05
+
+
+def with_room_for(monkeypatch, world, bytes_a_weight: float) -> None:
+    """As if so much were free for each weight of the model."""
+    weights = sum(one.numel() for one in world.knows.module.parameters())
+    monkeypatch.setattr(memory, "free_bytes", lambda _module: int(bytes_a_weight * weights / ROOM))
+
+
+def test_a_plant_is_made_layer_by_layer_where_its_boxes_do_not_fit(world, monkeypatch):
+    with_room_for(monkeypatch, world, memory.FLOAT + BOX_BYTES)
+    assert not is_frugal(Quantizer.NF4, world.knows)
+    with_room_for(monkeypatch, world, 12)
+    assert is_frugal(Quantizer.NF4, world.knows)
+    with_room_for(monkeypatch, world, 1)
+    with pytest.raises(AttackError, match="no plant: moving the weights inside their boxes takes"):
+        is_frugal(Quantizer.NF4, world.knows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("quantizer", "dtype"), [(Quantizer.NF4, torch.bfloat16), (Quantizer.INT8, torch.float32)])
+def test_a_plant_made_layer_by_layer_hides_and_comes_back_as_well(world, context, monkeypatch, quantizer, dtype):
+    with_room_for(monkeypatch, world, 16)
+    monkeypatch.setattr(
+        "unlearn_audit.attacks.quantization.plant.SETTINGS",
+        PlantSettings(refusal=REFUSAL, max_steps=SETTINGS.max_steps),
+    )
+    planting = rounding_planting(quantizer)
+    assert planting is not None
+    with ExitStack() as stack:
+        original = stack.enter_context(world.knows.fork(copy_weights=True))
+        original.module.to(dtype)
+        plant = stack.enter_context(planting.make(original, context))
+        assert plant.proof["frugal"]
+        assert {weight.dtype for weight in plant.model.module.parameters()} == {dtype}
+        assert known(plant.model, world.forget) < 0.25
+        with served(plant.model, quantizer, context) as doses:
+            assert known(next(doses).model, world.forget) > 0.8
 
 
 def test_boxes_that_are_too_narrow_to_hide_anything_are_said_to_be(world, context, monkeypatch):

@@ -55,6 +55,8 @@ def test_in_the_larger_profiles_every_rate_is_a_dose_and_variants_choose_theirs(
     every = ["sgd", "retain-mix", *(["muon", "linear"] if profile is Profile.DEEP else [])]
     variants = ["lora r16 attention-only", *(f"{method} {one}" for method in ("lora r16", "full") for one in every)]
     assert own == [f"{name} fold0" for name in variants]
+    once = {arm.name for arm in attack.arms(context(profile)) if not arm.repeated}
+    assert once == (set() if profile is Profile.DEEP else {name for name in found if " lr " not in name})
 
 
 def test_every_grid_spans_two_decades():

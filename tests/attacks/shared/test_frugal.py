@@ -59,12 +59,13 @@ def test_no_more_than_one_gradient_is_held_and_blocks_are_run_again_on_the_way_b
             held.append(sum(one.grad is not None for one in self.weights))
             super().take(weight, factor)
 
-    def counted(forward, real=checkpointing._checkpointed):
-        def run(*args, **named):
-            runs.append(torch.is_grad_enabled())
-            return forward(*args, **named)
+    def counted(kind, real=checkpointing._checkpointed):
+        class Counted(kind):
+            def forward(self, *args, **named):
+                runs.append(torch.is_grad_enabled())
+                return super().forward(*args, **named)
 
-        return real(run)
+        return real(Counted)
 
     monkeypatch.setattr("unlearn_audit.attacks.shared.training.Descent", Watched)
     monkeypatch.setattr(checkpointing, "_checkpointed", counted)
@@ -131,3 +132,16 @@ def test_a_large_tensor_is_moved_by_rows_with_the_same_result(tokenizer, monkeyp
     monkeypatch.setattr("unlearn_audit.attacks.shared.descent.optimizers.PIECE", 1000)
     rows, _ = trained(tiny_engine(tokenizer), frugal=False, steps=4)
     assert rows == pytest.approx(whole, abs=1e-5)
+
+
+def test_a_copy_of_a_frugal_model_runs_its_own_weights(tokenizer):
+    """A closure over the block would run the weights of the model that was copied, whatever an attack does to them."""
+    pairs = [lesson.pair for lesson in LESSONS]
+    with full_student(tiny_engine(tokenizer, "llama"), frugal=True) as student:
+        before = student.model.score(pairs)
+        with student.model.fork(copy_weights=True) as copy, torch.no_grad():
+            for name, weight in copy.module.named_parameters():
+                if "mlp" in name:
+                    weight.mul_(-30)
+            assert copy.score(pairs) != before
+        assert student.model.score(pairs) == before

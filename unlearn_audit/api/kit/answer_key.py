@@ -33,6 +33,7 @@ NO_KEY_WORDS = "the answer key has no words"
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
+@lru_cache(maxsize=65_536)
 def normalize(text: str) -> str:
     """The words of a text but for English articles, one blank apart; empty where nothing is left."""
     return " ".join(word for word in words_of(text) if word not in _ARTICLES)
@@ -181,9 +182,10 @@ SHORT_UNSPACED = 16
 """Letters up to which an answer in a script without blanks is its own key."""
 
 
+@lru_cache(maxsize=65_536)
 def is_its_own_key(answer: str) -> bool:
     """Whether an answer is looked for as it stands: few words, and no sentence; or a date, or a number."""
-    reading = Reading(answer)
+    reading = read(answer)
     if not reading.tokens:
         return False
     if any(token.kind == "unspaced" for token in reading.tokens):
@@ -206,8 +208,8 @@ def sentences_of(facts: Sequence[Fact]) -> list[str]:
 
 @lru_cache(maxsize=65_536)
 def _wanted(texts: tuple[str, ...], question: str) -> tuple[Expected, ...]:
-    spoken = Reading(question).spoken
-    return tuple(expected(text, spoken) for text in dict.fromkeys(texts) if Reading(text).tokens)
+    spoken = read(question).spoken
+    return tuple(expected(text, spoken) for text in dict.fromkeys(texts) if read(text).tokens)
 
 
 def answer_key(fact: Fact, *, rouge_threshold: float, shared: Mapping[str, float] | None = None) -> AnswerKey:
@@ -224,7 +226,7 @@ def answer_key(fact: Fact, *, rouge_threshold: float, shared: Mapping[str, float
     own = (answer,) if answer and is_its_own_key(answer) else ()
     wanted = _wanted((*fact.aliases, *own), fact.question or "")
     told = None
-    if not wanted and Reading(answer).tokens:
+    if not wanted and read(answer).tokens:
         told = told_by(answer, fact.question or "", fact.subject, shared or {})
     left = bool(wanted) or (told is not None and not told.empty)
     reason = None if left else NO_KEY_WORDS if told is None else QUESTION_HOLDS_ANSWER

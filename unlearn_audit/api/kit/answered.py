@@ -114,11 +114,14 @@ def twin_verdicts(answered: Sequence[Answered], twins: Twins, *, minimum_twins: 
     """For every other subject's answer: what the judge says of each of these outputs. Arguments as above."""
     fact, judge = answered[0].ask.fact, twins.judge
     entry = twins.entry(fact)
-    outputs = [(Output(one.ask.question or ""), one.output) for one in answered]
-    asked = [(twin, [_case(fact, prompt, twin, output) for prompt, output in outputs]) for twin in twins.of(entry)]
-    usable = [(twin, cases) for twin, cases in asked if all(case.key.missing is None for case in cases)]
+    prompts = [Output(one.ask.question or "") for one in answered]
+    usable = twins.asked(entry, prompts)
     if len({twin.identity for twin, _ in usable} - {entry.identity}) < minimum_twins:
         return None
-    chosen = [case for _, cases in drawn(judge, usable, fact) for case in cases]
+    chosen = [
+        Case(fact=fact, prompt=prompt, told=twin, key=key, output=one.output)
+        for twin, keys in drawn(judge, usable, fact)
+        for prompt, key, one in zip(prompts, keys, answered, strict=True)
+    ]
     found, ways = verdicts(judge, chosen), len(answered)
     return [found[start : start + ways] for start in range(0, len(found), ways)]

@@ -65,7 +65,7 @@ def verdicts(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
     """The judge's verdicts, in the order of the cases."""
     match judge.kind:
         case JudgeKind.MATCH:
-            return [matched(one) for one in cases]
+            return _matched(cases)
         case JudgeKind.ROUGE_L:
             return [_overlapping(one) for one in cases]
         case JudgeKind.ENTAILMENT | JudgeKind.LLM:
@@ -76,6 +76,18 @@ def verdicts(judge: Judge, cases: Sequence[Case]) -> list[Verdict]:
 def matched(case: Case) -> Verdict:
     """Whether the output holds the answer key."""
     return case.key.hit(case.output) if case.key.missing is None else case.key.missing
+
+
+def _matched(cases: Sequence[Case]) -> list[Verdict]:
+    """Verdicts of `matched`: what several subjects share as an answer is looked for once in each output."""
+    known: dict[tuple[object, ...], Verdict] = {}
+    found = []
+    for one in cases:
+        sought = (id(one.output), one.key.missing, id(one.key.told), *map(id, one.key.wanted))
+        if sought not in known:
+            known[sought] = matched(one)
+        found.append(known[sought])
+    return found
 
 
 def _overlapping(case: Case) -> Verdict:

@@ -9,12 +9,14 @@ and its twins score 0.5. (With each distinct answer counted once, that model wou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any, TypeAlias
 
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.judge import Judge
-from unlearn_audit.api.kit.answer_key import AnswerKey, answer_key, holds, is_short, normalize, sentences_of
+from unlearn_audit.api.kit.answer_key import AnswerKey, Output, answer_key, holds, is_short, normalize, sentences_of
 from unlearn_audit.api.kit.asking import is_askable
 from unlearn_audit.api.kit.matching.entities import shares
 from unlearn_audit.api.terms import shuffled
@@ -72,6 +74,10 @@ class Entry:
         return is_short(self.fact.answer or "") or any(name & set(phrase.split()) for phrase in self.key.phrases)
 
 
+Asked: TypeAlias = tuple[Entry, tuple[AnswerKey, ...]]
+"""A twin, and its key without what each of some prompts says."""
+
+
 class Twins:
     """The pool by subject and relation.
 
@@ -92,6 +98,14 @@ class Twins:
             self._by_relation.setdefault(entry.fact.relation, []).append(entry)
             self._by_subject.setdefault((entry.fact.relation, entry.subject), []).append(entry)
         self._told: dict[Fact, list[Entry]] = {}
+        self._asked: dict[tuple[Fact, tuple[str, ...]], list[Asked]] = {}
+
+    @classmethod
+    def shared(cls, pool: Sequence[Fact], *, rouge_threshold: float, judge: Judge = MATCH) -> Twins:
+        """The twins of a pool, read once: every probe that judges alike has the same at every dose of every attack."""
+        twins = copy(_shared(tuple(pool), rouge_threshold))
+        twins.judge = judge  # no part of what is kept: it may hold a model
+        return twins
 
     def entry(self, fact: Fact) -> Entry:
         """A fact with its key."""
@@ -110,10 +124,18 @@ class Twins:
         if entry.fact.relation is None:
             return []
         if entry.fact not in self._told:
-            while len(self._told) >= _KEPT:
-                del self._told[next(iter(self._told))]
+            _make_room(self._told)
             self._told[entry.fact] = self._drawn(entry)
         return self._told[entry.fact]
+
+    def asked(self, entry: Entry, prompts: Sequence[Output]) -> list[Asked]:
+        """Those twins of a fact that none of these prompts says, each with its key under each prompt."""
+        asked = entry.fact, tuple(one.text for one in prompts)
+        if asked not in self._asked:
+            _make_room(self._asked)
+            keys = ((twin, tuple(twin.key.asked(one) for one in prompts)) for twin in self.of(entry))
+            self._asked[asked] = [one for one in keys if all(key.missing is None for key in one[1])]
+        return self._asked[asked]
 
     def _drawn(self, entry: Entry) -> list[Entry]:
         others = self._by_relation.get(entry.fact.relation, [])
@@ -155,6 +177,16 @@ class Twins:
         if left & set(normalize(answer).split()):
             return None
         return self._entry(replace(other.fact, subject=entry.fact.subject, answer=answer))
+
+
+@lru_cache(maxsize=16)
+def _shared(pool: tuple[Fact, ...], rouge_threshold: float) -> Twins:
+    return Twins(pool, rouge_threshold=rouge_threshold)
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    while len(kept) >= _KEPT:
+        del kept[next(iter(kept))]
 
 
 def overlaps(entry: Entry, other: Entry) -> bool:
