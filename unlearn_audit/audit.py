@@ -26,8 +26,9 @@ from unlearn_audit.plan.steps import steps
 from unlearn_audit.report import write as write_reports
 from unlearn_audit.run.claim import claim, refuse_foreign
 from unlearn_audit.run.interrupts import ending_signals
+from unlearn_audit.run.progress import Progress
 from unlearn_audit.run.records import job_records, judge_record
-from unlearn_audit.run.runner import Progress, run
+from unlearn_audit.run.runner import run
 from unlearn_audit.run.shard import Shard
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.verdict.result import Result
+
+if TYPE_CHECKING:
+    from unlearn_audit.run.progress import Work
 
 
 class EventLog:
@@ -31,6 +34,9 @@ class EventLog:
         """How many jobs there are, and how many an earlier run did."""
         self._write("begin", jobs=len(jobs), kept=len(done))
 
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """Nothing: the log of the run that measured it has it."""
+
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
         self._write("loading", model=model.name, role=model.role.value, reference=model.checkpoint.reference)
@@ -43,6 +49,15 @@ class EventLog:
         """A job has begun."""
         self._scores = {}
         self._write("started", **_about(job))
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """A probe begins."""
+
+    def working(self, job: Job, work: Work) -> None:
+        """Something goes on."""
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """A probe has measured a dose."""
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """A dose was measured."""

@@ -17,7 +17,8 @@ from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.plan.plan import Job, PlannedModel
 
 if TYPE_CHECKING:
-    from unlearn_audit.run.runner import Progress as Progress_
+    from unlearn_audit.run.progress import Progress as Progress_
+    from unlearn_audit.run.progress import Work
 
 _LONGEST_LINE = 400
 
@@ -37,6 +38,9 @@ class Quiet:
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Nothing."""
 
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """Nothing."""
+
     def loading(self, model: PlannedModel) -> None:
         """Nothing."""
 
@@ -44,6 +48,15 @@ class Quiet:
         """Nothing."""
 
     def started(self, job: Job) -> None:
+        """Nothing."""
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """Nothing."""
+
+    def working(self, job: Job, work: Work) -> None:
+        """Nothing."""
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
         """Nothing."""
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
@@ -198,6 +211,11 @@ class Both:
         for each in self._told:
             each.begin(jobs, done)
 
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.kept(job, doses)
+
     def loading(self, model: PlannedModel) -> None:
         """Passed to both."""
         for each in self._told:
@@ -212,6 +230,21 @@ class Both:
         """Passed to both."""
         for each in self._told:
             each.started(job)
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.probing(job, dose, probe)
+
+    def working(self, job: Job, work: Work) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.working(job, work)
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.probed(job, dose, probe, scores)
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """Passed to both."""
