@@ -40,6 +40,7 @@ TITLES = (
     "Traces",
     "Power",
     "Coverage",
+    "What the audit cost",
     "Advisory findings",
     "Rules and waivers",
     "People and relations",

@@ -8,6 +8,7 @@ from unlearn_audit.report.parts.numbers import count, percent, percent_range
 from unlearn_audit.report.parts.view import Limits, Listing, Page, Section, paragraph
 from unlearn_audit.report.sections import (
     background,
+    costs,
     crosswalk,
     layers,
     notes,
@@ -69,6 +70,7 @@ def build(result: Result, limits: Limits) -> Page:
             power_section.power(result, limits),
             *judge_section.sections(result, limits),
             background.coverage(result, limits),
+            costs.section(result, limits),
             findings_sections.advisory(result, limits),
             rules_section.section(result, limits),
             people_section.section(result, limits),
