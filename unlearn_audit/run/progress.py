@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from unlearn_audit.errors import AuditError
+from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.modules.tally import Tokens
+from unlearn_audit.plan.forecast import Forecast, forecast_on
+from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
 
 TELL_EVERY = 0.5
 """Seconds between two words from inside a probe or a training, at least."""
+LARGE, LONG = 10_000_000, 10.0
+"""Weights of a model, and seconds of a run, from which on a forecast is worth the seconds that it takes itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +40,12 @@ class Work:
 
 class Progress(Protocol):
     """Who is told how far the run is."""
+
+    def wants_forecast(self) -> bool:
+        """Whether somebody would be told how long the run has still to go."""
+
+    def forecast(self, found: Forecast) -> None:
+        """How long each job takes, measured on a model of this run."""
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """All jobs of the plan, and those that earlier runs finished."""
@@ -67,6 +79,24 @@ class Progress(Protocol):
 
     def skipped(self, job: Job, why: str) -> None:
         """A job cannot exist for this kind of model."""
+
+
+class Forecasting:
+    """Makes the forecast of a run, once, on the first model with work to do, where it is worth it."""
+
+    def __init__(self, live: LivePlan, progress: Progress) -> None:
+        self._live, self._progress = live, progress
+        self._begun, self._open = time.monotonic(), progress.wants_forecast()
+
+    def __call__(self, engine: Engine) -> None:
+        """Between two jobs; leaves no trace in the engine."""
+        large = self._live.plan.models[-1].checkpoint.extent.weights >= LARGE
+        if not self._open or not (large or time.monotonic() - self._begun >= LONG):
+            return
+        self._open = False
+        apart = replace(engine, budget=Budget(tokens=engine.budget.tokens), memory=None)
+        with suppress(AuditError, RuntimeError, ValueError):  # a run is not stopped by what only foretells it
+            self._progress.forecast(forecast_on(self._live, apart))
 
 
 class Following:

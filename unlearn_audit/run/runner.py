@@ -30,7 +30,7 @@ from unlearn_audit.run.isolation import as_engine, log_traceback, masked, maskin
 from unlearn_audit.run.job import Proof, Rows, Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
-from unlearn_audit.run.progress import Progress, followed
+from unlearn_audit.run.progress import Forecasting, Progress, followed
 from unlearn_audit.run.records import model_record, record_key
 from unlearn_audit.run.saves import SavePoints, drop_saves
 from unlearn_audit.run.text_policy import KeptText
@@ -80,7 +80,8 @@ def run(live: LivePlan, store: EvidenceStore, progress: Progress, outputs: Outpu
     ):
         comparing = Comparing(live=live, store=store, stop_if_interrupted=check)
         preparing = ProbePreparing(live=live, store=store, tell=progress.preparing)
-        work = _Work(live, store, progress, gathered, comparing, preparing, _original_weights(live), check, outputs)
+        shared = (comparing, preparing, _original_weights(live), check, outputs, Forecasting(live, progress))
+        work = _Work(live, store, progress, gathered, *shared)
         open_models(live, [model for model in live.plan.loaded if _has_work(work, model)])
         _write(work)
         _run_models(work)
@@ -165,6 +166,7 @@ class _Work:
     load_original: Callable[[], torch.nn.Module] | None
     stop_if_interrupted: Callable[[], None]
     outputs: Outputs
+    forecasting: Forecasting
     screens: Screens = field(default_factory=Screens)
 
 
@@ -212,6 +214,7 @@ def _run_jobs(
     """Runs the jobs of one model, striking each off `left`; `made` is proof of how the model was made."""
     remembering = engine.remembering()
     for job in jobs:
+        work.forecasting(engine)
         _run_job(work, engine, remembering, job, made)
         left.remove(job)
 

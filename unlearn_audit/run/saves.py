@@ -130,7 +130,7 @@ class SavePoints:
             self.drop()
 
     def drop(self) -> None:
-        """Throws all away: the job is whole, or will begin anew."""
+        """Throws all away: the job is whole, or has failed."""
         self._parts.clear()
         _remove(self._file)
 

@@ -16,13 +16,13 @@ from unlearn_audit.models.modules.tally import Tally, Tokens
 
 _PROCESS = Path("/proc/self")
 _FORGET_PEAK = "5"
-"""Written to `clear_refs`, has Linux measure the peak of the resident memory anew (man 5 proc)."""
+"""Written to `clear_refs`, has Linux measure the peak of the resident memory again (man 5 proc)."""
 
 
 class Meter:
     """Measures from its making on.
 
-    The peak of the memory is the process's since then. Where a system cannot measure it anew, it is the process's since
+    The peak of the memory is the process's since then. Where a system cannot do that, it is the process's since
     its start, which no job of it can be below.
     """
 

@@ -1,4 +1,4 @@
-"""How many tokens went through a model: counted where they enter it, whoever sent them there.
+"""How many tokens went through a model: counted where they enter it, no matter what sent them.
 
 An attack trains and searches with the module itself, and a probe looks inside it, so that no method of ours meets all
 of that work. The count therefore hangs on the module: a hook before the forward pass of its body, which a fork takes
