@@ -18,6 +18,7 @@ from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
+from unlearn_audit.run import progress
 from unlearn_audit.run.claim import claim
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
@@ -128,6 +129,45 @@ def test_answers_that_were_given_are_not_asked_for_again_and_cost_is_of_all_runs
     for name in ("tokens_read", "tokens_generated"):
         assert costs[0][name] == costs[1][name] > 0
     assert costs[1]["peak_bytes"] > 0 and costs[1]["processor_seconds"] > 0 and costs[1]["device_peak_bytes"] is None
+
+
+class Listening(Quiet):
+    """Wants to know how long a run takes, and hears what goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(Console())
+        self.told: list[str] = []
+
+    def wants_forecast(self):
+        return True
+
+    def forecast(self, found):
+        self.told.append("forecast")
+        assert found.seconds > 0
+
+    def started(self, job):
+        self.told.append(job.attack)
+
+    def kept(self, job, doses):
+        self.told.append(f"kept {', '.join(doses)}")
+
+    def probed(self, job, dose, probe, scores):
+        assert set(scores) == {f"{probe}.hit"}
+        self.told.append(f"{dose} {probe}")
+
+
+def test_a_run_that_is_worth_it_is_foretold_once_and_comes_to_the_same(draft, tmp_path, undisturbed, monkeypatch):
+    monkeypatch.setattr(progress, "LARGE", 1)
+    heard = Listening()
+    plan = planned(draft, [])
+    store = EvidenceStore(tmp_path / "run")
+    run(plan, store, heard)
+    inside = [f"{dose} {probe}" for dose in DOSES for probe in ("one", "two")]
+    assert heard.told == ["forecast", "as-is", "bare one", "bare two", "twice", *inside]
+    assert digest(plan, store) == undisturbed
+    again = Listening()
+    run(plan, EvidenceStore(tmp_path / "run"), again)
+    assert again.told == ["kept bare", "kept strong, weak"]
 
 
 @pytest.fixture
