@@ -1,4 +1,4 @@
-"""The audits: other attacks, other probes, other sizes. Nothing here was used to choose a constant of the estimate."""
+"""The audits: other attacks, other probes, other sizes. No constant of the estimate was fitted to them."""
 
 from __future__ import annotations
 
