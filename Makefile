@@ -39,6 +39,10 @@ bench: $(READY)
 bench-suffix: $(READY) # beside nanoGCG in an environment of its own; MODEL is a checkpoint's directory (benchmarks/suffix/README.md)
 	$(BIN)/python -m benchmarks.suffix $(MODEL)
 
+.PHONY: estimate
+estimate: $(READY) # what audits were planned to take, and took; goes on where it was stopped, then docs/performance.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.estimate --keep --page
+
 .PHONY: kills
 kills: $(READY) # runs killed at random moments and resumed; goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills --keep benchmarks/kills.json

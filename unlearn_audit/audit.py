@@ -28,8 +28,9 @@ from unlearn_audit.report import write as write_reports
 from unlearn_audit.run.claim import claim, refuse_foreign
 from unlearn_audit.run.executors.shard import Shard
 from unlearn_audit.run.interrupts import ending_signals
+from unlearn_audit.run.progress import Progress
 from unlearn_audit.run.records import job_records, judge_record
-from unlearn_audit.run.runner import Executor, Progress, run
+from unlearn_audit.run.runner import Executor, run
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.spec.waivers import Waiving

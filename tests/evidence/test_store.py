@@ -11,6 +11,7 @@ import textwrap
 import pytest
 
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.costs import CostRecord
 from unlearn_audit.evidence.observations import evidence_digest, observation_frame
 from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
@@ -32,7 +33,9 @@ def row(fact="f1", score=0.5, **other):
 
 
 def evidence(*rows):
-    return JobEvidence(rows=rows, proof={"nf4": {"layers": 3}}, seconds=1.5, about={"attack": "quantization"})
+    return JobEvidence(
+        rows=rows, proof={"nf4": {"layers": 3}}, cost=CostRecord(seconds=1.5), about={"attack": "quantization"}
+    )
 
 
 def record(store, key, model="unlearned"):

@@ -8,6 +8,7 @@ from datetime import date
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.api.terms import Status
+from unlearn_audit.evidence.costs import CostRecord
 from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
 from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
@@ -269,9 +270,21 @@ def _jobs(*, crashed: bool) -> tuple[JobRecord, ...]:
                     digest=digest(key),
                     events=("batch halved to 16 for memory",) if attack == "relearning" and role == "original" else (),
                     proof=nf4 if attack == "quantization" else _TAUGHT if attack == "relearning" else {},
+                    cost=_cost(attack, seconds),
                 )
             )
     return tuple(records)
+
+
+def _cost(attack: str, seconds: float) -> CostRecord:
+    return CostRecord(
+        seconds=seconds,
+        processor_seconds=round(1.5 * seconds, 3),
+        peak_bytes=734_003_200,
+        tokens_read=412_000,
+        tokens_generated=96_000,
+        tokens_trained=51_200 if attack == "relearning" else 0,
+    )
 
 
 _TAUGHT = {

@@ -47,6 +47,7 @@ TITLES = (
     "Advisory findings",
     "What was tested",
     "Coverage",
+    "What the audit cost",
     "How to read the numbers",
     "Provenance",
     "Crosswalk",

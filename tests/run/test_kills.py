@@ -27,5 +27,5 @@ def test_killed_and_resumed_runs_give_the_evidence_of_an_undisturbed_one(
     # They are worth something: of both signals, many before the end, some with part of the jobs done.
     assert len(kills) == KILLS
     assert {kill["signal"] for kill in kills} == {"SIGKILL", "SIGTERM"}
-    assert len(stopped) >= KILLS // 2
+    assert len(stopped) >= KILLS // 3
     assert any(kill["jobs"] > 0 for kill in stopped)

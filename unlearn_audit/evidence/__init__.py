@@ -3,6 +3,7 @@
 __all__ = [
     "agreement",
     "arrays",
+    "costs",
     "digests",
     "directory",
     "files",

@@ -19,6 +19,9 @@ _OWNER_ALONE = 0o600
 SCRATCH, WRITING = ".scratch", ".writing-"
 """The scratch space of a run directory; how the name of a file begins that is not yet whole."""
 
+SAVES = "saves"
+"""Where a run directory has what was measured of jobs that are not whole: no evidence, and gone when they are."""
+
 
 def write_json(path: Path, value: object) -> None:
     """Writes JSON so that the file appears whole or not at all."""

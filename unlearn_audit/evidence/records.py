@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from unlearn_audit.api import Access, GroupReading
 from unlearn_audit.api.judge import JudgeKind
 from unlearn_audit.api.terms import CheckpointReference, Status
+from unlearn_audit.evidence.costs import CostRecord
 
 
 class Record(BaseModel):
@@ -126,7 +127,11 @@ class DataRecord(Record):
 
 
 class JobRecord(Record):
-    """One job that ran: its time, its evidence, and the proof that the attack happened."""
+    """One job that ran: its time, its evidence, and the proof that the attack happened.
+
+    Attributes:
+        cost: what it took, wherever it was run; None of a job that failed, or is of an older version.
+    """
 
     key: str
     attack: str
@@ -141,6 +146,7 @@ class JobRecord(Record):
     digest: str
     events: tuple[str, ...] = ()
     proof: dict[str, dict[str, object]] = Field({})
+    cost: CostRecord | None = None
 
 
 class ShortOfPlateau(Record):

@@ -25,6 +25,7 @@ import numpy as np
 from unlearn_audit.api import Json
 from unlearn_audit.errors import AuditError, IntegrityError, Notice, SpecError
 from unlearn_audit.evidence.arrays import arrays_digest, load_arrays
+from unlearn_audit.evidence.costs import CostRecord
 from unlearn_audit.evidence.files import SCRATCH, WRITING, read_json, write_json
 from unlearn_audit.evidence.observations import frame_digest, observation_frame
 from unlearn_audit.evidence.records import JobRecord
@@ -40,12 +41,12 @@ _ABANDONED = 3600
 
 @dataclass(frozen=True, kw_only=True)
 class JobEvidence:
-    """What one job gave: rows with the keys of COLUMNS, proof by dose, and events."""
+    """What one job gave: rows with the keys of COLUMNS, proof by dose, and events; and what it cost."""
 
     rows: Sequence[Mapping[str, Any]]
     proof: Mapping[str, Mapping[str, Json]]
     events: Sequence[str] = ()
-    seconds: float = 0.0
+    cost: CostRecord = field(default_factory=CostRecord)
     about: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -122,7 +123,8 @@ class EvidenceStore:
         frame = observation_frame(evidence.rows)
         about = {
             **evidence.about,
-            "seconds": round(evidence.seconds, 3),
+            "seconds": round(evidence.cost.seconds, 3),
+            "cost": evidence.cost.model_dump(mode="json"),
             "proof": evidence.proof,
             "events": list(evidence.events),
             "observations": len(frame),

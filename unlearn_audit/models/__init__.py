@@ -1,3 +1,15 @@
 """A reference on disk or in the hub's cache -> a model that can be asked, scored and trained."""
 
-__all__ = ["batching", "digests", "engine", "examine", "loading", "references", "rendering", "short_cuts"]
+__all__ = [
+    "batching",
+    "digests",
+    "engine",
+    "examine",
+    "loading",
+    "modules",
+    "openings",
+    "references",
+    "rendering",
+    "sampling",
+    "short_cuts",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
@@ -17,10 +18,15 @@ _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 @dataclass
 class Budget:
-    """How many tokens (padding included) a batch may hold; halved when memory runs out, and each time noted."""
+    """How many tokens (padding included) a batch may hold; halved when memory runs out, and each time noted.
+
+    Attributes:
+        told: is called after each batch with how many items of its list are done, and how many there are.
+    """
 
     tokens: int
     events: list[str] = field(default_factory=list)
+    told: Callable[[int, int], None] | None = None
 
     def halve(self, rows: int) -> None:
         """Halves the budget after a batch of `rows` rows did not fit.
@@ -64,6 +70,8 @@ def run_batched(
                 budget.halve(len(rows))
                 break
             answers.update(zip(rows, found, strict=True))
+            if budget.told is not None:
+                budget.told(len(answers), len(items))
     return [answers[index] for index in range(len(items))]
 
 
@@ -93,6 +101,18 @@ class Memory(Generic[Item, Answer]):
         new = [item for item in dict.fromkeys(items) if item not in self._known]
         self._known.update(zip(new, compute(new), strict=True))
         return [self._known[item] for item in items]
+
+    def __len__(self) -> int:
+        """How many answers there are."""
+        return len(self._known)
+
+    def since(self, count: int) -> list[tuple[Item, Answer]]:
+        """The answers that came after the first `count`."""
+        return list(islice(self._known.items(), count, None))
+
+    def learn(self, answers: Iterable[tuple[Item, Answer]]) -> None:
+        """Takes over answers that were given elsewhere."""
+        self._known.update(answers)
 
 
 def by_room(rows: Sequence[Sequence[int]], wanted: int, context: int | None) -> dict[int, list[int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ from unlearn_audit.models.batching import (
     run_by_length,
     too_long,
 )
-from unlearn_audit.models.forks import fork_module
+from unlearn_audit.models.modules.forks import fork_module
+from unlearn_audit.models.modules.tally import Tally
 from unlearn_audit.models.openings import Continuation, Opening, openings
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.models.rendering import Renderer
@@ -46,11 +47,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A model with its tokenizer, template and batching: the `Model` of the plug-in API."""
+    """A model with its tokenizer, template and batching: the `Model` of the plug-in API.
+
+    Attributes:
+        tally: counts the tokens that go through it, and through what is made from it.
+    """
 
     module: torch.nn.Module
     renderer: Renderer
     budget: Budget
+    tally: Tally = field(default_factory=Tally)
     left_padding: bool = True
     shares_prefixes: bool = False
     repeats_prompts: bool = False
@@ -60,6 +66,10 @@ class Engine:
     ends: bool = True
     memory: dict[Hashable, Memory[Any, Any]] | None = None
     listener: Callable[[Sequence[Prompt], Sequence[Generation]], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Counts what goes through the module."""
+        self.tally.watch(self.module)
 
     def heard_by(self, listener: Callable[[Sequence[Prompt], Sequence[Generation]], None]) -> Engine:
         """The same model; `listener` is told what it is asked to write, and what it answers."""

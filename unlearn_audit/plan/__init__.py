@@ -1,3 +1,16 @@
-"""Spec -> plan: which jobs run, what is skipped, what the verdict will be about. Loads no model."""
+"""Spec -> plan: which jobs run, what is skipped, what the verdict will be about, and how long it takes."""
 
-__all__ = ["budget", "case", "forecast", "live", "make", "output_judge", "plan", "provenance", "stand_ins", "steps"]
+__all__ = [
+    "budget",
+    "case",
+    "forecast",
+    "live",
+    "make",
+    "output_judge",
+    "plan",
+    "provenance",
+    "rehearsal",
+    "speed",
+    "stand_ins",
+    "steps",
+]

@@ -1,14 +1,15 @@
-"""How long a plan takes here: tokens through each model, two operations per weight and token, at this machine's speed.
+"""How long a plan takes here: what its probes ask and its attacks train, at the speed of the model on this machine.
 
-A rough time, and independent of what else runs: the speed is that of a matrix product in the processor time of one
-thread, times the threads that a run uses. What is already done is not counted off.
+What a probe asks is counted on a sample of the facts (`rehearsal`), what a token costs is measured on the checkpoint
+(`speed`), both in processor time, so that it matters little what else runs. What is already done is not counted off.
+What attacks and probes prepare on the original, the making of plants, and comparisons of models come on top.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import FactSet
@@ -16,16 +17,34 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 
 if TYPE_CHECKING:
-    import torch
+    from unlearn_audit.models.engine import Engine
+    from unlearn_audit.plan.rehearsal import Cost
+    from unlearn_audit.plan.speed import Speed
 
-PROMPT_TOKENS, ANSWER_TOKENS = 40, 16
-OPTIONS_SCORED = 31
-GENERATED_COST = 10
-"""Cost of a generated token, relative to one that is read in a batch with all others."""
-CHOICES = "forced-choice"
+LOADED_TWICE = 2
+"""A model is opened before the first job, and loaded again for its own."""
+SOON = 5.0
+"""Seconds of loading below which it is done again, to see what it takes without the libraries' own loading."""
+KEPT_SECONDS = 0.05
+"""What it takes to begin a job, to look at its inputs again and to put its evidence on disk."""
 
-_USED = 0.5  # of the speed of a product: the rest of a model is slower
-_PRODUCTS = 8
+
+@dataclass(frozen=True, kw_only=True)
+class JobForecast:
+    """Seconds of one job.
+
+    Attributes:
+        own: of the attack.
+        probes: by probe, over all doses.
+    """
+
+    own: float
+    probes: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole job."""
+        return self.own + sum(self.probes.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,72 +54,94 @@ class Forecast:
     Attributes:
         attacks: by attack, over all roles, doses and plants.
         probes: by probe, over the same.
+        jobs: by key.
+        loading: of the models.
     """
 
     attacks: dict[str, float]
     probes: dict[str, float]
+    jobs: dict[str, JobForecast] = field(default_factory=dict)
+    loading: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Of the whole plan."""
-        return sum(self.attacks.values())
+        return self.loading + sum(self.attacks.values())
 
 
 def forecast(live: LivePlan) -> Forecast:
-    """The time of every attack and of every probe of a plan; training and searching belong to the attack alone."""
-    speed = measured_flops(live.plan.spec.models.device, live.plan.spec.models.dtype)
-    attacks: dict[str, float] = dict.fromkeys(live.plan.attacks, 0.0)
+    """The time of every attack and of every probe of a plan, measured on the checkpoint, which is loaded for it.
+
+    Raises:
+        AuditError: the checkpoint cannot be loaded.
+    """
+    from unlearn_audit.models.loading import loaded
+
+    begun = time.process_time()
+    with loaded(live.plan.models[-1].checkpoint, live.plan.spec.models) as engine:
+        seconds = time.process_time() - begun
+        if seconds < SOON:  # mostly libraries, which are loaded once
+            begun = time.process_time()
+            with loaded(live.plan.models[-1].checkpoint, live.plan.spec.models):
+                seconds = time.process_time() - begun
+        return forecast_on(live, engine, loading=seconds)
+
+
+def forecast_on(live: LivePlan, engine: Engine, *, loading: float = 0.0) -> Forecast:
+    """The same on a model of the audit that is loaded.
+
+    Args:
+        live: the plan.
+        engine: one of its models; the others are taken to be as fast for their size.
+        loading: seconds that loading it took.
+    """
+    from unlearn_audit.plan.speed import measured
+
+    trains = any(job.arm.training_texts for job in live.plan.jobs)
+    speed = measured(engine, live.pool(FactSet.FORGET), trains=trains, loaded=loading)
+    costs = _costs(live, engine, speed)
+    own = live.plan.models[-1].checkpoint.extent.weights
+    jobs = {job.key: _forecast(live, job, speed, costs[job.probes], own) for job in live.plan.jobs}
+    attacks = dict.fromkeys(live.plan.attacks, 0.0)
     probes: dict[str, float] = {}
     for job in live.plan.jobs:
-        each = 2.0 * max(1, job.model.checkpoint.extent.weights) / speed
-        asked = {probe: each * _read(live, job, probe) for probe in job.probes}
-        for probe, seconds in asked.items():
-            probes[probe] = probes.get(probe, 0.0) + seconds
-        attacks[job.attack] += sum(asked.values()) + each * _trained(job)
-    return Forecast(attacks=attacks, probes=probes)
+        found = jobs[job.key]
+        attacks[job.attack] += found.seconds
+        for name, seconds in found.probes.items():
+            probes[name] = probes.get(name, 0.0) + seconds
+    return Forecast(
+        attacks=attacks, probes=probes, jobs=jobs, loading=LOADED_TWICE * speed.loaded * len(live.plan.loaded)
+    )
 
 
-def _read(live: LivePlan, job: Job, probe: str) -> float:
-    """Tokens that one probe has a model read in a job, those that it writes at what they cost."""
-    facts = len(live.pool(FactSet.FORGET))
-    if probe == CHOICES:  # the options share one reading of the prompt
-        asked = PROMPT_TOKENS + OPTIONS_SCORED * ANSWER_TOKENS // 2
-    else:  # each form is read, answered and scored
-        forms = 1 + max((len(fact.paraphrases) for fact in live.pool(FactSet.FORGET)), default=0)
-        asked = forms * (2 * PROMPT_TOKENS + (1 + GENERATED_COST) * ANSWER_TOKENS)
-    return job.arm.doses * job.arm.share * facts * asked * (2 if live.placebo else 1)
+def _costs(live: LivePlan, engine: Engine, speed: Speed) -> dict[tuple[str, ...], dict[str, Cost]]:
+    """Battery of a job -> probe -> its cost at a dose. A battery that is part of another was tried with that."""
+    from unlearn_audit.plan.rehearsal import rehearsed
+
+    batteries = sorted({job.probes for job in live.plan.jobs}, key=len, reverse=True)
+    found: dict[tuple[str, ...], dict[str, Cost]] = {}
+    known: dict[str, Cost] = {}
+    for battery in batteries:
+        missing = [name for name in battery if name not in known]
+        known |= rehearsed(live, engine, speed, missing)
+        found[battery] = {name: known.get(name, _usual(known)) for name in battery}
+    return found
 
 
-def _trained(job: Job) -> float:
-    """Tokens that an arm trains on, forward and backward."""
-    return 3.0 * job.arm.training_texts * (PROMPT_TOKENS + ANSWER_TOKENS)
+def _usual(known: Mapping[str, Cost]) -> Cost:
+    """What stands in for a probe that cannot be tried before something is prepared for it: the mean of the others."""
+    from unlearn_audit.plan.rehearsal import Cost
+
+    count = max(1, len(known))
+    return Cost(
+        fact=sum(one.fact for one in known.values()) / count, once=sum(one.once for one in known.values()) / count
+    )
 
 
-def measured_flops(device: str, dtype: str = "auto") -> float:
-    """Floating-point operations per second of a matrix product here, less what the rest of a model costs."""
-    import torch
-
-    from unlearn_audit.models.loading import choose_device
-
-    where = choose_device(device)
-    kind = torch.float32 if dtype == "auto" else getattr(torch, dtype)
-    side = 4096 if where.type == "cuda" else 512
-    matrix = torch.rand(side, side, device=where).to(kind)
-    if where.type != "cpu":
-        return _USED * 2 * side**3 / _fastest(matrix, time.monotonic)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _USED * threads * 2 * side**3 / _fastest(matrix, time.thread_time)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _fastest(matrix: torch.Tensor, clock: Callable[[], float]) -> float:
-    """Seconds of the fastest of a few products."""
-    times = []
-    for _ in range(_PRODUCTS):
-        begun = clock()
-        float((matrix @ matrix)[0, 0])
-        times.append(clock() - begun)
-    return max(min(times), 1e-9)
+def _forecast(live: LivePlan, job: Job, speed: Speed, costs: Mapping[str, Cost], weights: int) -> JobForecast:
+    size = max(1, job.model.checkpoint.extent.weights) / max(1, weights)
+    doses, share = job.arm.doses, job.arm.share
+    probes = {name: size * doses * costs[name].of(share * len(live.pool(live.probes[name].reads))) for name in costs}
+    looks = doses * (2 + len(job.probes))  # at all weights: that nothing was written into them
+    own = job.arm.training_texts * speed.lesson + looks * speed.copied
+    return JobForecast(own=KEPT_SECONDS + size * own, probes=probes)

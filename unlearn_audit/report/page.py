@@ -10,6 +10,7 @@ from unlearn_audit.report.parts.numbers import count, percent, percent_range
 from unlearn_audit.report.parts.view import Limits, Listing, Page, Section, paragraph
 from unlearn_audit.report.sections import (
     background,
+    costs,
     crosswalk,
     layers,
     notes,
@@ -73,6 +74,7 @@ def build(result: Result, limits: Limits) -> Page:
         findings_sections.advisory(result, limits),
         background.tested(result, limits),
         background.coverage(result, limits),
+        costs.section(result, limits),
         notes.statistics_notes(result),
         background.provenance(result, limits),
         crosswalk.section(),

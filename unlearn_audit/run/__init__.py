@@ -1,3 +1,13 @@
 """Plan -> evidence: loads each model once, runs its jobs, keeps what they give."""
 
-__all__ = ["claim", "executors", "interrupts", "isolation", "records", "runner", "text_policy", "transcripts"]
+__all__ = [
+    "claim",
+    "executors",
+    "interrupts",
+    "isolation",
+    "progress",
+    "records",
+    "runner",
+    "text_policy",
+    "transcripts",
+]

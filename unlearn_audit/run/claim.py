@@ -14,6 +14,7 @@ from unlearn_audit.evidence.directory import is_unbegun
 from unlearn_audit.evidence.files import read_json, write_text
 from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, PLAN, RESULT, SHARD, SPEC
 from unlearn_audit.plan.plan import Plan
+from unlearn_audit.run.saves import drop_saves
 from unlearn_audit.run.transcripts import OUTPUTS
 from unlearn_audit.spec.spec import AuditSpec, validate
 from unlearn_audit.spec.yaml_files import read_yaml
@@ -128,8 +129,9 @@ def _remove_result(plan: Plan, out: Path) -> None:
     """Removes what belongs to a former result. Of the answers, those stay whose jobs the plan has as well."""
     for name in _OF_A_RESULT:
         (out / name).unlink(missing_ok=True)
+    valid = {job.key for job in plan.jobs}
+    drop_saves(out, lambda key: key not in valid)
     if (out / OUTPUTS).is_file():
-        valid = {job.key for job in plan.jobs}
         lines = (out / OUTPUTS).read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(out / OUTPUTS, "".join(line for line in lines if _job_of(line) in valid))
 

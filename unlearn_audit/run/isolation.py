@@ -43,6 +43,20 @@ def untouched(engine: Engine, who: str) -> Iterator[None]:
         raise AttackError(f"{who}: changed the model and did not undo it; its results and later ones do not count")
 
 
+def refused_when_changed(engine: Engine, dose: str) -> Callable[[str], None]:
+    """A check, by a probe's name, that it wrote nothing into the model of a dose.
+
+    It is made before anything of the probe is kept: a run that goes on would not find it out.
+    """
+    before = fingerprint(engine.module)
+
+    def check(probe: str) -> None:
+        if fingerprint(engine.module) != before:
+            raise AttackError(f"probe {probe}: changed the model at dose {dose!r}; its results do not count")
+
+    return check
+
+
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
     """Global randomness that plug-ins may use by accident is seeded, and the caller's restored."""

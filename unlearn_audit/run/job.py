@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Protocol
 
-from unlearn_audit.api import AttackContext, Dose, Fact, FactSet, Generation, Json, Prompt, Reading
+from unlearn_audit.api import AttackContext, Dose, Fact, FactSet, Json, Reading, derive_seed
 from unlearn_audit.api.kit.screen import Screen, Screening
 from unlearn_audit.errors import AttackError, AuditError
 from unlearn_audit.evidence.agreement import AGREEMENT, counted
@@ -15,12 +16,25 @@ from unlearn_audit.models.engine import Engine
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 from unlearn_audit.plan.stand_ins import PLACEBO
-from unlearn_audit.run.isolation import as_engine
+from unlearn_audit.run.isolation import as_engine, own_randomness, refused_when_changed
+from unlearn_audit.run.saves import Part, Saves, answers_of, counts, learn
+from unlearn_audit.run.transcripts import Outputs
 
 Rows = list[dict[str, Any]]
 Proof = dict[str, dict[str, Json]]
-Telling = Callable[[str, Mapping[str, float]], None]
-Hearing = Callable[[str, str, Sequence[Prompt], Sequence[Generation]], None]
+
+
+class Following(Protocol):
+    """Who follows a job while it runs."""
+
+    def began(self, dose: str, probe: str) -> None:
+        """A probe begins to measure a dose."""
+
+    def ended(self, dose: str, probe: str, means: Mapping[str, float]) -> None:
+        """It has, or an earlier run had: the mean score by `probe.measure`."""
+
+    def dose(self, dose: str, means: Mapping[str, float]) -> None:
+        """All probes have."""
 
 
 def observe(
@@ -31,8 +45,9 @@ def observe(
     context: AttackContext,
     *,
     screens: Screens,
-    tell: Telling,
-    hear: Hearing,
+    outputs: Outputs,
+    saves: Saves,
+    following: Following,
 ) -> tuple[Rows, Proof]:
     """The observations of a job, and the proof that each dose gave.
 
@@ -43,35 +58,80 @@ def observe(
         remembering: the same, with the answers of earlier jobs.
         context: what the attack may use.
         screens: what was found in texts of earlier jobs.
-        tell: is called after every dose with its label and the mean score by `probe.measure`.
-        hear: is called with dose, probe, prompts and answers whenever a probe has the model write.
+        outputs: hears what the model answers.
+        saves: what an earlier run measured of this job, and where each probe's part is kept.
+        following: is told of every probe and dose.
 
     Raises:
-        AttackError: no dose, or one that was shown what it is scored on.
+        AttackError: no dose, one that was shown what it is scored on, or a probe that changed the model.
+        IntegrityError: something that the job depends on has changed since the audit was planned.
     """
     attack = live.attacks[job.attack]
     rows: Rows = []
     proof: Proof = {}
     with closing(_as_generator(attack.doses(engine, job.arm, context))) as doses:
-        for dose in doses:
+        for number, dose in enumerate(doses):
             model = remembering if dose.model is engine else as_engine(dose.model, f"dose {dose.label!r}").remembering()
             hygiene = screens.check(dose, context.forget)
-            agreement: dict[str, Json] = {}
-            found = [
-                row
-                for probe in job.probes
-                for row in _readings(
-                    live, job, probe, model.heard_by(partial(hear, dose.label, probe)), dose, agreement
-                )
-            ]
+            measuring = _Measuring(live, job, number, dose, model, outputs, saves, context.seed)
+            parts = {}
+            for probe in job.probes:
+                following.began(dose.label, probe)
+                parts[probe] = measuring.part(probe)
+                following.ended(dose.label, probe, means_of(parts[probe].rows))
+            found = [row for part in parts.values() for row in part.rows]
+            agreement: dict[str, Json] = {name: one.agreement for name, one in parts.items() if one.agreement}
             rows += found
             proof[dose.label] = {**proof.get(dose.label, {}), **dose.proof, **hygiene}
             if agreement:
                 proof[dose.label][AGREEMENT] = agreement
-            tell(dose.label, _means(found))
+            following.dose(dose.label, means_of(found))
     if not rows:
         raise AttackError(f"{job.title}: expected at least one dose, got none")
     return rows, proof
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """What the probes of a job measure at one dose, or measured in an earlier run."""
+
+    live: LivePlan
+    job: Job
+    number: int
+    dose: Dose
+    model: Engine
+    outputs: Outputs
+    saves: Saves
+    seed: int
+
+    @cached_property
+    def _check(self) -> Callable[[str], None]:
+        return refused_when_changed(self.model, self.dose.label)
+
+    def part(self, probe: str) -> Part:
+        """What a probe measures, which is kept."""
+        place = (self.number, self.dose.label, probe)
+        part = self.saves.part(place)
+        if part is not None:
+            self.outputs.hear_again(part.heard)
+            learn(self.model.memory, part.remembered)
+            return part
+        check = self._check  # looks at the model before the first of them
+        part = self._measured(probe)
+        check(probe)
+        self.saves.keep(place, part)
+        return part
+
+    def _measured(self, probe: str) -> Part:
+        """Global randomness is the probe's own: nothing differs after it where an earlier run measured it."""
+        memory, label = self.model.memory, self.dose.label
+        heard, known = len(self.outputs.heard()), counts(memory)
+        listened = self.model.heard_by(partial(self.outputs.hear, self.job, label, probe))
+        with own_randomness(derive_seed(self.seed, "probe", label, probe)):
+            rows, agreement = _readings(self.live, self.job, probe, listened, self.dose)
+        return Part(
+            rows=rows, agreement=agreement, heard=self.outputs.heard(heard), remembered=answers_of(memory, known)
+        )
 
 
 class Screens:
@@ -101,12 +161,10 @@ class Screens:
         return {"hygiene": {"texts": len(dose.shown), "dropped": dose.dropped, "sharing_a_value": found.share_a_value}}
 
 
-def _readings(
-    live: LivePlan, job: Job, name: str, model: Engine, dose: Dose, agreement: dict[str, Json]
-) -> Iterator[dict[str, Any]]:
-    """Rows of one probe at one dose; a placebo's score goes with its fact's own.
+def _readings(live: LivePlan, job: Job, name: str, model: Engine, dose: Dose) -> tuple[Rows, dict[str, Json] | None]:
+    """Rows of one probe at one dose, a placebo's score beside its fact's own; how often the judge and `match` agreed.
 
-    How often the judge and `match` agreed is noted in `agreement`, where another judge was chosen.
+    The latter is None where no other judge was chosen.
     """
     probe = live.probes[name]
     pool = live.pool(probe.reads, sham=job.sham)
@@ -123,24 +181,27 @@ def _readings(
     if unread:
         raise AuditError(f"probe {name}: gave no reading of {sorted(unread)[0]!r}; a missing score needs a reason")
     pairs = [(one.score == 1.0, one.matched) for one in readings.values() if one.matched is not None]
-    if pairs:
-        agreement[name] = counted(pairs)
-    for (fact_id, measure, variant), reading in readings.items():
-        if fact_id.startswith(PLACEBO):
-            continue
-        stand_in = readings.get((PLACEBO + fact_id, measure, variant))
-        yield {
-            "dose": dose.label,
-            "dose_value": dose.value,
-            "probe": name,
-            "measure": measure,
-            "variant": variant,
-            "fact_id": fact_id,
-            "score": reading.score,
-            "twin_score": reading.twin_score,
-            "placebo_score": stand_in.score if stand_in else None,
-            "missing": reading.missing,
-        }
+    rows = [
+        _row(name, dose, reading, readings.get((PLACEBO + fact_id, measure, variant)))
+        for (fact_id, measure, variant), reading in readings.items()
+        if not fact_id.startswith(PLACEBO)
+    ]
+    return rows, counted(pairs) if pairs else None
+
+
+def _row(probe: str, dose: Dose, reading: Reading, stand_in: Reading | None) -> dict[str, Any]:
+    return {
+        "dose": dose.label,
+        "dose_value": dose.value,
+        "probe": probe,
+        "measure": reading.measure,
+        "variant": reading.variant,
+        "fact_id": reading.fact_id,
+        "score": reading.score,
+        "twin_score": reading.twin_score,
+        "placebo_score": stand_in.score if stand_in else None,
+        "missing": reading.missing,
+    }
 
 
 def _distinct(readings: Iterator[Reading], probe: str, dose: Dose) -> dict[tuple[str, str, str], Reading]:
@@ -153,7 +214,8 @@ def _distinct(readings: Iterator[Reading], probe: str, dose: Dose) -> dict[tuple
     return found
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def means_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean score by `probe.measure`, of those facts that have one."""
     sums: dict[str, list[float]] = {}
     for row in rows:
         if row["score"] is not None:

@@ -52,6 +52,7 @@ def job_records(plan: Plan, store: EvidenceStore, faults: Sequence[FaultyJob]) -
                 digest=about["digest"],
                 events=tuple(about["events"]),
                 proof=about["proof"],
+                cost=about.get("cost"),
             )
         )
     return records

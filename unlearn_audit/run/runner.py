@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,10 +14,12 @@ import torch
 
 from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
 from unlearn_audit.errors import AttackError, AuditError, IntegrityError, NotApplicableError, SpecError
+from unlearn_audit.evidence.costs import CostRecord
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import load_weights, loaded, record
+from unlearn_audit.models.modules.meter import Meter
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
@@ -26,38 +27,18 @@ from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.inputs import examine, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
 from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
-from unlearn_audit.run.job import Screens, observe
+from unlearn_audit.run.job import Proof, Rows, Screens, observe
 from unlearn_audit.run.judges import loaded_judge
 from unlearn_audit.run.preparations import ProbePreparing
+from unlearn_audit.run.progress import Forecasting, Progress, followed
 from unlearn_audit.run.records import model_record, record_key
+from unlearn_audit.run.saves import SavePoints, drop_saves
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.run.units import Agenda, Step, Unit, generator_of
 
-
-class Progress(Protocol):
-    """Who is told how far the run is."""
-
-    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
-        """All jobs of the plan, and those that earlier runs finished."""
-
-    def loading(self, model: PlannedModel) -> None:
-        """A model is being loaded."""
-
-    def preparing(self, attack: str) -> None:
-        """An attack makes its choices on the original."""
-
-    def started(self, job: Job) -> None:
-        """A job has begun."""
-
-    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
-        """A dose was measured; mean score by `probe.measure`."""
-
-    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
-        """A job has ended, well or not."""
-
-    def skipped(self, job: Job, why: str) -> None:
-        """A job cannot exist for this kind of model."""
+MEANS = "means"
+"""Under which a job's record has its mean scores by dose: for who is told how a run goes, and for no verdict."""
 
 
 @dataclass(kw_only=True)
@@ -118,7 +99,11 @@ def run(
         executor: where jobs run; in this process where None.
     """
     outputs = outputs or Outputs(store.run, KeptText.NONE, live.facts[FactSet.FORGET].facts)
-    progress.begin(live.plan.jobs, [job for job in live.plan.jobs if store.has(job.key)])
+    done = [job for job in live.plan.jobs if store.has(job.key)]
+    drop_saves(store.run, {job.key for job in done}.__contains__)
+    progress.begin(live.plan.jobs, done)
+    for job in done:
+        progress.kept(job, store.about(job.key).get(MEANS, {}))
     with masking(live.withheld.masked), remembered_interrupts() as check, unchanged(live, store):
         work = Workplace.of(live, store, progress, outputs, check)
         agenda = Agenda(live=live, store=store, comparing=work.comparing, preparing=work.preparing)
@@ -173,6 +158,7 @@ class Workplace:
     load_original: Callable[[], torch.nn.Module] | None
     stop_if_interrupted: Callable[[], None]
     outputs: Outputs
+    forecasting: Forecasting
     screens: Screens = field(default_factory=Screens)
 
     @classmethod
@@ -198,6 +184,7 @@ class Workplace:
             load_original=_original_weights(live),
             stop_if_interrupted=stop_if_interrupted,
             outputs=outputs,
+            forecasting=Forecasting(live, progress),
         )
 
     def judged(self, live: LivePlan) -> Workplace:
@@ -338,6 +325,7 @@ def _run_jobs(
 ) -> None:
     """Runs jobs of one model, striking each off `left`; `made` is proof of how the model was made."""
     for job in jobs:
+        work.forecasting(engine)
         _run_job(work, engine, remembering, job, made)
         left.remove(job)
 
@@ -398,44 +386,67 @@ def _run_job(
     job: Job,
     made: Mapping[str, dict[str, Json]] | None,
 ) -> None:
-    """Runs one job and keeps what it gave."""
+    """Runs one job and keeps what it gave; an interrupt leaves what its probes had measured."""
     work.stop_if_interrupted()
     work.progress.started(job)
-    begun, events = time.monotonic(), len(engine.budget.events)
+    meter, before = Meter(engine.tally), len(engine.budget.events)
+
+    def so_far() -> tuple[CostRecord, list[str]]:
+        return meter.spent(), engine.budget.events[before:]
+
     fault, skipped = None, False
-    with untouched(engine, job.title):
-        try:
-            with _context(work, job.attack, job=job) as context, own_randomness(context.seed):
-                tell, hear = partial(_tell, work, job), partial(work.outputs.hear, job)
-                work.outputs.begin()
-                live, counts = work.preparing.bound(job)
-                rows, proof = observe(
-                    live, job, engine, remembering, context, screens=work.screens, tell=tell, hear=hear
-                )
-        except NotApplicableError as error:
-            fault, skipped = masked(str(error)), True
-        except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
-            log_traceback(work.store.run, job.title)
-            fault = message_of(error)
-    seconds = time.monotonic() - begun
-    if fault is not None:
-        _fault(work, job, fault, seconds, skipped=skipped)
-        return
-    evidence = JobEvidence(
-        rows=rows,
-        proof=work.live.withheld.masked_json({**(made or {}), **counts, **proof}),
-        events=engine.budget.events[events:],
-        seconds=seconds,
-        about={"attack": job.attack, "arm": job.arm.name},
-    )
-    work.outputs.keep()
-    work.store.put(job.key, evidence)
-    work.progress.finished(job, seconds, None)
+    with SavePoints(work.store, job.key, work.live.withheld, work.outputs.text, so_far) as saves:
+        with untouched(engine, job.title):
+            try:
+                rows, proof, doses = _observed(work, engine, remembering, job, saves)
+            except NotApplicableError as error:
+                fault, skipped = masked(str(error)), True
+            except IntegrityError:
+                raise
+            except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
+                log_traceback(work.store.run, job.title)
+                fault = message_of(error)
+        cost, events = saves.together(*so_far())
+        if fault is not None:
+            saves.drop()
+            _fault(work, job, fault, cost.seconds, skipped=skipped)
+            return
+        evidence = JobEvidence(
+            rows=rows,
+            proof=work.live.withheld.masked_json({**(made or {}), **proof}),
+            events=events,
+            cost=cost,
+            about={"attack": job.attack, "arm": job.arm.name, MEANS: doses},
+        )
+        work.outputs.keep()
+        work.store.put(job.key, evidence)
+        saves.drop()
+    work.progress.finished(job, cost.seconds, None)
 
 
-def _tell(work: Workplace, job: Job, label: str, hits: Mapping[str, float]) -> None:
-    work.stop_if_interrupted()
-    work.progress.dose(job, label, hits)
+def _observed(
+    work: Workplace, engine: Engine, remembering: Engine, job: Job, saves: SavePoints
+) -> tuple[Rows, Proof, dict[str, dict[str, float]]]:
+    """What a job gives: rows, proof, and mean scores by dose for whoever wants to be told before the verdict."""
+    with (
+        _context(work, job.attack, job=job) as context,
+        own_randomness(context.seed),
+        followed(job, engine, work.progress, work.stop_if_interrupted) as following,
+    ):
+        work.outputs.begin()
+        live, counts = work.preparing.bound(job)
+        rows, proof = observe(
+            live,
+            job,
+            engine,
+            remembering,
+            context,
+            screens=work.screens,
+            outputs=work.outputs,
+            saves=saves,
+            following=following,
+        )
+    return rows, {**counts, **proof}, following.doses
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,14 @@ class Outputs:
     def text(self) -> KeptText:
         """How much of it is kept."""
         return self._text
+
+    def heard(self, since: int = 0) -> list[dict[str, Any]]:
+        """What waits to be written, from a place on."""
+        return self._waiting[since:]
+
+    def hear_again(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over what was heard before the run was interrupted."""
+        self._waiting.extend(map(dict, lines))
 
     def keep(self) -> None:
         """Writes what was heard since `begin`."""

@@ -18,7 +18,8 @@ from unlearn_audit.run.text_policy import KeptText
 if TYPE_CHECKING:
     from unlearn_audit.cli.telling.event_log import EventLog
     from unlearn_audit.plan.live import LivePlan
-    from unlearn_audit.run.runner import Executor, Progress
+    from unlearn_audit.run.progress import Progress
+    from unlearn_audit.run.runner import Executor
     from unlearn_audit.spec.spec import AuditSpec
     from unlearn_audit.spec.waivers import Waiving
     from unlearn_audit.verdict.result import Result

@@ -8,28 +8,49 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from unlearn_audit.cli.telling.course import Course
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.verdict.result import Result
 
+if TYPE_CHECKING:
+    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.run.progress import Work
+
 
 class EventLog:
     """A `runner.Progress` that writes lines: scores, names and error messages, never a model's answer.
 
-    Events: `begin`, `loading`, `preparing`, `started`, `dose`, `done` or `fault` for each job, and at the end
-    `verdict`, `stopped` (interrupted) or `error`.
+    Events: `begin`, `forecast`, `loading`, `preparing`; for each job `started`, `probe` and `dose` with what they
+    found, `working` now and then, `done` or `fault`; and at the end `verdict`, `stopped` (interrupted) or `error`.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._scores: dict[str, dict[str, float]] = {}  # by job: several may run at once
+        self._course = Course()
+
+    def wants_forecast(self) -> bool:
+        """Each event says how long the run has still to go."""
+        return True
+
+    def forecast(self, found: Forecast) -> None:
+        """How long each attack takes."""
+        self._course.forecast(found)
+        attacks = {name: round(seconds) for name, seconds in found.attacks.items()}
+        self._write("forecast", seconds=round(found.seconds), attacks=attacks)
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """How many jobs there are, and how many an earlier run did."""
+        self._course.begin(jobs, done)
         self._write("begin", jobs=len(jobs), kept=len(done))
+
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """Nothing: the log of the run that measured it has it."""
+        self._course.kept(job, doses)
 
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
@@ -42,7 +63,27 @@ class EventLog:
     def started(self, job: Job) -> None:
         """A job has begun."""
         self._scores.pop(job.key, None)
-        self._write("started", **_about(job))
+        self._course.started(job)
+        self._write("started", **_about(job), **self._left)
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """A probe begins: said once it has ended."""
+        self._course.probing(job, dose, probe)
+
+    def working(self, job: Job, work: Work) -> None:
+        """Something goes on: how far it is, twice a minute."""
+        self._course.working(work)
+        if self._course.beats():
+            dose, probe = self._course.at
+            tokens = {"read": work.tokens.read, "generated": work.tokens.generated, "trained": work.tokens.trained}
+            place = {"dose": dose, "probe": probe, "done": work.done, "of": work.of}
+            self._write("working", **_about(job), **place, tokens=tokens, **self._left)
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """A probe has measured a dose: its scores, and those of all models that are known there."""
+        self._course.probed(job, dose, probe, scores)
+        beside = {measure: self._course.found.beside(job, dose, measure) for measure in scores}
+        self._write("probe", **_about(job), dose=dose, probe=probe, scores=dict(scores), beside=beside, **self._left)
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """A dose was measured."""
@@ -52,6 +93,7 @@ class EventLog:
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """A job has ended: `done` with the scores of its last dose, or `fault` with the error."""
         taken = round(seconds, 3)
+        self._course.finished(job)
         if fault is None:
             self._write("done", **_about(job), seconds=taken, scores=self._scores.pop(job.key, {}))
         else:
@@ -59,6 +101,7 @@ class EventLog:
 
     def skipped(self, job: Job, why: str) -> None:
         """A job that cannot exist for this kind of model: `skipped` with the reason."""
+        self._course.finished(job)
         self._write("skipped", **_about(job), message=why)
 
     def verdict(self, result: Result) -> None:
@@ -78,6 +121,11 @@ class EventLog:
     def error(self, message: str) -> None:
         """The run ended without a verdict."""
         self._write("error", message=message)
+
+    @property
+    def _left(self) -> dict[str, object]:
+        seconds = self._course.seconds_left
+        return {} if seconds is None else {"seconds_left": round(seconds)}
 
     def _write(self, event: str, **fields: object) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}

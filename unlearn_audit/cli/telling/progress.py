@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from unlearn_audit.api import Role
 from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.cli.telling.course import Course
 from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.plan.plan import Job, PlannedModel
 
 if TYPE_CHECKING:
-    from unlearn_audit.run.runner import Progress as Progress_
+    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.run.progress import Progress as Progress_
+    from unlearn_audit.run.progress import Work
 
 _LONGEST_LINE = 400
 
@@ -34,7 +36,17 @@ class Quiet:
     def __exit__(self, *_: object) -> None:
         """Nothing to close."""
 
+    def wants_forecast(self) -> bool:
+        """Nobody is told."""
+        return False
+
+    def forecast(self, found: Forecast) -> None:
+        """Nothing."""
+
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
+        """Nothing."""
+
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
         """Nothing."""
 
     def loading(self, model: PlannedModel) -> None:
@@ -44,6 +56,15 @@ class Quiet:
         """Nothing."""
 
     def started(self, job: Job) -> None:
+        """Nothing."""
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """Nothing."""
+
+    def working(self, job: Job, work: Work) -> None:
+        """Nothing."""
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
         """Nothing."""
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
@@ -58,17 +79,71 @@ class Quiet:
         """Nothing: the report lists it."""
 
 
-class Lines(Quiet):
-    """One plain line per event, for logs."""
+class Following(Quiet):
+    """Follows how a run goes, for those who tell it."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._left = self._all = 0
+        self._course = Course()
+
+    def wants_forecast(self) -> bool:
+        """Somebody is told."""
+        return True
+
+    def forecast(self, found: Forecast) -> None:
+        """How long each job takes."""
+        self._course.forecast(found)
+
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
+        """How many jobs there are, and how many an earlier run did."""
+        self._course.begin(jobs, done)
+
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """What that run found."""
+        self._course.kept(job, doses)
+
+    def started(self, job: Job) -> None:
+        """The running job."""
+        self._course.started(job)
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """The running probe."""
+        self._course.probing(job, dose, probe)
+        self._moved(job)
+
+    def working(self, job: Job, work: Work) -> None:
+        """How far it is."""
+        self._course.working(work)
+        self._moved(job)
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """What it has found."""
+        self._course.probed(job, dose, probe, scores)
+        self._moved(job)
+
+    def finished(self, job: Job, seconds: float, fault: str | None) -> None:
+        """A fault is always printed."""
+        self._course.finished(job)
+        super().finished(job, seconds, fault)
+
+    def skipped(self, job: Job, why: str) -> None:
+        """One less to do."""
+        self._course.finished(job)
+
+    def _moved(self, job: Job) -> None:
+        """Something went on inside a job."""
+
+
+class Lines(Following):
+    """Few plain lines, for logs: the beginning and the end of each job, and in between a heartbeat now and then."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self._latest: dict[str, str] = {}  # by job: several may run at once
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """How many jobs there are, and how many an earlier run did."""
-        self._all, self._left = len(jobs), len(jobs) - len(done)
+        super().begin(jobs, done)
         kept = f", {len(done)} already done" if done else ""
         self._say(f"{len(jobs)} jobs{kept}")
 
@@ -80,34 +155,48 @@ class Lines(Quiet):
         """Which attack prepares."""
         self._say(f"{attack}: preparing on the original")
 
+    def started(self, job: Job) -> None:
+        """The job, and how long all have still to go."""
+        super().started(job)
+        self._latest.pop(job.key, None)
+        left = f", {self._course.left}" if self._course.left else ""
+        self._say(f"[{self._course.done + 1}/{self._course.all}] {job.title}: started{left}")
+
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """Kept for the line that ends the job."""
-        self._latest[job.key] = reading(label, hits)
+        self._latest[job.key] = self._course.found.told(job, label, hits)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """The job, its time and its last dose."""
-        self._left -= 1
-        if fault:
-            super().finished(job, seconds, fault)
-        else:
-            latest = self._latest.pop(job.key, "")
-            self._say(f"[{self._all - self._left}/{self._all}] {job.title}: {latest} ({seconds:.1f} s)")
+        super().finished(job, seconds, fault)
+        if not fault:
+            self._say(f"{self._count}{job.title}: {self._latest.pop(job.key, '')} ({seconds:.1f} s)")
 
     def skipped(self, job: Job, why: str) -> None:
         """The job and the reason."""
-        self._left -= 1
-        self._say(f"[{self._all - self._left}/{self._all}] {job.title}: skipped: {why}")
+        super().skipped(job, why)
+        self._say(f"{self._count}{job.title}: skipped: {why}")
+
+    def _moved(self, job: Job) -> None:
+        if self._course.beats():
+            told = [self._course.place, self._latest.get(job.key, ""), self._course.left]
+            self._say(f"  {job.title}: {'; '.join(filter(None, told))}")
+
+    @property
+    def _count(self) -> str:
+        return f"[{self._course.done}/{self._course.all}] "
 
     def _say(self, text: str) -> None:
         self._console.print(escape(text), highlight=False, soft_wrap=True)
 
 
 class Detailed(Lines):
-    """Plain lines with every dose and all its scores."""
+    """Plain lines with every probe and dose and all their scores."""
 
-    def started(self, job: Job) -> None:
-        """The running job."""
-        self._say(f"{job.title}: started")
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """What a probe has found, beside what the controls show."""
+        super().probed(job, dose, probe, scores)
+        self._say(f"  {probe}: {self._course.found.told(job, dose, scores)}")
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """All scores of a dose."""
@@ -116,8 +205,8 @@ class Detailed(Lines):
         self._say(f"  {label}: {scores}" if scores else f"  {label}")
 
 
-class Live(Quiet):
-    """A live display: jobs done, the running job, time left, and the latest score."""
+class Live(Following):
+    """A live display: jobs done, time left, the running job and where it is, and the latest score."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -131,8 +220,7 @@ class Live(Quiet):
             transient=True,
         )
         self._task: TaskID | None = None
-        self._begun = time.monotonic()
-        self._ran = 0
+        self._latest = ""
 
     def __enter__(self) -> Live:
         self._bar.start()
@@ -144,7 +232,7 @@ class Live(Quiet):
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Starts the bar where an earlier run left off."""
-        self._begun = time.monotonic()
+        super().begin(jobs, done)
         self._task = self._bar.add_task("", total=len(jobs), completed=len(done), left="")
 
     def loading(self, model: PlannedModel) -> None:
@@ -157,35 +245,31 @@ class Live(Quiet):
 
     def started(self, job: Job) -> None:
         """The running job."""
+        super().started(job)
         self._update(description=job.title)
 
-    def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
-        """The running job with its newest reading."""
-        self._update(description=f"{job.model.name} · {reading(label, hits)}")
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """What a probe has found, beside what the controls show."""
+        self._latest = self._course.found.told(job, dose, scores) if scores else self._latest
+        super().probed(job, dose, probe, scores)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """One more done."""
         super().finished(job, seconds, fault)
-        self._ran += 1
-        self._update(advance=1, left=self._time_left())
+        self._update(advance=1)
 
     def skipped(self, job: Job, why: str) -> None:
         """One less to do."""
-        self._ran += 1
-        self._update(advance=1, left=self._time_left())
+        super().skipped(job, why)
+        self._update(advance=1)
 
-    def _time_left(self) -> str:
-        """From the mean time of the jobs that this run did (the bar also counts those that it found done)."""
-        if self._task is None:
-            return ""
-        task = next(task for task in self._bar.tasks if task.id == self._task)
-        left = (task.total or 0) - task.completed - 1
-        seconds = max(0.0, left * (time.monotonic() - self._begun) / self._ran)
-        return f"~{int(seconds) // 60}:{int(seconds) % 60:02d} left"
+    def _moved(self, job: Job) -> None:
+        told = [job.title, self._course.place, self._latest]
+        self._update(description=" · ".join(filter(None, told)))
 
     def _update(self, **fields: Any) -> None:
         if self._task is not None:
-            self._bar.update(self._task, **fields)
+            self._bar.update(self._task, left=self._course.left, **fields)
 
 
 class Both:
@@ -194,10 +278,24 @@ class Both:
     def __init__(self, one: Progress_, other: Progress_) -> None:
         self._told = (one, other)
 
+    def wants_forecast(self) -> bool:
+        """Whether one of them does."""
+        return any(each.wants_forecast() for each in self._told)
+
+    def forecast(self, found: Forecast) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.forecast(found)
+
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Passed to both."""
         for each in self._told:
             each.begin(jobs, done)
+
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.kept(job, doses)
 
     def loading(self, model: PlannedModel) -> None:
         """Passed to both."""
@@ -213,6 +311,21 @@ class Both:
         """Passed to both."""
         for each in self._told:
             each.started(job)
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.probing(job, dose, probe)
+
+    def working(self, job: Job, work: Work) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.working(job, work)
+
+    def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
+        """Passed to both."""
+        for each in self._told:
+            each.probed(job, dose, probe, scores)
 
     def dose(self, job: Job, label: str, hits: Mapping[str, float]) -> None:
         """Passed to both."""
@@ -238,14 +351,6 @@ def show_proofs(jobs: Sequence[JobRecord], console: Console) -> None:
         lines = [f"{place}, proof of {dose}: {json.dumps(proof, default=str)}" for dose, proof in told]
         for line in (*lines, *(f"{place}: {event}" for event in job.events)):
             console.print(clean(line, _LONGEST_LINE), markup=False, highlight=False, soft_wrap=True)
-
-
-def reading(label: str, hits: Mapping[str, float]) -> str:
-    """`nf4: recall.hit 98 %`: the first score of a dose, which is the one that readers look for."""
-    if not hits:
-        return label
-    name, value = next(iter(hits.items()))
-    return f"{label}: {name} {100 * value:.0f} %"
 
 
 def make_progress(console: Console, *, quiet: bool, verbose: bool = False) -> Quiet:

@@ -4,6 +4,7 @@ __all__ = [
     "background",
     "by_finding",
     "comparisons",
+    "costs",
     "crosswalk",
     "findings",
     "judge",

@@ -1,0 +1,129 @@
+"""A probe's run on a few facts with a model that computes nothing: what it asks, and what all but the model takes.
+
+What a probe asks depends on the facts, on its parameters and on what other probes asked before, so that it is counted
+on the probe itself, for a sample of the facts, and not by a formula.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+from unlearn_audit.api import AnswerScore, Fact, FactSet, Generation, Prompt
+from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.openings import Opening, openings
+from unlearn_audit.models.sampling import Sampling
+from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.speed import Speed
+
+SAMPLE = 12
+"""Facts that a probe is tried on; an audit with fewer is tried whole."""
+
+
+@dataclass
+class Asked:
+    """Work for a model: tokens to read, and steps of one token of one answer."""
+
+    read: float = 0.0
+    steps: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal(Engine):
+    """A model that notes what it is asked, and says what it was given to say.
+
+    What a probe does with the module itself it does, and the clock sees it.
+    """
+
+    work: Asked = field(default_factory=Asked)
+    said: tuple[str, ...] = ("",)
+    length: float = 1.0
+
+    def _answer_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
+        ids = [self.renderer.prompt_ids(put) for prompt in prompts for put in self._put(prompt)]
+        alike = openings(ids) if self.shares_openings else [Opening(places=tuple(range(len(ids))), shared=0)]
+        for opening in alike:
+            self.work.read += opening.shared + sum(len(ids[place]) - opening.shared for place in opening.places)
+        self.work.steps += len(ids) * self.length * (max_new_tokens - 1)
+        return [self._said(place, max_new_tokens) for place in range(len(prompts))]
+
+    def _sample_all(self, prompts: list[Prompt], how: Sampling) -> list[list[Generation]]:
+        ids = [self.renderer.prompt_ids(put) for prompt in prompts for put in self._put(prompt)]
+        times = 1 if self.repeats_prompts else how.count
+        self.work.read += times * sum(map(len, ids))
+        self.work.steps += how.count * len(ids) * self.length * (how.max_new_tokens - 1)
+        return [[self._said(place, how.max_new_tokens) for place in range(how.count)] for _ in prompts]
+
+    def _said(self, place: int, most: int) -> Generation:
+        text = self.said[place % len(self.said)]
+        return Generation(text=text, finished=True, new_tokens=max(1, round(self.length * most)))
+
+    def _best_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
+        read: set[Prompt] = set()
+        scores = []
+        for asked, answer in pairs:
+            for prompt in self._put(asked):
+                row = self.renderer.render(prompt, answer)
+                count = sum(row.is_answer)
+                again = self.shares_prefixes and prompt in read
+                self.work.read += count if again else len(row.token_ids)
+                read.add(prompt)
+            scores.append(AnswerScore(log_probs=(-1.0,) * count, greedy=(False,) * count))
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Seconds of a probe at a dose: for each fact, and whatever the number of facts."""
+
+    fact: float
+    once: float = 0.0
+
+    def of(self, facts: float) -> float:
+        """Seconds for so many facts."""
+        return self.once + self.fact * facts
+
+
+def rehearsed(live: LivePlan, engine: Engine, speed: Speed, battery: Sequence[str]) -> dict[str, Cost]:
+    """What each probe of a battery costs at a dose; without those that cannot be tried before they are prepared.
+
+    Args:
+        live: the plan, with its facts and probes.
+        engine: a model of the audit.
+        speed: of that model.
+        battery: probes, in their order: what one has asked, the next ones need not.
+    """
+    known = {one.name: getattr(engine, one.name) for one in fields(Engine)}
+    model = Rehearsal(**{**known, "memory": {}}, said=speed.said, length=speed.length)
+    small = replace(model, memory={})
+    found: dict[str, Cost] = {}
+    for name in battery:
+        pool = live.pool(live.probes[name].reads)
+        few, many = max(1, min(SAMPLE, len(pool)) // 3), min(SAMPLE, len(pool))
+        try:
+            _taken(live, name, pool[:few], replace(model, memory={}))  # what libraries load at first, they load here
+            less, _ = _taken(live, name, pool[:few], small)
+            own, work = _taken(live, name, pool[:many], model)
+            # What a probe makes of the whole set is made once, however many of its facts are scored.
+            slope = max(0.0, (own - less) / max(1, many - few))
+            computed = work.read * speed.read + work.steps * speed.step
+            cost = Cost(fact=slope + computed / many, once=max(0.0, own - slope * many))
+        except Exception:  # noqa: S112 - a plug-in's failure: it lacks what is not prepared yet, or its jobs will tell
+            continue
+        found[name] = cost
+    return found
+
+
+def _taken(live: LivePlan, name: str, chosen: Sequence[Fact], model: Rehearsal) -> tuple[float, Asked]:
+    """Seconds of all but the model, and the model's work."""
+    probe = live.probes[name]
+    pool = live.pool(probe.reads)
+    placebo: Mapping[str, Fact] = live.placebo if probe.reads is FactSet.FORGET else {}
+    asked = [*chosen, *(placebo[fact.id] for fact in chosen if fact.id in placebo)]
+    before = replace(model.work)
+    begun = time.thread_time()
+    for _ in probe.observe(model, asked, pool):
+        pass
+    seconds = time.thread_time() - begun
+    return seconds, Asked(read=model.work.read - before.read, steps=model.work.steps - before.steps)
