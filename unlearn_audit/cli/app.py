@@ -14,6 +14,9 @@ from unlearn_audit.cli.commands import (
     compare as comparing_runs,
 )
 from unlearn_audit.cli.commands import (
+    facts,
+)
+from unlearn_audit.cli.commands import (
     gate as gating,
 )
 from unlearn_audit.cli.commands import (
@@ -237,7 +240,7 @@ def list_plugins(kind: Kind, json: Json = False) -> None:
 
 @app.command()
 def graph(
-    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
+    source: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .graphml, or node-link JSON.")],
     run: Annotated[
         Path | None, typer.Option("--run", help="Add what the probes of this run elicited from the original.")
@@ -247,24 +250,11 @@ def graph(
     require("`graph`", ("networkx",))
     from unlearn_audit.cli.commands.graph import export_graph
 
-    nodes, edges = export_graph(facts, out, run)
+    nodes, edges = export_graph(source, out, run)
     say(f"wrote {out}: {nodes} names, {edges} steps")
 
 
-facts_app = typer.Typer(help="Look at a facts file before an audit.", no_args_is_help=True)
-app.add_typer(facts_app, name="facts")
-
-
-@facts_app.command("check")
-def check(
-    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file, or PRESET:FILE.")],
-    json: Json = False,
-) -> None:
-    """Show what each answer is looked for by, and which facts cannot be judged. Prints answers; loads no model."""
-    require("`facts check`", ("babel", "icu4py", "num2words", "opencc", "anyascii"))
-    from unlearn_audit.cli.commands.facts import check_facts
-
-    check_facts(facts, _stdout(), as_json=json)
+app.add_typer(facts.app, name="facts")
 
 
 @app.command()

@@ -24,6 +24,8 @@ def folded(text: str) -> str:
     Unicode form (compatibility forms too), case, runs of blanks and invisible characters do not count, nor which of the
     hyphens and apostrophes was typed.
     """
+    if text.isascii():  # all that is below does nothing to it
+        return " ".join(text.casefold().split())
     plain = unicodedata.normalize("NFKC", text).translate(_TYPED)
     visible = "".join(character for character in plain if unicodedata.category(character) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
