@@ -25,7 +25,15 @@ from unlearn_audit.cli.commands import (
 from unlearn_audit.cli.commands import (
     verify as sealing,
 )
-from unlearn_audit.cli.commands.run import check_part, interruptible, run_audit, run_shard, settle_libraries
+from unlearn_audit.cli.commands.run import (
+    check_part,
+    interruptible,
+    print_published,
+    run_audit,
+    run_shard,
+    settle_libraries,
+    suite_named,
+)
 from unlearn_audit.cli.common import (
     ERROR,
     INTEGRITY,
@@ -87,6 +95,17 @@ Store = Annotated[
 ]
 
 
+MetricsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics", help="Also print what others publish: tofu, muse, rwku, wmdp, open-unlearning.", show_default=False
+    ),
+]
+AsShipped = Annotated[
+    bool, typer.Option("--as-shipped", help="With --metrics: count the template's tail and the end token too.")
+]
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"unlearn-audit {__version__}")
@@ -128,6 +147,8 @@ def run(
         typer.Option("--text", help="What outputs.jsonl keeps of the models' answers; none: salted digests."),
     ] = KeptText.NONE,
     waivers: WaiverFile = None,
+    metrics: MetricsOf = None,
+    as_shipped: AsShipped = False,
     shard: Annotated[
         str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
     ] = None,
@@ -146,6 +167,7 @@ def run(
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
+    suite = suite_named(metrics, spec)
     with interruptible(target):
         check_part(spec, shard, fail_fast=fail_fast)
         planned = plan_within(spec, target)
@@ -161,6 +183,8 @@ def run(
             overwrite=overwrite,
             fail_fast=fail_fast,
         )
+        if suite is not None:
+            print_published(planned, target, suite, as_shipped=as_shipped, json=json)
         _finish(result, target, json=json)
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "manifest",
     "observations",
     "old_names",
+    "published",
     "records",
     "soundness",
     "store",
