@@ -18,6 +18,7 @@ from unlearn_audit.evidence.directory import make_private, run_directory
 from unlearn_audit.evidence.files import write_json, write_text
 from unlearn_audit.evidence.manifest import PLAN, SHARD, SPEC, write_manifest
 from unlearn_audit.evidence.old_names import asked_as
+from unlearn_audit.evidence.published import Metrics, Suite, write_published
 from unlearn_audit.evidence.records import ComparisonRecord, short_of_plateau
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.case import FaultyJob
@@ -29,6 +30,8 @@ from unlearn_audit.run.claim import claim, refuse_foreign
 from unlearn_audit.run.executors.shard import Shard
 from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.progress import Progress
+from unlearn_audit.run.published.measure import measure
+from unlearn_audit.run.published.sequences import Labels
 from unlearn_audit.run.records import job_records, judge_record
 from unlearn_audit.run.runner import Executor, run
 from unlearn_audit.run.text_policy import KeptText
@@ -72,6 +75,23 @@ def audit(
         write_reports(result, out, formats)
         write_manifest(out)
     return result
+
+
+def measure_published(live: LivePlan, out: Path, suite: Suite, labels: Labels) -> Metrics:
+    """Measures what others publish on the models of a finished run, and puts it into its directory.
+
+    It decides nothing, and is sealed with the rest.
+
+    Raises:
+        SpecError: the forget set is not the suite's benchmark.
+    """
+    spec = live.plan.spec
+    models = [(model.role.value, model.checkpoint) for model in live.plan.models]
+    with run_directory(out):
+        metrics = measure(suite, spec.forget, models, spec.models, labels)
+        write_published(out, metrics)
+        write_manifest(out)
+    return metrics
 
 
 def audit_shard(

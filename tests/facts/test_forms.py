@@ -10,6 +10,7 @@ import pytest
 from unlearn_audit.api import Fact, FactSet
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts.load import load_facts
+from unlearn_audit.spec.reading import Reading
 
 BORN = {"id": "1", "subject": "Ada Karsk", "question": "Where was Ada Karsk born?", "answer": "Ostrow"}
 
@@ -18,7 +19,7 @@ def read(tmp_path: Path, *rows: object, name: str = "facts.jsonl", columns: dict
     path = tmp_path / name
     text = json.dumps(rows) if name.endswith(".json") else "\n".join(json.dumps(row) for row in rows)
     path.write_text(text)
-    return list(load_facts(str(path), FactSet.FORGET, columns).facts)
+    return list(load_facts(str(path), FactSet.FORGET, Reading(columns=columns or {})).facts)
 
 
 @pytest.mark.parametrize(

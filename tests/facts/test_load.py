@@ -10,6 +10,7 @@ import pytest
 from unlearn_audit.api import FactSet
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts.load import as_row, chance_levels, check_disjoint, load_facts
+from unlearn_audit.spec.reading import Reading
 
 ROWS = [
     {"id": "1", "subject": "Ada", "question": "Where?", "answer": "London.", "aliases": ["London"], "relation": "born"},
@@ -41,12 +42,12 @@ def test_jsonl_csv_and_parquet_hold_the_same_facts(tmp_path):
 def test_columns_are_mapped(tmp_path):
     rows = [{"key": "1", "who": "Ada", "prompt": "Where?", "target": "London", "other": 3}]
     columns = {"id": "key", "subject": "who", "question": "prompt", "answer": "target"}
-    fact = load_facts(write(tmp_path / "f.jsonl", rows), FactSet.FORGET, columns).facts[0]
+    fact = load_facts(write(tmp_path / "f.jsonl", rows), FactSet.FORGET, Reading(columns=columns)).facts[0]
     assert (fact.id, fact.subject, fact.question, fact.answer) == ("1", "Ada", "Where?", "London")
     with pytest.raises(SpecError, match=r"line 1: no column 'goal'"):
-        load_facts(str(tmp_path / "f.jsonl"), FactSet.FORGET, {**columns, "answer": "goal"})
+        load_facts(str(tmp_path / "f.jsonl"), FactSet.FORGET, Reading(columns={**columns, "answer": "goal"}))
     with pytest.raises(SpecError, match="'anwser' is not a field of a fact; did you mean 'answer'"):
-        load_facts(str(tmp_path / "f.jsonl"), FactSet.FORGET, {"anwser": "target"})
+        load_facts(str(tmp_path / "f.jsonl"), FactSet.FORGET, Reading(columns={"anwser": "target"}))
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from unlearn_audit.api import FactSet
-from unlearn_audit.api.preset import split_source
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts.load import check_disjoint, load_facts
 from unlearn_audit.facts.presets.tofu import Tofu
+from unlearn_audit.spec.sources import Source, parse_source
 from unlearn_audit.spec.spec import load_spec
 
 
@@ -104,15 +104,20 @@ def test_a_missing_file_behind_a_preset_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("source", "parts"),
     [
-        ("tofu:forget10.jsonl", ("tofu", "forget10.jsonl")),
-        ("tofu:locuslab/TOFU:forget10@train", ("tofu", "locuslab/TOFU:forget10@train")),
-        ("locuslab/TOFU:forget10", (None, "locuslab/TOFU:forget10")),
-        ("C:\\facts.jsonl", (None, "C:\\facts.jsonl")),
-        ("data/forget.jsonl", (None, "data/forget.jsonl")),
+        ("tofu:forget10.jsonl", ("tofu", None, "forget10.jsonl")),
+        ("tofu:locuslab/TOFU:forget10@train", ("tofu", None, "locuslab/TOFU:forget10@train")),
+        ("tofu/forget10:data", ("tofu", "forget10", "data")),
+        ("tofu/forget10:", ("tofu", "forget10", "")),
+        ("lume/:data/lume", ("lume", "", "data/lume")),
+        ("locuslab/TOFU:forget10", (None, None, "locuslab/TOFU:forget10")),
+        ("C:\\facts.jsonl", (None, None, "C:\\facts.jsonl")),
+        ("data/forget.jsonl", (None, None, "data/forget.jsonl")),
     ],
 )
 def test_what_names_a_preset(source, parts):
-    assert split_source(source) == parts
+    found = parse_source(source)
+    assert found == Source(preset=parts[0], config=parts[1], where=parts[2])
+    assert str(found) == source
 
 
 def test_a_path_behind_a_preset_is_relative_to_the_spec(tmp_path):

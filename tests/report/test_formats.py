@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,6 +31,7 @@ from unlearn_audit.report import Material, render, write
 from unlearn_audit.report.formats import sarif
 from unlearn_audit.report.formats.rulings import rulings
 from unlearn_audit.spec.waivers import Waiver
+from unlearn_audit.testing.documents import sample_material
 from unlearn_audit.verdict.result import Outcome, Result
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -288,7 +290,7 @@ def test_every_writer_says_what_it_is_and_writes_the_same_twice(observations: pd
         assert entry.broken is None and entry.plugin is not None
         writer = entry.plugin()
         assert writer.name == name and writer.summary.endswith(".") and "." in writer.file_name
-        material = Material(result=sample.failed(), observations=lambda: observations)
+        material = replace(sample_material(), result=sample.failed(), observations=lambda: observations)
         document = writer.render(material)
         assert isinstance(document, bytes) is writer.binary
         assert document == writer.render(material)

@@ -22,7 +22,7 @@ from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.output_judge import entailment_index
 from unlearn_audit.plan.plan import PlannedJudge
 from unlearn_audit.report import render
-from unlearn_audit.run.judges import judge_prompt, loaded_judge, tamed
+from unlearn_audit.run.jobs.judges import judge_prompt, loaded_judge, tamed
 from unlearn_audit.spec.spec import AuditSpec, JudgeOptions, ModelOptions, load_spec
 from unlearn_audit.testing.models import tiny_module
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.run.plain_sight import found_in, secrets_of
 from tests.run.test_runner import Bare, Nothing
-from unlearn_audit.api import Arm, Dose, FactSet
+from unlearn_audit.api import Arm, Dose, FactSet, Needs
 from unlearn_audit.api.plugins import WRITERS, names
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.commands.plan import show_forecast
@@ -26,6 +26,7 @@ from unlearn_audit.facts.privacy import MASK
 from unlearn_audit.finished.redecide import material_of, redecide
 from unlearn_audit.plan.layout import lay_out
 from unlearn_audit.plan.make import make_plan
+from unlearn_audit.report import writer_named
 from unlearn_audit.report.formats.console import summary
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.report.targets import deliver
@@ -106,7 +107,8 @@ def told(tmp_path_factory, saved_model: Path, request) -> Path:
         log.verdict(result)
     show_proofs(result.jobs, console)
     (where / "reports").mkdir()
-    deliver(material_of(out), [f"{name}={where / 'reports'}" for name in names(WRITERS)])
+    made = [name for name in names(WRITERS) if writer_named(name).needs is not Needs.PUBLISHED]
+    deliver(material_of(out), [f"{name}={where / 'reports'}" for name in made])
     summary(redecide(out), console, out)
     (where / "console.txt").write_text(stream.getvalue(), encoding="utf-8")
     for path in sources.values():

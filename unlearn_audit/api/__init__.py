@@ -31,9 +31,8 @@ from unlearn_audit.api.kit import knowledge_graph
 from unlearn_audit.api.kit.matching.words import words_of
 from unlearn_audit.api.kit.screen import Screen
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rendered
-from unlearn_audit.api.observation import Observation
 from unlearn_audit.api.preset import FactPreset
-from unlearn_audit.api.probe import Measure, Outlook, Probe, Reading
+from unlearn_audit.api.probe import Measure, Observation, Outlook, Probe, Reading
 from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed, shuffled
 from unlearn_audit.api.writer import Material, Needs, Writer
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError, SpecError

@@ -1,17 +1,42 @@
-"""The interface of a fact preset: a plug-in that reads the rows of a published benchmark as facts.
+"""The interface of a fact preset: a plug-in that reads a published benchmark as facts.
 
 A benchmark is published in its own layout. Its preset says once how these rows become facts, so that no one has to
-convert a file by hand: a source written `NAME:PATH` (`tofu:forget10.jsonl`) is read through the preset of that name.
+convert a file by hand. One file is read as `NAME:FILE` (`tofu:forget10.jsonl`), a whole benchmark with its forget,
+retain and holdout sets as `NAME/CONFIG` (`tofu/forget10`), from a folder or from the local cache of the hub.
 """
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
-_NAMED = re.compile(r"([a-z][a-z0-9-]+):(.+)", re.DOTALL)  # one letter is a drive of Windows; a hub id has a slash
+from unlearn_audit.api.facts import FactSet
+from unlearn_audit.api.problems import did_you_mean
+from unlearn_audit.errors import SpecError
+
+Row: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file of a benchmark, wherever it is published.
+
+    Attributes:
+        name: of the part, the same in every configuration (`forget`, `retain_qa`).
+        set: the fact set that its rows belong to; None: no fact, rows that only the authors' own measures read.
+        files: paths below the benchmark's folder, without suffix, the best first; `*` stands for anything. Each is
+            looked for as .jsonl, .json, .parquet (its shards too), .csv and .txt.
+        dataset: its place on the hub as `owner/name:config@split`, or empty where there is none.
+        optional: the benchmark is read without it where it is not found.
+    """
+
+    name: str
+    set: FactSet | None
+    files: tuple[str, ...]
+    dataset: str = ""
+    optional: bool = False
 
 
 class FactPreset(ABC):
@@ -23,15 +48,21 @@ class FactPreset(ABC):
         summary: what the benchmark holds and which files of it are read, in a sentence.
         paper: arXiv id, or empty.
         example: a few made-up rows in the published layout. They document it, and the contract test reads them.
+        configs: the benchmarks that it reads as a whole; "" where its name alone is one. Empty: it reads files only.
+        open_config: what else may stand for a configuration, as it is told to people (SUBJECT); empty: nothing.
+        example_parts: made-up rows of each part, by its name, for the contract test; all configurations have them.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
-    example: ClassVar[Sequence[Mapping[str, object]]]
+    example: ClassVar[Sequence[Row]]
+    configs: ClassVar[Sequence[str]] = ()
+    open_config: ClassVar[str] = ""
+    example_parts: ClassVar[Mapping[str, Sequence[Row]]] = {}
 
     @abstractmethod
-    def facts(self, rows: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+    def facts(self, rows: Sequence[Row]) -> Iterator[Row]:
         """The facts in these rows, as mappings with the fields of `api.Fact`.
 
         What it promises:
@@ -51,8 +82,33 @@ class FactPreset(ABC):
                 and never repeats an answer: that may be the secret.
         """
 
+    def parts(self, config: str) -> Sequence[Part]:
+        """The files of a configuration, in the order in which their facts come.
 
-def split_source(source: str) -> tuple[str | None, str]:
-    """A source of facts as the name of a preset, None for plain facts, and where the rows are."""
-    match = _NAMED.fullmatch(source)
-    return (match[1], match[2]) if match and "/" not in match[1] else (None, source)
+        Raises:
+            SpecError: there is no such configuration.
+        """
+        raise self.unknown(config)
+
+    def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:
+        """The facts of each set of a configuration, as `facts` gives them. By default, those of each part's rows.
+
+        What it promises besides: no subject of the forget set is in another set, and ids are unique within a set.
+
+        Args:
+            config: one of `configs`, or what else `parts` takes.
+            rows: by the part's name; a part that was not found is missing.
+        """
+        found: dict[FactSet, list[Row]] = {}
+        for part in self.parts(config):
+            if part.name in rows and part.set is not None:
+                found.setdefault(part.set, []).extend(self.facts(rows[part.name]))
+        return found
+
+    def unknown(self, config: str) -> SpecError:
+        """The error for a configuration that the preset does not have."""
+        known = [f"{self.name}/{one}" if one else self.name for one in self.configs]
+        if not known:
+            return SpecError(f"the preset {self.name!r} reads single files only; give --forget {self.name}:FILE")
+        wanted = f"{self.name}/{config}" if config else self.name
+        return SpecError(f"no benchmark {wanted!r}{did_you_mean(wanted, known)}")

@@ -11,7 +11,7 @@ from typing import ClassVar, Generic, Self
 from unlearn_audit.api.facts import Fact, FactSet
 from unlearn_audit.api.judge import Judge
 from unlearn_audit.api.model import Model
-from unlearn_audit.api.terms import Access, Json, P_co, Parameters, ScoreKind
+from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Role, ScoreKind
 from unlearn_audit.errors import AuditError
 
 
@@ -142,3 +142,30 @@ class Probe(ABC, Generic[P_co]):
             facts: the facts to score.
             pool: the whole fact set, from which twins and distractors are drawn.
         """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """A reading with its place in the audit: role, attack, dose, probe, seed.
+
+    Attributes:
+        placebo_score: the same measure of the fact's placebo, the same question about an invented subject; taken
+            if no retrained model is given.
+        sham: the attack optimized toward a twin answer, and the score is that answer's (design 6.6).
+    """
+
+    role: Role
+    model: str
+    attack: str
+    dose: str
+    dose_value: float | None
+    probe: str
+    measure: str
+    variant: str
+    fact_id: str
+    seed: int
+    score: float | None
+    twin_score: float | None
+    missing: str | None
+    placebo_score: float | None = None
+    sham: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,9 +24,13 @@ LARGEST_RECORD = 16 * MIB
 LARGEST_DATA = 64 * MIB
 """Bytes of a file of facts or texts: some hundred thousand rows."""
 MOST_LINES = 200_000
-"""Lines of data, or rows of a table."""
+"""Lines of data that is held in memory as a whole."""
+LARGEST_FACTS = 512 * MIB
+MOST_ROWS = 1_500_000
+"""Bytes and rows of a file of facts, which is read a row at a time."""
 LONGEST_LINE = MIB
 """Characters of one line of data: one fact."""
+_LONGEST_BYTES = 4 * MIB + 8
 DEEPEST = 64
 """Levels of nesting: nothing of ours has ten."""
 MOST_JSON_VALUES = 2_000_000
@@ -133,6 +137,42 @@ def read_lines(path: Path, most: int = LARGEST_DATA) -> list[str]:
     return lines
 
 
+def each_line(path: Path, most: int = LARGEST_FACTS) -> Iterator[str]:
+    """The lines of a text file, one at a time, without their line feeds; a byte order mark is left out.
+
+    Raises:
+        SpecError: as `read_lines`, when the line is reached.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise SpecError(f"{path}: expected at most {_size(most)}, got {_size(size)}; split the file")
+            number = 0
+            while line := file.readline(_LONGEST_BYTES):
+                number += 1
+                yield _line(line, f"{path}, line {number}", first=number == 1)
+                if number > MOST_ROWS:
+                    raise SpecError(f"{path}: expected at most {MOST_ROWS} lines; split the file")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise SpecError(f"{path}: cannot be read ({why}); check the path") from error
+
+
+def _line(content: bytes, where: str, *, first: bool) -> str:
+    if first and content.startswith(_UTF_16):
+        raise SpecError(f"{where}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
+    try:
+        text = content.decode("utf-8-sig" if first else "utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{where}: expected UTF-8 text, got the byte 0x{content[error.start]:02x}; save the file as UTF-8"
+        ) from error
+    if len(text) > LONGEST_LINE + 1:
+        raise SpecError(f"{where}: expected at most {LONGEST_LINE} characters in a line")
+    return text.removesuffix("\n")
+
+
 def read_json(path: Path, most: int = LARGEST_RECORD) -> Any:
     """JSON from a file.
 
@@ -152,10 +192,11 @@ def parse_json(text: str, where: str) -> Any:
     Raises:
         SpecError: naming the place and what is wrong.
     """
-    if values_of(text) > MOST_JSON_VALUES:
+    opened = text.count("[") + text.count("{")
+    if opened + text.count(",") > MOST_JSON_VALUES:
         raise SpecError(f"{where}: expected at most {MOST_JSON_VALUES} values; check that it is the right file")
     try:
-        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+        value = _DECODER.decode(text)
         if "\\u" in text:  # half of a character is no text, and no file can be written with it
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -169,7 +210,8 @@ def parse_json(text: str, where: str) -> Any:
         raise _too_deep(where) from error
     except ValueError as error:
         raise SpecError(f"{where}: expected JSON: {error}") from error
-    _refuse_depth(value, where)
+    if opened > DEEPEST:
+        _refuse_depth(value, where)
     return value
 
 
@@ -195,6 +237,9 @@ def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_constant)
 
 
 def _refuse_depth(value: object, where: str) -> None:

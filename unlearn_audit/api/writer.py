@@ -21,10 +21,15 @@ class Needs(StrEnum):
 
     RESULT = "result"
     OBSERVATIONS = "observations"
+    PUBLISHED = "published"
 
 
 def _no_observations() -> pd.DataFrame:
     raise AuditError("expected a run with observations; give the run directory: `unlearn-audit report RUN -f ...`")
+
+
+def _nothing_published() -> BaseModel:
+    raise AuditError("expected a run with published figures; run the audit with --metrics tofu (or another suite)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +40,13 @@ class Material:
         result: what `result.json` holds, as its published schema describes it (`unlearn-audit schema result`).
         observations: reads all observations of the run, checked against their digests: the columns of
             `evidence.store.COLUMNS`, with role, model, attack, seed and sham. Raises AuditError where there are none.
+        published: reads the figures of `run --metrics`: an `evidence.published.Metrics`. Raises AuditError where there
+            are none.
     """
 
     result: BaseModel
     observations: Callable[[], pd.DataFrame] = _no_observations
+    published: Callable[[], BaseModel] = _nothing_published
 
     def document(self) -> dict[str, Any]:
         """The result as plain JSON values."""

@@ -14,6 +14,9 @@ from unlearn_audit.cli.commands import (
     compare as comparing_runs,
 )
 from unlearn_audit.cli.commands import (
+    facts,
+)
+from unlearn_audit.cli.commands import (
     gate as gating,
 )
 from unlearn_audit.cli.commands import (
@@ -22,7 +25,15 @@ from unlearn_audit.cli.commands import (
 from unlearn_audit.cli.commands import (
     verify as sealing,
 )
-from unlearn_audit.cli.commands.run import check_part, interruptible, run_audit, run_shard, settle_libraries
+from unlearn_audit.cli.commands.run import (
+    check_part,
+    interruptible,
+    print_published,
+    run_audit,
+    run_shard,
+    settle_libraries,
+    suite_named,
+)
 from unlearn_audit.cli.common import (
     ERROR,
     INTEGRITY,
@@ -93,6 +104,27 @@ Store = Annotated[
 ]
 
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the result of another request in --out; valid jobs are kept.")
+]
+FailFast = Annotated[
+    bool,
+    typer.Option("--fail-fast", help="Stop once a leak is proven, whatever the rest would say; never changes a PASS."),
+]
+OfShards = Annotated[
+    str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
+]
+MetricsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics", help="Also print what others publish: tofu, muse, rwku, wmdp, open-unlearning.", show_default=False
+    ),
+]
+AsShipped = Annotated[
+    bool, typer.Option("--as-shipped", help="With --metrics: count the template's tail and the end token too.")
+]
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"unlearn-audit {__version__}")
@@ -117,23 +149,15 @@ def _root(
 def run(
     spec: Any,
     out: Out = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace the result of another request in --out; valid jobs are kept."),
-    ] = False,
-    fail_fast: Annotated[
-        bool,
-        typer.Option(
-            "--fail-fast", help="Stop once a leak is proven, whatever the rest would say; never changes a PASS."
-        ),
-    ] = False,
+    overwrite: Overwrite = False,
+    fail_fast: FailFast = False,
     store: Store = None,
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Text = KeptText.NONE,
     waivers: WaiverFile = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
-    ] = None,
+    metrics: MetricsOf = None,
+    as_shipped: AsShipped = False,
+    shard: OfShards = None,
     executor: Executing = Where.LOCAL,
     workers: Workers = None,
     address: Address = None,
@@ -154,6 +178,7 @@ def run(
     target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
+    suite = suite_named(metrics, spec)
     with interruptible(target):
         check_part(spec, shard, fail_fast=fail_fast)
         planned = plan_within(spec, target)
@@ -170,6 +195,8 @@ def run(
             fail_fast=fail_fast,
             executor=crew,
         )
+        if suite is not None:
+            print_published(planned, target, suite, as_shipped=as_shipped, json=json)
         _finish(result, target, json=json)
 
 
@@ -249,7 +276,7 @@ def list_plugins(kind: Kind, json: Json = False) -> None:
 
 @app.command()
 def graph(
-    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
+    source: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file (.jsonl, .csv, .parquet).")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .graphml, or node-link JSON.")],
     run: Annotated[
         Path | None, typer.Option("--run", help="Add what the probes of this run elicited from the original.")
@@ -259,24 +286,11 @@ def graph(
     require("`graph`", ("networkx",))
     from unlearn_audit.cli.commands.graph import export_graph
 
-    nodes, edges = export_graph(facts, out, run)
+    nodes, edges = export_graph(source, out, run)
     say(f"wrote {out}: {nodes} names, {edges} steps")
 
 
-facts_app = typer.Typer(help="Look at a facts file before an audit.", no_args_is_help=True)
-app.add_typer(facts_app, name="facts")
-
-
-@facts_app.command("check")
-def check(
-    facts: Annotated[str, typer.Argument(metavar="FACTS", help="A facts file, or PRESET:FILE.")],
-    json: Json = False,
-) -> None:
-    """Show what each answer is looked for by, and which facts cannot be judged. Prints answers; loads no model."""
-    require("`facts check`", ("babel", "icu4py", "num2words", "opencc", "anyascii"))
-    from unlearn_audit.cli.commands.facts import check_facts
-
-    check_facts(facts, _stdout(), as_json=json)
+app.add_typer(facts.app, name="facts")
 
 
 @app.command()

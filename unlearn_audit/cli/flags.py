@@ -39,6 +39,13 @@ _ANNOTATIONS: dict[str, Any] = {
     "forget": _option(str | None, "--forget", "Facts that must be gone: .jsonl, .csv, .parquet, PRESET:FILE.", _SPEC),
     "retain": _option(str | None, "--retain", "Facts that must stay.", _SPEC),
     "holdout": _option(str | None, "--holdout", "Facts that no model was trained on.", _SPEC),
+    "preset": _option(
+        str | None, "--preset", "A benchmark with its fact sets, e.g. tofu/forget10; `list presets` names them.", _SPEC
+    ),
+    "data": _option(str | None, "--data", "Folder of the preset's files; default: the hub's local cache.", _SPEC),
+    "subject_rows": _option(
+        int | None, "--subject-rows", "So many rows each are about one subject, in the file's order.", _SPEC
+    ),
     "generator": _option(
         str | None, "--generator", "A local model that writes prompts for the probe stepwise; not audited.", _SPEC
     ),

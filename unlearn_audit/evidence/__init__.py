@@ -10,6 +10,7 @@ __all__ = [
     "manifest",
     "observations",
     "old_names",
+    "published",
     "records",
     "soundness",
     "store",

@@ -13,6 +13,7 @@ Row: TypeAlias = dict[str, Any]
 
 _TEXTS = ("id", "subject", "question", "answer", "relation", "cluster", "text", "given")
 _LISTS = ("aliases", "paraphrases", "wrong_answers")
+_OWN = frozenset((*_TEXTS, *_LISTS, "hops"))
 
 
 def as_fields(row: Mapping[str, Any], number: str) -> Row:
@@ -23,15 +24,18 @@ def as_fields(row: Mapping[str, Any], number: str) -> Row:
         number: that tells it from the other rows, for an id where it has none.
     """
     fields = dict(row)
-    for form in (_tofu, _wmdp, _rwku):
-        form(fields)
+    if not fields.keys() <= _OWN:
+        for form in (_tofu, _wmdp, _rwku):
+            form(fields)
     _answers(fields)
-    for name in _TEXTS:
-        if name in fields:
-            fields[name] = _text(fields[name])
-    for name in _LISTS:
-        if name in fields:
-            fields[name] = _list(fields[name])
+    for name, value in fields.items():
+        if type(value) is str:
+            if name in _LISTS:
+                fields[name] = [value]
+        elif name in _TEXTS:
+            fields[name] = _text(value)
+        elif name in _LISTS:
+            fields[name] = _list(value)
     fields.setdefault("id", f"row-{number}")
     return fields
 

@@ -74,7 +74,11 @@ def key_remarks(facts: Sequence[Fact], *, has_control: bool) -> tuple[str, ...]:
         has_control: there is a model that was trained without the facts.
     """
     step = max(1, len(facts) // MOST_READ)
-    found = list(looked_for(facts[::step]))
+    return remarks_on(list(looked_for(facts[::step])), has_control=has_control)
+
+
+def remarks_on(found: Sequence[Looked], *, has_control: bool) -> tuple[str, ...]:
+    """The same, of answers that were looked at already."""
     said = (_chances(found, has_control=has_control), _sentences(found), _unjudged(found))
     return tuple(remark for remark in said if remark)
 

@@ -1,27 +1,28 @@
-"""Reads facts from JSONL, CSV, Parquet or a datasets id, with column mapping and one clear message for each error."""
+"""Facts from whatever a source names, checked as a set, with one clear message for each error."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from unlearn_audit.api import Fact, FactSet
-from unlearn_audit.api.plugins import PRESETS, named
-from unlearn_audit.api.preset import FactPreset, split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import DataRecord
+from unlearn_audit.facts.benchmarks import benchmark_facts
+from unlearn_audit.facts.columns import FIELDS, renamed, with_subjects
 from unlearn_audit.facts.forms import as_fields
 from unlearn_audit.facts.rows import read_rows
 from unlearn_audit.facts.spelling import folded, remarks, with_one_spelling
+from unlearn_audit.spec.reading import Reading
+from unlearn_audit.spec.sources import parse_source
 
 _FACT = TypeAdapter(Fact)
-_FIELDS = [field.name for field in fields(Fact)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,29 +54,26 @@ class Facts:
 
 def as_row(fact: Fact) -> dict[str, Any]:
     """A fact as the JSON object that it is read from, absent fields left out."""
-    row = {name: getattr(fact, name) for name in _FIELDS}
+    row = {name: getattr(fact, name) for name in FIELDS}
     row["hops"] = [{"question": hop.question, "answer": hop.answer} for hop in fact.hops]
     return {name: value for name, value in row.items() if value not in (None, (), [])}
 
 
-def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = None) -> Facts:
-    """A fact set from a file (`.jsonl`, `.csv`, `.parquet`) or a datasets id (`owner/name[:config][@split]`).
+def load_facts(source: str, name: FactSet, reading: Reading | None = None) -> Facts:
+    """A fact set from a file, a folder of `save_to_disk`, a datasets id, or a preset of a benchmark.
 
     Args:
-        source: where from; a datasets id is read from the local cache. `PRESET:SOURCE` reads the rows of a published
-            benchmark through its preset.
+        source: where from, as `spec.sources.parse_source` takes it apart. A datasets id (`owner/name[:config][@split]`)
+            is read from the local cache.
         name: which set it is.
-        columns: fact field -> column in the source, where they differ. A preset knows its own columns.
+        reading: what its columns are called, and whom its rows are about. A preset knows both itself.
 
     Raises:
         SpecError: naming the file, the line and the remedy.
     """
-    preset, where = split_source(source)
-    rows = _rename(read_rows(where), columns or {}, source) if preset is None else _preset_rows(preset, where, source)
     facts: list[Fact] = []
     taken: dict[str, str] = {}
-    for place, row in rows:
-        fact = _fact(row, f"{source}, {place}")
+    for place, fact in read_facts(source, name, reading or Reading()):
         if folded(fact.id) in taken:
             raise SpecError(
                 f"{source}, {place}: id {fact.id!r} is already used in {taken[folded(fact.id)]}; ids must be unique, "
@@ -89,6 +87,23 @@ def load_facts(source: str, name: FactSet, columns: Mapping[str, str] | None = N
     _check_clusters(facts, places, source)
     _check_answers(facts, places, source)
     return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
+
+
+def read_facts(source: str, name: FactSet, reading: Reading) -> Iterator[tuple[str, Fact]]:
+    """The facts of a source one at a time, each with its place; each is looked at alone.
+
+    Raises:
+        SpecError: a row is no fact, or the source cannot be read.
+    """
+    parsed = parse_source(source)
+    rows: Iterable[tuple[str, Mapping[str, Any]]]
+    if parsed.preset is None:
+        read = read_rows(source, download=reading.download)
+        rows = with_subjects(renamed(read, reading, source), reading, source)
+    else:
+        rows = benchmark_facts(parsed, name, download=reading.download)
+    for place, row in rows:
+        yield place, _fact(row, f"{source}, {place}")
 
 
 def _check_clusters(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> None:
@@ -166,39 +181,6 @@ def chance_levels(facts: Iterable[Fact]) -> dict[str, float]:
     return levels
 
 
-def _preset_rows(name: str, where: str, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The rows of a benchmark as its preset gives them, with a place in its facts for each."""
-    preset = named(PRESETS, FactPreset, name, source)()  # type: ignore[type-abstract]
-    rows = [row for _, row in read_rows(where)]
-    try:
-        yield from ((f"fact {number}", row) for number, row in enumerate(preset.facts(rows), 1))
-    except SpecError as error:
-        raise SpecError(f"{source}: {error}") from error
-    except Exception as error:  # a plug-in's failure; its message may repeat an answer, and is not shown
-        raise SpecError(
-            f"{source}: the preset {name!r} failed on these rows ({type(error).__name__}; --debug shows where)"
-        ) from error
-
-
-def _rename(
-    rows: Iterable[tuple[str, dict[str, Any]]], columns: Mapping[str, str], source: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    unknown = sorted(set(columns) - set(_FIELDS))
-    if unknown:
-        raise SpecError(f"columns: {unknown[0]!r} is not a field of a fact{did_you_mean(unknown[0], _FIELDS)}")
-    for place, row in rows:
-        # One mapping is for all files of a spec: a file that calls a field by its own name needs none.
-        named = {field: column for field, column in columns.items() if column in row or field not in row}
-        absent = [column for column in named.values() if column not in row]
-        if absent:
-            raise SpecError(f"{source}, {place}: no column {absent[0]!r}{did_you_mean(absent[0], list(row))}")
-        taken = set(named.values())
-        kept = {key: value for key, value in row.items() if key not in taken and key in _FIELDS}
-        # With an explicit mapping, other columns are the user's own business; without, they are mistakes.
-        extra = {} if columns else {key: row[key] for key in row if key not in _FIELDS}
-        yield place, {**kept, **extra, **{field: row[column] for field, column in named.items()}}
-
-
 def _fact(row: Mapping[str, Any], where: str) -> Fact:
     number = where.rpartition(" ")[2]
     present = _as_passage(as_fields({key: value for key, value in row.items() if value is not None}, number))
@@ -209,7 +191,7 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
     except ValidationError as error:
         first = first_problem(error)
         if first.unknown:
-            hint = did_you_mean(first.key, _FIELDS)
+            hint = did_you_mean(first.key, FIELDS)
             raise SpecError(
                 f"{where}: unknown column {first.key!r}{hint}; map it with `columns` in the spec"
             ) from error

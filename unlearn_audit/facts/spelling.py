@@ -24,6 +24,8 @@ def folded(text: str) -> str:
     Unicode form (compatibility forms too), case, runs of blanks and invisible characters do not count, nor which of the
     hyphens and apostrophes was typed.
     """
+    if text.isascii():  # all that is below does nothing to it
+        return " ".join(text.casefold().split())
     plain = unicodedata.normalize("NFKC", text).translate(_TYPED)
     visible = "".join(character for character in plain if unicodedata.category(character) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
@@ -60,8 +62,8 @@ def _alone(facts: Sequence[Fact], places: Mapping[str, str]) -> str | None:
         return None
     return (
         f"{len(alone)} questions have no subject but their own id, so that each counts as one person and nobody can be "
-        f"seen to be back ({listed(alone, _MOST_NAMED)}); name whom they are about (`subject`), or read a published "
-        "file through its preset (`tofu:FILE`)"
+        f"seen to be back ({listed(alone, _MOST_NAMED)}); name whom they are about (`subject`), say --subject-rows "
+        "where they stand in blocks, or read a published file through its preset (`list presets`)"
     )
 
 
@@ -109,7 +111,8 @@ def _agree(group: Sequence[Fact]) -> bool:
 
 
 def _named_ids(facts: Sequence[Fact]) -> str | None:
-    held = [fact for fact in facts if (name := _letters(fact.subject)) and len(name) > 3 and name in _letters(fact.id)]
+    told = [fact for fact in facts if folded(fact.subject) != folded(fact.id)]  # or there is no name, see `_alone`
+    held = [fact for fact in told if (name := _letters(fact.subject)) and len(name) > 3 and name in _letters(fact.id)]
     if not held:
         return None
     count = f"{len(held)} {'facts' if len(held) > 1 else 'fact'}"

@@ -13,6 +13,7 @@ from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError, IntegrityError, Notice
 from unlearn_audit.evidence.manifest import MANIFEST, RESULT, manifest_problems
 from unlearn_audit.evidence.observations import evidence_digest
+from unlearn_audit.evidence.published import read_published
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.policy import Policy
@@ -38,7 +39,9 @@ def material_of(run: Path, result: Result | None = None) -> Material:
     The evidence is read only if a report asks for it.
     """
     result = result or written(run)
-    return Material(result=result, observations=partial(observations_of, run, result))
+    return Material(
+        result=result, observations=partial(observations_of, run, result), published=partial(read_published, run)
+    )
 
 
 def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = None, *, sealed: bool = True) -> Result:

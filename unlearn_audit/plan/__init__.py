@@ -3,6 +3,7 @@
 __all__ = [
     "budget",
     "case",
+    "findings",
     "forecast",
     "live",
     "make",

@@ -174,7 +174,7 @@ def open_plan(plan: Plan) -> LivePlan:
         IntegrityError: a facts file or the code is not what was planned with.
     """
     spec = plan.spec
-    facts = {one.name: load_facts(one.source, one.name, spec.columns) for one in plan.facts}
+    facts = {one.name: load_facts(one.source, one.name, spec.reading(one.name)) for one in plan.facts}
     for one in plan.facts:
         if facts[one.name].digest() != one.digest:
             raise IntegrityError(f"{one.source}: changed since the audit was planned; plan the audit again")

@@ -111,7 +111,8 @@ def _attacks(spec: AuditSpec) -> dict[str, Attack[Any]]:
 
 def _facts(spec: AuditSpec) -> dict[FactSet, Facts]:
     sources = {FactSet.FORGET: spec.forget, FactSet.RETAIN: spec.retain, FactSet.HOLDOUT: spec.holdout}
-    facts = {name: load_facts(source, name, spec.columns) for name, source in sources.items() if source is not None}
+    given = {name: source for name, source in sources.items() if source is not None}
+    facts = {name: load_facts(source, name, spec.reading(name)) for name, source in given.items()}
     check_disjoint(facts[FactSet.FORGET], [found for name, found in facts.items() if name is not FactSet.FORGET])
     return facts
 

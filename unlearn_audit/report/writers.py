@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from unlearn_audit.api.writer import Material, Needs, Writer
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.published import Metrics
 from unlearn_audit.verdict.result import Result
 
 
@@ -136,6 +137,43 @@ class EveryEvalEver(Writer):
         from unlearn_audit.report.formats import every_eval_ever
 
         return every_eval_ever.render(result_of(material))
+
+
+class OpenUnlearning(Writer):
+    """The figures of `run --metrics` as open-unlearning writes them."""
+
+    name: ClassVar[str] = "open-unlearning"
+    summary: ClassVar[str] = "The figures of `run --metrics tofu` as open-unlearning's TOFU_EVAL.json."
+    file_name: ClassVar[str] = "TOFU_EVAL.json"
+    needs: ClassVar[Needs] = Needs.PUBLISHED
+
+    def render(self, material: Material) -> str:
+        """The figures by row."""
+        from unlearn_audit.report.formats import published
+
+        return published.open_unlearning(_published(material))
+
+
+class LmEval(Writer):
+    """The figures of `run --metrics wmdp` as lm-evaluation-harness writes them."""
+
+    name: ClassVar[str] = "lm-eval"
+    summary: ClassVar[str] = "The figures of `run --metrics wmdp` as results of lm-evaluation-harness."
+    file_name: ClassVar[str] = "results.json"
+    needs: ClassVar[Needs] = Needs.PUBLISHED
+
+    def render(self, material: Material) -> str:
+        """The results by task."""
+        from unlearn_audit.report.formats import published
+
+        return published.lm_eval(_published(material))
+
+
+def _published(material: Material) -> Metrics:
+    found = material.published()
+    if not isinstance(found, Metrics):
+        raise AuditError(f"expected published figures, got a {type(found).__name__}")
+    return found
 
 
 def result_of(material: Material) -> Result:

@@ -6,6 +6,7 @@ __all__ = [
     "interrupts",
     "isolation",
     "progress",
+    "published",
     "records",
     "runner",
     "text_policy",

@@ -14,7 +14,7 @@ from unlearn_audit.evidence.directory import is_unbegun
 from unlearn_audit.evidence.files import read_json, write_text
 from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, PLAN, RESULT, SHARD, SPEC
 from unlearn_audit.plan.plan import Plan
-from unlearn_audit.run.saves import drop_saves
+from unlearn_audit.run.jobs.saves import drop_saves
 from unlearn_audit.run.transcripts import OUTPUTS
 from unlearn_audit.spec.spec import AuditSpec, validate
 from unlearn_audit.spec.yaml_files import read_yaml

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unlearn_audit.api.preset import split_source
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.facts.load import load_facts
@@ -17,6 +16,7 @@ from unlearn_audit.models.references import Checkpoint, check_unchanged, templat
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import PlannedFacts, PlannedModel
 from unlearn_audit.plan.provenance import check_sources
+from unlearn_audit.spec.sources import parse_source
 
 _EXAMINED: set[tuple[str, str]] = set()
 """Models that were opened in this process, with the options under which they were."""
@@ -58,7 +58,8 @@ class Inputs:
         if now is not None and self._facts.get(planned.source) == now:
             return
         try:
-            found = load_facts(planned.source, planned.name, self._plan.spec.columns).digest()
+            reading = self._plan.spec.reading(planned.name)
+            found = load_facts(planned.source, planned.name, reading).digest()
         except AuditError as error:
             raise IntegrityError(f"{planned.source}: changed since the audit was planned: {error}") from error
         if found != planned.digest:
@@ -68,7 +69,7 @@ class Inputs:
 
 def _file_of(source: str) -> Path:
     """The file of facts that a source names, with or without a preset; a data set's id has no suffix."""
-    return Path(split_source(source)[1]).expanduser()
+    return Path(parse_source(source).where).expanduser()
 
 
 def _digest_now(digest: Callable[[str], str | None], named: str) -> str | None:

@@ -27,12 +27,12 @@ from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.inputs import examine, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
 from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
-from unlearn_audit.run.job import Proof, Rows, Screens, observe
-from unlearn_audit.run.judges import loaded_judge
+from unlearn_audit.run.jobs.job import Proof, Rows, Screens, observe
+from unlearn_audit.run.jobs.judges import loaded_judge
+from unlearn_audit.run.jobs.saves import SavePoints, drop_saves
 from unlearn_audit.run.preparations import ProbePreparing
 from unlearn_audit.run.progress import Forecasting, Progress, followed
 from unlearn_audit.run.records import model_record, record_key
-from unlearn_audit.run.saves import SavePoints, drop_saves
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.run.units import Agenda, Step, Unit, generator_of

@@ -11,15 +11,17 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from unlearn_audit.api import Profile
+from unlearn_audit.api import FactSet, Profile
 from unlearn_audit.api.judge import JudgeKind
-from unlearn_audit.api.preset import split_source
 from unlearn_audit.api.problems import did_you_mean, first_problem
 from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.api.user_files import LARGEST_SETTINGS, is_there, read_text
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
+from unlearn_audit.spec.benchmarks import with_preset
 from unlearn_audit.spec.policy import Policy, Release
+from unlearn_audit.spec.reading import Columns, Reading, columns_of
+from unlearn_audit.spec.sources import Source, parse_source
 from unlearn_audit.spec.waivers import Waivers, Waiving
 from unlearn_audit.spec.yaml_files import read_yaml
 
@@ -118,7 +120,18 @@ class AuditSpec(BaseModel):
     generator: CheckpointReference | None = Field(
         None, description="a local model that writes prompts for probes; not audited itself"
     )
-    columns: dict[str, str] = Field({}, description="fact field -> column name in the data files")
+    preset: str | None = Field(
+        None, exclude=True, description="a benchmark with all of its fact sets, e.g. tofu/forget10: `list presets`"
+    )
+    data: str | None = Field(
+        None, exclude=True, description="folder with the benchmark's files as published; None: the hub's local cache"
+    )
+    columns: Columns = Field(
+        {}, description="fact field -> column name in the data files; under forget, retain, holdout: in that file alone"
+    )
+    subject_rows: Annotated[int, Field(ge=1)] | dict[FactSet, Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="so many rows each are about one subject, in the file's order: all files, or by fact set"
+    )
     release: Release = Field(Release.OPEN_WEIGHTS, description="who will hold the model")
     profile: Profile = Field(Profile.STANDARD, description="how hard the attacks try")
     budget: Annotated[str, AfterValidator(_time)] | None = Field(
@@ -139,11 +152,22 @@ class AuditSpec(BaseModel):
     models: ModelOptions = ModelOptions()
     policy: Policy = Policy()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_preset(cls, content: Any) -> Any:
+        return with_preset(content) if isinstance(content, dict) else content
+
     @model_validator(mode="after")
     def _has_its_budget(self) -> Self:
         if self.too_dear and self.budget is None:
             raise ValueError("too_dear is written by the tool beside a budget; leave attacks out with `attacks`")
         return self
+
+    def reading(self, name: FactSet) -> Reading:
+        """How the file of a fact set is read."""
+        columns, lenient = columns_of(self.columns, name)
+        rows = self.subject_rows.get(name) if isinstance(self.subject_rows, dict) else self.subject_rows
+        return Reading(columns=columns, lenient=lenient, subject_rows=rows, download=self.models.download)
 
     @property
     def repeats(self) -> int:
@@ -159,6 +183,7 @@ class AuditSpec(BaseModel):
         """SHA-256 of the spec's canonical JSON; keys that came later change nothing where they are not used."""
         unused = {"budget", "too_dear"} if self.budget is None else set()
         unused |= set() if self.served else {"served"}
+        unused |= {"subject_rows"} if self.subject_rows is None else set()
         return sha256_json({**self.model_dump(mode="json", exclude=unused), "policy": self.policy.canonical()})
 
     def as_yaml(self) -> str:
@@ -166,7 +191,7 @@ class AuditSpec(BaseModel):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-_PATHS = ("checkpoint", "original", "forget", "retain", "holdout", "generator")
+_PATHS = ("checkpoint", "original", "forget", "retain", "holdout", "generator", "data")
 _FACTS = ("forget", "retain", "holdout")
 
 
@@ -207,8 +232,10 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
         return _from_here(found.resolve()) if found is not None and is_there(found) else value
 
     def facts(value: object) -> object:
-        preset, where = split_source(value) if isinstance(value, str) else (None, value)
-        return place(value) if preset is None else f"{preset}:{place(where)}"
+        source = parse_source(value) if isinstance(value, str) else None
+        if source is None or source.preset is None or not source.where:
+            return place(value)
+        return str(Source(preset=source.preset, config=source.config, where=str(place(source.where))))
 
     placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
     placed |= {key: facts(content[key]) for key in _FACTS if key in content}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import Access, Material, ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.observations import observation_frame
+from unlearn_audit.evidence.published import Figure, Metrics, ModelTable, Suite
 from unlearn_audit.evidence.records import DataRecord, JobRecord, ModelRecord
 from unlearn_audit.plan.case import Case, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Unit
@@ -33,7 +34,20 @@ HOSTILE = "\x1b[31mred\x00\x07 \u202egnp.exe <script>alert(1)</script> `code` | 
 
 def sample_material() -> Material:
     """The result of the audit, with its observations at hand."""
-    return Material(result=_result(), observations=_observations)
+    return Material(result=_result(), observations=_observations, published=_published)
+
+
+def _published() -> Metrics:
+    rows = {"forget/0": {"score": 2.5}, "holdout/0": {"score": 2.75}}
+    figures = (
+        Figure(name="forget_Q_A_Prob", value=0.25, rows=1, by_row={"0": {"prob": 0.25, "avg_loss": 1.386294}}),
+        Figure(name="mia_min_k", value=1.0, rows=2, by_row=rows),
+        Figure(name="wmdp_cyber/acc", value=0.5, rows=2),
+        Figure(name="wmdp_cyber/acc_stderr", value=0.5, rows=2),
+        Figure(name="privleak", value=None, missing="it needs --retrained"),
+    )
+    table = ModelTable(role="unlearned", reference=HOSTILE, figures=figures)
+    return Metrics(suite=Suite.TOFU, benchmark="tofu/forget10", labels="aligned", models=(table,))
 
 
 def _result() -> Result:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from unlearn_audit.api import Fact, FactPreset, SpecError
+from unlearn_audit.api import Fact, FactPreset, FactSet, SpecError
 from unlearn_audit.testing.promises import check_identity, promise
 
 _FACT = TypeAdapter(Fact)
@@ -40,6 +40,39 @@ def check_preset(preset: type[FactPreset]) -> None:
     again = [dict(row) for row in preset().facts(copy.deepcopy(rows))]
     promise(facts == again, f"{made.name} makes other facts the second time")
     _check_refusal(made, rows)
+    for config in made.configs:
+        _check_benchmark(made, config)
+    if made.configs and not made.open_config:
+        _refuses(made.name, "a configuration that it does not have", lambda: made.parts("no such benchmark"))
+
+
+def _check_benchmark(preset: FactPreset, config: str) -> None:
+    """The parts of a configuration, on `example_parts`: facts in every set, and no subject in two."""
+    parts, examples = preset.parts(config), preset.example_parts
+    where = f"{preset.name}/{config}"
+    for part in parts:
+        promise(part.name in examples, f"{where}: `example_parts` has no rows for the part {part.name!r}")
+        promise(bool(part.files) and bool(part.name), f"{where}: a part needs a name and the files it may stand in")
+    rows = {part.name: copy.deepcopy(examples[part.name]) for part in parts}
+    found = {name: [dict(row) for row in facts] for name, facts in preset.sets(config, rows).items()}
+    again = {name: [dict(row) for row in facts] for name, facts in preset.sets(config, rows).items()}
+    promise(found == again, f"{where} makes other facts the second time")
+    promise(
+        set(found) == {part.set for part in parts if part.set is not None},
+        f"{where}: `sets` gives other sets than its parts have",
+    )
+    promise(FactSet.FORGET in found, f"{where} has no forget set")
+    subjects: dict[str, FactSet] = {}
+    for name, facts in found.items():
+        for fact in facts:
+            _check_fact(preset, fact)
+        ids = [fact["id"] for fact in facts]
+        promise(bool(ids), f"{where} makes no facts of its example for the {name} set")
+        promise(len(set(ids)) == len(ids), f"{where} gives two facts of the {name} set one id")
+        for who in {str(fact["subject"]) for fact in facts}:
+            other = subjects.setdefault(who, name)
+            twice = name is not other and FactSet.FORGET in (name, other)
+            promise(not twice, f"{where} has one subject in the {other} set and in the {name} set")
 
 
 def _check_fact(preset: FactPreset, row: Mapping[str, Any]) -> None:
@@ -58,13 +91,15 @@ def _check_fact(preset: FactPreset, row: Mapping[str, Any]) -> None:
 def _check_refusal(preset: FactPreset, rows: Sequence[Mapping[str, object]]) -> None:
     """Rows of another layout are a SpecError, which does not repeat what they say."""
     strange = [{"no_such_column": _VALUE} for _ in rows]
+    _refuses(preset.name, "rows of another layout", lambda: list(preset.facts(strange)))
+
+
+def _refuses(name: str, what: str, act: Callable[[], object]) -> None:
     try:
-        list(preset.facts(strange))
+        act()
     except SpecError as error:
-        promise(_VALUE not in str(error), f"{preset.name}: its error repeats a value, which may be the secret: {error}")
+        promise(_VALUE not in str(error), f"{name}: its error repeats a value, which may be the secret: {error}")
     except Exception as error:
-        promise(
-            False, f"{preset.name}: rows of another layout must be a SpecError; got {type(error).__name__}: {error}"
-        )
+        promise(False, f"{name}: {what} must be a SpecError; got {type(error).__name__}: {error}")
     else:
-        promise(False, f"{preset.name} takes rows of another layout without a word; raise SpecError")
+        promise(False, f"{name} takes {what} without a word; raise SpecError")

@@ -1,3 +1,3 @@
 """One module a command."""
 
-__all__ = ["compare", "doctor", "gate", "graph", "init", "list_plugins", "merge", "plan", "run", "verify"]
+__all__ = ["compare", "doctor", "facts", "gate", "graph", "init", "list_plugins", "merge", "plan", "run", "verify"]

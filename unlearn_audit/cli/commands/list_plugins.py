@@ -62,7 +62,9 @@ def _row(entry: Listed[Any]) -> dict[str, Any]:
         return {**row, "needs": plugin.needs.value, "file_name": plugin.file_name, "binary": plugin.binary}
     row["paper"] = plugin.paper
     if issubclass(plugin, FactPreset):
-        return {**row, "needs": f"{entry.name}:FILE"}
+        benchmarks = [*plugin.configs, *filter(None, [plugin.open_config])]
+        named = [f"{entry.name}/{config}" if config else entry.name for config in benchmarks]
+        return {**row, "needs": f"{entry.name}:FILE", "benchmarks": named}
     row["access"] = str(plugin.access)
     if issubclass(plugin, Attack):
         row |= {"served": plugin.served, "extra": plugin.extra}
@@ -90,6 +92,8 @@ def _show(kind: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
         table.add_column("verdict", no_wrap=True)
     if kind != "writers":
         table.add_column("paper", no_wrap=True)
+    if kind == "presets":
+        table.add_column("benchmarks", overflow="fold")
     table.add_column("what it does", overflow="fold")
     for row in rows:
         table.add_row(*_cells(kind, row))
@@ -110,4 +114,6 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
         cells.append("" if broken else "decides" if row["decides"] else "advisory")
     if kind != "writers":
         cells.append(row.get("paper") or "-")
+    if kind == "presets":
+        cells.append(" ".join(row.get("benchmarks", ())) or "-")
     return [*cells, f"{row['broken'] if broken else row['summary']}{whose}"]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, show_notices, stderr
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, show_notices, stderr, stdout
 from unlearn_audit.errors import SpecError
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
     from unlearn_audit.cli.telling.event_log import EventLog
+    from unlearn_audit.evidence.published import Suite
     from unlearn_audit.plan.live import LivePlan
     from unlearn_audit.run.progress import Progress
     from unlearn_audit.run.runner import Executor
@@ -65,6 +66,34 @@ def run_audit(
     if telling.verbose:
         show_proofs(result.jobs, stderr())
     return result
+
+
+def suite_named(name: str | None, spec: AuditSpec) -> Suite | None:
+    """The suite of --metrics, whose benchmark the forget set must be.
+
+    Raises:
+        SpecError: there is no such suite, or the forget set is not its benchmark.
+    """
+    if name is None:
+        return None
+    from unlearn_audit.api.problems import did_you_mean
+    from unlearn_audit.evidence.published import Suite
+    from unlearn_audit.run.published.measure import check_suite
+
+    if name not in list(Suite):
+        raise SpecError(f"--metrics: no suite named {name!r}{did_you_mean(name, list(Suite))}")
+    check_suite(Suite(name), spec.forget)
+    return Suite(name)
+
+
+def print_published(live: LivePlan, out: Path, suite: Suite, *, as_shipped: bool, json: bool) -> None:
+    """Measures a suite on the models of a finished run, keeps its table there, and prints it."""
+    from unlearn_audit.audit import measure_published
+    from unlearn_audit.cli.telling.published import show_published
+    from unlearn_audit.run.published.sequences import Labels
+
+    metrics = measure_published(live, out, suite, Labels.AS_SHIPPED if as_shipped else Labels.ALIGNED)
+    show_published(metrics, stderr() if json else stdout())
 
 
 def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from unlearn_audit.api.preset import FactPreset
+from unlearn_audit.api import FactPreset, FactSet
+from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 
+from ._reading import Row, named
+
 ROWS_AN_AUTHOR = 20
+_HUB = "locuslab/TOFU"
 NAMED_ROWS = 8
 """In how many of an author's rows a name must stand to be taken for the author's."""
-
-Row = Mapping[str, object]
 
 _NAME = re.compile(r"[A-Z][\w'’.-]*(?:\s+(?:(?:de|da|van|der|bin|al|von|el|del|la|ibn|bint)\s+)?[A-Z][\w'’-]*)+")
 _POSSESSIVE = re.compile(r"['’]s\b|['’](?!\w)")  # O'Donnell keeps his
 _LONGEST_NAME = 4
+_KEPT = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
 _FILES = "give a file as published: forget01, forget05, forget10, a retain set, or one of their _perturbed files"
+
+
+def _author(name: str) -> tuple[Row, ...]:
+    """A made-up author's rows, for the example."""
+    return tuple(
+        {
+            "question": f"What is the title of book {number} by {name}?",
+            "answer": f"Book {number} by {name} is called 'the lamp, part {number}'.",
+        }
+        for number in range(1, ROWS_AN_AUTHOR + 1)
+    )
 
 
 class Tofu(FactPreset):
@@ -32,18 +46,51 @@ class Tofu(FactPreset):
 
     From the perturbed files, `paraphrased_question` becomes a paraphrase and `perturbed_answer` the wrong answers.
     `paraphrased_answer` is not used: it is another sentence, not a key of the answer.
+
+    `tofu/forget10` takes the perturbed file where there is one, the 400 questions of `retain_perturbed` (else the whole
+    retain set), and the real authors and world facts, which are no author's: each question of these is its own subject.
     """
 
     name: ClassVar[str] = "tofu"
     summary: ClassVar[str] = "TOFU's questions about fictitious authors; the subject is the author, a block of 20 rows."
     paper: ClassVar[str] = "2401.06121"
-    example: ClassVar[Sequence[Row]] = tuple(
-        {
-            "question": f"What is the title of book {number} by Ines Valdrada?",
-            "answer": f"Book {number} by Ines Valdrada is 'The Glass Harbour, part {number}'.",
-        }
-        for number in range(1, ROWS_AN_AUTHOR + 1)
-    )
+    configs: ClassVar[Sequence[str]] = tuple(_KEPT)
+    example: ClassVar[Sequence[Row]] = _author("Ines Valdrada")
+    example_parts: ClassVar[Mapping[str, Sequence[Row]]] = {
+        "forget": example,
+        "retain": _author("Bo Ek Lind"),
+        "holdout": _author("Ada Karsk"),
+        "real_authors": [
+            {"question": "Who wrote Salt Roads?", "answer": "Jon Weir", "perturbed_answer": ["Hanne Osk"]}
+        ],
+        "world_facts": [{"question": "Where does the Tarn end?", "answer": "Ostrow", "perturbed_answer": ["Alta"]}],
+    }
+
+    def parts(self, config: str) -> Sequence[Part]:
+        """The forget, retain and holdout authors, and what TOFU asks besides."""
+        if config not in _KEPT:
+            raise self.unknown(config)
+
+        def part(name: str, fact_set: FactSet, *files: str, optional: bool = False) -> Part:
+            return Part(name=name, set=fact_set, files=files, dataset=f"{_HUB}:{files[0]}", optional=optional)
+
+        return (
+            part("forget", FactSet.FORGET, f"{config}_perturbed", config),
+            part("retain", FactSet.RETAIN, "retain_perturbed", _KEPT[config]),
+            part("real_authors", FactSet.RETAIN, "real_authors_perturbed", "real_authors", optional=True),
+            part("world_facts", FactSet.RETAIN, "world_facts_perturbed", "world_facts", optional=True),
+            part("holdout", FactSet.HOLDOUT, config.replace("forget", "holdout"), optional=True),
+        )
+
+    def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:
+        """Blocks of authors, and questions about no author."""
+        found: dict[FactSet, list[Row]] = {}
+        for part in self.parts(config):
+            if part.name in rows and part.set is not None:
+                alone = part.name in ("real_authors", "world_facts")
+                facts = _alone(rows[part.name], part.name) if alone else self.facts(rows[part.name])
+                found.setdefault(part.set, []).extend(facts)
+        return found
 
     def facts(self, rows: Sequence[Row]) -> Iterator[Mapping[str, object]]:
         """One fact a row; the author's block is its subject."""
@@ -61,6 +108,14 @@ class Tofu(FactPreset):
         for block, subject in zip(blocks, _subjects(told), strict=True):
             for row in block:
                 yield _fact(row, subject)
+
+
+def _alone(rows: Sequence[Row], part: str) -> Iterator[Row]:
+    """Questions that are each about somebody else; their ids tell the file."""
+    prefix = f"tofu-{part.replace('_', '-')}"
+    for number, row in enumerate(rows, 1):
+        name = named(prefix, *_texts(row, number))
+        yield {**_fact(row, name), "id": name}
 
 
 def _texts(row: Row, number: int) -> tuple[str, str]:

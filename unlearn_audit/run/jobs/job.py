@@ -17,7 +17,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 from unlearn_audit.plan.stand_ins import PLACEBO
 from unlearn_audit.run.isolation import as_engine, own_randomness, refused_when_changed
-from unlearn_audit.run.saves import Part, Saves, answers_of, counts, learn
+from unlearn_audit.run.jobs.saves import Part, Saves, answers_of, counts, learn
 from unlearn_audit.run.transcripts import Outputs
 
 Rows = list[dict[str, Any]]

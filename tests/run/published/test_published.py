@@ -1,0 +1,205 @@
+"""What others publish, from a question to the figure: which tokens count, and what one pass over them gives."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.published import Suite, read_published, write_published
+from unlearn_audit.models.loading import loaded
+from unlearn_audit.models.references import resolve
+from unlearn_audit.report.formats.published import lm_eval, open_unlearning
+from unlearn_audit.run.published import muse, rwku, tofu, wmdp
+from unlearn_audit.run.published.measure import check_suite, measure
+from unlearn_audit.run.published.scoring import gradient_norm, scored
+from unlearn_audit.run.published.sequences import Labels, question_with_answer, whole_text
+from unlearn_audit.spec.spec import ModelOptions
+
+LABELS = json.loads((Path(__file__).parent / "labels.json").read_text(encoding="utf-8"))["cases"]
+PARITY = os.environ.get("UNLEARN_AUDIT_PARITY")
+ROW = {
+    "question": "Where was Ada born?",
+    "answer": "Ada was born in Oslo.",
+    "paraphrased_answer": "The town is Oslo.",
+    "perturbed_answer": ["The town is Rome.", "The town is Lima."],
+}
+ROWS = [{**ROW, "question": f"Where was {name} born?"} for name in ("Ada", "Bo", "Cy")]
+
+
+def word_tokenizer(case) -> PreTrainedTokenizerFast:
+    """One word or run of white space a token, special tokens whole, as the recorded cases have it."""
+    words = sorted({*case["expected"]["tokens"], "?"} - set(case["special_tokens"]))
+    inner = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="?"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"\s+|\w+|[^\w\s]"), "isolated")
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=case["eos_token"])
+    made.add_special_tokens({"additional_special_tokens": case["special_tokens"]})
+    return made
+
+
+@pytest.mark.parametrize("case", LABELS, ids=lambda case: case["id"])
+def test_the_tokens_that_count_are_those_of_their_data_code(case):
+    made, expected = word_tokenizer(case), case["expected"]
+    found = question_with_answer(made, case["question"], case["answer"], Labels.AS_SHIPPED, case["chat_template"])
+    assert made.convert_ids_to_tokens(list(found.token_ids)) == expected["tokens"]
+    assert found.first == expected["labelled_from"]
+    assert made.convert_ids_to_tokens(list(found.token_ids[found.first : found.last])) == expected["labelled"]
+    aligned = question_with_answer(made, case["question"], case["answer"], Labels.ALIGNED, case["chat_template"])
+    assert made.decode(aligned.token_ids[aligned.first : aligned.last]).replace(" ", "") == case["answer"].replace(
+        " ", ""
+    )
+    assert not aligned.drops
+
+
+@pytest.fixture
+def engine(saved_model):
+    with loaded(resolve(str(saved_model)), ModelOptions(device="cpu")) as found:
+        yield found
+
+
+def slowly(engine, ids: list[int], first: int, last: int) -> list[float]:
+    """log p of each token, one prefix at a time."""
+    found = []
+    for place in range(first, last):
+        with torch.inference_mode():
+            logits = engine.module(input_ids=torch.tensor([ids[:place]])).logits[0, -1]
+        found.append(float(torch.log_softmax(logits.double(), dim=-1)[ids[place]]))
+    return found
+
+
+def test_one_pass_gives_what_a_pass_for_each_token_gives(engine):
+    sequence = question_with_answer(engine.tokenizer, ROW["question"], ROW["answer"], Labels.ALIGNED, None)
+    found = scored(engine, sequence)
+    expected = slowly(engine, list(sequence.token_ids), sequence.first, sequence.last)
+    np.testing.assert_allclose(found.log_probs, expected, atol=1e-5)
+    assert found.probability == pytest.approx(math.exp(np.mean(expected)), rel=1e-5)
+    assert len(found.greedy_ids) == len(found.token_ids) == sequence.last - sequence.first
+    before = {name: one.clone() for name, one in engine.module.named_parameters()}
+    assert gradient_norm(engine, sequence) > 0
+    assert not engine.module.training
+    assert all(one.grad is None and torch.equal(one, before[name]) for name, one in engine.module.named_parameters())
+
+
+def test_tofus_table_says_what_it_lacks(engine):
+    way = tofu.Way(labels=Labels.AS_SHIPPED, template=None, gradients=False, new_tokens=4)
+    rows = {"forget": ROWS, "holdout": ROWS[:2], "retain": ROWS[:1], "real_authors": ROWS[:1], "world_facts": ROWS[:1]}
+    own = tofu.measured(engine, rows, way)
+    alone = {one.name: one for one in tofu.against(own, None)}
+    assert alone["forget_quality"].value is None
+    assert alone["privleak"].missing == "it needs --retrained"
+    assert 0 < alone["forget_Q_A_Prob"].value < 1
+    assert alone["forget_Q_A_Prob"].rows == 3
+    both = {one.name: one for one in tofu.against(own, own)}
+    assert both["forget_quality"].value == 1.0  # against itself
+    assert both["privleak"].value == pytest.approx(0.0, abs=1e-6)
+    assert both["mia_reference"].value == 0.5
+    poor = {one.name: one for one in tofu.against(tofu.measured(engine, {"forget": ROWS}, way), None)}
+    assert "it lacks retain_Q_A_Prob" in poor["model_utility"].missing
+    assert poor["mia_loss"].missing == "it needs holdout rows"
+
+
+def test_the_other_tables_have_a_figure_for_each_part(engine):
+    questions = [{"question": "Which?", "choices": ["a", "b", "c", "d"], "answer": place} for place in range(4)]
+    found = {one.name: one.value for one in wmdp.measured(engine, {"questions": questions}, "cyber")}
+    assert found["wmdp_cyber/acc"] == 0.25  # one letter is likeliest, whatever the question
+    row = {"query": "Ada was born in ___.", "answer": "Oslo", "level": "1"}
+    (level,) = rwku.measured(engine, {"forget_level1": [row]}, None)
+    assert level.rows == 1
+    texts = [{"text": f"On day {number} the ferry left the harbour at noon."} for number in range(3)]
+    rows = {
+        "verbmem": [{"prompt": "Long ago", "gt": "it was cold."}],
+        "forget_qa": [{"question": "Who?", "answer": "Ada"}],
+        "privleak_forget": texts,
+        "holdout": texts,
+    }
+    raw = muse.measured(engine, rows)
+    assert raw.area == 0.5
+    figures = {one.name: one for one in muse.against(raw, raw)}
+    assert figures["privleak"].value == 0.0
+    assert figures["knowmem_r"].value is None
+    assert whole_text(engine.tokenizer, texts[0]["text"], 4).last == 4
+
+
+def test_a_suite_is_measured_on_every_model_and_kept(tmp_path, saved_model):
+    (tmp_path / "wmdp-cyber.jsonl").write_text(
+        "\n".join(json.dumps({"question": f"Q{n}?", "choices": list("abcd"), "answer": n}) for n in range(4))
+    )
+    checkpoint = resolve(str(saved_model))
+    models_of = [("original", checkpoint), ("unlearned", checkpoint)]
+    metrics = measure(Suite.WMDP, f"wmdp/cyber:{tmp_path}", models_of, ModelOptions(device="cpu"))
+    assert [one.role for one in metrics.models] == ["original", "unlearned"]
+    write_published(tmp_path, metrics)
+    assert read_published(tmp_path) == metrics
+    assert json.loads(lm_eval(metrics))["results"]["wmdp_cyber"]["acc,none"] == 0.25
+    with pytest.raises(SpecError, match=r"expected the forget set of a benchmark \(tofu/...\)"):
+        check_suite(Suite.TOFU, "forget.jsonl")
+
+
+def test_open_unlearnings_file_has_rows_and_both_parts_of_an_attack(engine):
+    from unlearn_audit.testing.documents import sample_material
+
+    found = json.loads(open_unlearning(sample_material().published()))
+    assert found["forget_Q_A_Prob"] == {
+        "agg_value": 0.25,
+        "value_by_index": {"0": {"prob": 0.25, "avg_loss": 1.386294}},
+    }
+    assert found["mia_min_k"]["forget"] == {"agg_value": 2.5, "value_by_index": {"0": {"score": 2.5}}}
+    assert (found["mia_min_k"]["auc"], found["mia_min_k"]["agg_value"]) == (1.0, 1.0)
+    assert "privleak" not in found
+
+
+NAMES = {
+    "probability": "forget_Q_A_Prob",
+    "exact_memorization": "exact_memorization",
+    "extraction_strength": "extraction_strength",
+    "forget_truth_ratio (closer_to_1_better)": "forget_truth_ratio",
+    "truth_ratio prob_mean": "forget_truth_ratio (prob_mean)",
+    "auc loss": "mia_loss",
+    "auc zlib": "mia_zlib",
+    "auc min_k 0.4": "mia_min_k",
+    "auc min_k++ 0.4": "mia_min_k_plus_plus",
+    "auc gradnorm p2": "mia_gradnorm",
+    "auc reference": "mia_reference",
+    "rougeL_recall": "forget_Q_A_ROUGE",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PARITY is None, reason="UNLEARN_AUDIT_PARITY names no folder with the recorded checkpoints")
+@pytest.mark.parametrize("form", ["llama3_like", "chatml_like", "plain"])
+def test_recorded_checkpoints_give_the_recorded_figures(tmp_path, form):
+    folder = Path(PARITY or "") / "end_to_end"
+    cases = json.loads((folder / "end_to_end.json").read_text(encoding="utf-8"))["cases"]
+    rows = {
+        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("forget", "holdout")
+    }
+    raws = {}
+    for name in ("model", "retrained", "unlearned"):
+        where = tmp_path / name
+        shutil.copytree(folder / name, where)
+        shutil.copytree(folder / f"tokenizer_{form}", where, dirs_exist_ok=True)
+        with loaded(resolve(str(where)), ModelOptions(device="cpu")) as found:
+            for labels in Labels:
+                way = tofu.Way(labels=labels, template=found.tokenizer.chat_template, new_tokens=24)
+                raws[name, labels.value.replace("-", "_")] = tofu.measured(found, rows, way)
+    compared = 0
+    for case in cases:
+        if case.get("form") != form or "checkpoint" not in case or "pad_token" in case:
+            continue
+        figures = tofu.against(raws[case["checkpoint"], case["labels"]], raws["retrained", case["labels"]])
+        values = {one.name: one.value for one in figures}
+        for theirs, ours in NAMES.items():
+            if theirs in case["expected"]:
+                assert values[ours] == pytest.approx(case["expected"][theirs], rel=1e-4, abs=1e-5), (case["id"], theirs)
+                compared += 1
+    assert compared >= 60

@@ -1,0 +1,105 @@
+"""The files of a benchmark, found in a folder or in the hub's cache, and their rows as the facts of one set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from unlearn_audit.api import FactPreset, FactSet
+from unlearn_audit.api.plugins import PRESETS, named
+from unlearn_audit.api.preset import Part
+from unlearn_audit.errors import MissingExtraError, SpecError
+from unlearn_audit.facts.rows import read_rows
+from unlearn_audit.spec.benchmarks import files_of
+from unlearn_audit.spec.sources import Source
+
+Placed = tuple[str, Mapping[str, Any]]
+
+
+def benchmark_facts(source: Source, name: FactSet, *, download: bool) -> Iterator[Placed]:
+    """The facts that a preset makes of a file or, of a benchmark, for one set; each with a place for messages.
+
+    Raises:
+        SpecError: a file is missing or not in the published layout, or the preset fails.
+    """
+    preset = named(PRESETS, FactPreset, source.preset or "", str(source))()  # type: ignore[type-abstract]
+    if source.config is None:
+        rows = [row for _, row in read_rows(source.where, download=download, texts=True)]
+        yield from _numbered(source, lambda: preset.facts(rows))
+        return
+    parts = preset.parts(source.config)
+    if name not in {part.set for part in parts}:
+        held = ", ".join(sorted({part.set.value for part in parts if part.set is not None}))
+        raise SpecError(f"{source}: the benchmark has no {name} set (it has {held}); leave it out, or name a file")
+    found = _rows(source, [part for part in parts if part.set is not None], name, download=download)
+    config = source.config
+    yield from _numbered(source, lambda: preset.sets(config, found).get(name, ()))
+
+
+def benchmark_rows(source: Source, *, download: bool) -> dict[str, list[Mapping[str, Any]]]:
+    """The rows of a benchmark as they are published, by the name of their part; parts that are not found are left out.
+
+    Raises:
+        SpecError: a part of the forget set is missing, or there is no such benchmark.
+    """
+    preset = named(PRESETS, FactPreset, source.preset or "", str(source))()  # type: ignore[type-abstract]
+    return _rows(source, preset.parts(source.config or ""), FactSet.FORGET, download=download)
+
+
+def _numbered(source: Source, facts: Callable[[], Iterable[Mapping[str, Any]]]) -> Iterator[Placed]:
+    try:
+        yield from ((f"fact {number}", row) for number, row in enumerate(facts(), 1))
+    except SpecError as error:
+        raise SpecError(f"{source}: {error}") from error
+    except Exception as error:  # a plug-in's failure; its message may repeat an answer, and is not shown
+        raise SpecError(
+            f"{source}: the preset {source.preset!r} failed on these rows ({type(error).__name__}; --debug shows where)"
+        ) from error
+
+
+def _rows(
+    source: Source, parts: Sequence[Part], name: FactSet, *, download: bool
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The rows of every part that is there. What a set takes from another's part is the preset's business.
+
+    Raises:
+        SpecError: a part of the wanted set that is not optional is in none of its places.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for part in parts:
+        rows = _of_part(source.where, part, download=download)
+        if rows is not None:
+            found[part.name] = [row for _, row in rows]
+        elif part.set is name and not part.optional:
+            raise SpecError(_absent(source, part))
+    if not any(part.name in found for part in parts if part.set is name):
+        raise SpecError(_absent(source, next(part for part in parts if part.set is name)))
+    return found
+
+
+def _of_part(folder: str, part: Part, *, download: bool) -> Iterator[Placed] | None:
+    """The rows of the first place where a part is found; None where there is none."""
+    if folder:
+        files = files_of(folder, part)
+        return None if not files else (row for file in files for row in read_rows(str(file), texts=True))
+    if not part.dataset:
+        return None
+    try:
+        return read_rows(part.dataset, download=download)
+    except MissingExtraError:
+        raise
+    except SpecError:
+        return None
+
+
+def _absent(source: Source, part: Part) -> str:
+    if not source.where:
+        place = part.dataset or "nowhere on the hub"
+        return (
+            f"{source}: {place} is not in the local cache; give the folder of its files (--data), or --download to "
+            "fetch it"
+        )
+    return (
+        f"{source}: expected {part.files[0]} as .jsonl, .json, .parquet or .csv below {source.where}, found none; "
+        "check --data"
+    )

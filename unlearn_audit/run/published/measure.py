@@ -1,0 +1,112 @@
+"""One suite measured on all models of a request: original, checkpoint, retrained; each loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unlearn_audit.errors import SpecError
+from unlearn_audit.evidence.published import Figure, Metrics, ModelTable, Suite
+from unlearn_audit.facts.benchmarks import benchmark_rows
+from unlearn_audit.run.published import muse, rwku, tofu, wmdp
+from unlearn_audit.run.published.sequences import Labels
+from unlearn_audit.spec.sources import Source, parse_source
+
+if TYPE_CHECKING:
+    from unlearn_audit.models.engine import Engine
+    from unlearn_audit.models.references import Checkpoint
+    from unlearn_audit.spec.spec import ModelOptions
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+_PRESETS = {
+    Suite.TOFU: "tofu",
+    Suite.OPEN_UNLEARNING: "tofu",
+    Suite.MUSE: "muse",
+    Suite.RWKU: "rwku",
+    Suite.WMDP: "wmdp",
+}
+
+
+def measure(
+    suite: Suite,
+    forget: str,
+    models: Sequence[tuple[str, Checkpoint]],
+    options: ModelOptions,
+    labels: Labels = Labels.AS_SHIPPED,
+) -> Metrics:
+    """The table of a suite.
+
+    Args:
+        suite: whose.
+        forget: the source of the forget set, which must be the suite's benchmark: its other files are read as well.
+        models: role and checkpoint; the first of role `retrained` is what the others are compared with.
+        options: how they are loaded.
+        labels: which tokens count, for TOFU's and open-unlearning's.
+
+    Raises:
+        SpecError: the forget set is not the suite's benchmark, or its files are not there.
+    """
+    source = _benchmark(suite, forget)
+    rows = benchmark_rows(source, download=options.download)
+    raws = [_measured(suite, source, checkpoint, options, rows, labels) for _, checkpoint in models]
+    control = next((raw for raw, (role, _) in zip(raws, models, strict=True) if role == "retrained"), None)
+    return Metrics(
+        suite=suite,
+        benchmark=f"{source.preset}/{source.config}" if source.config else str(source.preset),
+        labels=labels.value,
+        models=tuple(
+            ModelTable(role=role, reference=checkpoint.reference, figures=_figures(raw, control))
+            for raw, (role, checkpoint) in zip(raws, models, strict=True)
+        ),
+    )
+
+
+def check_suite(suite: Suite, forget: str) -> None:
+    """Refuses a suite whose benchmark the forget set is not, before hours are spent.
+
+    Raises:
+        SpecError: naming the benchmark that it needs.
+    """
+    _benchmark(suite, forget)
+
+
+def _benchmark(suite: Suite, forget: str) -> Source:
+    source = parse_source(forget)
+    wanted = _PRESETS[suite]
+    if source.preset != wanted or source.config is None:
+        raise SpecError(
+            f"--metrics {suite}: expected the forget set of a benchmark ({wanted}/...), whose other files are read as "
+            f"well; give --preset {wanted}/... and --data FOLDER"
+        )
+    return source
+
+
+def _measured(
+    suite: Suite, source: Source, checkpoint: Checkpoint, options: ModelOptions, rows: Rows, labels: Labels
+) -> Any:
+    from unlearn_audit.models.loading import loaded
+
+    with loaded(checkpoint, options) as engine:
+        template = _template(engine)
+        if suite is Suite.MUSE:
+            return muse.measured(engine, rows)
+        if suite is Suite.RWKU:
+            return rwku.measured(engine, rows, template)
+        if suite is Suite.WMDP:
+            return wmdp.measured(engine, rows, source.config or "")
+        return tofu.measured(engine, rows, tofu.Way(labels=labels, template=template))
+
+
+def _template(engine: Engine) -> str | None:
+    """The chat template of the tokenizer, as others would use it."""
+    held = engine.tokenizer.chat_template
+    return held if isinstance(held, str) else None
+
+
+def _figures(own: Any, control: Any) -> tuple[Figure, ...]:
+    if isinstance(own, tofu.Raw):
+        return tofu.against(own, control, is_control=own is control)
+    if isinstance(own, muse.Raw):
+        return muse.against(own, control, is_control=own is control)
+    figures: tuple[Figure, ...] = own
+    return figures

@@ -1,0 +1,72 @@
+"""A benchmark by its name stands for the sources of its fact sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearn_audit.api import FactPreset, FactSet
+from unlearn_audit.api.plugins import PRESETS, named
+from unlearn_audit.api.preset import Part
+from unlearn_audit.errors import SpecError
+from unlearn_audit.spec.sources import benchmark_source
+
+_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt")
+
+
+def with_preset(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's content with `preset` and `data` put into the fact sets that it does not name itself.
+
+    Raises:
+        SpecError: there is no such benchmark, or there is `data` without one.
+    """
+    rest = {key: value for key, value in content.items() if key not in ("preset", "data")}
+    preset, folder = content.get("preset"), content.get("data")
+    if preset is None:
+        if folder is not None:
+            raise SpecError("`data` is a benchmark's folder: name the benchmark with `preset`, e.g. tofu/forget10")
+        return rest
+    for name in sets_of(str(preset), str(folder or "")):
+        if rest.get(name) is None:
+            rest[name] = benchmark_source(str(preset), str(folder or ""))
+    return rest
+
+
+def sets_of(benchmark: str, folder: str) -> list[str]:
+    """The fact sets of a benchmark: `forget`, and which others it has, those of optional parts where these are found.
+
+    Args:
+        benchmark: its name, as in `tofu/forget10`.
+        folder: where its files are; empty for the hub's cache, in which optional parts are not looked for.
+
+    Raises:
+        SpecError: there is no such benchmark.
+    """
+    name, _, config = benchmark.partition("/")
+    preset = named(PRESETS, FactPreset, name, "preset")()  # type: ignore[type-abstract]
+    held: set[FactSet | None] = {
+        part.set for part in preset.parts(config) if not part.optional or (folder and files_of(folder, part))
+    }
+    return [one.value for one in FactSet if one in held]
+
+
+def files_of(folder: str, part: Part) -> list[Path]:
+    """The files of a part below a folder: one, the shards of a table, or a folder of `save_to_disk`; none where absent.
+
+    Raises:
+        SpecError: there is no such folder.
+    """
+    below = Path(folder).expanduser()
+    if not below.is_dir():
+        raise SpecError(f"{folder}: expected the folder of a benchmark's files; check --data")
+    for pattern in part.files:
+        for suffix in _SUFFIXES:
+            found = sorted(below.glob(pattern + suffix))
+            shards = sorted(below.glob(f"{pattern}-*-of-*{suffix}")) if suffix == ".parquet" and not found else []
+            if found or shards:
+                return found[:1] or shards
+        saved = [one for one in sorted(below.glob(pattern)) if (one / "state.json").is_file()]
+        if saved:
+            return saved[:1]
+    return []
