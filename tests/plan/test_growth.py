@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 
 from unlearn_audit.api import FactSet
+from unlearn_audit.api.kit import twins
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.rehearsal import Rehearsal
@@ -18,8 +19,6 @@ from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.testing.models import tiny_engine
 
 FEW, MANY = 1_000, 4_000
-TWINS = 24
-"""Facts of one relation: enough for each answer to have the twins that a probe asks for."""
 SLACK = 1.1
 
 Made = TypeVar("Made")
@@ -64,18 +63,21 @@ def test_four_times_the_facts_are_four_times_the_calls_of_a_plan(tmp_path, saved
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="an output is judged against every other answer to its relation: pairs of facts")
-def test_twice_the_facts_are_twice_the_calls_of_a_probe_with_twins(tmp_path, saved_model, tokenizer):
-    """Few facts, because pairs of 4,000 would not end; where this holds, take as many as above."""
+def test_four_times_the_facts_are_four_times_the_calls_of_a_probe_with_twins(
+    tmp_path, saved_model, tokenizer, monkeypatch
+):
+    """From `ENOUGH` on: an output is judged against so many answers of others, drawn at random, and no more."""
+    monkeypatch.setattr(twins, "ENOUGH", 10)
+    monkeypatch.setattr(twins, "DIFFERENT", 5)
     engine = tiny_engine(tokenizer)
     model = Rehearsal(
         module=engine.module, renderer=engine.renderer, budget=engine.budget, said=("It was Place00007.", "I see.")
     )
     found = []
-    for count in (5, TWINS, 2 * TWINS):
+    for count in (5, 40, 160):
         live = planned(tmp_path / "facts.jsonl", saved_model, count)
         pool, probe = live.pool(FactSet.FORGET), live.probes["recall"]
         readings, made = calls(lambda pool=pool, probe=probe: list(probe.observe(model, pool, pool)))
         assert {reading.fact_id for reading in readings} == {fact.id for fact in pool}
         found.append(made)
-    assert found[2] <= SLACK * 2 * found[1]
+    assert found[2] <= SLACK * 4 * found[1]

@@ -203,7 +203,7 @@ def run(
 @app.command()
 @takes_spec
 def plan(spec: Any, json: Json = False) -> None:
-    """Show what `run` would do: jobs, power, time, and which verdicts are possible. Loads no model."""
+    """Show what `run` would do: jobs, power, time (measured on the checkpoint), and which verdicts are possible."""
     from unlearn_audit.cli.commands.plan import show_forecast
     from unlearn_audit.plan.budget import plan_within
 
