@@ -40,7 +40,10 @@ SPARING: dict[str, dict[str, Any]] = {
     "ablation": {},
     "best-of-n": {"counts": [2]},
     "latent": {"steps": [1]},
+    "few-shot": {},
+    "latent": {"steps": [1]},
     "noise": {"sigmas": [0.2]},
+    "prefill": {},
     "prefill": {},
     "prompt-search": {"queries": [8], "population": 4},
     "pruning": {"questions": 4},
@@ -51,7 +54,7 @@ SPARING: dict[str, dict[str, Any]] = {
     "suffix": _TEXT,
     "suffix-answer": _TEXT,
 }
-"""The attacks of the profile `quick` with as little work as each can have."""
+"""The attacks of the profile `quick`, and `few-shot`, with as little work as each can have."""
 
 
 def main() -> None:
