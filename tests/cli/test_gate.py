@@ -76,7 +76,7 @@ def test_screen_exit_code_and_json_agree(run_of, invoke, outcome) -> None:
     assert lines[0].startswith(f"{outcome}  ")
     assert any(line.startswith(f"{outcome} (exit code {code}).") for line in lines)
     assert said["verdict"]["sentence"].startswith(outcome)
-    assert f"**{outcome}:**" in (run / "report.md").read_text()
+    assert f"**{outcome}.**" in (run / "report.md").read_text()
 
 
 def test_a_waived_leak_passes_and_is_seen_everywhere(run_of, invoke, tmp_path) -> None:

@@ -71,7 +71,8 @@ def test_report_writes_again_without_torch_what_the_run_wrote(without_torch, run
 
 def test_every_format_is_written_at_once_without_torch(without_torch, run_of, tmp_path: Path):
     run = run_of("nf4-masked")
-    listed = json.loads(without_torch("list", "writers", "--json").stdout)
+    everything = json.loads(without_torch("list", "writers", "--json").stdout)
+    listed = [each for each in everything if each["needs"] != "published"]  # figures that `run --metrics` leaves
     formats = [part for each in listed for part in ("-f", f"{each['name']}={tmp_path}")]
     done = without_torch("report", run, *formats)
     assert done.returncode == 0, done.stderr
