@@ -46,6 +46,7 @@ def test_the_original_shows_what_it_knows_in_other_forms() -> None:
     assert all(shown("original")["jailbreaks", "hit", way] > 0.9 for way in clothed)
 
 
+@pytest.mark.slow
 def test_a_refusal_that_holds_for_the_question_gives_way_to_others() -> None:
     refusal, never = shown("refusal"), shown("retrained-1")
     assert refusal["recall", "hit", "question"] == 0.0

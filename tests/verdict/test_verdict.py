@@ -974,6 +974,7 @@ def wrong_verdicts(audits: int, correlation: float) -> tuple[int, int]:
     return fails, passes
 
 
+@pytest.mark.slow
 def test_at_the_limit_both_verdicts_are_rare() -> None:
     fails, passes = wrong_verdicts(30, 0.3)
     assert fails <= 4  # more would have probability 0.02 at a rate of 0.05

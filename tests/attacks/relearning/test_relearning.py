@@ -97,6 +97,7 @@ def benign(world, plant) -> dict[str, dict[str, float]]:
     }
 
 
+@pytest.mark.slow
 def test_text_without_an_answer_brings_back_what_was_hidden_if_it_is_asked_alike(benign):
     before, after = (benign["plant"][f"same-syntax lora r16 lr 3e-03 step {step}"] for step in (0, 20))
     assert before < 0.05
