@@ -272,6 +272,7 @@ def pages() -> dict[Path, str]:
 def unknown_commands() -> list[str]:
     """Commands that a page names and the tool does not have."""
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known.update(group.name for group in app.registered_groups if group.name)
     found = []
     for path in [
         ROOT / "README.md",
