@@ -36,8 +36,7 @@ class DecodingParameters(api.Parameters):
 
     @model_validator(mode="after")
     def _rising(self) -> DecodingParameters:
-        if self.counts is not None and sorted(set(self.counts)) != list(self.counts):
-            raise ValueError(f"counts: expected rising values, each once, got {self.counts}")
+        api.check_rising("counts", self.counts)
         if len(set(self.ways)) != len(self.ways):
             raise ValueError(f"ways: expected different ones, got {self.ways}")
         return self

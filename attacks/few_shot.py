@@ -32,6 +32,7 @@ from unlearn_audit.api import (
 from unlearn_audit.api.kit.asking import count_tokens, is_askable
 
 from .shared.asking.openings import marked, values_of
+from .shared.asking.questions import wordings
 from .shared.refusal_plant import refusal_planting
 from .shared.splits import Fold, subject_folds
 
@@ -50,8 +51,7 @@ class FewShotParameters(api.Parameters):
 
     @model_validator(mode="after")
     def _rising(self) -> FewShotParameters:
-        if self.counts is not None and sorted(set(self.counts)) != list(self.counts):
-            raise ValueError(f"counts: expected rising values, each once, got {self.counts}")
+        api.check_rising("counts", self.counts)
         return self
 
 
@@ -121,7 +121,7 @@ class FewShot(Attack[FewShotParameters]):
         if not shots.clean:
             raise AttackError("no fact of the other subjects can be shown without giving a scored one away")
         for count in self._counts(context):
-            shown = {text: shots.fitting(model, text, count) for fact in fold.evaluate for text in _questions(fact)}
+            shown = {text: shots.fitting(model, text, count) for fact in fold.evaluate for text in wordings(fact)}
             lines = dict.fromkeys(line for several in shown.values() for line in several)
             fewest = min(map(len, shown.values()), default=0)
             proof: dict[str, Json] = {"shots": count, "fewest_shown": fewest, "different_shots": len(lines)}
@@ -155,9 +155,9 @@ class Shots:
         self.dropped = len(askable) - len(kept)
         self._by_form: defaultdict[str, list[Fact]] = defaultdict(list)
         for fact in self.clean:
-            for text in _questions(fact):
+            for text in wordings(fact):
                 self._by_form[marked(text, fact.subject)].append(fact)
-        self._of_text = {text: fact for fact in fold.evaluate for text in _questions(fact)}
+        self._of_text = {text: fact for fact in fold.evaluate for text in wordings(fact)}
 
     def of(self, text: str) -> Iterator[str]:
         """Lines for a question: facts asked in the same words first, none with the answer that is asked for."""
@@ -194,7 +194,3 @@ def _way(model: Model, shots: Shots, shown: Mapping[str, tuple[str, ...]], count
 
 def _line(fact: Fact) -> str:
     return f"{fact.question}\nAnswer: {fact.answer}"
-
-
-def _questions(fact: Fact) -> tuple[str, ...]:
-    return (fact.question or "", *fact.paraphrases) if is_askable(fact) else ()

@@ -37,8 +37,7 @@ class NoiseParameters(api.Parameters):
 
     @model_validator(mode="after")
     def _rising(self) -> NoiseParameters:
-        if self.sigmas is not None and sorted(set(self.sigmas)) != list(self.sigmas):
-            raise ValueError(f"sigmas: expected rising values, each once, got {self.sigmas}")
+        api.check_rising("sigmas", self.sigmas)
         return self
 
 

@@ -23,9 +23,10 @@ from unlearn_audit.api import (
     Prompt,
     Screen,
 )
-from unlearn_audit.api.kit.asking import is_askable, thought_closer
+from unlearn_audit.api.kit.asking import thought_closer
 
 from .shared.asking.openings import Opening, Openings
+from .shared.asking.questions import wordings
 from .shared.refusal_plant import refusal_planting
 
 
@@ -140,11 +141,7 @@ _WHY = {
 
 def _asked(facts: Sequence[Fact]) -> list[str]:
     """Every way in which the facts are asked for."""
-    return list(dict.fromkeys(text for fact in facts if is_askable(fact) for text in _questions(fact)))
-
-
-def _questions(fact: Fact) -> tuple[str, ...]:
-    return (fact.question or "", *fact.paraphrases)
+    return list(dict.fromkeys(text for fact in facts for text in wordings(fact)))
 
 
 def _way(opening_of: Callable[[str], str], closer: str, *, switch: bool) -> Callable[[Prompt], Prompt]:

@@ -63,9 +63,7 @@ class SoftPromptParameters(api.Parameters):
     @model_validator(mode="after")
     def _rising(self) -> SoftPromptParameters:
         for name in ("steps", "step_sizes"):
-            values = getattr(self, name)
-            if values is not None and sorted(set(values)) != list(values):
-                raise ValueError(f"{name}: expected rising values, each once, got {values}")
+            api.check_rising(name, getattr(self, name))
         return self
 
 

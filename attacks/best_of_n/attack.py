@@ -33,8 +33,7 @@ class BestOfNParameters(api.Parameters):
 
     @model_validator(mode="after")
     def _rising(self) -> BestOfNParameters:
-        if self.counts is not None and sorted(set(self.counts)) != list(self.counts):
-            raise ValueError(f"counts: expected rising values, each once, got {self.counts}")
+        api.check_rising("counts", self.counts)
         if self.sigmas is not None and len(set(self.sigmas)) != len(self.sigmas):
             raise ValueError(f"sigmas: expected different values, got {self.sigmas}")
         return self

@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 
 BOX_BYTES = memory.FLOAT * 7
 """For each weight that moves, beside the copy: its gradient, two moments of AdamW, the value before, its rounded value,
-and both ends of its box."""
-
-ONE_BOX_BYTES = memory.FLOAT * 7
-"""The same of the one layer that the frugal way looks at, where only the values before and moments are kept."""
+and both ends of its box. The frugal way has all of them of one layer at a time."""
 
 ROOM = 0.8
 """Share of the free memory for all this; the rest is for what a batch leaves."""
@@ -82,7 +79,7 @@ def is_frugal(quantizer: Quantizer, original: Model) -> bool:
     """
     layers = [layer.weight.numel() for layer in weight_matrices(original.module) if is_rounded(layer, quantizer)]
     copied = (1 + original.is_adapter) * memory.FLOAT * sum(one.numel() for one in original.module.parameters())
-    least = ONE_BOX_BYTES * max(layers, default=0)
+    least = BOX_BYTES * max(layers, default=0)
     kept = int((memory.HALF + 2 * memory.PACKED_MOMENT) * sum(layers))
     free = int(ROOM * memory.free_bytes(original.module))
     if copied + BOX_BYTES * sum(layers) <= free:

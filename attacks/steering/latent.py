@@ -55,8 +55,7 @@ class LatentParameters(api.Parameters):
 
     @model_validator(mode="after")
     def _rising(self) -> LatentParameters:
-        if self.steps is not None and sorted(set(self.steps)) != list(self.steps):
-            raise ValueError(f"steps: expected rising values, each once, got {self.steps}")
+        api.check_rising("steps", self.steps)
         return self
 
 

@@ -33,7 +33,17 @@ from unlearn_audit.api.kit.screen import Screen
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.preset import FactPreset
 from unlearn_audit.api.probe import Measure, Observation, Outlook, Probe, Reading
-from unlearn_audit.api.terms import Access, Json, Parameters, Profile, Role, ScoreKind, derive_seed, shuffled
+from unlearn_audit.api.terms import (
+    Access,
+    Json,
+    Parameters,
+    Profile,
+    Role,
+    ScoreKind,
+    check_rising,
+    derive_seed,
+    shuffled,
+)
 from unlearn_audit.api.writer import Material, Needs, Writer
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError, SpecError
 
@@ -83,6 +93,7 @@ __all__ = [
     "SpecError",
     "Writer",
     "auc",
+    "check_rising",
     "derive_seed",
     "detection_accuracy",
     "knowledge_graph",

@@ -58,6 +58,16 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def check_rising(name: str, values: Sequence[Any] | None) -> None:
+    """Refuses values of a parameter that do not rise; None is none. For a validator of `Parameters`.
+
+    Raises:
+        ValueError: naming the parameter.
+    """
+    if values is not None and sorted(set(values)) != list(values):
+        raise ValueError(f"{name}: expected rising values, each once, got {values}")
+
+
 ItemT = TypeVar("ItemT")
 P_co = TypeVar("P_co", bound=Parameters, covariant=True)
 

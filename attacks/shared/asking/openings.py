@@ -19,6 +19,8 @@ from unlearn_audit.api.kit.answer_key import is_short
 from unlearn_audit.api.kit.asking import is_askable
 from unlearn_audit.api.kit.statements import statement_from_question
 
+from .questions import wordings
+
 GAP = "\ue000"
 """Where the subject's name goes: a private-use character, which no text that means something holds."""
 
@@ -57,7 +59,7 @@ class Openings:
     def __init__(self, facts: Sequence[Fact], others: Sequence[Fact]) -> None:
         everyone = (*facts, *others)
         self.values = Values(everyone)
-        self._subjects = {text: fact.subject for fact in everyone for text in _questions(fact)}
+        self._subjects = {text: fact.subject for fact in everyone for text in wordings(fact)}
         forms = {marked(text, subject) for text, subject in self._subjects.items()}
         self._forms = sorted({_parted(form) for form in forms if form.count(GAP) == 1}, key=_fixed, reverse=True)
         self._by_question = _by_question(others)
@@ -151,7 +153,7 @@ def _by_question(others: Iterable[Fact]) -> dict[str, list[str]]:
     told: defaultdict[str, Counter[str]] = defaultdict(Counter)
     whole: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
     for fact in others:
-        for form in {marked(text, fact.subject) for text in _questions(fact)}:
+        for form in {marked(text, fact.subject) for text in wordings(fact)}:
             if opening := before_value(fact.answer or "", fact):
                 told[form][opening] += 1
             elif not values_of(fact):
@@ -177,10 +179,6 @@ def _short(text: str) -> str | None:
     """The text without white space around it; None where it is empty, or too long to be an opening."""
     text = text.strip()
     return text if text and len(text.split()) <= MOST_WORDS else None
-
-
-def _questions(fact: Fact) -> tuple[str, ...]:
-    return (fact.question or "", *fact.paraphrases) if is_askable(fact) else ()
 
 
 def _parted(form: str) -> tuple[str, str]:

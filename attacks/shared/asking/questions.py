@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from unlearn_audit.api import Fact, Prompt, derive_seed
+from unlearn_audit.api.kit.asking import is_askable
 
 from ..splits import half_passage
 
@@ -14,6 +15,11 @@ from ..splits import half_passage
 def questions_of(facts: Sequence[Fact], *, most: int) -> tuple[Prompt, ...]:
     """The questions of at most `most` facts, the same for every model; a passage's is the first half of its words."""
     return tuple(_question(fact) for fact in sampled(facts, most))
+
+
+def wordings(fact: Fact) -> tuple[str, ...]:
+    """Every way in which a fact is asked for; () where it has no question with an answer."""
+    return (fact.question or "", *fact.paraphrases) if is_askable(fact) else ()
 
 
 def anonymous_questions(
