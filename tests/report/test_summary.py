@@ -10,7 +10,7 @@ from tests.golden import sample
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report import render
 from unlearn_audit.report.sections.summary import by_gravity, checkpoint_name, headline, next_steps, not_covered
-from unlearn_audit.verdict.result import Outcome, Result
+from unlearn_audit.verdict.result import Control, Outcome, Result
 
 
 def at(reference: str) -> Result:
@@ -64,6 +64,29 @@ def test_a_failure_is_told_in_counts_of_questions() -> None:
     assert told("as-is", "none", **counted).startswith("Simply asked, it answers 62 of 120")
     assert told("soft-prompt", "step 60", **counted).startswith("Under the attack soft-prompt (step 60), it answers")
     assert told("quantization", "nf4", unlearned=0.5).startswith("Rounded to nf4, it shows 50% of what it should have")
+
+
+def test_twin_answers_are_not_called_controls_that_never_saw_the_facts() -> None:
+    assert "; the controls show 6% to 8%." in headline(sample.failed())
+    result = sample.failed()
+    twins = [one.model_copy(update={"control": Control.TWINS}) for one in result.verdict.findings]
+    verdict = result.verdict.model_copy(update={"findings": tuple(twins), "control": Control.TWINS})
+    changed = result.model_copy(update={"verdict": verdict})
+    assert "controls" not in headline(changed)
+    assert "what it is compared with (twin answers)" in render(changed, "md")
+
+
+def test_what_only_advises_or_was_accepted_is_not_what_failed() -> None:
+    result = sample.failed()
+    leaks = [one for one in result.verdict.findings if one.status is Status.FAILED]
+    advisory = leaks[0].model_copy(update={"attack": "steering", "gates": False})
+
+    def of(*findings: object) -> str:
+        return headline(result.model_copy(update={"verdict": result.verdict.model_copy(update={"findings": findings})}))
+
+    assert of(advisory, leaks[1]).startswith("Rounded to nf4")
+    neutral = "No single attack is what fails this audit; the sentence below and the reasons say what does."
+    assert of(advisory) == of() == neutral  # lost utility, one person, or a policy that fails what stays open
 
 
 @pytest.mark.parametrize("name", sorted(sample.ALL))

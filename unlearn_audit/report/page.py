@@ -39,17 +39,7 @@ from unlearn_audit.report.sections import (
 from unlearn_audit.report.sections import (
     worst_facts as facts_section,
 )
-from unlearn_audit.verdict.result import Control, Outcome, Result
-
-CONTROL_WORDS = {
-    Control.RETRAINED: "retrained models",
-    Control.TWINS_AND_PLACEBO: "twin answers and placebo facts",
-    Control.PLACEBO: "placebo facts",
-    Control.TWINS: "twin answers",
-    Control.SHAM: "twin answers as targets",
-    Control.CHANCE: "chance level",
-    Control.NOTHING: "nothing: counted",
-}
+from unlearn_audit.verdict.result import Outcome, Result
 
 
 def build(result: Result, limits: Limits) -> Page:
@@ -117,13 +107,12 @@ def margins_of(result: Result) -> list[float]:
 
 
 def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
-    control = result.verdict.control
     digests = [clean(model.digest, 80)[:12] for model in result.models if model.role == "unlearned"]
     return (
         *(("Checkpoint", f"sha256 {digest}") for digest in digests),
         ("Date", clean(result.started, 40)[:10]),
         ("Release", result.case.release.value),
-        ("Compared with", CONTROL_WORDS[control] if control else "no control"),
+        ("Compared with", summary.compared_with(result)),
         ("Findings passed", findings_passed(result)),
         ("Margin", percent_range(margins_of(result))),
         ("Error bound", f"{percent(result.policy.alpha_pass)}, one-sided"),

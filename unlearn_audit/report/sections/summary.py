@@ -24,7 +24,17 @@ from unlearn_audit.report.sections.background import left_over
 from unlearn_audit.spec.policy import Population
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.phrases import shown
-from unlearn_audit.verdict.result import CellEstimate, Finding, Outcome, Result
+from unlearn_audit.verdict.result import CellEstimate, Control, Finding, Outcome, Result
+
+CONTROL_WORDS = {
+    Control.RETRAINED: "retrained models",
+    Control.TWINS_AND_PLACEBO: "twin answers and placebo facts",
+    Control.PLACEBO: "placebo facts",
+    Control.TWINS: "twin answers",
+    Control.SHAM: "twin answers as targets",
+    Control.CHANCE: "chance level",
+    Control.NOTHING: "nothing: counted",
+}
 
 _MOST_GAPS = 6
 _PLAIN_NAMES = frozenset(["checkpoint", "final", "last", "merged", "model", "output", "unlearned", "weights"])
@@ -59,11 +69,11 @@ def headline(result: Result) -> str:
     """The verdict in one plain sentence."""
     match result.outcome:
         case Outcome.FAIL:
-            failed = [one for one in result.verdict.findings if one.status is Status.FAILED and one.waiver is None]
-            worst = next((one for one in by_gravity(failed) if one.worst), None)
+            findings = by_gravity([one for one in result.verdict.findings if one.gates and one.waiver is None])
+            worst = next((one for one in findings if one.status is Status.FAILED and one.worst), None)
             if worst is not None and worst.worst is not None:
                 return f"{_done(worst.attack, worst.worst.dose)}{_tells(worst, worst.worst, result)}"
-            return "What must be gone is still there, or what must stay is not."
+            return "No single attack is what fails this audit; the sentence below and the reasons say what does."
         case Outcome.PASS | Outcome.WAIVED:
             attacks = {one.attack for one in result.verdict.findings if one.gates} - {BASELINE}
             said = f"Asked plainly and under {count(len(attacks), 'attack')}, the checkpoint shows no more of "
@@ -124,8 +134,8 @@ def section(result: Result, limits: Limits) -> Section:
     )
     blocks = (
         paragraph(
-            "Share of the facts that the checkpoint shows at the worst dose and way of asking, and in brackets what "
-            "the controls show, which never saw them. The worst attack comes first."
+            "Share of the facts that the checkpoint shows at the worst dose and way of asking, and in brackets that of "
+            f"what it is compared with ({compared_with(result)}). The worst attack comes first."
         ),
         table,
         *left_over(len(rows) - len(shown_rows), "attack"),
@@ -133,6 +143,12 @@ def section(result: Result, limits: Limits) -> Section:
         Listing(items=tuple((one,) for one in not_covered(result))),
     )
     return Section(id="glance", title="At a glance", blocks=blocks if measures else blocks[3:])
+
+
+def compared_with(result: Result) -> str:
+    """What the checkpoint's scores stand beside, in a few words."""
+    control = result.verdict.control
+    return CONTROL_WORDS[control] if control else "no control"
 
 
 def _of(result: Result, attack: str) -> list[Finding]:
@@ -171,12 +187,12 @@ def _done(attack: str, dose: str) -> str:
 
 
 def _tells(finding: Finding, cell: CellEstimate, result: Result) -> str:
-    controls = f"; the controls show {percent_range(list(cell.controls.values()))}" if cell.controls else ""
+    beside = percent_range(list(cell.controls.values()))
+    controls = f"; the controls show {beside}" if finding.control is Control.RETRAINED else ""
     if finding.kind is ScoreKind.HIT and cell.shown is not None and _is_list(result):
-        allowed = f"{shown(cell.allowed)} may come back" if cell.allowed is not None else ""
         return (
             f"answers {shown(cell.shown)} of {cell.facts} questions about what it should have forgotten; "
-            f"{allowed}{controls}."
+            f"{shown(cell.allowed)} may come back{controls}."
         )
     return (
         f"shows {percent(cell.unlearned)} of what it should have forgotten; {percent(finding.margin)} of what the "
