@@ -36,8 +36,9 @@ from unlearn_audit.plan.layout import lay_out
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.stand_ins import PLACEBO
+from unlearn_audit.run.jobs.workplace import Gathered
 from unlearn_audit.run.records import job_records
-from unlearn_audit.run.runner import Gathered, run
+from unlearn_audit.run.runner import run
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.testing.models import tiny_module
 

@@ -2,71 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from pathlib import Path
+from dataclasses import replace
 from typing import Protocol, assert_never
 
-import torch
-
-from unlearn_audit.api import AttackContext, FactSet, Json, JudgeKind, Role
-from unlearn_audit.errors import AttackError, AuditError, IntegrityError, NotApplicableError, SpecError
-from unlearn_audit.evidence.costs import CostRecord
-from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
-from unlearn_audit.evidence.store import EvidenceStore, JobEvidence
+from unlearn_audit.api import FactSet, JudgeKind, Role
+from unlearn_audit.errors import AuditError, IntegrityError, SpecError
+from unlearn_audit.evidence.records import ModelRecord
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.loading import load_weights, loaded, record
-from unlearn_audit.models.modules.meter import Meter
-from unlearn_audit.plan.case import FaultyJob
+from unlearn_audit.models.loading import loaded, record
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
-from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.inputs import examine, unchanged
 from unlearn_audit.run.interrupts import remembered_interrupts
-from unlearn_audit.run.isolation import as_engine, log_traceback, masked, masking, message_of, own_randomness, untouched
-from unlearn_audit.run.jobs.job import Proof, Rows, Screens, observe
+from unlearn_audit.run.isolation import log_traceback, masked, masking
 from unlearn_audit.run.jobs.judges import loaded_judge
-from unlearn_audit.run.jobs.saves import SavePoints, drop_saves
-from unlearn_audit.run.preparations import ProbePreparing
-from unlearn_audit.run.progress import Forecasting, Progress, followed
+from unlearn_audit.run.jobs.running import MEANS, prepare, put_down, run_jobs, run_plant
+from unlearn_audit.run.jobs.saves import drop_saves
+from unlearn_audit.run.jobs.workplace import Gathered, Workplace
+from unlearn_audit.run.progress import Progress
 from unlearn_audit.run.records import model_record, record_key
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.run.units import Agenda, Step, Unit, generator_of
-
-MEANS = "means"
-"""Under which a job's record has its mean scores by dose: for who is told how a run goes, and for no verdict."""
-
-
-@dataclass(kw_only=True)
-class Gathered:
-    """What a run left behind, besides the evidence on disk.
-
-    Attributes:
-        unprepared: attack -> why it could not make its choices on the original.
-        inapplicable: those of them that cannot exist for the original's kind of model.
-        unready: probe -> why what it needs could not be made.
-        uncompared: comparison -> what it met on a model.
-    """
-
-    models: list[ModelRecord] = field(default_factory=list)
-    faults: list[FaultyJob] = field(default_factory=list)
-    unprepared: dict[str, str] = field(default_factory=dict)
-    inapplicable: set[str] = field(default_factory=set)
-    unready: dict[str, str] = field(default_factory=dict)
-    uncompared: dict[str, str] = field(default_factory=dict)
-    comparisons: tuple[ComparisonRecord, ...] = ()
-
-    def add(self, other: Gathered) -> None:
-        """Takes over what went wrong elsewhere."""
-        self.faults += other.faults
-        self.unprepared |= other.unprepared
-        self.inapplicable |= other.inapplicable
-        self.unready |= other.unready
-        self.uncompared |= {name: why for name, why in other.uncompared.items() if name not in self.uncompared}
 
 
 class Executor(Protocol):
@@ -145,53 +105,6 @@ def _model_records(live: LivePlan, store: EvidenceStore) -> list[ModelRecord]:
     return [model_record(store, model) for model in (*filter(None, [generator]), *live.plan.loaded)]
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """All that the units of a run share in one process."""
-
-    live: LivePlan
-    store: EvidenceStore
-    progress: Progress
-    gathered: Gathered
-    comparing: Comparing
-    preparing: ProbePreparing
-    load_original: Callable[[], torch.nn.Module] | None
-    stop_if_interrupted: Callable[[], None]
-    outputs: Outputs
-    forecasting: Forecasting
-    screens: Screens = field(default_factory=Screens)
-
-    @classmethod
-    def of(
-        cls,
-        live: LivePlan,
-        store: EvidenceStore,
-        progress: Progress,
-        outputs: Outputs,
-        stop_if_interrupted: Callable[[], None] = lambda: None,
-    ) -> Workplace:
-        """The work on a plan, with nothing gathered yet."""
-        found = Gathered()
-        return cls(
-            live=live,
-            store=store,
-            progress=progress,
-            gathered=found,
-            comparing=Comparing(
-                live=live, store=store, stop_if_interrupted=stop_if_interrupted, faults=found.uncompared
-            ),
-            preparing=ProbePreparing(live=live, store=store, tell=progress.preparing, faults=found.unready),
-            load_original=_original_weights(live),
-            stop_if_interrupted=stop_if_interrupted,
-            outputs=outputs,
-            forecasting=Forecasting(live, progress),
-        )
-
-    def judged(self, live: LivePlan) -> Workplace:
-        """The same work on the same plan, with the judge in its probes."""
-        return replace(self, live=live, preparing=replace(self.preparing, live=live))
-
-
 class Worker:
     """Does units one after the other, and keeps the model that it loaded last for the next unit of it."""
 
@@ -243,14 +156,14 @@ class Worker:
             case Step.WRITE:
                 work.preparing.write(engine)
             case Step.PREPARE:
-                _prepare(work, engine, unit.name)
+                prepare(work, engine, unit.name)
             case Step.PREPARE_PROBE:
                 work.preparing.prepare(engine, unit.name)
             case Step.JOBS if unit.jobs[0].plant is not None:
-                _run_plant(work, engine, tuple(left), left)
+                run_plant(work, engine, tuple(left), left)
             case Step.JOBS:
                 self._remembering = self._remembering or engine.remembering()
-                _run_jobs(work, engine, self._remembering, tuple(left), left)
+                run_jobs(work, engine, self._remembering, tuple(left), left)
             case Step.FEATURES:
                 work.comparing.extract(unit.model, engine, unit.name)
             case Step.CROSS:
@@ -307,196 +220,8 @@ def give_up(work: Workplace, unit: Unit, message: str) -> None:
             work.preparing.fail([unit.name], f"could not prepare on the original: {masked(message)}")
         case Step.JOBS:
             for job in unit.jobs:
-                _fault(work, job, masked(message), 0.0)
+                put_down(work, job, masked(message), 0.0)
         case Step.FEATURES | Step.CROSS:
             work.comparing.fault(unit.model, unit.name, message)
         case _:
             assert_never(unit.step)
-
-
-def _run_jobs(
-    work: Workplace,
-    engine: Engine,
-    remembering: Engine,
-    jobs: Sequence[Job],
-    left: list[Job],
-    *,
-    made: Mapping[str, dict[str, Json]] | None = None,
-) -> None:
-    """Runs jobs of one model, striking each off `left`; `made` is proof of how the model was made."""
-    for job in jobs:
-        work.forecasting(engine)
-        _run_job(work, engine, remembering, job, made)
-        left.remove(job)
-
-
-def _prepare(work: Workplace, engine: Engine, name: str) -> None:
-    """Lets an attack make its choices on the original. One that cannot loses its own jobs and no others."""
-    work.progress.preparing(name)
-    title, prepared = f"{name}, preparing", None
-    with untouched(engine, title):
-        try:
-            with _context(work, name) as context, own_randomness(context.seed):
-                prepared = dict(work.live.attacks[name].prepare(engine, context))
-        except NotApplicableError as error:
-            work.gathered.inapplicable.add(name)
-            work.gathered.unprepared[name] = masked(str(error))
-        except Exception as error:  # a plug-in's failure is evidence: an ERROR of its jobs, never a silent default
-            log_traceback(work.store.run, title)
-            work.gathered.unprepared[name] = f"could not prepare on the original: {message_of(error)}"
-    if prepared is not None:
-        work.store.put_note(work.live.plan.prepared_keys[name], work.live.withheld.sealed(prepared))
-
-
-def _run_plant(work: Workplace, engine: Engine, jobs: Sequence[Job], left: list[Job]) -> None:
-    """Runs the jobs of a plant on it, made once; one that cannot be made leaves them without evidence."""
-    name = jobs[0].model.name
-    work.progress.preparing(name)
-    with untouched(engine, name):
-        try:
-            with _plant(work, engine, jobs) as (model, proof):
-                _run_jobs(work, model, model.remembering(), jobs, left, made={"plant": proof})
-        except IntegrityError:
-            raise
-        except Exception as error:  # that nothing could be hidden is a result: the attack's power stays unknown
-            log_traceback(work.store.run, name)
-            for job in [job for job in jobs if job in left]:
-                left.remove(job)
-                _fault(work, job, message_of(error), 0.0)
-
-
-@contextmanager
-def _plant(work: Workplace, engine: Engine, jobs: Sequence[Job]) -> Iterator[tuple[Engine, dict[str, Json]]]:
-    """The plant that some jobs share, with the proof that it is one."""
-    planting = work.live.planting(jobs[0])
-    with (
-        _context(work, jobs[0].attack, seed_of=planting.name) as context,
-        own_randomness(context.seed),
-        ExitStack() as stack,
-    ):
-        with untouched(engine, planting.name):  # before any job of the plant is kept
-            plant = stack.enter_context(planting.make(engine, context))
-        yield as_engine(plant.model, planting.name), dict(plant.proof)
-
-
-def _run_job(
-    work: Workplace,
-    engine: Engine,
-    remembering: Engine,
-    job: Job,
-    made: Mapping[str, dict[str, Json]] | None,
-) -> None:
-    """Runs one job and keeps what it gave; an interrupt leaves what its probes had measured."""
-    work.stop_if_interrupted()
-    work.progress.started(job)
-    meter, before = Meter(engine.tally), len(engine.budget.events)
-
-    def so_far() -> tuple[CostRecord, list[str]]:
-        return meter.spent(), engine.budget.events[before:]
-
-    fault, skipped = None, False
-    with SavePoints(work.store, job.key, work.live.withheld, work.outputs.text, so_far) as saves:
-        with untouched(engine, job.title):
-            try:
-                rows, proof, doses = _observed(work, engine, remembering, job, saves)
-            except NotApplicableError as error:
-                fault, skipped = masked(str(error)), True
-            except IntegrityError:
-                raise
-            except Exception as error:  # a plug-in's failure is evidence: an ERROR, never a pass
-                log_traceback(work.store.run, job.title)
-                fault = message_of(error)
-        cost, events = saves.together(*so_far())
-        if fault is not None:
-            saves.drop()
-            _fault(work, job, fault, cost.seconds, skipped=skipped)
-            return
-        evidence = JobEvidence(
-            rows=rows,
-            proof=work.live.withheld.masked_json({**(made or {}), **proof}),
-            events=events,
-            cost=cost,
-            about={"attack": job.attack, "arm": job.arm.name, MEANS: doses},
-        )
-        work.outputs.keep()
-        work.store.put(job.key, evidence)
-        saves.drop()
-    work.progress.finished(job, cost.seconds, None)
-
-
-def _observed(
-    work: Workplace, engine: Engine, remembering: Engine, job: Job, saves: SavePoints
-) -> tuple[Rows, Proof, dict[str, dict[str, float]]]:
-    """What a job gives: rows, proof, and mean scores by dose for whoever wants to be told before the verdict."""
-    with (
-        _context(work, job.attack, job=job) as context,
-        own_randomness(context.seed),
-        followed(job, engine, work.progress, work.stop_if_interrupted) as following,
-    ):
-        work.outputs.begin()
-        live, counts = work.preparing.bound(job)
-        rows, proof = observe(
-            live,
-            job,
-            engine,
-            remembering,
-            context,
-            screens=work.screens,
-            outputs=work.outputs,
-            saves=saves,
-            following=following,
-        )
-    return rows, {**counts, **proof}, following.doses
-
-
-@contextmanager
-def _context(
-    work: Workplace, attack: str, *, job: Job | None = None, seed_of: str | None = None
-) -> Iterator[AttackContext]:
-    """The attack's context with scratch space that is removed, and the original for diagnostics, alike in all roles.
-
-    Args:
-        work: the audit.
-        attack: whose context.
-        job: what it will run; None while it prepares or plants.
-        seed_of: the plant that is made, which has the same seed for every attack that makes it.
-
-    Raises:
-        AttackError: the attack has jobs to run and its preparation failed: no default stands in for it.
-    """
-    prepared = None
-    if job is not None and (key := work.live.plan.prepared_keys.get(attack)) is not None:
-        note = work.store.note(key)
-        if note is None and attack in work.gathered.inapplicable:
-            raise NotApplicableError(work.gathered.unprepared[attack])
-        if note is None:
-            raise AttackError(work.gathered.unprepared.get(attack, "what it prepared on the original is missing"))
-        prepared = work.live.withheld.opened(note)
-    with tempfile.TemporaryDirectory(dir=work.store.scratch) as scratch:
-        context = work.live.context(
-            attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
-        )
-        yield replace(context, scratch=Path(scratch), load_original=work.load_original)
-
-
-def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
-    """Loads the original's bare weights when first asked, once a run; None where there is no original."""
-    model = live.plan.model(Role.ORIGINAL)
-    return None if model is None else cache(partial(load_weights, model.checkpoint, live.plan.spec.models))
-
-
-def _fault(work: Workplace, job: Job, message: str, seconds: float, *, skipped: bool = False) -> None:
-    work.gathered.faults.append(
-        FaultyJob(
-            attack=job.attack,
-            arm=job.label,
-            model=job.model.name,
-            message=message,
-            probe=job.own_probe,
-            skipped=skipped,
-        )
-    )
-    if skipped:
-        work.progress.skipped(job, message)
-    else:
-        work.progress.finished(job, seconds, message)

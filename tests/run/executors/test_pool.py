@@ -23,8 +23,9 @@ from unlearn_audit.run import runner
 from unlearn_audit.run.executors.messages import Died, Done, Message, Noticed, Refused, Task, Told
 from unlearn_audit.run.executors.pool import MOST_TRIES, Pool, needs_of
 from unlearn_audit.run.executors.station import _Relay
+from unlearn_audit.run.jobs.workplace import Gathered, Workplace
 from unlearn_audit.run.records import job_records
-from unlearn_audit.run.runner import Gathered, Worker, Workplace, run
+from unlearn_audit.run.runner import Worker, run
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.run.units import Unit

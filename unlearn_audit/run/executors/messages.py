@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:  # a worker loads nothing heavy before it has its post
-    from unlearn_audit.run.runner import Gathered
+    from unlearn_audit.run.jobs.workplace import Gathered
     from unlearn_audit.run.units import Unit
 
 

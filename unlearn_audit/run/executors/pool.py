@@ -24,7 +24,8 @@ from unlearn_audit.run.executors.interface import Hired, Needs, Place
 from unlearn_audit.run.executors.messages import Died, Done, Message, Noticed, Post, Refused, Task, Told
 from unlearn_audit.run.executors.station import await_kept
 from unlearn_audit.run.executors.threads import most_threads
-from unlearn_audit.run.runner import Gathered, Workplace, give_up
+from unlearn_audit.run.jobs.workplace import Gathered, Workplace
+from unlearn_audit.run.runner import give_up
 from unlearn_audit.run.units import Unit
 
 MOST_TRIES = 3

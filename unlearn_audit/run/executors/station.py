@@ -26,8 +26,9 @@ from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.executors.messages import Done, Message, Noticed, Post, Refused, Task, Told
 from unlearn_audit.run.inputs import Inputs
 from unlearn_audit.run.isolation import log_traceback, masking
+from unlearn_audit.run.jobs.workplace import Gathered, Workplace
 from unlearn_audit.run.progress import Progress
-from unlearn_audit.run.runner import Gathered, Worker, Workplace, judging
+from unlearn_audit.run.runner import Worker, judging
 from unlearn_audit.run.transcripts import Outputs
 
 LATENCY_SECONDS = 90.0
