@@ -22,14 +22,18 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/commands.py --check
 	$(BIN)/python docs/check.py
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY)
+docs: $(VENV)/.docs # pages from the code, pictures from the demo in build/demo (minutes, once; needs Chromium), the site in build/site
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/site.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
@@ -63,6 +67,10 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

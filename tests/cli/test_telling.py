@@ -15,15 +15,15 @@ from tests.golden import sample
 from unlearn_audit.api import Role
 from unlearn_audit.cli import common as shared
 from unlearn_audit.cli.common import Telling
-from unlearn_audit.cli.telling.course import Course
 from unlearn_audit.cli.telling.event_log import event_log
-from unlearn_audit.cli.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
-from unlearn_audit.cli.telling.time_left import TimeLeft
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.models.modules.tally import Tokens
 from unlearn_audit.plan.forecast import Forecast, JobForecast
 from unlearn_audit.report.formats.console import summary
 from unlearn_audit.run.progress import Work
+from unlearn_audit.run.telling.course import Course
+from unlearn_audit.run.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
+from unlearn_audit.run.telling.time_left import TimeLeft
 
 MODEL = SimpleNamespace(name="unlearned", role=Role.UNLEARNED, checkpoint=SimpleNamespace(reference="models/npo"))
 CELL = SimpleNamespace(

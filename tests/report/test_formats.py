@@ -25,7 +25,7 @@ from tests.verdict.test_waivers import decided, leaking, waiver
 from unlearn_audit.api.plugins import WRITERS, available, names
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Needs, Writer
-from unlearn_audit.evidence.observations import COLUMNS, observation_frame
+from unlearn_audit.evidence.observations import COLUMNS, PEOPLE, observation_frame
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.report import Material, render, write
 from unlearn_audit.report.formats import sarif
@@ -90,7 +90,8 @@ def observations() -> pd.DataFrame:
         {**base, "fact_id": "f1", "score": 1.0, "twin_score": 0.25, "placebo_score": None, "missing": None},
         {**base, "fact_id": "f2", "score": None, "twin_score": None, "placebo_score": None, "missing": "cut off"},
     ]
-    return observation_frame(rows).assign(role="unlearned", model="m", attack="as-is", seed=0, sham=False)
+    frame = observation_frame(rows).assign(role="unlearned", model="m", attack="as-is", seed=0, sham=False)
+    return frame.assign(subject=["subject-1", "subject-2"], relation=["born_in", None])
 
 
 def junit(result: Result) -> JUnitXml:
@@ -269,12 +270,14 @@ def test_csv_and_parquet_hold_every_observation(observations: pd.DataFrame) -> N
     material = Material(result=sample.passed(), observations=lambda: observations)
     text, binary = render(material, "csv"), render(material, "parquet")
     kept = pd.read_parquet(io.BytesIO(binary))
-    assert list(kept.columns) == ["role", "model", "attack", "seed", "sham", *COLUMNS]
-    pd.testing.assert_frame_equal(kept[list(COLUMNS)], observations[list(COLUMNS)], check_dtype=False)
+    assert list(kept.columns) == ["role", "model", "attack", "seed", "sham", *COLUMNS, *PEOPLE]
+    columns = [*COLUMNS, *PEOPLE]
+    pd.testing.assert_frame_equal(kept[columns], observations[columns], check_dtype=False)
     shown = pd.read_csv(io.StringIO(text), keep_default_na=False)
     assert list(shown["fact_id"]) == ["f1", "f2"]
     assert list(shown["score"]) == ["1.0", ""]  # missing is empty, and never 0
     assert list(shown["missing"]) == ["", "cut off"]
+    assert list(shown["relation"]) == ["born_in", ""]
 
 
 def test_no_observations_at_hand_is_said(observations: pd.DataFrame) -> None:

@@ -81,14 +81,14 @@ def finish(result: Result, directory: Path | None, *, json: bool) -> None:
 
 def stdout() -> Console:
     """The console of results."""
-    from unlearn_audit.cli.telling.streams import console
+    from unlearn_audit.run.telling.streams import console
 
     return console()
 
 
 def stderr() -> Console:
     """The console of everything else."""
-    from unlearn_audit.cli.telling.streams import console
+    from unlearn_audit.run.telling.streams import console
 
     return console(stderr=True)
 

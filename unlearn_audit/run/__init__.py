@@ -9,6 +9,7 @@ __all__ = [
     "published",
     "records",
     "runner",
+    "telling",
     "text_policy",
     "transcripts",
 ]

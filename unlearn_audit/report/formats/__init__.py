@@ -4,11 +4,13 @@ __all__ = [
     "changes",
     "console",
     "every_eval_ever",
+    "figure",
     "html",
     "json",
     "junit",
     "markdown",
     "model_card",
+    "notebook",
     "sarif",
     "tables",
 ]
