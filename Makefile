@@ -16,6 +16,12 @@ test: $(READY)
 test-all: $(READY)
 	$(BIN)/pytest -q -m "gpu or slow or gptq or hqq or torchao or not slow"
 
+.PHONY: test-ecosystem
+test-ecosystem: # bridges and notebooks beside the real libraries, in an environment of their own
+	test -x build/ecosystem/bin/python || $(PYTHON) -m venv build/ecosystem
+	build/ecosystem/bin/python -m pip install -q -e ".[dev,mlflow,wandb,notebooks]" lm-eval inspect-ai
+	build/ecosystem/bin/pytest -q -m "ecosystem or notebooks"
+
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

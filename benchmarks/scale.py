@@ -33,13 +33,13 @@ import torch
 from rich.console import Console
 
 from unlearn_audit.api import FactSet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.plan import Job
 from unlearn_audit.run.executors.pool import Round
 from unlearn_audit.run.jobs.workplace import Workplace
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.run.units import Agenda, Unit

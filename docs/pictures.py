@@ -5,6 +5,7 @@ python docs/pictures.py [RUN]      docs/pictures/terminal.svg and report.png; wi
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 COMMAND = "unlearn-audit demo"
 SIZE = "1200,930"  # of the report's first page, in CSS pixels
+_FONT = re.compile(r"\s*@font-face\s*{[^}]*}")  # fetched from elsewhere; any fixed-width font will do
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -31,7 +33,7 @@ def terminal(audit: ua.Audit, to: Path) -> None:
         console.print()
         summary(audit.result, console)
         svg = console.export_svg(title=COMMAND, unique_id="terminal")
-    to.write_text(svg, encoding="utf-8")
+    to.write_text(_FONT.sub("", svg), encoding="utf-8")
 
 
 def report(audit: ua.Audit, to: Path) -> None:

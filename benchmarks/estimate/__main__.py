@@ -33,9 +33,9 @@ def one(kind: Kind, out: Path) -> dict[str, Any]:
     from rich.console import Console
 
     from unlearn_audit.audit.hops import audit
+    from unlearn_audit.audit.telling.progress import Quiet
     from unlearn_audit.plan.forecast import forecast
     from unlearn_audit.plan.make import make_plan
-    from unlearn_audit.run.telling.progress import Quiet
 
     torch.set_num_threads(1)
     live = make_plan(kind.spec())

@@ -14,11 +14,11 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 import unlearn_audit as ua
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.cli.flags import _ANNOTATIONS
 from unlearn_audit.cli.telling.github import on_github
 from unlearn_audit.errors import MissingExtraError, SpecError
 from unlearn_audit.report.formats.json import load_result
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.spec.given import Settings, default_run, spec_given
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions
 from unlearn_audit.testing.models import tiny_module

@@ -13,6 +13,9 @@ from rich.console import Console
 from tests.cli.test_cli import invoke as invoke
 from tests.golden import sample
 from unlearn_audit.api import Role
+from unlearn_audit.audit.telling.course import Course
+from unlearn_audit.audit.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
+from unlearn_audit.audit.telling.time_left import TimeLeft
 from unlearn_audit.cli import common as shared
 from unlearn_audit.cli.common import Telling
 from unlearn_audit.cli.telling.event_log import event_log
@@ -21,9 +24,6 @@ from unlearn_audit.models.modules.tally import Tokens
 from unlearn_audit.plan.forecast import Forecast, JobForecast
 from unlearn_audit.report.formats.console import summary
 from unlearn_audit.run.progress import Work
-from unlearn_audit.run.telling.course import Course
-from unlearn_audit.run.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
-from unlearn_audit.run.telling.time_left import TimeLeft
 
 MODEL = SimpleNamespace(name="unlearned", role=Role.UNLEARNED, checkpoint=SimpleNamespace(reference="models/npo"))
 CELL = SimpleNamespace(

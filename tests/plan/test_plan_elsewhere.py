@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tests.run.test_runner import spec as spec  # the fixture
 from tests.warm import copied
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
@@ -18,7 +19,6 @@ from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
-from unlearn_audit.run.telling.progress import Quiet
 
 
 def run_it(plan: Path, out: Path) -> None:

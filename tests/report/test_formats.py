@@ -266,6 +266,50 @@ def test_a_model_card_of_nothing_measured_has_no_index() -> None:
     assert "model-index" not in text and "**ERROR:**" in text
 
 
+@pytest.mark.ecosystem
+@pytest.mark.filterwarnings("default")  # of the library's own affairs
+@pytest.mark.parametrize("result", all_results())
+def test_the_log_is_read_by_inspect(result: Result, tmp_path: Path) -> None:
+    from inspect_ai.log import read_eval_log
+
+    (path,) = write(result, tmp_path, ["inspect"])
+    log = read_eval_log(str(path))
+    measured = [finding for finding in result.verdict.findings if finding.worst]
+    assert log.status == "success" and log.eval.metadata["outcome"] == result.outcome.value
+    assert [one.metrics["shown"].value for one in log.results.scores] == [one.worst.unlearned for one in measured]
+    assert [one.metadata["status"] for one in log.results.scores] == [one.status.value for one in measured]
+
+
+@pytest.mark.parametrize("result", all_results())
+def test_a_log_for_inspect_has_a_score_per_finding_with_evidence(result: Result) -> None:
+    log = json.loads(render(result, "inspect"))
+    measured = [finding for finding in result.verdict.findings if finding.worst]
+    assert log["version"] == 2 and log["eval"]["metadata"]["exit_code"] == result.exit_code
+    assert [one["metrics"]["shown"]["value"] for one in log["results"]["scores"]] == [
+        one.worst.unlearned for one in measured
+    ]
+
+
+def test_the_hub_reads_the_published_figures_as_its_own_class() -> None:
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    entries = yaml.safe_load(render(sample_material(), "eval-results"))
+    figures = [one for one in sample_material().published().models[0].figures if one.value is not None]
+    assert [one["value"] for one in entries] == [one.value for one in figures]
+    assert {one["dataset"]["id"] for one in entries} == {"locuslab/TOFU"}
+    again = [
+        EvalResultEntry(
+            dataset_id=one["dataset"]["id"],
+            task_id=one["dataset"]["task_id"],
+            value=one["value"],
+            date=one.get("date"),
+            notes=one["notes"],
+        )
+        for one in entries
+    ]
+    assert eval_result_entries_to_yaml(again) == entries
+
+
 def test_csv_and_parquet_hold_every_observation(observations: pd.DataFrame) -> None:
     material = Material(result=sample.passed(), observations=lambda: observations)
     text, binary = render(material, "csv"), render(material, "parquet")

@@ -12,9 +12,9 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError, SpecError
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions
 from unlearn_audit.verdict.result import Result
 

@@ -14,6 +14,7 @@ from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Claim, JudgeKind, Prompt
 from unlearn_audit.audit.hops import audit
 from unlearn_audit.audit.prospects import judge_lines
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.agreement import AGREEMENT
 from unlearn_audit.models.references import resolve
@@ -22,7 +23,6 @@ from unlearn_audit.plan.output_judge import entailment_index
 from unlearn_audit.plan.plan import PlannedJudge
 from unlearn_audit.report import render
 from unlearn_audit.run.jobs.judges import judge_prompt, loaded_judge, tamed
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.spec.spec import AuditSpec, JudgeOptions, ModelOptions, load_spec
 from unlearn_audit.testing.models import tiny_module
 

@@ -19,6 +19,8 @@ from unlearn_audit.api import Arm, Dose, FactSet, Needs
 from unlearn_audit.api.plugins import WRITERS, names
 from unlearn_audit.audit.hops import audit
 from unlearn_audit.audit.prospects import Prospects
+from unlearn_audit.audit.telling.progress import Both, Detailed, show_proofs
+from unlearn_audit.audit.telling.streams import HarmlessConsole
 from unlearn_audit.cli.commands.plan import show_forecast
 from unlearn_audit.cli.telling.event_log import event_log
 from unlearn_audit.facts.privacy import MASK
@@ -29,8 +31,6 @@ from unlearn_audit.report import writer_named
 from unlearn_audit.report.formats.console import summary
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.report.targets import deliver
-from unlearn_audit.run.telling.progress import Both, Detailed, show_proofs
-from unlearn_audit.run.telling.streams import HarmlessConsole
 from unlearn_audit.spec.spec import AuditSpec
 
 NAMES = {

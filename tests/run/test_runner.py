@@ -29,6 +29,7 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.layout import lay_out
@@ -38,7 +39,6 @@ from unlearn_audit.plan.stand_ins import PLACEBO
 from unlearn_audit.run.jobs.workplace import Gathered
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.testing.models import tiny_module
 

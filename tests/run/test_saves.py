@@ -12,6 +12,7 @@ from rich.console import Console
 from tests.run.test_runner import Bare, Baseline, Nothing, laid_out
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Access, Arm, Dose, FactSet, Measure, Probe, Prompt, Reading, ScoreKind
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.files import SAVES
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
@@ -21,7 +22,6 @@ from unlearn_audit.run import progress
 from unlearn_audit.run.claim import claim
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import OUTPUTS, Outputs
 

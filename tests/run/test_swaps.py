@@ -22,11 +22,11 @@ from tests.api.test_plugins import entry
 from tests.run.test_inputs import FACTS, Swapping, other_weights
 from unlearn_audit.api import plugins
 from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError
 from unlearn_audit.plan import provenance
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions
 from unlearn_audit.testing.models import tiny_module
 

@@ -12,11 +12,11 @@ from filelock import FileLock
 from rich.console import Console
 
 from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS, demo_spec
 from unlearn_audit.evidence.files import write_text
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.report.formats.json import load_result
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result

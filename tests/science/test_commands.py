@@ -18,10 +18,10 @@ from rich.console import Console
 from tests.science.conftest import small_spec
 from tests.warm import Warm
 from unlearn_audit.audit.hops import audit_shard
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.run.executors.shard import Shard
-from unlearn_audit.run.telling.progress import Quiet
 
 pytestmark = pytest.mark.science
 

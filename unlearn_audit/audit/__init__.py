@@ -3,4 +3,4 @@
 `hops` is the only place that knows all five hops.
 """
 
-__all__ = ["callback", "hops", "outlooks", "prospects", "session"]
+__all__ = ["callback", "harness", "hops", "outlooks", "prospects", "session", "telling"]

@@ -32,7 +32,7 @@ def settled(found: Audit) -> bool:
     return clean or found.verdict.utility.status is Status.FAILED
 
 
-class AuditCallback(TrainerCallback):  # type: ignore[misc] - transformers is not typed
+class AuditCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """Audits every checkpoint that a `transformers.Trainer` saves.
 
     It audits the files that were saved, so `save_steps` says how often, and the Trainer needs its `processing_class`

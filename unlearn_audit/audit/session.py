@@ -96,8 +96,8 @@ def plan(spec: AuditSpec | Place | None = None, **settings: Unpack[Settings]) ->
     """
     require("`plan`")
     from unlearn_audit.audit.prospects import Prospects
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.plan.budget import plan_within
-    from unlearn_audit.run.telling.libraries import quiet_libraries
 
     with quiet_libraries():
         return Prospects(live=plan_within(spec_given(spec, settings)))
@@ -107,8 +107,8 @@ def plan(spec: AuditSpec | Place | None = None, **settings: Unpack[Settings]) ->
 def _settled(asked: AuditSpec, out: Path, progress: Progress | bool) -> Iterator[tuple[LivePlan, Progress]]:
     """The plan and who is told, in a process that is afterwards as it was."""
     from unlearn_audit.audit.prospects import warnings_of
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.plan.budget import plan_within
-    from unlearn_audit.run.telling.libraries import quiet_libraries
 
     with quiet_libraries():
         live = plan_within(asked, out)
@@ -119,8 +119,8 @@ def _settled(asked: AuditSpec, out: Path, progress: Progress | bool) -> Iterator
 @contextmanager
 def _shown(progress: Progress | bool, notes: Sequence[str]) -> Iterator[Progress]:
     """Who is told how far the run is."""
-    from unlearn_audit.run.telling.progress import Live, make_progress
-    from unlearn_audit.run.telling.streams import console
+    from unlearn_audit.audit.telling.progress import Live, make_progress
+    from unlearn_audit.audit.telling.streams import console
 
     if not isinstance(progress, bool):
         yield progress

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unlearn_audit import __version__
+from unlearn_audit.audit.telling.streams import guarded_streams
 from unlearn_audit.cli.commands import (
     compare as comparing_runs,
 )
@@ -41,14 +42,17 @@ from unlearn_audit.cli.common import (
     Address,
     Json,
     LogFile,
+    LogTo,
     Quiet,
     RunDirectory,
     Telling,
     Verbose,
     WaiverFile,
     Workers,
+    log_to_all,
     say,
     show_notices,
+    trackers_named,
 )
 from unlearn_audit.cli.common import finish as _finish
 from unlearn_audit.cli.common import stdout as _stdout
@@ -57,7 +61,6 @@ from unlearn_audit.cli.network import Network
 from unlearn_audit.errors import require
 from unlearn_audit.run.executors.kinds import Kind as Where
 from unlearn_audit.run.interrupts import ending_signals
-from unlearn_audit.run.telling.streams import guarded_streams
 from unlearn_audit.run.text_policy import KeptText
 
 app = typer.Typer(
@@ -163,6 +166,7 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
     log_file: LogFile = None,
+    log_to: LogTo = None,
     json: Json = False,
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
@@ -178,7 +182,7 @@ def run(
     target = out or default_run(spec)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
-    suite = suite_named(metrics, spec)
+    suite, trackers = suite_named(metrics, spec), trackers_named(log_to)
     with interruptible(target):
         check_part(spec, shard, fail_fast=fail_fast)
         planned = plan_within(spec, target)
@@ -197,6 +201,7 @@ def run(
         )
         if suite is not None:
             print_published(planned, target, suite, as_shipped=as_shipped, json=json)
+        log_to_all(trackers, target, result)
         _finish(result, target, json=json)
 
 
@@ -346,8 +351,8 @@ def doctor(
     """Check what is installed, which extras and devices are available, and whether a checkpoint loads."""
     from contextlib import nullcontext
 
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.cli.commands.doctor import examine
-    from unlearn_audit.run.telling.libraries import quiet_libraries
 
     if checkpoint is not None:
         require("`doctor CHECKPOINT`")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError
 from unlearn_audit.finished.redecide import material_of, redecide, written
+from unlearn_audit.finished.trackers import Tracker, log_to
 from unlearn_audit.report import write_to, writer_named
 from unlearn_audit.report.formats import notebook, tables
 from unlearn_audit.report.formats.figure import Figure, drawings, one_figure
@@ -127,6 +128,14 @@ class Audit:
         chosen = policy if policy is None or isinstance(policy, Policy) else load_policy(Path(policy))
         result = redecide(self.run, chosen, None if waivers is None else load_waivers(Path(waivers)))
         return Audit(run=self.run, result=result)
+
+    def log_to(self, tracker: str) -> None:
+        """Logs settings, numbers and reports to `mlflow` or `wandb` (extras): into the active run, or one of its own.
+
+        Raises:
+            MissingExtraError: the library is not installed.
+        """
+        log_to(Tracker(tracker), self.run, self.result)
 
     @property
     def _material(self) -> Material:

@@ -9,7 +9,6 @@ __all__ = [
     "published",
     "records",
     "runner",
-    "telling",
     "text_policy",
     "transcripts",
 ]

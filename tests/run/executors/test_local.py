@@ -23,13 +23,13 @@ from rich.console import Console
 
 from benchmarks.kills import digest_of, prepared
 from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import Notice
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.run.executors import local
 from unlearn_audit.run.executors.local import Local, serve
 from unlearn_audit.run.executors.pool import Pool
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.spec.spec import load_spec
 

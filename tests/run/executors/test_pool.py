@@ -14,6 +14,7 @@ from tests.run.test_extractions import Hands, Marks
 from tests.run.test_runner import Bare, Hides, Nothing, laid_out, planned
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import FactSet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AttackError, IntegrityError, NotApplicableError, Notice, SpecError
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
@@ -25,7 +26,6 @@ from unlearn_audit.run.executors.station import _Relay
 from unlearn_audit.run.jobs.workplace import Gathered, Workplace
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import Worker, run
-from unlearn_audit.run.telling.progress import Quiet
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.run.transcripts import Outputs
 from unlearn_audit.run.units import Unit

@@ -41,9 +41,9 @@ def run_audit(
     """The audit of a plan, with its progress on stderr."""
     from unlearn_audit.audit.hops import audit
     from unlearn_audit.audit.prospects import warnings_of
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
+    from unlearn_audit.audit.telling.progress import show_proofs
     from unlearn_audit.run.executors.threads import settle_threads
-    from unlearn_audit.run.telling.libraries import quiet_libraries
-    from unlearn_audit.run.telling.progress import show_proofs
 
     settle_threads(live.plan)
     _note(warnings_of(live), telling)
@@ -88,9 +88,9 @@ def suite_named(name: str | None, spec: AuditSpec) -> Suite | None:
 def print_published(live: LivePlan, out: Path, suite: Suite, *, as_shipped: bool, json: bool) -> None:
     """Measures a suite on the models of a finished run, keeps its table there, and prints it."""
     from unlearn_audit.audit.hops import measure_published
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.cli.telling.published import show_published
     from unlearn_audit.run.published.sequences import Labels
-    from unlearn_audit.run.telling.libraries import quiet_libraries
 
     with quiet_libraries():
         metrics = measure_published(live, out, suite, Labels.AS_SHIPPED if as_shipped else Labels.ALIGNED)
@@ -129,8 +129,8 @@ def run_shard(
 
     part = Shard.parse(shard)
     from unlearn_audit.audit.hops import audit_shard
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.run.executors.threads import settle_threads
-    from unlearn_audit.run.telling.libraries import quiet_libraries
 
     settle_threads(live.plan)
     _note([*live.plan.notes, *live.remarks], telling)
@@ -164,8 +164,8 @@ def _note(notes: Sequence[str], telling: Telling) -> None:
 @contextmanager
 def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
     """Where progress goes: the terminal, and the log if there is one."""
+    from unlearn_audit.audit.telling.progress import Both, make_progress
     from unlearn_audit.cli.telling.event_log import event_log
-    from unlearn_audit.run.telling.progress import Both, make_progress
 
     with make_progress(stderr(), quiet=telling.quiet, verbose=telling.verbose) as display, ExitStack() as stack:
         if telling.log_file is None:

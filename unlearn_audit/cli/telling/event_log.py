@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from unlearn_audit.audit.telling.course import Course
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.plan.plan import Job, PlannedModel
-from unlearn_audit.run.telling.course import Course
 from unlearn_audit.verdict.result import Result
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from pathlib import Path
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Material
+from unlearn_audit.audit.telling.streams import command
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.report.formats import markdown
@@ -19,7 +20,6 @@ from unlearn_audit.report.formats.markdown import LONGEST
 from unlearn_audit.report.sections.rules import waiver_line
 from unlearn_audit.report.targets import deliver
 from unlearn_audit.report.writers import result_of
-from unlearn_audit.run.telling.streams import command
 from unlearn_audit.verdict.result import Outcome, Result
 
 GITHUB = "github"

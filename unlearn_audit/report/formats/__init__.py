@@ -6,6 +6,7 @@ __all__ = [
     "every_eval_ever",
     "figure",
     "html",
+    "inspect_log",
     "json",
     "junit",
     "markdown",

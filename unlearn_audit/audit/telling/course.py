@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from unlearn_audit.audit.telling.found_so_far import FoundSoFar
+from unlearn_audit.audit.telling.time_left import TimeLeft
 from unlearn_audit.plan.plan import Job
-from unlearn_audit.run.telling.found_so_far import FoundSoFar
-from unlearn_audit.run.telling.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from unlearn_audit.plan.forecast import Forecast
