@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import Dataset
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, TrainerControl, TrainerState
 
 import unlearn_audit as ua
 from tests.audit.test_session import settings as settings  # the fixture
@@ -31,20 +32,21 @@ class Rows(Dataset):
         return {name: torch.tensor(values) for name, values in self.row.items()}
 
 
-class Ascent(Trainer):
-    """Gradient ascent, the plainest way to unlearn."""
-
-    def compute_loss(self, model, inputs, return_outputs=False, **more):
-        loss = -model(**inputs).loss
-        return (loss, {}) if return_outputs else loss
-
-
 @pytest.fixture
 def request_of(settings):
     return {name: value for name, value in settings.items() if name not in ("checkpoint", "attacks")}
 
 
 def trainer(callback, model, tokenizer, out):
+    from transformers import Trainer, TrainingArguments
+
+    class Ascent(Trainer):
+        """Gradient ascent, the plainest way to unlearn."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, **more):
+            loss = -model(**inputs).loss
+            return (loss, {}) if return_outputs else loss
+
     arguments = TrainingArguments(
         output_dir=str(out),
         max_steps=4,
@@ -64,6 +66,7 @@ def trainer(callback, model, tokenizer, out):
     )
 
 
+@pytest.mark.slow  # the Trainer alone takes seconds to import
 def test_each_saved_checkpoint_is_audited_and_the_training_ends_when_asked(
     request_of, saved_model, tokenizer, tmp_path
 ):
@@ -81,6 +84,7 @@ def test_each_saved_checkpoint_is_audited_and_the_training_ends_when_asked(
     assert [entry["step"] for entry in logged] == [1, 2] and "audit/as-is/recall.hit" in logged[0]
 
 
+@pytest.mark.slow
 def test_an_audit_that_cannot_be_made_does_not_cost_the_training(request_of, saved_model, tokenizer, tmp_path):
     callback = ua.AuditCallback(**{**request_of, "original": tmp_path / "nowhere"})
     with pytest.warns(Notice, match="step 1 was not audited"):
@@ -90,13 +94,13 @@ def test_an_audit_that_cannot_be_made_does_not_cost_the_training(request_of, sav
     assert run.state.global_step == 1 and callback.audits == {}
 
 
-def test_a_wrong_request_is_refused_before_the_first_step(request_of, saved_model, tokenizer, tmp_path):
+def test_a_wrong_request_is_refused_before_the_first_step(request_of, tmp_path):
     with pytest.raises(SpecError, match="each saved checkpoint is audited"):
         ua.AuditCallback(checkpoint="x")
-    run = trainer(ua.AuditCallback(**request_of, seed=-1), saved_model, tokenizer, tmp_path)
+    arguments, state, control = SimpleNamespace(output_dir=str(tmp_path)), TrainerState(), TrainerControl()
+    ua.AuditCallback(**request_of).on_train_begin(arguments, state, control)
     with pytest.raises(SpecError, match="seed"):
-        run.train()
-    assert run.state.global_step == 0
+        ua.AuditCallback(**request_of, seed=-1).on_train_begin(arguments, state, control)
 
 
 def test_by_itself_it_ends_once_all_pass_or_the_model_is_broken():

@@ -80,6 +80,7 @@ def test_the_page_has_all_steps():
     assert AUDIT in PAGE
 
 
+@pytest.mark.slow
 def test_every_command_does_what_the_page_says(warm, run_of, tmp_path):
     """The audit is the one that all tests share; it is smaller than the demo, and ends alike."""
     run_page(warm, tmp_path, lambda: shutil.copytree(run_of("nf4-masked"), tmp_path / "runs" / "demo"))

@@ -111,7 +111,7 @@ assert not {{"pandas", "numpy", "pydantic", "rich", "yaml"}} & set(sys.modules),
 audit = ua.load({str(audit.run)!r})
 import unlearn_audit.plan.case
 assert callable(ua.plan) and callable(ua.load)  # a room that is loaded does not take a function's place
-print(audit.outcome, len(audit.findings), len(audit.observations), audit.figures)
+print(audit.outcome, len(audit.findings), len(audit._repr_html_()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
