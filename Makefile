@@ -16,20 +16,30 @@ test: $(READY)
 test-all: $(READY)
 	$(BIN)/pytest -q -m "gpu or slow or gptq or hqq or torchao or not slow"
 
+.PHONY: test-ecosystem
+test-ecosystem: # bridges and notebooks beside the real libraries, in an environment of their own
+	test -x build/ecosystem/bin/python || $(PYTHON) -m venv build/ecosystem
+	build/ecosystem/bin/python -m pip install -q -e ".[dev,mlflow,wandb,notebooks]" lm-eval inspect-ai
+	build/ecosystem/bin/pytest -q -m "ecosystem or notebooks"
+
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/commands.py --check
 	$(BIN)/python docs/check.py
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY)
+docs: $(VENV)/.docs # pages from the code, pictures from the demo in build/demo (minutes, once; needs Chromium), the site in build/site
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/site.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
@@ -63,6 +73,10 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -30,7 +30,7 @@ import psutil
 import torch
 from unlearn_audit.probes.recall import Recall
 
-from unlearn_audit import audit as hops
+from unlearn_audit.audit import hops
 from unlearn_audit.cli.app import main as command_line
 from unlearn_audit.models.stored.templates import check_template
 from unlearn_audit.plan.provenance import provenance

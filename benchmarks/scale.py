@@ -33,7 +33,7 @@ import torch
 from rich.console import Console
 
 from unlearn_audit.api import FactSet
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan

@@ -104,7 +104,10 @@ def doors(room: str) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("room", [module for module, path in MODULES.items() if path.name == "__init__.py"])
+@pytest.mark.parametrize(
+    "room",  # what the package itself offers is loaded when asked for: tests/audit/test_session.py
+    [name for name, path in MODULES.items() if path.name == "__init__.py" and name != "unlearn_audit"],
+)
 def test_every_door_is_there(room):
     path = MODULES[room]
     held = {getattr(node, "name", "") for node in tree_of(path).body}

@@ -22,9 +22,9 @@ from rich.console import Console
 from transformers import __version__ as transformers_version
 
 from benchmarks.architectures.page import RESULTS, write
-from unlearn_audit.audit import audit
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.cli.commands.doctor import examine
-from unlearn_audit.cli.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.spec import AuditSpec

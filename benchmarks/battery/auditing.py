@@ -10,8 +10,8 @@ from rich.console import Console
 
 from benchmarks.battery.results import HONEST, Home
 from unlearn_audit.api import Profile
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Lines
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Lines
 from unlearn_audit.demo import organism_spec
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.spec import AuditSpec

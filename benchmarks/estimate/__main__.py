@@ -32,8 +32,8 @@ def one(kind: Kind, out: Path) -> dict[str, Any]:
     import torch
     from rich.console import Console
 
-    from unlearn_audit.audit import audit
-    from unlearn_audit.cli.telling.progress import Quiet
+    from unlearn_audit.audit.hops import audit
+    from unlearn_audit.audit.telling.progress import Quiet
     from unlearn_audit.plan.forecast import forecast
     from unlearn_audit.plan.make import make_plan
 

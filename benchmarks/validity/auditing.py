@@ -19,8 +19,8 @@ from benchmarks.validity.tabulation import Truth
 from benchmarks.validity.worlds import World
 from benchmarks.validity.zoo import CONTROLS, recipes
 from unlearn_audit.api import Profile
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.spec import AuditSpec

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -77,6 +78,25 @@ def test_the_actions_gate_exits_as_the_verdict_says(tmp_path: Path, audit, code,
     assert (tmp_path / "summary.md").read_text().rstrip() == (tmp_path / "r.md").read_text().rstrip()
     level = {0: "notice", 1: "error"}[code]
     assert f"::{level} title=unlearn-audit%3A {outcome} (exit code {code})::{outcome}" in done.stderr
+
+
+def test_the_action_keeps_the_reports_whatever_the_verdict() -> None:
+    last = ACTION["runs"]["steps"][-1]
+    assert last["uses"].startswith("actions/upload-artifact@") and last["if"].startswith("always()")
+    assert {line.rpartition("/")[2] for line in last["with"]["path"].split()[0:]} >= {"report.html", "result.json"}
+
+
+def test_the_image_is_built_from_what_is_there() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [
+        name for line in lines if line.startswith("COPY ") and "--from" not in line for name in line.split()[1:-1]
+    ]
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied and set(copied) == allowed and all((ROOT / name).exists() for name in copied)
+    extras = next(line.partition("=")[2] for line in lines if line.startswith("ARG EXTRAS="))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert "ARG TORCH=cpu" in lines
 
 
 @pytest.mark.parametrize("variant", sorted(sample.ALL))

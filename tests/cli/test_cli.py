@@ -18,13 +18,13 @@ from unlearn_audit.spec.spec import load_policy
 
 @pytest.fixture
 def invoke(monkeypatch, capsys):
-    from unlearn_audit.cli.commands import plan
+    from unlearn_audit.audit import prospects
     from unlearn_audit.plan.forecast import Forecast
 
     def foretold(live):  # no test here is about times, which are measured for seconds: `tests/plan/test_forecast.py`
         return Forecast(attacks=dict.fromkeys(live.plan.attacks, 1.0), probes=dict.fromkeys(live.plan.probes, 1.0))
 
-    monkeypatch.setattr(plan, "forecast", foretold)
+    monkeypatch.setattr(prospects, "forecast", foretold)
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["unlearn-audit", *map(str, args)])

@@ -14,10 +14,10 @@ import pytest
 from rich.table import Table
 
 from unlearn_audit.api.kit.printable import neutral
+from unlearn_audit.audit.telling import streams
+from unlearn_audit.audit.telling.progress import Lines, Live
+from unlearn_audit.audit.telling.streams import Guarded, HarmlessConsole, guarded_streams
 from unlearn_audit.cli.common import say
-from unlearn_audit.cli.telling import streams
-from unlearn_audit.cli.telling.progress import Lines, Live
-from unlearn_audit.cli.telling.streams import Guarded, HarmlessConsole, guarded_streams
 
 EVIL = "x\n::notice title=audit%3A PASS::No leak\r::error::y\x1b[2J"
 EVIL += "\x1b]0;title\x07\x9b31m\u202egnp.exe\u2028::set-output::z"
@@ -128,7 +128,7 @@ def test_what_harms_nobody_stays_as_it_is(text):
 
 PRINTS = """
 import sys
-from unlearn_audit.cli.telling.streams import guarded_streams
+from unlearn_audit.audit.telling.streams import guarded_streams
 with guarded_streams():
     for _ in range(int(sys.argv[1])):
         print("x" * 99)
@@ -147,7 +147,7 @@ def test_a_reader_who_has_gone_changes_no_exit_code(lines):
 
 
 def test_a_closed_stdout_and_a_narrow_encoding_change_no_exit_code():
-    code = "from unlearn_audit.cli.telling.streams import guarded_streams as g\nwith g():\n    print('ä █')"
+    code = "from unlearn_audit.audit.telling.streams import guarded_streams as g\nwith g():\n    print('ä █')"
     done = subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{code}" >&-'], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     around = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -13,12 +13,12 @@ from rich.console import Console
 from tests.cli.test_cli import invoke as invoke
 from tests.golden import sample
 from unlearn_audit.api import Role
+from unlearn_audit.audit.telling.course import Course
+from unlearn_audit.audit.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
+from unlearn_audit.audit.telling.time_left import TimeLeft
 from unlearn_audit.cli import common as shared
 from unlearn_audit.cli.common import Telling
-from unlearn_audit.cli.telling.course import Course
 from unlearn_audit.cli.telling.event_log import event_log
-from unlearn_audit.cli.telling.progress import Both, Detailed, Lines, Live, Quiet, make_progress, show_proofs
-from unlearn_audit.cli.telling.time_left import TimeLeft
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.models.modules.tally import Tokens
 from unlearn_audit.plan.forecast import Forecast, JobForecast

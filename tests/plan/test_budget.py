@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from tests.cli.test_cli import invoke, request, world  # noqa: F401
-from unlearn_audit.cli.commands import plan as plan_command
+from unlearn_audit.audit import prospects
 from unlearn_audit.plan import budget
 from unlearn_audit.plan.budget import plan_within, required_attacks, too_dear
 from unlearn_audit.plan.forecast import Forecast
@@ -74,7 +74,7 @@ def slow(monkeypatch):
             attacks = {name: times * SECONDS[name] for name in live.plan.attacks}
             return Forecast(attacks=attacks, probes=dict.fromkeys(live.plan.probes, times))
 
-        for module in (budget, plan_command):
+        for module in (budget, prospects):
             monkeypatch.setattr(module, "forecast", foretold)
 
     return at

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.test_runner import spec as spec  # the fixture
-from unlearn_audit.cli.telling.outlooks import outlook_lines
+from unlearn_audit.audit.outlooks import outlook_lines
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.spec import AuditSpec
 

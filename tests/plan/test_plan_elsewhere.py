@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.run.test_runner import spec as spec  # the fixture
 from tests.warm import copied
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore

@@ -25,7 +25,7 @@ from tests.verdict.test_waivers import decided, leaking, waiver
 from unlearn_audit.api.plugins import WRITERS, available, names
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Needs, Writer
-from unlearn_audit.evidence.observations import COLUMNS, observation_frame
+from unlearn_audit.evidence.observations import COLUMNS, PEOPLE, observation_frame
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.report import Material, render, write
 from unlearn_audit.report.formats import sarif
@@ -90,7 +90,8 @@ def observations() -> pd.DataFrame:
         {**base, "fact_id": "f1", "score": 1.0, "twin_score": 0.25, "placebo_score": None, "missing": None},
         {**base, "fact_id": "f2", "score": None, "twin_score": None, "placebo_score": None, "missing": "cut off"},
     ]
-    return observation_frame(rows).assign(role="unlearned", model="m", attack="as-is", seed=0, sham=False)
+    frame = observation_frame(rows).assign(role="unlearned", model="m", attack="as-is", seed=0, sham=False)
+    return frame.assign(subject=["subject-1", "subject-2"], relation=["born_in", None])
 
 
 def junit(result: Result) -> JUnitXml:
@@ -265,16 +266,62 @@ def test_a_model_card_of_nothing_measured_has_no_index() -> None:
     assert "model-index" not in text and "**ERROR:**" in text
 
 
+@pytest.mark.ecosystem
+@pytest.mark.filterwarnings("default")  # of the library's own affairs
+@pytest.mark.parametrize("result", all_results())
+def test_the_log_is_read_by_inspect(result: Result, tmp_path: Path) -> None:
+    from inspect_ai.log import read_eval_log
+
+    (path,) = write(result, tmp_path, ["inspect"])
+    log = read_eval_log(str(path))
+    measured = [finding for finding in result.verdict.findings if finding.worst]
+    assert log.status == "success" and log.eval.metadata["outcome"] == result.outcome.value
+    assert [one.metrics["shown"].value for one in log.results.scores] == [one.worst.unlearned for one in measured]
+    assert [one.metadata["status"] for one in log.results.scores] == [one.status.value for one in measured]
+
+
+@pytest.mark.parametrize("result", all_results())
+def test_a_log_for_inspect_has_a_score_per_finding_with_evidence(result: Result) -> None:
+    log = json.loads(render(result, "inspect"))
+    measured = [finding for finding in result.verdict.findings if finding.worst]
+    assert log["version"] == 2 and log["eval"]["metadata"]["exit_code"] == result.exit_code
+    assert [one["metrics"]["shown"]["value"] for one in log["results"]["scores"]] == [
+        one.worst.unlearned for one in measured
+    ]
+
+
+def test_the_hub_reads_the_published_figures_as_its_own_class() -> None:
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    entries = yaml.safe_load(render(sample_material(), "eval-results"))
+    figures = [one for one in sample_material().published().models[0].figures if one.value is not None]
+    assert [one["value"] for one in entries] == [one.value for one in figures]
+    assert {one["dataset"]["id"] for one in entries} == {"locuslab/TOFU"}
+    again = [
+        EvalResultEntry(
+            dataset_id=one["dataset"]["id"],
+            task_id=one["dataset"]["task_id"],
+            value=one["value"],
+            date=one.get("date"),
+            notes=one["notes"],
+        )
+        for one in entries
+    ]
+    assert eval_result_entries_to_yaml(again) == entries
+
+
 def test_csv_and_parquet_hold_every_observation(observations: pd.DataFrame) -> None:
     material = Material(result=sample.passed(), observations=lambda: observations)
     text, binary = render(material, "csv"), render(material, "parquet")
     kept = pd.read_parquet(io.BytesIO(binary))
-    assert list(kept.columns) == ["role", "model", "attack", "seed", "sham", *COLUMNS]
-    pd.testing.assert_frame_equal(kept[list(COLUMNS)], observations[list(COLUMNS)], check_dtype=False)
+    assert list(kept.columns) == ["role", "model", "attack", "seed", "sham", *COLUMNS, *PEOPLE]
+    columns = [*COLUMNS, *PEOPLE]
+    pd.testing.assert_frame_equal(kept[columns], observations[columns], check_dtype=False)
     shown = pd.read_csv(io.StringIO(text), keep_default_na=False)
     assert list(shown["fact_id"]) == ["f1", "f2"]
     assert list(shown["score"]) == ["1.0", ""]  # missing is empty, and never 0
     assert list(shown["missing"]) == ["", "cut off"]
+    assert list(shown["relation"]) == ["born_in", ""]
 
 
 def test_no_observations_at_hand_is_said(observations: pd.DataFrame) -> None:

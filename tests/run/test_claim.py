@@ -10,8 +10,8 @@ from rich.console import Console
 
 from tests.run.test_runner import planned
 from tests.run.test_runner import spec as spec  # the fixture
-from unlearn_audit.audit import audit, audit_shard
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit, audit_shard
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError, Notice, SpecError
 from unlearn_audit.run.claim import refuse_foreign
 from unlearn_audit.run.executors.shard import Shard

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError, SpecError
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions

@@ -12,9 +12,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Claim, JudgeKind, Prompt
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.commands.plan import judge_lines
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.prospects import judge_lines
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.agreement import AGREEMENT
 from unlearn_audit.models.references import resolve

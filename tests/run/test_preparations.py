@@ -10,8 +10,8 @@ from rich.console import Console
 
 from tests.run.test_runner import Answers, Baseline, Nothing, laid_out, spec  # noqa: F401 - a fixture
 from unlearn_audit.api import FactSet, Reading
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.case import FaultyJob, PlannedFinding
 from unlearn_audit.plan.live import LivePlan

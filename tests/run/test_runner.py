@@ -29,7 +29,7 @@ from unlearn_audit.api import (
     Reading,
     ScoreKind,
 )
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AttackError
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.layout import lay_out

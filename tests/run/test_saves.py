@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.run.test_runner import Bare, Baseline, Nothing, laid_out
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Access, Arm, Dose, FactSet, Measure, Probe, Prompt, Reading, ScoreKind
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.files import SAVES
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore

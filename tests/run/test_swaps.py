@@ -21,8 +21,8 @@ from rich.console import Console
 from tests.api.test_plugins import entry
 from tests.run.test_inputs import FACTS, Swapping, other_weights
 from unlearn_audit.api import plugins
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError
 from unlearn_audit.plan import provenance
 from unlearn_audit.plan.live import LivePlan

@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.run.test_runner import Answers, Nothing, planned
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Fact, FactSet, Generation, Hop, Prompt
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.run.runner import run
 from unlearn_audit.run.text_policy import KeptText

@@ -11,8 +11,8 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.demo import brief_facts, organism_spec
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.report.formats.json import load_result

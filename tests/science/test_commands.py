@@ -17,8 +17,8 @@ from rich.console import Console
 
 from tests.science.conftest import small_spec
 from tests.warm import Warm
-from unlearn_audit.audit import audit_shard
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit_shard
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.run.executors.shard import Shard

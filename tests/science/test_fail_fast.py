@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tests.science.conftest import small_spec
 from unlearn_audit.api.terms import Status
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.finished.redecide import redecide
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.steps import steps

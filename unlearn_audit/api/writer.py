@@ -39,7 +39,8 @@ class Material:
     Attributes:
         result: what `result.json` holds, as its published schema describes it (`unlearn-audit schema result`).
         observations: reads all observations of the run, checked against their digests: the columns of
-            `evidence.store.COLUMNS`, with role, model, attack, seed and sham. Raises AuditError where there are none.
+            `evidence.observations.COLUMNS`, with role, model, attack, seed and sham, the pseudonym of the subject and
+            the relation. Raises AuditError where there are none.
         published: reads the figures of `run --metrics`: an `evidence.published.Metrics`. Raises AuditError where there
             are none.
     """

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unlearn_audit import __version__
+from unlearn_audit.audit.telling.streams import guarded_streams
 from unlearn_audit.cli.commands import (
     compare as comparing_runs,
 )
@@ -31,7 +32,6 @@ from unlearn_audit.cli.commands.run import (
     print_published,
     run_audit,
     run_shard,
-    settle_libraries,
     suite_named,
 )
 from unlearn_audit.cli.common import (
@@ -42,20 +42,22 @@ from unlearn_audit.cli.common import (
     Address,
     Json,
     LogFile,
+    LogTo,
     Quiet,
     RunDirectory,
     Telling,
     Verbose,
     WaiverFile,
     Workers,
+    log_to_all,
     say,
     show_notices,
+    trackers_named,
 )
 from unlearn_audit.cli.common import finish as _finish
 from unlearn_audit.cli.common import stdout as _stdout
 from unlearn_audit.cli.flags import takes_spec
 from unlearn_audit.cli.network import Network
-from unlearn_audit.cli.telling.streams import guarded_streams
 from unlearn_audit.errors import require
 from unlearn_audit.run.executors.kinds import Kind as Where
 from unlearn_audit.run.interrupts import ending_signals
@@ -164,21 +166,23 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
     log_file: LogFile = None,
+    log_to: LogTo = None,
     json: Json = False,
 ) -> None:
     """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
     from unlearn_audit.plan.budget import plan_within
     from unlearn_audit.run.executors.choice import executor_of
+    from unlearn_audit.spec.given import default_run
     from unlearn_audit.spec.spec import load_waivers
 
     crew = executor_of(executor, workers, address)
     if cells is not None:
         say("notice: --cells is now called --store; the old name still works")
         store = store or cells
-    target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
+    target = out or default_run(spec)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
-    suite = suite_named(metrics, spec)
+    suite, trackers = suite_named(metrics, spec), trackers_named(log_to)
     with interruptible(target):
         check_part(spec, shard, fail_fast=fail_fast)
         planned = plan_within(spec, target)
@@ -197,6 +201,7 @@ def run(
         )
         if suite is not None:
             print_published(planned, target, suite, as_shipped=as_shipped, json=json)
+        log_to_all(trackers, target, result)
         _finish(result, target, json=json)
 
 
@@ -204,10 +209,11 @@ def run(
 @takes_spec
 def plan(spec: Any, json: Json = False) -> None:
     """Show what `run` would do: jobs, power, time (measured on the checkpoint), and which verdicts are possible."""
+    from unlearn_audit.audit.prospects import Prospects
     from unlearn_audit.cli.commands.plan import show_forecast
     from unlearn_audit.plan.budget import plan_within
 
-    raise typer.Exit(show_forecast(plan_within(spec), _stdout(), as_json=json))
+    raise typer.Exit(show_forecast(Prospects(live=plan_within(spec)), _stdout(), as_json=json))
 
 
 @app.command()
@@ -345,12 +351,16 @@ def doctor(
     base: Annotated[str | None, typer.Option("--base", help="Base model of an adapter.", show_default=False)] = None,
 ) -> None:
     """Check what is installed, which extras and devices are available, and whether a checkpoint loads."""
+    from contextlib import nullcontext
+
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.cli.commands.doctor import examine
 
     if checkpoint is not None:
         require("`doctor CHECKPOINT`")
-        settle_libraries()  # only loading is noisy; without it a broken transformers can be reported
-    raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
+    # Only loading is noisy; without it a broken transformers can be reported.
+    with nullcontext() if checkpoint is None else quiet_libraries():
+        raise typer.Exit(0 if examine(_stdout(), checkpoint, base) else ERROR)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from unlearn_audit.errors import Notice
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from unlearn_audit.finished.trackers import Tracker
     from unlearn_audit.verdict.result import Result
 
 USAGE, INCONCLUSIVE, ERROR, INTEGRITY, INTERRUPTED = 2, 3, 4, 5, 130
@@ -23,6 +24,10 @@ RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A finished ru
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout, and nothing else.")]
 WaiverFile = Annotated[
     Path | None, typer.Option("--waivers", help="waivers.yaml: findings that someone has accepted.", show_default=False)
+]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option("--log-to", help="Also log to a tracker: mlflow or wandb (extras). Repeatable.", show_default=False),
 ]
 
 
@@ -79,16 +84,44 @@ def finish(result: Result, directory: Path | None, *, json: bool) -> None:
     raise typer.Exit(result.exit_code)
 
 
+def trackers_named(names: list[str] | None) -> tuple[Tracker, ...]:
+    """The trackers of --log-to, each of which is installed.
+
+    Raises:
+        SpecError: there is no such tracker, or its library is not installed.
+    """
+    if not names:
+        return ()
+    from unlearn_audit.api.problems import did_you_mean
+    from unlearn_audit.errors import SpecError
+    from unlearn_audit.finished.trackers import Tracker, check
+
+    for name in names:
+        if name not in list(Tracker):
+            raise SpecError(f"--log-to: no tracker named {name!r}{did_you_mean(name, list(Tracker))}")
+        check(Tracker(name))
+    return tuple(Tracker(name) for name in dict.fromkeys(names))
+
+
+def log_to_all(trackers: tuple[Tracker, ...], run: Path, result: Result) -> None:
+    """Logs a finished run to each."""
+    for tracker in trackers:
+        from unlearn_audit.finished.trackers import log_to
+
+        log_to(tracker, run, result)
+        say(f"logged to {tracker}")
+
+
 def stdout() -> Console:
     """The console of results."""
-    from unlearn_audit.cli.telling.streams import console
+    from unlearn_audit.audit.telling.streams import console
 
     return console()
 
 
 def stderr() -> Console:
     """The console of everything else."""
-    from unlearn_audit.cli.telling.streams import console
+    from unlearn_audit.audit.telling.streams import console
 
     return console(stderr=True)
 

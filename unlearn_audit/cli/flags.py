@@ -86,19 +86,6 @@ _ANNOTATIONS: dict[str, Any] = {
     ),
     "download": _option(bool | None, "--download", "Fetch hub ids that are not cached. Off by default.", _MODEL),
 }
-_MODEL_KEYS = (
-    "base",
-    "dtype",
-    "device",
-    "device_map",
-    "chat_template",
-    "date",
-    "system_prompt",
-    "max_batch_tokens",
-    "trust_remote_code",
-    "allow_pickle",
-    "download",
-)
 
 
 def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
@@ -128,16 +115,13 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _spec(flags: dict[str, Any]) -> Any:
-    from unlearn_audit.spec.spec import load_policy, load_spec
+    from unlearn_audit.spec.given import spec_given
 
-    path = flags.pop("spec")
-    models = {name: flags.pop(name) for name in _MODEL_KEYS}
+    given = dict(flags)
+    path = given.pop("spec")
     for name in ("attacks", "probes", "comparisons"):
-        if flags[name] is not None:
-            flags[name] = [part.strip() for part in flags[name].split(",") if part.strip()]
-    if flags["policy"] is not None:
-        flags["policy"] = load_policy(flags["policy"]).model_dump(mode="json")
+        if given[name] is not None:
+            given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
     for name in ("retrained", "served"):
-        flags[name] = flags[name] or None
-    chosen = {name: value for name, value in models.items() if value is not None}
-    return load_spec(path, {**flags, "models": chosen})
+        given[name] = given[name] or None
+    return spec_given(path, given)

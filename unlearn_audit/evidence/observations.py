@@ -25,6 +25,9 @@ COLUMNS = {
     "placebo_score": "float64",
     "missing": "object",
 }
+PEOPLE = ("subject", "relation")
+"""Columns of the table that a reader gets: whom a fact is about, by pseudonym, and how, where it says so. They follow
+from the result, and stand in no digest of the evidence."""
 SCORE_DIGITS = 6
 
 

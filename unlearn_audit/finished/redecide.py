@@ -39,9 +39,7 @@ def material_of(run: Path, result: Result | None = None) -> Material:
     The evidence is read only if a report asks for it.
     """
     result = result or written(run)
-    return Material(
-        result=result, observations=partial(observations_of, run, result), published=partial(read_published, run)
-    )
+    return Material(result=result, observations=partial(table_of, run, result), published=partial(read_published, run))
 
 
 def redecide(run: Path, policy: Policy | None = None, waivers: Waiving | None = None, *, sealed: bool = True) -> Result:
@@ -135,6 +133,20 @@ def observations_of(run: Path, result: Result) -> pd.DataFrame:
     if evidence_digest(observations) != result.evidence_digest:
         raise IntegrityError(f"{run}: the evidence is not what {RESULT} was made from; rerun the audit")
     return observations
+
+
+def table_of(run: Path, result: Result) -> pd.DataFrame:
+    """The evidence of a run with the columns `subject` (a pseudonym) and `relation`; empty where a fact has none.
+
+    Raises:
+        IntegrityError: as `observations_of`.
+    """
+    observations, case = observations_of(run, result), result.case
+    # Only planned findings are about the forget set; two sets may use the same ids.
+    of_forget = observations["probe"].isin({planned.probe for planned in case.planned})
+    facts = observations["fact_id"]
+    people = facts.map(case.subjects).where(of_forget, facts.map(case.retain_subjects))
+    return observations.assign(subject=people, relation=facts.map(case.relations).where(of_forget))
 
 
 def verdict_of(observations: pd.DataFrame, result: Result) -> Verdict:

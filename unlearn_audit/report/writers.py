@@ -139,6 +139,35 @@ class EveryEvalEver(Writer):
         return every_eval_ever.render(result_of(material))
 
 
+class InspectLog(Writer):
+    """A log for Inspect's viewer and data frames."""
+
+    name: ClassVar[str] = "inspect"
+    summary: ClassVar[str] = "A log of Inspect (inspect-ai), a score per finding; without samples."
+    file_name: ClassVar[str] = "inspect.json"
+
+    def render(self, material: Material) -> str:
+        """The log."""
+        from unlearn_audit.report.formats import inspect_log
+
+        return inspect_log.render(result_of(material))
+
+
+class EvalResults(Writer):
+    """The figures of `run --metrics` for a model's page on the hub."""
+
+    name: ClassVar[str] = "eval-results"
+    summary: ClassVar[str] = "The figures of `run --metrics` for a model's folder `.eval_results` on the hub."
+    file_name: ClassVar[str] = "eval-results.yaml"
+    needs: ClassVar[Needs] = Needs.PUBLISHED
+
+    def render(self, material: Material) -> str:
+        """The entries."""
+        from unlearn_audit.report.formats import published
+
+        return published.eval_results(result_of(material), _published(material))
+
+
 class OpenUnlearning(Writer):
     """The figures of `run --metrics` as open-unlearning writes them."""
 

@@ -186,7 +186,8 @@ def _observations() -> pd.DataFrame:
         for number in range(SUBJECTS)
     ]
     frame = observation_frame(rows)
-    return frame.assign(role="unlearned", model="unlearned", attack="as-is", seed=0, sham=False)
+    placed = frame.assign(role="unlearned", model="unlearned", attack="as-is", seed=0, sham=False)
+    return placed.assign(subject="subject-" + placed["fact_id"], relation="born_in")
 
 
 def _digest(name: str) -> str:

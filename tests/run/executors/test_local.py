@@ -22,8 +22,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.kills import digest_of, prepared
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import Notice
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan

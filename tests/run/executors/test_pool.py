@@ -14,7 +14,7 @@ from tests.run.test_extractions import Hands, Marks
 from tests.run.test_runner import Bare, Hides, Nothing, laid_out, planned
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import FactSet
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import AttackError, IntegrityError, NotApplicableError, Notice, SpecError
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore

@@ -16,8 +16,8 @@ from rich.console import Console
 from benchmarks.kills import digest_of
 from tests.run.executors.test_local import answers, command, planned
 from tests.run.executors.test_local import world as world  # the fixture
-from unlearn_audit.audit import audit
-from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import Notice, SpecError
 from unlearn_audit.run.executors.choice import executor_of
 from unlearn_audit.run.executors.kinds import Kind

@@ -1,7 +1,7 @@
 """Text from outside, made printable: what models, plug-ins and users named may hold anything.
 
 `clean` is for every format; the escaping of a format comes after it. Nothing that a report prints bypasses it.
-`neutral` and `broken_commands` are for the streams of a process (`cli.telling.streams`), which nothing bypasses either.
+`neutral` and `broken_commands` are for the streams of a process (`audit.telling.streams`), which nothing bypasses.
 """
 
 from __future__ import annotations

@@ -17,7 +17,15 @@ from unlearn_audit.errors import AuditError, missing
 from unlearn_audit.plan.make import versions
 from unlearn_audit.spec.spec import ModelOptions
 
-EXTRAS = {"gptq": "gptqmodel", "hqq": "hqq", "torchao": "torchao", "ray": "ray", "sign": "securesystemslib"}
+EXTRAS = {
+    "gptq": "gptqmodel",
+    "hqq": "hqq",
+    "torchao": "torchao",
+    "ray": "ray",
+    "sign": "securesystemslib",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+}
 
 
 def examine(console: Console, checkpoint: str | None, base: str | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,14 @@ from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.spec.reading import Reading
 
 app = typer.Typer(help="Look at facts before an audit, and write them as the tool's own.", no_args_is_help=True)
+
+
+class Form(StrEnum):
+    """What `convert` writes."""
+
+    JSONL = "jsonl"
+    LM_EVAL = "lm-eval"
+
 
 Facts = Annotated[
     str, typer.Argument(metavar="FACTS", help="A facts file, a data set, PRESET:FILE, or the folder of a --preset.")
@@ -63,9 +72,16 @@ def convert(
     subject_rows: Rows = None,
     column: Columns = None,
     download: Download = False,
+    to: Annotated[
+        Form, typer.Option("--to", help="The tool's own lines, or a folder with tasks for lm-evaluation-harness.")
+    ] = Form.JSONL,
 ) -> None:
-    """Write facts as the tool's own JSON lines, one file for each set."""
+    """Write facts as the tool's own JSON lines, one file for each set; or as tasks for lm-evaluation-harness."""
     asked = given(source, preset, retain, _reading(context, subject_rows, column, download=download))
+    if to is Form.LM_EVAL:
+        for name, count in convert_tasks(asked, out).items():
+            say(f"wrote {out}: {count} facts; lm_eval --include_path {out} --tasks {name}")
+        return
     for path, count in convert_facts(asked, out).items():
         say(f"wrote {path}: {count} facts")
 
@@ -167,6 +183,25 @@ def convert_facts(asked: Given, out: Path) -> dict[Path, int]:
         raise SpecError(f"{taken[0]}: is there already; remove it, or give another --out")
     (out if several else out.parent).mkdir(parents=True, exist_ok=True)
     return {path: _write(path, asked.facts(name)) for name, path in targets.items()}
+
+
+def convert_tasks(asked: Given, out: Path) -> dict[str, int]:
+    """Writes each set as a task of lm-evaluation-harness, all into one folder.
+
+    Returns:
+        Task -> facts.
+
+    Raises:
+        SpecError: the facts cannot be read, or the folder has something in it.
+    """
+    from unlearn_audit.audit.harness import TASK, write_task
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SpecError(f"{out}: expected a new or an empty folder; remove it, or give another --out")
+    return {
+        TASK.format(name=name.value): write_task((fact for _, fact in asked.facts(name)), out, name.value)
+        for name in asked.sources
+    }
 
 
 def _write(path: Path, facts: Iterator[tuple[str, Fact]]) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unlearn_audit.cli.common import Json, RunDirectory, WaiverFile, finish
+from unlearn_audit.cli.common import Json, LogTo, RunDirectory, WaiverFile, finish, log_to_all, trackers_named
 from unlearn_audit.errors import SpecError
 
 
@@ -32,6 +32,7 @@ def gate(
         list[str] | None,
         typer.Option("--format", "-f", help="Also write a report: FORMAT=FILE, or `github`.", show_default=False),
     ] = None,
+    log_to: LogTo = None,
     json: Json = False,
 ) -> None:
     """Decide a finished run again, by its own policy or another. Needs no torch; the exit code is the verdict's."""
@@ -43,6 +44,7 @@ def gate(
 
     if waivers is not None and no_waivers:
         raise SpecError("give --waivers or --no-waivers, not both")
+    trackers = trackers_named(log_to)
     accepted = Waiving() if no_waivers else load_waivers(waivers) if waivers else None
     result = redecide(directory, load_policy(policy) if policy else None, accepted)
     if require_policy is not None:
@@ -50,4 +52,5 @@ def gate(
     if baseline is not None:
         result = held_against(directory, result, baseline)
     write_formats(material_of(directory, result), formats or [])
+    log_to_all(trackers, directory, result)
     finish(result, directory, json=json)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, show_notices, stderr, stdout
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, stderr, stdout
 from unlearn_audit.errors import SpecError
 from unlearn_audit.run.text_policy import KeptText
 
@@ -39,16 +39,15 @@ def run_audit(
     executor: Executor | None = None,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
-    settle_libraries()
-    from unlearn_audit.audit import audit
-    from unlearn_audit.cli.telling.progress import show_proofs
+    from unlearn_audit.audit.hops import audit
+    from unlearn_audit.audit.prospects import warnings_of
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
+    from unlearn_audit.audit.telling.progress import show_proofs
     from unlearn_audit.run.executors.threads import settle_threads
-    from unlearn_audit.verdict.reach import cannot_be_met
 
     settle_threads(live.plan)
-    obstacle = cannot_be_met(live.case, live.plan.spec.policy)
-    _note([*live.plan.notes, *live.remarks, *([obstacle] if obstacle else [])], telling)
-    with _told(telling) as (progress, log):
+    _note(warnings_of(live), telling)
+    with quiet_libraries(), _told(telling) as (progress, log):
         result = audit(
             live,
             out,
@@ -88,11 +87,13 @@ def suite_named(name: str | None, spec: AuditSpec) -> Suite | None:
 
 def print_published(live: LivePlan, out: Path, suite: Suite, *, as_shipped: bool, json: bool) -> None:
     """Measures a suite on the models of a finished run, keeps its table there, and prints it."""
-    from unlearn_audit.audit import measure_published
+    from unlearn_audit.audit.hops import measure_published
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.cli.telling.published import show_published
     from unlearn_audit.run.published.sequences import Labels
 
-    metrics = measure_published(live, out, suite, Labels.AS_SHIPPED if as_shipped else Labels.ALIGNED)
+    with quiet_libraries():
+        metrics = measure_published(live, out, suite, Labels.AS_SHIPPED if as_shipped else Labels.ALIGNED)
     show_published(metrics, stderr() if json else stdout())
 
 
@@ -127,13 +128,13 @@ def run_shard(
     from unlearn_audit.run.executors.shard import Shard
 
     part = Shard.parse(shard)
-    settle_libraries()
-    from unlearn_audit.audit import audit_shard
+    from unlearn_audit.audit.hops import audit_shard
+    from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.run.executors.threads import settle_threads
 
     settle_threads(live.plan)
     _note([*live.plan.notes, *live.remarks], telling)
-    with _told(telling) as (progress, _):
+    with quiet_libraries(), _told(telling) as (progress, _):
         record = audit_shard(
             live,
             out,
@@ -163,8 +164,8 @@ def _note(notes: Sequence[str], telling: Telling) -> None:
 @contextmanager
 def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
     """Where progress goes: the terminal, and the log if there is one."""
+    from unlearn_audit.audit.telling.progress import Both, make_progress
     from unlearn_audit.cli.telling.event_log import event_log
-    from unlearn_audit.cli.telling.progress import Both, make_progress
 
     with make_progress(stderr(), quiet=telling.quiet, verbose=telling.verbose) as display, ExitStack() as stack:
         if telling.log_file is None:
@@ -186,19 +187,3 @@ def interruptible(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         say(f"error: interrupted; rerun with --out {out} to resume")
         raise typer.Exit(INTERRUPTED) from None
-
-
-def settle_libraries() -> None:
-    """For this process: no progress bars or advice from libraries between our lines."""
-    import logging
-    import os
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.simplefilter("ignore")
-    show_notices()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()

@@ -1,3 +1,3 @@
-"""What a person or a pipeline is told while a run goes on."""
+"""What a pipeline is told of a run, and what is shown of facts and of published figures."""
 
-__all__ = ["event_log", "github", "progress"]
+__all__ = ["event_log", "github"]

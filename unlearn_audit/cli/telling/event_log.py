@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from unlearn_audit.cli.telling.course import Course
+from unlearn_audit.audit.telling.course import Course
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.plan.plan import Job, PlannedModel

@@ -12,7 +12,7 @@ from pathlib import Path
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import Status
 from unlearn_audit.api.writer import Material
-from unlearn_audit.cli.telling.streams import command
+from unlearn_audit.audit.telling.streams import command
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.files import open_to_append
 from unlearn_audit.report.formats import markdown

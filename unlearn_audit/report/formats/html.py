@@ -11,10 +11,10 @@ from markupsafe import Markup, escape
 from unlearn_audit.api.kit.printable import clean, clean_part
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report import page
-from unlearn_audit.report.figures import dose_curves, forest, membership_roc, tradeoff
+from unlearn_audit.report.figures import forest
+from unlearn_audit.report.formats.figure import drawings
 from unlearn_audit.report.parts.fitting import render_within
 from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number, Tile
-from unlearn_audit.report.sections import layers, quantizers, summary
 from unlearn_audit.verdict.result import Result
 
 LONGEST = 1_000_000
@@ -31,14 +31,7 @@ def render(result: Result) -> str:
     """The report as one HTML file, below 1 MB."""
     template = _environment().get_template("report.html.j2")
     findings = result.verdict.findings
-    figures = {
-        "forest": forest.draw(sorted(summary.by_gravity(findings), key=lambda one: not one.gates)),
-        "doses": dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK]),
-        tradeoff.FIGURE: tradeoff.draw(result),
-        quantizers.FIGURE: quantizers.draw(findings),
-        layers.FIGURE: layers.draw(findings),
-        membership_roc.FIGURE: membership_roc.draw(result),
-    }
+    figures = {name: draw() for name, draw in drawings(result).items()}
     return render_within(
         lambda limits: template.render(
             page=page.build(result, limits),

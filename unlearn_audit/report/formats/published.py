@@ -1,6 +1,6 @@
-"""The figures of `run --metrics` in the files that others read: open-unlearning's and lm-evaluation-harness's JSON.
+"""The figures of `run --metrics` in the files that others read: open-unlearning's, lm-evaluation-harness's, the hub's.
 
-Both are of the checkpoint under audit. A figure that is missing is absent there, as it is in theirs, and never 0.
+All are of the checkpoint under audit. A figure that is missing is absent there, as it is in theirs, and never 0.
 """
 
 from __future__ import annotations
@@ -9,10 +9,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
+from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.published import Figure, Metrics, ModelTable
+from unlearn_audit.report.formats.rulings import started
+from unlearn_audit.verdict.result import Result
 
 _PARTS = ("forget", "holdout")
+_DATASETS = {
+    "tofu": "locuslab/TOFU",
+    "muse": "muse-bench/MUSE-{config}",
+    "rwku": "jinzhuoran/RWKU",
+    "wmdp": "cais/wmdp",
+}
+"""Of each benchmark on the hub."""
 
 
 def open_unlearning(metrics: Metrics) -> str:
@@ -43,6 +55,35 @@ def lm_eval(metrics: Metrics) -> str:
         raise AuditError(f"expected figures of --metrics wmdp, got those of {metrics.suite}")
     shots = dict.fromkeys(results, 0)
     return json.dumps({"results": results, "n-shot": shots, "n-samples": counts}, indent=2, sort_keys=True) + "\n"
+
+
+def eval_results(result: Result, metrics: Metrics) -> str:
+    """`.eval_results/*.yaml` of a model's page: one entry per figure.
+
+    An entry names a data set of the hub and a task in it, so only published benchmarks have entries: an audit's own
+    forget set is nobody's benchmark, and stands in the model card. The hub shows an entry once the data set's owners
+    registered the task.
+
+    Raises:
+        AuditError: the benchmark is not a data set of the hub.
+    """
+    preset, _, config = metrics.benchmark.partition("/")
+    if preset not in _DATASETS:
+        raise AuditError(f"expected a benchmark of the hub ({', '.join(_DATASETS)}), got {metrics.benchmark}")
+    dataset = _DATASETS[preset].format(config=config.partition("/")[0].capitalize() or "News")
+    begun = started(result)
+    notes = f"{metrics.benchmark}; labels {metrics.labels}; unlearn-audit {clean(result.tool_version, 40)}"
+    entries = [
+        {
+            "dataset": {"id": dataset, "task_id": clean(figure.name, 100)},
+            "value": figure.value,
+            **({"date": begun.isoformat(timespec="seconds")} if begun else {}),
+            "notes": notes,
+        }
+        for figure in _audited(metrics).figures
+        if figure.value is not None
+    ]
+    return yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
 
 
 def _audited(metrics: Metrics) -> ModelTable:

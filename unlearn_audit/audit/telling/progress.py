@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from unlearn_audit.api import Role
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.cli.telling.course import Course
+from unlearn_audit.audit.telling.course import Course
 from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.plan.plan import Job, PlannedModel
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from unlearn_audit.cli.telling.found_so_far import FoundSoFar
-from unlearn_audit.cli.telling.time_left import TimeLeft
+from unlearn_audit.audit.telling.found_so_far import FoundSoFar
+from unlearn_audit.audit.telling.time_left import TimeLeft
 from unlearn_audit.plan.plan import Job
 
 if TYPE_CHECKING:
