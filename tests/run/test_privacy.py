@@ -18,7 +18,7 @@ from tests.run.test_runner import Bare, Nothing
 from unlearn_audit.api import Arm, Dose, FactSet, Needs
 from unlearn_audit.api.plugins import WRITERS, names
 from unlearn_audit.audit import audit
-from unlearn_audit.cli.commands.plan import show_forecast
+from unlearn_audit.cli.commands.plan import show_forecasts
 from unlearn_audit.cli.telling.event_log import event_log
 from unlearn_audit.cli.telling.progress import Both, Detailed, show_proofs
 from unlearn_audit.cli.telling.streams import HarmlessConsole
@@ -100,8 +100,8 @@ def told(tmp_path_factory, saved_model: Path, request) -> Path:
     live = replace(draft, plan=lay_out(draft))
     stream, out = io.StringIO(), where / "run"
     console = HarmlessConsole(file=stream, width=200)
-    show_forecast(live, console, as_json=False)
-    show_forecast(live, console, as_json=True)
+    show_forecasts({"one": live}, console, as_json=False)
+    show_forecasts({"one": live}, console, as_json=True)
     with event_log(where / "run.log") as log:
         result = audit(live, out, Both(Detailed(console), log))
         log.verdict(result)

@@ -25,6 +25,9 @@ from unlearn_audit.cli.commands import (
 from unlearn_audit.cli.commands import (
     verify as sealing,
 )
+from unlearn_audit.cli.commands import (
+    watch as watching,
+)
 from unlearn_audit.cli.commands.run import (
     check_part,
     interruptible,
@@ -34,6 +37,7 @@ from unlearn_audit.cli.commands.run import (
     settle_libraries,
     suite_named,
 )
+from unlearn_audit.cli.commands.run_several import audit_each
 from unlearn_audit.cli.common import (
     ERROR,
     INTEGRITY,
@@ -91,7 +95,12 @@ class Document(StrEnum):
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Run directory; rerun with the same one to resume.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Run directory; rerun with the same one to resume. Of several checkpoints: the folder of their runs.",
+        show_default=False,
+    ),
 ]
 Text = Annotated[
     KeptText, typer.Option("--text", help="What outputs.jsonl keeps of the models' answers; none: salted digests.")
@@ -110,6 +119,13 @@ Overwrite = Annotated[
 FailFast = Annotated[
     bool,
     typer.Option("--fail-fast", help="Stop once a leak is proven, whatever the rest would say; never changes a PASS."),
+]
+LeaveOneOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-control-out",
+        help="Also audit each --retrained model as if it were the checkpoint: what is said of models that are clean.",
+    ),
 ]
 OfShards = Annotated[
     str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
@@ -152,6 +168,7 @@ def run(
     overwrite: Overwrite = False,
     fail_fast: FailFast = False,
     store: Store = None,
+    leave_one_control_out: LeaveOneOut = False,
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Text = KeptText.NONE,
     waivers: WaiverFile = None,
@@ -166,48 +183,58 @@ def run(
     log_file: LogFile = None,
     json: Json = False,
 ) -> None:
-    """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
+    """Audit one checkpoint or several: attack them and their controls, probe what comes back, and give a verdict."""
     from unlearn_audit.plan.budget import plan_within
     from unlearn_audit.run.executors.choice import executor_of
+    from unlearn_audit.spec.several import folder_names, requests
     from unlearn_audit.spec.spec import load_waivers
 
-    crew = executor_of(executor, workers, address)
     if cells is not None:
         say("notice: --cells is now called --store; the old name still works")
         store = store or cells
-    target = out or Path("runs") / (Path(spec.checkpoint).name.replace("@", "-") or "audit")
+    asked = requests(spec, leave_one_control_out=leave_one_control_out)
+    target = out or Path("runs") / (folder_names([spec.checkpoint])[0] if len(asked) == 1 else "several")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     answered_for = load_waivers(waivers) if waivers else None
     suite = suite_named(metrics, spec)
-    with interruptible(target):
-        check_part(spec, shard, fail_fast=fail_fast)
-        planned = plan_within(spec, target)
-        if shard is not None:
-            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew)
+
+    def audit(live: Any, directory: Path, shared: Path | None) -> Any:
         result = run_audit(
-            planned,
-            target,
-            store,
+            live,
+            directory,
+            shared,
             telling,
             waivers=answered_for,
             text=text,
             overwrite=overwrite,
             fail_fast=fail_fast,
-            executor=crew,
+            executor=executor_of(executor, workers, address),
         )
         if suite is not None:
-            print_published(planned, target, suite, as_shipped=as_shipped, json=json)
-        _finish(result, target, json=json)
+            print_published(live, directory, suite, as_shipped=as_shipped, json=json)
+        return result
+
+    with interruptible(target):
+        check_part(spec, shard, fail_fast=fail_fast, several=len(asked) > 1)
+        if len(asked) > 1:
+            audit_each(asked, target, store, audit, json=json)
+        planned = plan_within(next(iter(asked.values())), target)
+        if shard is not None:
+            crew = executor_of(executor, workers, address)
+            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew)
+        _finish(audit(planned, target, store), target, json=json)
 
 
 @app.command()
 @takes_spec
 def plan(spec: Any, json: Json = False) -> None:
     """Show what `run` would do: jobs, power, time (measured on the checkpoint), and which verdicts are possible."""
-    from unlearn_audit.cli.commands.plan import show_forecast
+    from unlearn_audit.cli.commands.plan import show_forecasts
     from unlearn_audit.plan.budget import plan_within
+    from unlearn_audit.spec.several import requests
 
-    raise typer.Exit(show_forecast(plan_within(spec), _stdout(), as_json=json))
+    plans = {name: plan_within(one) for name, one in requests(spec).items()}
+    raise typer.Exit(show_forecasts(plans, _stdout(), as_json=json))
 
 
 @app.command()
@@ -260,6 +287,7 @@ def report(
     deliver(material_of(directory), formats)
 
 
+app.command()(watching.watch)
 app.command()(comparing_runs.compare)
 app.command()(merging.merge)
 app.command()(sealing.verify)

@@ -22,11 +22,12 @@ def _option(kind: Any, flag: str, help: str, panel: str) -> Any:
 
 
 _ANNOTATIONS: dict[str, Any] = {
-    "checkpoint": Annotated[
-        str | None,
+    "checkpoints": Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="CHECKPOINT",
-            help="The unlearned model: a directory, a hub id (owner/name@revision), a PEFT adapter, or a .gguf file.",
+            metavar="CHECKPOINT...",
+            help="The unlearned model: a directory, a hub id (owner/name@revision), a PEFT adapter, or a .gguf file. "
+            "Several are audited one after the other, with shared controls.",
             show_default=False,
         ),
     ],
@@ -137,7 +138,7 @@ def _spec(flags: dict[str, Any]) -> Any:
             flags[name] = [part.strip() for part in flags[name].split(",") if part.strip()]
     if flags["policy"] is not None:
         flags["policy"] = load_policy(flags["policy"]).model_dump(mode="json")
-    for name in ("retrained", "served"):
+    for name in ("checkpoints", "retrained", "served"):
         flags[name] = flags[name] or None
     chosen = {name: value for name, value in models.items() if value is not None}
     return load_spec(path, {**flags, "models": chosen})

@@ -1,3 +1,3 @@
 """What is asked: the audit, the policy that it is held to, and the waivers. Plain data from YAML and flags."""
 
-__all__ = ["benchmarks", "policy", "reading", "selectors", "sources", "spec", "waivers", "yaml_files"]
+__all__ = ["benchmarks", "policy", "reading", "selectors", "several", "sources", "spec", "waivers", "yaml_files"]

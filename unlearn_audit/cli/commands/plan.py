@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,30 +25,49 @@ from unlearn_audit.verdict.result import Outcome
 _DEAREST = 3  # probes whose time is shown
 
 
-def show_forecast(live: LivePlan, console: Console, *, as_json: bool) -> int:
-    """Prints the forecast. Exit code 0, or that of INCONCLUSIVE if no PASS is possible at this size."""
+def show_forecasts(plans: Mapping[str, LivePlan], console: Console, *, as_json: bool) -> int:
+    """Prints the forecast of each. Exit code 0, or that of INCONCLUSIVE if no PASS is possible at this size.
+
+    As JSON, one document; of several, a list of such.
+    """
+    documents, obstacles = [], []
+    for place, (name, live) in enumerate(plans.items(), 1):
+        if len(plans) > 1 and not as_json:
+            console.print(f"Checkpoint {place} of {len(plans)}: {name}", markup=False, highlight=False)
+        document, obstacle = _forecast(live, console, as_json=as_json)
+        documents.append(document)
+        obstacles.append(obstacle)
+    if as_json:
+        console.out(json.dumps(documents if len(plans) > 1 else documents[0], indent=2), highlight=False)
+    elif len(plans) > 1:
+        jobs = [job.key for live in plans.values() for job in live.plan.jobs]
+        line = f"In all {len(jobs)} jobs; {len(jobs) - len(set(jobs))} of them are shared, and run once."
+        console.print(line, highlight=False)
+    return 0 if not any(obstacles) else Outcome.INCONCLUSIVE.exit_code
+
+
+def _forecast(live: LivePlan, console: Console, *, as_json: bool) -> tuple[dict[str, object], str | None]:
+    """The forecast of one as a document, shown unless that is wanted; and why it cannot pass, if it cannot."""
     more = [found for found in (control_obstacle(live), thin_wording(live)) if found is not None]
     obstacle = cannot_be_met(live.case, live.plan.spec.policy) or next(iter(more), None)
     lines = power_lines(live.case, live.plan.spec.policy) + more + outlook_lines(live)
     lines += advisory_lines(live) + judge_lines(live)
     found = forecast(live)
     lines += [line for line in (budget_line(found, live.plan.spec),) if line is not None]
-    if as_json:
-        about = {
-            **live.plan.as_json(),
-            "remarks": live.remarks,
-            "power": lines,
-            "obstacle": obstacle,
-            "estimated_seconds": round(found.seconds),
-            "estimated_minutes": {
-                "attacks": {name: round(seconds / 60, 2) for name, seconds in found.attacks.items()},
-                "probes": {name: round(seconds / 60, 2) for name, seconds in found.probes.items()},
-            },
-        }
-        console.out(json.dumps(about, indent=2), highlight=False)
-    else:
+    if not as_json:
         _show(live, console, lines, found)
-    return 0 if obstacle is None else Outcome.INCONCLUSIVE.exit_code
+    document = {
+        **live.plan.as_json(),
+        "remarks": live.remarks,
+        "power": lines,
+        "obstacle": obstacle,
+        "estimated_seconds": round(found.seconds),
+        "estimated_minutes": {
+            "attacks": {name: round(seconds / 60, 2) for name, seconds in found.attacks.items()},
+            "probes": {name: round(seconds / 60, 2) for name, seconds in found.probes.items()},
+        },
+    }
+    return document, obstacle
 
 
 def judge_lines(live: LivePlan) -> list[str]:

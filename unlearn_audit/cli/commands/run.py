@@ -48,7 +48,7 @@ def run_audit(
     settle_threads(live.plan)
     obstacle = cannot_be_met(live.case, live.plan.spec.policy)
     _note([*live.plan.notes, *live.remarks, *([obstacle] if obstacle else [])], telling)
-    with _told(telling) as (progress, log):
+    with _told(telling, live, out) as (progress, log):
         result = audit(
             live,
             out,
@@ -96,7 +96,7 @@ def print_published(live: LivePlan, out: Path, suite: Suite, *, as_shipped: bool
     show_published(metrics, stderr() if json else stdout())
 
 
-def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
+def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool, several: bool) -> None:
     """What does not go together with a part of the jobs.
 
     Raises:
@@ -104,6 +104,8 @@ def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
     """
     if shard is None:
         return
+    if several:
+        raise SpecError("expected --shard or several checkpoints, got both; give one checkpoint to each command")
     if fail_fast:
         raise SpecError("expected --shard or --fail-fast, got both; a part decides nothing, so drop --fail-fast")
     if spec.budget is not None:
@@ -133,7 +135,7 @@ def run_shard(
 
     settle_threads(live.plan)
     _note([*live.plan.notes, *live.remarks], telling)
-    with _told(telling) as (progress, _):
+    with _told(telling, live, out) as (progress, _):
         record = audit_shard(
             live,
             out,
@@ -161,17 +163,21 @@ def _note(notes: Sequence[str], telling: Telling) -> None:
 
 
 @contextmanager
-def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
-    """Where progress goes: the terminal, and the log if there is one."""
-    from unlearn_audit.cli.telling.event_log import event_log
-    from unlearn_audit.cli.telling.progress import Both, make_progress
+def _told(telling: Telling, live: LivePlan, out: Path) -> Iterator[tuple[Progress, EventLog | None]]:
+    """Where progress goes: the terminal, the run directory, and the log if there is one."""
+    from unlearn_audit.cli.telling.event_log import EventLog, event_log, journal
+    from unlearn_audit.cli.telling.leading import Leader
+    from unlearn_audit.cli.telling.progress import Both, Live, make_progress
+    from unlearn_audit.cli.telling.scene import About
 
-    with make_progress(stderr(), quiet=telling.quiet, verbose=telling.verbose) as display, ExitStack() as stack:
-        if telling.log_file is None:
-            yield display, None
-            return
-        log = stack.enter_context(event_log(telling.log_file))
-        yield Both(display, log), log
+    about = About.of(live.plan, live.case)
+    with ExitStack() as stack:
+        display = stack.enter_context(make_progress(stderr(), about, quiet=telling.quiet, verbose=telling.verbose))
+        kept = stack.enter_context(journal(out))
+        log = None if telling.log_file is None else stack.enter_context(event_log(telling.log_file))
+        told = [one.leading for one in (display, kept, log) if isinstance(one, Live | EventLog)]
+        progress: Progress = Both(Both(display, kept), Leader(live, out, told))
+        yield (progress if log is None else Both(progress, log)), log
 
 
 def _command() -> str:
