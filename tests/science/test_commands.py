@@ -106,9 +106,17 @@ def test_gate_refuses_evidence_that_was_changed(without_torch, run_of, tmp_path:
 
 def test_what_a_pipeline_runs_needs_no_torch(without_torch, run_of):
     run, other = run_of("nf4-masked"), run_of("retrained")
-    for args in (("verify", run), ("compare", other, run), ("list", "attacks"), ("--help",), ("schema", "waivers")):
+    for args in (
+        ("verify", run),
+        ("compare", other, run, "--baseline", other),
+        ("list", "attacks"),
+        ("--help",),
+        ("schema", "waivers"),
+    ):
         done = without_torch(*args)
         assert done.returncode == 0, (args, done.stderr)
+    done = without_torch("watch", run, "--once")
+    assert done.returncode == 1 and "quantization" in done.stdout, done.stderr
     done = without_torch("gate", run, "--baseline", other)
     assert done.returncode == 1
     assert "Worse than the baseline" in " ".join(done.stdout.split())

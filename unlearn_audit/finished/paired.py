@@ -8,6 +8,7 @@ this says that two models differ, not that one leaks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from unlearn_audit.api import Role
 from unlearn_audit.plan.case import Case, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.waivers import UTILITY
-from unlearn_audit.statistics.bounds import Sample, picked_p_value
+from unlearn_audit.statistics.bounds import FEW_CELLS, Sample, picked_p_value
 from unlearn_audit.verdict.changes import Change, Direction
 from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, bounded
 from unlearn_audit.verdict.findings.places import UNLEARNED, Cell, checked, control_key, scores_for
@@ -32,26 +33,39 @@ _FALLEN = Contrast(control=_OLD, beside={_OLD: control_key(_OLD)}, weights={UNLE
 
 
 def grown(
-    planned: PlannedFinding, new: pd.DataFrame, old: pd.DataFrame, subjects: Mapping[str, str], policy: Policy
+    planned: PlannedFinding,
+    new: pd.DataFrame,
+    old: pd.DataFrame,
+    subjects: Mapping[str, str],
+    policy: Policy,
+    *,
+    family: int = 1,
 ) -> Change | str:
-    """How much more of a finding the newer one shows; a line on why it cannot be compared, where that is so."""
+    """How much more of a finding the newer one shows; a line on why it cannot be compared, where that is so.
+
+    `family` hypotheses are tested together: a p-value that more draws could make small enough for that gets them.
+    """
     plain = planned.model_copy(update={"sham": False, "doses": None, "unserved": False})
     now, then = (_covered(planned, _rows(plain, frame)) for frame in (new, old))
     terms = _terms(plain, subjects, policy)
     cells = _cells(plain, _paired(now, then), terms)
-    return _measured(planned.id, planned.gates, cells, _GROWN, terms) if cells else _apart(planned.id, now, then)
+    if not cells:
+        return _apart(planned.id, now, then)
+    return _measured(planned.id, planned.gates, cells, _GROWN, terms, family)
 
 
 def _covered(planned: PlannedFinding, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["dose"].astype(str).map(planned.covers).astype(bool)]
 
 
-def fallen(new: pd.DataFrame, old: pd.DataFrame, subjects: Mapping[str, str], policy: Policy) -> Change | str:
-    """How much less of what must stay the newer one shows; a line on why it cannot be compared, where that is so."""
+def fallen(
+    new: pd.DataFrame, old: pd.DataFrame, subjects: Mapping[str, str], policy: Policy, *, family: int = 1
+) -> Change | str:
+    """How much less of what must stay the newer one shows; else as `grown`."""
     terms = _terms(FINDING, subjects, policy)
     now, then = (_rows(FINDING, frame) for frame in (new, old))
     cells = _cells(FINDING, in_one_cell(_paired(now, then)), terms)
-    return _measured(UTILITY, True, cells, _FALLEN, terms) if cells else _apart(UTILITY, now, then)
+    return _measured(UTILITY, True, cells, _FALLEN, terms, family) if cells else _apart(UTILITY, now, then)
 
 
 def _apart(name: str, now: pd.DataFrame, then: pd.DataFrame) -> str:
@@ -105,11 +119,10 @@ def _shown(cell: Cell, key: str) -> float | None:
     return cell.spans[key].shown
 
 
-def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, terms: Terms) -> Change:
+def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, terms: Terms, family: int) -> Change:
     """The numbers of a change, in the cell in which it is largest."""
-    intervals = [bounded(worse, cell, terms) for cell in cells]
-    place = int(np.argmax([one.estimate for one in intervals]))
-    cell, interval = cells[place], intervals[place]
+    cell = cells[int(np.argmax([worse.estimate(one) for one in cells]))]
+    interval = bounded(worse, cell, terms)
     samples = [Sample(subjects=one.subjects, values=worse.least(one)[:, None]) for one in cells]
     sign = 1.0 if worse is _GROWN else -1.0
     low, high = sorted((sign * interval.lower, sign * interval.upper))
@@ -123,8 +136,18 @@ def _measured(name: str, gates: bool, cells: Sequence[Cell], worse: Contrast, te
         estimate=sign * interval.estimate,
         lower=low,
         upper=high,
-        p_value=picked_p_value(samples, lo=worse.lo, hi=worse.hi, draws=terms.draws, seed=SEED),
+        p_value=_p_value(samples, worse, terms, family),
         subjects=len(cell.subjects),
         facts=cell.facts,
         direction=Direction.BETTER if interval.upper < 0 else Direction.OPEN,
     )
+
+
+def _p_value(samples: Sequence[Sample], worse: Contrast, terms: Terms, family: int) -> float:
+    """The p-value of a change in some cell. One that is as small as its draws allow gets those that a family needs."""
+    tests = len(samples) if len(samples) <= FEW_CELLS else 2
+    found = picked_p_value(samples, lo=worse.lo, hi=worse.hi, draws=terms.draws, seed=SEED)
+    enough = math.ceil(2 * family * tests / terms.family_alpha)
+    if enough <= terms.draws or found > 2 * tests / (terms.draws + 1):
+        return found
+    return picked_p_value(samples, lo=worse.lo, hi=worse.hi, draws=enough, seed=SEED)

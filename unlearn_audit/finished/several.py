@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import Role
-from unlearn_audit.api.kit.printable import listed
+from unlearn_audit.api.kit.printable import clean, listed
 from unlearn_audit.api.problems import did_you_mean
 from unlearn_audit.api.terms import ScoreKind
 from unlearn_audit.errors import AuditError, SpecError
@@ -20,11 +20,12 @@ from unlearn_audit.evidence.manifest import SPEC as REQUEST
 from unlearn_audit.finished.baseline import compared
 from unlearn_audit.finished.paired import fallen, grown
 from unlearn_audit.finished.redecide import finished, observations_of
-from unlearn_audit.report.page import subject_of
+from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.spec.waivers import UTILITY
 from unlearn_audit.statistics.bounds import holm
 from unlearn_audit.verdict.changes import Change
 from unlearn_audit.verdict.findings.places import BASELINE
+from unlearn_audit.verdict.findings.utility import FINDING
 from unlearn_audit.verdict.result import Finding, Outcome, Result
 from unlearn_audit.verdict.several import Audited, Difference, Recovery, Scale, SeveralRecord
 
@@ -50,9 +51,20 @@ class Run:
         return observations_of(self.path, self.result)
 
     @cached_property
-    def own(self) -> pd.DataFrame:
-        """What the checkpoint itself showed."""
-        return self.observations[self.observations["role"].astype(str) == Role.UNLEARNED]
+    def _own(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        """What the checkpoint itself showed, in parts: a whole table is slow to look through for each pair."""
+        own = self.observations[self.observations["role"].astype(str) == Role.UNLEARNED]
+        groups = own.groupby(["attack", "probe", "measure"], observed=True)
+        return {(str(attack), str(probe), str(measure)): rows for (attack, probe, measure), rows in groups}
+
+    def own(self, planned: PlannedFinding) -> pd.DataFrame:
+        """What the checkpoint itself showed of a finding."""
+        return self._own.get((planned.attack, planned.probe, planned.measure), self.observations.iloc[:0])
+
+    @property
+    def reference(self) -> str:
+        """Where the checkpoint is."""
+        return next((one.reference for one in self.result.models if one.role == "unlearned"), "")
 
     @property
     def digest(self) -> str:
@@ -119,12 +131,12 @@ def several(named: Sequence[Path], *, measure: str | None = None, baseline: Path
     shown = (*([old] if old else []), *runs)
     measure = _measure(shown, measure)
     names = _names(shown)
-    rows = [_audited(run, name, shown) for run, name in zip(shown, names, strict=True)]
+    rows = [audited(run, name, shown) for run, name in zip(shown, names, strict=True)]
     has_original = all(run.result.case.has_original for run in shown)
     scale = Scale.RECOVERED if has_original else Scale.BEYOND
-    rows = [row.model_copy(update={"worst": _worst(row, scale)}) for row in rows]
-    rows = _with_front(rows, scale)
-    attacks = _attacks(rows, measure)
+    rows = [row.model_copy(update={"worst": worst_of(row, scale)}) for row in rows]
+    attacks = attacks_of(rows, measure)
+    rows = with_front(rows, scale, attacks, measure)
     differences, tests, untested = _differences(shown, names, attacks, measure)
     changes = {}
     if old is not None:
@@ -148,16 +160,19 @@ def several(named: Sequence[Path], *, measure: str | None = None, baseline: Path
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """The checkpoints' names; where two have one, with the digest or the run that tells them apart."""
-    plain = [subject_of(run.result) for run in runs]
-    with_digest = [f"{name} ({run.digest[:8]})" for name, run in zip(plain, runs, strict=True)]
-    with_run = [f"{name} [{run.path.name}]" for name, run in zip(plain, runs, strict=True)]
-    longest = [f"{name} [{place}]" for place, name in enumerate(plain, 1)]
-    chosen = []
-    for options in zip(plain, with_digest, with_run, longest, strict=True):
-        columns = (plain, with_digest, with_run, longest)
-        chosen.append(next(one for one, column in zip(options, columns, strict=True) if column.count(one) == 1))
-    return chosen
+    """The checkpoints' names: the end of a path, and more of it, the digest or the run where names are alike."""
+    paths = [clean(run.reference.rstrip("/"), 200) or "checkpoint" for run in runs]
+    ends = [["/".join(path.split("/")[-depth:]) for path in paths] for depth in (1, 2)]
+    columns = [
+        *ends,
+        [f"{name} ({run.digest[:8]})" for name, run in zip(ends[0], runs, strict=True)],
+        [f"{name} [{run.path.name}]" for name, run in zip(ends[0], runs, strict=True)],
+        [f"{name} [{place}]" for place, name in enumerate(ends[0], 1)],
+    ]
+    return [
+        next(name for name, column in zip(options, columns, strict=True) if column.count(name) == 1)
+        for options in zip(*columns, strict=True)
+    ]
 
 
 def _measure(runs: Sequence[Run], wanted: str | None) -> str:
@@ -185,13 +200,13 @@ def _measure_of(finding: Finding) -> str:
     return finding.id.partition("/")[2]
 
 
-def _audited(run: Run, name: str, runs: Sequence[Run]) -> Audited:
+def audited(run: Run, name: str, runs: Sequence[Run]) -> Audited:
+    """The row of a run in the table of these runs."""
     result, utility = run.result, run.result.verdict.utility
-    references = [one.reference for one in result.models if one.role == "unlearned"]
     measures = sorted(map(_recovery, result.verdict.findings), key=lambda one: not one.gates)
     return Audited(
         name=name,
-        reference=references[0] if references else "",
+        reference=run.reference,
         digest=run.digest,
         run=str(run.path),
         outcome=result.outcome,
@@ -233,21 +248,23 @@ def _recovery(finding: Finding) -> Recovery:
     )
 
 
-def _worst(row: Audited, scale: Scale) -> Recovery | None:
+def worst_of(row: Audited, scale: Scale) -> Recovery | None:
     """The deciding finding under which most came back."""
     known = [one for one in row.measures if one.gates and one.on(scale) is not None]
     return max(known, key=lambda one: one.on(scale) or 0.0, default=None)
 
 
-def _with_front(rows: Sequence[Audited], scale: Scale) -> list[Audited]:
-    """Marks who is on the Pareto front of utility (more is better) against the worst recovery (less is better).
+def with_front(rows: Sequence[Audited], scale: Scale, attacks: Sequence[str], measure: str) -> list[Audited]:
+    """Marks who has gaps, and who is on the Pareto front: utility (more is better), worst recovery (less is better).
 
-    Controls are no method, and are on no front; nor is a checkpoint of which one of the two is not known.
+    Controls are no method, and are on no front. Nor is a checkpoint with gaps, which drives nobody off it either: what
+    was not measured may be its worst.
     """
+    rows = [row.model_copy(update={"has_gaps": _has_gaps(row, attacks, measure)}) for row in rows]
     places = {
         place: (row.utility, row.worst.on(scale) or 0.0)
         for place, row in enumerate(rows)
-        if row.utility is not None and row.worst is not None and not row.is_control
+        if row.utility is not None and row.worst is not None and not row.is_control and not row.has_gaps
     }
 
     def beaten(own: tuple[float, float]) -> bool:
@@ -255,6 +272,12 @@ def _with_front(rows: Sequence[Audited], scale: Scale) -> list[Audited]:
 
     front = {place for place, own in places.items() if not beaten(own)}
     return [row.model_copy(update={"on_front": place in front}) for place, row in enumerate(rows)]
+
+
+def _has_gaps(row: Audited, attacks: Sequence[str], measure: str) -> bool:
+    """Whether it has no number where another checkpoint of the table has one."""
+    found = [row.under(attack, measure) for attack in attacks]
+    return row.utility is None or any(one is None or one.shown is None for one in found)
 
 
 def _standing(row: Audited, scale: Scale) -> tuple[bool, int, float, float, str]:
@@ -269,7 +292,7 @@ def _standing(row: Audited, scale: Scale) -> tuple[bool, int, float, float, str]
     )
 
 
-def _attacks(rows: Sequence[Audited], measure: str) -> tuple[str, ...]:
+def attacks_of(rows: Sequence[Audited], measure: str) -> tuple[str, ...]:
     """The attacks that some checkpoint has a number of, the baseline first, then the most harmful."""
     found: dict[str, float] = {}
     for row in rows:
@@ -290,13 +313,14 @@ def _differences(
     if len(runs) > MOST_TESTED:
         line = f"not tested in pairs: more than {MOST_TESTED} checkpoints; name fewer runs"
         return (), 0, (line,)
+    family = len(runs) * (len(runs) - 1) * (len(attacks) + 1)
     tested: list[tuple[str, str, Change]] = []
     apart: dict[str, None] = {}
     for (one, leaks), (two, other) in permutations(zip(runs, names, strict=True), 2):
         if one.facts("forget") != two.facts("forget"):
             apart |= dict.fromkeys([f"not tested in pairs: {listed(sorted((leaks, other)), 2)} (other forget sets)"])
             continue
-        tested += [(leaks, other, change) for change in _changes(one, two, attacks, measure)]
+        tested += [(leaks, other, change) for change in _changes(one, two, attacks, measure, family)]
     adjusted = holm([change.p_value for _, _, change in tested]) if tested else ()
     alpha = runs[0].result.policy.alpha
     found = [
@@ -307,20 +331,17 @@ def _differences(
     return tuple(found), len(tested), tuple(apart)
 
 
-def _changes(one: Run, two: Run, attacks: Sequence[str], measure: str) -> Iterator[Change]:
+def _changes(one: Run, two: Run, attacks: Sequence[str], measure: str, family: int) -> Iterator[Change]:
     """By how much one shows more than the other, and keeps less."""
     case, policy = one.result.case, one.result.policy
-    tests: list[Callable[[], Change | str]] = [
-        lambda planned=planned: grown(planned, one.own, two.own, case.subjects, policy)  # type: ignore[misc]
+    found = [
+        grown(planned, one.own(planned), two.own(planned), case.subjects, policy, family=family)
         for planned in case.planned
         if planned.attack in attacks and planned.id.partition("/")[2] == measure
     ]
     if case.retain_subjects and one.facts("retain") == two.facts("retain"):
-        tests.append(lambda: fallen(one.own, two.own, case.retain_subjects, policy))
-    for test in tests:
-        change = test()
-        if isinstance(change, Change):
-            yield change
+        found.append(fallen(one.own(FINDING), two.own(FINDING), case.retain_subjects, policy, family=family))
+    yield from (change for change in found if isinstance(change, Change))
 
 
 def _difference(leaks: str, other: str, change: Change, p_value: float, alpha: float) -> Difference:
@@ -362,6 +383,6 @@ def _notes(runs: Sequence[Run]) -> Iterator[str]:
         found = list(dict.fromkeys(of(run.result) for run in runs))
         if len(found) > 1:
             yield f"{what} differ: {listed(found, _MOST_NAMED)}"
-    batteries = [{one.attack for one in run.result.case.planned} for run in runs]
-    if some := sorted(set.union(*batteries) - set.intersection(*batteries)):
+    batteries = [frozenset(one.attack for one in run.result.case.planned) for run in runs]
+    if some := sorted({attack for one in batteries for other in batteries for attack in one - other}):
         yield f"not every run has these attacks: {listed(some, _MOST_NAMED)}"

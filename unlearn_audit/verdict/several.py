@@ -69,6 +69,7 @@ class Audited(_Record):
         worst: the deciding finding under which most came back.
         measures: every finding, the deciding ones first.
         utility: share of retain hits, and the original's.
+        has_gaps: it has no number under an attack of the table, or no utility.
         on_front: no other checkpoint of the table keeps at least as much and shows at most as much, one of it better.
     """
 
@@ -90,6 +91,7 @@ class Audited(_Record):
     worst: Recovery | None = None
     measures: tuple[Recovery, ...] = ()
     faults: int = 0
+    has_gaps: bool = False
     on_front: bool = False
 
     def under(self, attack: str, measure: str) -> Recovery | None:

@@ -56,7 +56,7 @@ def _forecast(live: LivePlan, console: Console, *, as_json: bool) -> tuple[dict[
     lines += [line for line in (budget_line(found, live.plan.spec),) if line is not None]
     if not as_json:
         _show(live, console, lines, found)
-    document = {
+    document: dict[str, object] = {
         **live.plan.as_json(),
         "remarks": live.remarks,
         "power": lines,

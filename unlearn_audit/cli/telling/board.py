@@ -13,7 +13,7 @@ from rich.text import Text
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.cli.telling.found_so_far import Leading
 from unlearn_audit.cli.telling.scene import Place, Scene, State
-from unlearn_audit.report.parts.numbers import percent, points
+from unlearn_audit.report.parts.numbers import count, percent, points
 
 _ATTACK, _COLUMN, _COUNT, _GAP = 20, 13, 7, 2
 _MOST_RUNNING, _MOST_SAID, _FEWEST_SAID, _FEWEST_ROWS = 4, 6, 2, 3
@@ -133,8 +133,8 @@ def _matrix(scene: Scene, width: int, rows: int) -> RenderableType:
         cells = [_cell(scene.place(attack, measure), margin_of(scene)) for measure in shown]
         table.add_row(Text(clean(attack, 80)), Text(f"{done}/{of}"), *cells)
     left = len(scene.attacks()) - rows
-    more = [f"{left} more attacks"] if left > 0 else []
-    more += [f"{len(measures) - len(shown)} more measures"] if len(measures) > len(shown) else []
+    more = [count(left, "more attack")] if left > 0 else []
+    more += [count(len(measures) - len(shown), "more measure")] if len(measures) > len(shown) else []
     kept = scene.retained()
     retained = [f"retained knowledge: {', '.join(f'{who} {percent(share)}' for who, share in kept.items())}"]
     lines = [Text(line, style="dim") for line in (*([", ".join(more)] if more else []), *(retained if kept else []))]

@@ -164,7 +164,7 @@ class Scene:
         """What a probe has found."""
         self.course.probed(job, dose, probe, scores)
         if scores:
-            self.say(f"{job.title}: {self.course.found.told(job, dose, scores)}")
+            self.say(f"{job.attack} on {job.model.name}: {self.course.found.told(job, dose, scores)}")
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """A job has ended."""

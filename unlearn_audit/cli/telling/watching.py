@@ -103,6 +103,7 @@ class Watched:
         kind, job = event["event"], self._jobs.get(event.get("job", ""))
         if kind == "begin":
             self._ending = State.GONE
+            self._read.clear()  # the evidence says what is still there
             kept = [one for one in self._jobs.values() if self._is_stored(one.key)]
             self.scene.begin(list(self._jobs.values()), kept[: event["kept"]])
         elif kind in _ENDINGS:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TERMINAL = "terminal"
-_ROW = ("run", "digest", "outcome", "is_control", "on_front", "profile", "policy", "forget", "controls")
+_ROW = ("run", "digest", "outcome", "is_control", "has_gaps", "on_front", "profile", "policy", "forget", "controls")
 _TITLES = {"controls": "control_models"}
 _FINDING = (
     *("finding", "attack", "measure", "gates", "status", "dose", "variant", "shown", "controls", "original"),

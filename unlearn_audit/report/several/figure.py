@@ -107,8 +107,9 @@ def _draw_front(axes: Axes, record: SeveralRecord) -> None:
     for row, kept, back in places:
         _point(axes, row, kept, back)
     for numbers, kept, back in _labelled(record, places):
+        side, away = ("right", -8) if kept > 0.5 else ("left", 8)  # into the drawing
         axes.annotate(
-            numbers, (kept, back), xytext=(-7, 6), textcoords="offset points", ha="right", color=figures.TEXT.drawn
+            numbers, (kept, back), xytext=(away, 5), textcoords="offset points", ha=side, color=figures.TEXT.drawn
         )
 
 

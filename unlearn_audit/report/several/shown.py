@@ -14,7 +14,7 @@ TITLE = "Several checkpoints"
 STANDING = ("no", "checkpoint", "verdict", "worst", "under", "kept", "front")
 DIFFERENCES = ("checkpoint", "", "than", "by", "how much, points", "at", "Holm p", "n")
 FRONT_KEY = "Filled: on the front, which the line joins. Square: a control."
-FRONT, CONTROL = "yes", "control"
+FRONT, CONTROL, GAPS = "yes", "control", "gaps"
 SIGNS = {Status.FAILED: "!", Status.PASSED: "", Status.ERROR: "E", Status.INCONCLUSIVE: "?", Status.NO_POWER: "?"}
 """Behind a number: what the verdict says of the finding."""
 
@@ -51,7 +51,7 @@ def standing(record: SeveralRecord) -> list[tuple[str, ...]]:
             amount(row.worst, record.scale),
             NONE if row.worst is None else clean(row.worst.finding, 120),
             percent(row.utility),
-            CONTROL if row.is_control else FRONT if row.on_front else "",
+            CONTROL if row.is_control else GAPS if row.has_gaps else FRONT if row.on_front else "",
         )
         for row in record.rows
     ]
@@ -129,6 +129,7 @@ def legend(record: SeveralRecord) -> tuple[str, ...]:
         f"worst: {what}, at the worst cell of the deciding finding named under it. A plain share; the verdict goes by "
         "bounds.",
         f"kept: hits on the retain set{original}. front: nobody keeps as much and gives back as little (Pareto); "
-        "control: a model that never saw the facts, audited as if it were a checkpoint.",
+        f"{GAPS}: not measured under every attack, so in no such contest; {CONTROL}: a model that never saw the facts, "
+        "audited as if it were a checkpoint.",
         f"By attack: {record.measure}. ! failed, ? open or without power, E error, {NONE} no number.",
     )
