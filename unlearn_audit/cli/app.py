@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +30,9 @@ from unlearn_audit.cli.commands import (
     watch as watching,
 )
 from unlearn_audit.cli.commands.run import (
+    Running,
     check_part,
     interruptible,
-    print_published,
     run_audit,
     run_shard,
     settle_libraries,
@@ -191,38 +192,28 @@ def run(
 
     if cells is not None:
         say("notice: --cells is now called --store; the old name still works")
-        store = store or cells
     asked = requests(spec, leave_one_control_out=leave_one_control_out)
     target = out or Path("runs") / (folder_names([spec.checkpoint])[0] if len(asked) == 1 else "several")
-    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
-    answered_for = load_waivers(waivers) if waivers else None
-    suite = suite_named(metrics, spec)
-
-    def audit(live: Any, directory: Path, shared: Path | None) -> Any:
-        result = run_audit(
-            live,
-            directory,
-            shared,
-            telling,
-            waivers=answered_for,
-            text=text,
-            overwrite=overwrite,
-            fail_fast=fail_fast,
-            executor=executor_of(executor, workers, address),
-        )
-        if suite is not None:
-            print_published(live, directory, suite, as_shipped=as_shipped, json=json)
-        return result
-
+    running = Running(
+        telling=Telling(quiet=quiet, verbose=verbose, log_file=log_file),
+        waivers=load_waivers(waivers) if waivers else None,
+        text=text,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        crew=partial(executor_of, executor, workers, address),
+        suite=suite_named(metrics, spec),
+        as_shipped=as_shipped,
+        json=json,
+    )
+    running.crew()  # what cannot be is said before anything is planned
     with interruptible(target):
         check_part(spec, shard, fail_fast=fail_fast, several=len(asked) > 1)
         if len(asked) > 1:
-            audit_each(asked, target, store, audit, json=json)
+            audit_each(asked, target, store or cells, running.audit, json=json)
         planned = plan_within(next(iter(asked.values())), target)
         if shard is not None:
-            crew = executor_of(executor, workers, address)
-            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew)
-        _finish(audit(planned, target, store), target, json=json)
+            run_shard(planned, target, store or cells, shard, running)
+        _finish(running.audit(planned, target, store or cells), target, json=json)
 
 
 @app.command()

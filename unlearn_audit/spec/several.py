@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import count
 from pathlib import PurePath
 
 from unlearn_audit.errors import SpecError
@@ -65,11 +66,10 @@ def folder_names(references: Sequence[str]) -> list[str]:
             "-".join(some[-depth:]) if names.count(name) > 1 else name for name, some in zip(names, ends, strict=True)
         ]
     names = [name[-_LONGEST:].lstrip(".-") or "audit" for name in names]
-    seen: dict[str, int] = {}
     found: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if names.count(name) == 1 else f"{name}-{seen[name]}")
+        numbered = (f"{name}-{number}" for number in count(2))
+        found.append(name if name not in found else next(one for one in numbered if one not in (*found, *names)))
     return found
 
 

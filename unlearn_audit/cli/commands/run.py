@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -68,6 +69,43 @@ def run_audit(
     return result
 
 
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How audits are run: what `run` was told besides what to audit and where.
+
+    Attributes:
+        crew: makes the executor of one audit, which ends with it; None for this process.
+        suite: whose published figures are measured as well.
+    """
+
+    telling: Telling
+    waivers: Waiving | None
+    text: KeptText
+    overwrite: bool
+    fail_fast: bool
+    crew: Callable[[], Executor | None]
+    suite: Suite | None
+    as_shipped: bool
+    json: bool
+
+    def audit(self, live: LivePlan, out: Path, shared: Path | None) -> Result:
+        """One audit, with all that was asked for."""
+        result = run_audit(
+            live,
+            out,
+            shared,
+            self.telling,
+            waivers=self.waivers,
+            text=self.text,
+            overwrite=self.overwrite,
+            fail_fast=self.fail_fast,
+            executor=self.crew(),
+        )
+        if self.suite is not None:
+            print_published(live, out, self.suite, as_shipped=self.as_shipped, json=self.json)
+        return result
+
+
 def suite_named(name: str | None, spec: AuditSpec) -> Suite | None:
     """The suite of --metrics, whose benchmark the forget set must be.
 
@@ -115,16 +153,7 @@ def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool, several: 
         )
 
 
-def run_shard(
-    live: LivePlan,
-    out: Path,
-    shared: Path | None,
-    shard: str,
-    telling: Telling,
-    *,
-    overwrite: bool = False,
-    executor: Executor | None = None,
-) -> NoReturn:
+def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, running: Running) -> NoReturn:
     """Runs part of the jobs and decides nothing: exit code 3, or 4 if one failed."""
     from unlearn_audit.run.executors.shard import Shard
 
@@ -134,8 +163,8 @@ def run_shard(
     from unlearn_audit.run.executors.threads import settle_threads
 
     settle_threads(live.plan)
-    _note([*live.plan.notes, *live.remarks], telling)
-    with _told(telling, live, out) as (progress, _):
+    _note([*live.plan.notes, *live.remarks], running.telling)
+    with _told(running.telling, live, out) as (progress, _):
         record = audit_shard(
             live,
             out,
@@ -143,8 +172,8 @@ def run_shard(
             part,
             shared=shared,
             command=_command(),
-            overwrite=overwrite,
-            executor=executor,
+            overwrite=running.overwrite,
+            executor=running.crew(),
         )
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
