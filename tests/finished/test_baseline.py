@@ -86,7 +86,7 @@ def test_a_finding_without_a_dose_in_common_is_named_with_both(tmp_path: Path, i
     assert {one.finding.partition("/")[0] for one in record.changes} == {"as-is", "relearning", "utility"}
     for command in (
         ("gate", tmp_path / "new", "--baseline", tmp_path / "old"),
-        ("compare", tmp_path / "old", tmp_path / "new"),
+        ("compare", tmp_path / "new", "--baseline", tmp_path / "old"),
     ):
         code, out, _ = invoke(*command)
         assert code == (3 if command[0] == "gate" else 0)  # int8 and NF4 are required, and one of them is absent
@@ -143,13 +143,15 @@ def test_compare_shows_a_table_of_80_columns_and_writes_the_plot(tmp_path: Path,
     new = lenient()
     new.frame["dose"] = new.frame["dose"].astype(str)
     finished_run(tmp_path / "new", new)
-    outs = [tmp_path / f"c.{kind}" for kind in ("html", "svg", "md")]
-    code, out, _ = invoke("compare", tmp_path / "old", tmp_path / "new", *(x for path in outs for x in ("--out", path)))
+    outs = {kind: tmp_path / f"c.{kind}" for kind in ("html", "svg", "md")}
+    wanted = [part for kind, path in outs.items() for part in ("-f", f"{kind}={path}")]
+    code, out, _ = invoke("compare", tmp_path / "new", "--baseline", tmp_path / "old", *wanted)
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
     assert "1 worse and 0 better, of 8 deciding readings." in out
-    page, drawn, text = (path.read_text() for path in outs)
+    page, drawn, text = (path.read_text() for path in outs.values())
     assert "<svg" in page and "<script" not in page and hostile not in page
-    assert drawn.startswith("<svg") and "--failed:" in drawn and RECALL in drawn
+    assert RECALL in page
+    assert drawn.startswith("<svg") and "--failed:" in drawn
     assert "| worse |" in text
-    assert invoke("compare", tmp_path / "old", tmp_path / "new", "--out", tmp_path / "c.png")[0] == 2
+    assert invoke("compare", tmp_path / "old", tmp_path / "new", "-f", f"png={tmp_path / 'c.png'}")[0] == 2

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.golden import sample
+from tests.golden import sample, several_sample
 from unlearn_audit.report import render
 from unlearn_audit.report.formats import json as as_json
 from unlearn_audit.report.formats.console import summary
+from unlearn_audit.report.several.documents import FORMATS
+from unlearn_audit.report.several.terminal import show
 from unlearn_audit.verdict.result import Result
 
 EXPECTED = Path(__file__).with_name("expected")
@@ -31,12 +33,23 @@ def screen(result: Result, *, width: int = 80, color: bool = False) -> str:
     return stream.getvalue()
 
 
+def table_on_screen() -> str:
+    """What `compare` shows on a terminal."""
+    stream = io.StringIO()
+    show(several_sample.record(), Console(file=stream, width=80))
+    return stream.getvalue()
+
+
 def expected_files() -> dict[str, str]:
     """File name -> text of every report that is kept."""
     files = {}
     for name, build in sample.ALL.items():
         files[f"{name}.md"] = render(build(), "md")
         files[f"{name}.txt"] = screen(build())
+    several = several_sample.record()
+    files |= {f"several.{name}": make(several) for name, make in FORMATS.items() if name not in ("svg", "html")}
+    files["several.html"] = without_drawings(FORMATS["html"](several))
+    files["several.txt"] = table_on_screen()
     files["fail.json"] = render(sample.failed(), "json")
     files["fail.html"] = without_drawings(render(sample.failed(), "html"))
     return files

@@ -21,7 +21,7 @@ from unlearn_audit.audit.hops import audit
 from unlearn_audit.audit.prospects import Prospects
 from unlearn_audit.audit.telling.progress import Both, Detailed, show_proofs
 from unlearn_audit.audit.telling.streams import HarmlessConsole
-from unlearn_audit.cli.commands.plan import show_forecast
+from unlearn_audit.cli.commands.plan import show_forecasts
 from unlearn_audit.cli.telling.event_log import event_log
 from unlearn_audit.facts.privacy import MASK
 from unlearn_audit.finished.redecide import material_of, redecide
@@ -101,8 +101,8 @@ def told(tmp_path_factory, saved_model: Path, request) -> Path:
     live = replace(draft, plan=lay_out(draft))
     stream, out = io.StringIO(), where / "run"
     console = HarmlessConsole(file=stream, width=200)
-    show_forecast(Prospects(live=live), console, as_json=False)
-    show_forecast(Prospects(live=live), console, as_json=True)
+    show_forecasts({"one": Prospects(live=live)}, console, as_json=False)
+    show_forecasts({"one": Prospects(live=live)}, console, as_json=True)
     with event_log(where / "run.log") as log:
         result = audit(live, out, Both(Detailed(console), log))
         log.verdict(result)

@@ -17,11 +17,13 @@ from rich.console import Console
 
 from tests.science.conftest import small_spec
 from tests.warm import Warm
+from unlearn_audit.api import Role
 from unlearn_audit.audit.hops import audit_shard
 from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.demo import ASSETS
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.run.executors.shard import Shard
+from unlearn_audit.spec.several import requests
 
 pytestmark = pytest.mark.science
 
@@ -106,12 +108,50 @@ def test_gate_refuses_evidence_that_was_changed(without_torch, run_of, tmp_path:
 
 def test_what_a_pipeline_runs_needs_no_torch(without_torch, run_of):
     run, other = run_of("nf4-masked"), run_of("retrained")
-    for args in (("verify", run), ("compare", other, run), ("list", "attacks"), ("--help",), ("schema", "waivers")):
+    for args in (
+        ("verify", run),
+        ("compare", other, run, "--baseline", other),
+        ("list", "attacks"),
+        ("--help",),
+        ("schema", "waivers"),
+    ):
         done = without_torch(*args)
         assert done.returncode == 0, (args, done.stderr)
+    done = without_torch("watch", run, "--once")
+    assert done.returncode == 1 and "quantization" in done.stdout, done.stderr
     done = without_torch("gate", run, "--baseline", other)
     assert done.returncode == 1
     assert "Worse than the baseline" in " ".join(done.stdout.split())
+
+
+def test_a_table_of_runs_knows_a_control_when_it_sees_one(without_torch, run_of):
+    done = without_torch("compare", run_of("nf4-masked"), run_of("retrained"), "-f", "json")
+    assert done.returncode == 0, done.stderr
+    table = json.loads(done.stdout)
+    leaks, clean = table["rows"]
+    assert (leaks["name"], leaks["outcome"], leaks["is_control"]) == ("nf4-masked", "FAIL", False)
+    assert (clean["name"], clean["outcome"], clean["is_control"]) == ("retrained-1", "PASS", True)
+    assert leaks["worst"]["attack"] == "quantization" and leaks["worst"]["recovered"] > 0.9
+    proven = [one for one in table["differences"] if one["proven"]]
+    assert ("nf4-masked", "quantization/recall.hit") in {(one["leaks"], one["finding"]) for one in proven}
+
+
+def test_checkpoints_share_the_jobs_of_original_and_controls(facts):
+    both = tuple(str(ASSETS / name) for name in ("npo", "refusal"))
+    spec = small_spec("npo", facts).model_copy(update={"checkpoint": both[0], "checkpoints": both})
+    plans = {name: make_plan(one).plan for name, one in requests(spec, leave_one_control_out=True).items()}
+    assert list(plans) == ["npo", "refusal", "retrained-1", "retrained-2"]
+    keys = {
+        name: {
+            own: {job.key for job in plan.jobs if (job.model.role is Role.UNLEARNED) is own} for own in (True, False)
+        }
+        for name, plan in plans.items()
+    }
+    assert keys["npo"][False] == keys["refusal"][False]  # made once, for both
+    assert not keys["npo"][True] & keys["refusal"][True]
+    left_out = keys["retrained-1"]
+    assert left_out[False] < keys["npo"][False]
+    assert len(left_out[True] - keys["npo"][False]) == 1  # asked what must stay as well, like any checkpoint
 
 
 def test_the_parts_of_an_audit_joined_are_the_audit(without_torch, run_of, shared_store: Path, facts, tmp_path: Path):

@@ -130,7 +130,7 @@ def test_the_base_reports_in_every_format_but_one(base: Installation, runs: Path
 
 
 def test_the_base_compares_merges_and_verifies(base: Installation, runs: Path, tmp_path: Path) -> None:
-    done = base.run("compare", runs / "good", runs / "bad", "--out", tmp_path / "changes.html", cwd=tmp_path)
+    done = base.run("compare", runs / "bad", "--baseline", runs / "good", "-f", "html=changes.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "<svg" in (tmp_path / "changes.html").read_text(encoding="utf-8")
     done = base.run("gate", runs / "bad", "--baseline", runs / "good", cwd=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,14 +27,18 @@ from unlearn_audit.cli.commands import (
 from unlearn_audit.cli.commands import (
     verify as sealing,
 )
+from unlearn_audit.cli.commands import (
+    watch as watching,
+)
 from unlearn_audit.cli.commands.run import (
+    Running,
     check_part,
     interruptible,
-    print_published,
     run_audit,
     run_shard,
     suite_named,
 )
+from unlearn_audit.cli.commands.run_several import audit_each
 from unlearn_audit.cli.common import (
     ERROR,
     INTEGRITY,
@@ -49,7 +54,6 @@ from unlearn_audit.cli.common import (
     Verbose,
     WaiverFile,
     Workers,
-    log_to_all,
     say,
     show_notices,
     trackers_named,
@@ -93,7 +97,12 @@ class Document(StrEnum):
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Run directory; rerun with the same one to resume.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Run directory; rerun with the same one to resume. Of several checkpoints: the folder of their runs.",
+        show_default=False,
+    ),
 ]
 Text = Annotated[
     KeptText, typer.Option("--text", help="What outputs.jsonl keeps of the models' answers; none: salted digests.")
@@ -112,6 +121,13 @@ Overwrite = Annotated[
 FailFast = Annotated[
     bool,
     typer.Option("--fail-fast", help="Stop once a leak is proven, whatever the rest would say; never changes a PASS."),
+]
+LeaveOneOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-control-out",
+        help="Also audit each --retrained model as if it were the checkpoint: what is said of models that are clean.",
+    ),
 ]
 OfShards = Annotated[
     str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
@@ -154,6 +170,7 @@ def run(
     overwrite: Overwrite = False,
     fail_fast: FailFast = False,
     store: Store = None,
+    leave_one_control_out: LeaveOneOut = False,
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Text = KeptText.NONE,
     waivers: WaiverFile = None,
@@ -169,40 +186,38 @@ def run(
     log_to: LogTo = None,
     json: Json = False,
 ) -> None:
-    """Audit a checkpoint: attack it and its controls, probe what comes back, and give a verdict."""
+    """Audit one checkpoint or several: attack them and their controls, probe what comes back, and give a verdict."""
     from unlearn_audit.plan.budget import plan_within
     from unlearn_audit.run.executors.choice import executor_of
     from unlearn_audit.spec.given import default_run
+    from unlearn_audit.spec.several import requests
     from unlearn_audit.spec.spec import load_waivers
 
-    crew = executor_of(executor, workers, address)
     if cells is not None:
         say("notice: --cells is now called --store; the old name still works")
-        store = store or cells
-    target = out or default_run(spec)
-    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
-    answered_for = load_waivers(waivers) if waivers else None
-    suite, trackers = suite_named(metrics, spec), trackers_named(log_to)
+    asked = requests(spec, leave_one_control_out=leave_one_control_out)
+    target = out or (default_run(spec) if len(asked) == 1 else Path("runs") / "several")
+    running = Running(
+        telling=Telling(quiet=quiet, verbose=verbose, log_file=log_file),
+        waivers=load_waivers(waivers) if waivers else None,
+        text=text,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        crew=partial(executor_of, executor, workers, address),
+        suite=suite_named(metrics, spec),
+        as_shipped=as_shipped,
+        trackers=trackers_named(log_to),
+        json=json,
+    )
+    running.crew()  # what cannot be is said before anything is planned
     with interruptible(target):
-        check_part(spec, shard, fail_fast=fail_fast)
-        planned = plan_within(spec, target)
+        check_part(spec, shard, fail_fast=fail_fast, several=len(asked) > 1)
+        if len(asked) > 1:
+            audit_each(asked, target, store or cells, running.audit, json=json)
+        planned = plan_within(next(iter(asked.values())), target)
         if shard is not None:
-            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew)
-        result = run_audit(
-            planned,
-            target,
-            store,
-            telling,
-            waivers=answered_for,
-            text=text,
-            overwrite=overwrite,
-            fail_fast=fail_fast,
-            executor=crew,
-        )
-        if suite is not None:
-            print_published(planned, target, suite, as_shipped=as_shipped, json=json)
-        log_to_all(trackers, target, result)
-        _finish(result, target, json=json)
+            run_shard(planned, target, store or cells, shard, running)
+        _finish(running.audit(planned, target, store or cells), target, json=json)
 
 
 @app.command()
@@ -210,10 +225,12 @@ def run(
 def plan(spec: Any, json: Json = False) -> None:
     """Show what `run` would do: jobs, power, time (measured on the checkpoint), and which verdicts are possible."""
     from unlearn_audit.audit.prospects import Prospects
-    from unlearn_audit.cli.commands.plan import show_forecast
+    from unlearn_audit.cli.commands.plan import show_forecasts
     from unlearn_audit.plan.budget import plan_within
+    from unlearn_audit.spec.several import requests
 
-    raise typer.Exit(show_forecast(Prospects(live=plan_within(spec)), _stdout(), as_json=json))
+    plans = {name: Prospects(live=plan_within(one)) for name, one in requests(spec).items()}
+    raise typer.Exit(show_forecasts(plans, _stdout(), as_json=json))
 
 
 @app.command()
@@ -268,6 +285,7 @@ def report(
     deliver(material_of(directory), formats)
 
 
+app.command()(watching.watch)
 app.command()(comparing_runs.compare)
 app.command()(merging.merge)
 app.command()(sealing.verify)

@@ -22,11 +22,12 @@ def _option(kind: Any, flag: str, help: str, panel: str) -> Any:
 
 
 _ANNOTATIONS: dict[str, Any] = {
-    "checkpoint": Annotated[
-        str | None,
+    "checkpoints": Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="CHECKPOINT",
-            help="The unlearned model: a directory, a hub id (owner/name@revision), a PEFT adapter, or a .gguf file.",
+            metavar="CHECKPOINT...",
+            help="The unlearned model: a directory, a hub id (owner/name@revision), a PEFT adapter, or a .gguf file. "
+            "Several are audited one after the other, with shared controls.",
             show_default=False,
         ),
     ],
@@ -122,6 +123,6 @@ def _spec(flags: dict[str, Any]) -> Any:
     for name in ("attacks", "probes", "comparisons"):
         if given[name] is not None:
             given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    for name in ("retrained", "served"):
+    for name in ("checkpoints", "retrained", "served"):
         given[name] = given[name] or None
     return spec_given(path, given)

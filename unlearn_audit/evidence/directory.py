@@ -19,6 +19,7 @@ from unlearn_audit.evidence.files import SCRATCH, WRITING
 
 LOCK, JOBS = ".lock", "jobs"
 _OTHERS = 0o077
+_LOCKS = Path("/proc/locks")
 
 
 @contextmanager
@@ -50,6 +51,37 @@ def run_directory(run: Path) -> Iterator[None]:
         if new and is_untouched(run):  # what was refused leaves nothing behind
             shutil.rmtree(run, ignore_errors=True)
         os.close(handle)
+
+
+def is_at_work(run: Path) -> bool | None:
+    """Whether a run works in a directory: asked without taking its lock, which would turn a run away.
+
+    Returns:
+        None where it cannot be known: the lock was taken on another machine.
+    """
+    try:
+        who = json.loads((run / LOCK).read_text(encoding="utf-8"))
+        pid, host, inode = int(who["pid"]), str(who["host"]), (run / LOCK).stat().st_ino
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if host != socket.gethostname():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass  # somebody else's process
+    try:
+        locks = _LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return True  # a system that does not list them
+    return any(_is_of(line.split(), pid, inode) for line in locks)
+
+
+def _is_of(fields: list[str], pid: int, inode: int) -> bool:
+    """Whether a line of `/proc/locks` is of this process and file: `1: FLOCK ADVISORY WRITE 7 08:01:99 0 EOF`."""
+    return len(fields) > 5 and fields[1] == "FLOCK" and fields[4] == str(pid) and fields[5].endswith(f":{inode}")
 
 
 def is_untouched(run: Path) -> bool:

@@ -19,6 +19,9 @@ _OWNER_ALONE = 0o600
 SCRATCH, WRITING = ".scratch", ".writing-"
 """The scratch space of a run directory; how the name of a file begins that is not yet whole."""
 
+EVENTS = "events.jsonl"
+"""What a run tells while it goes, in its directory: for who watches it. No evidence."""
+
 SAVES = "saves"
 """Where a run directory has what was measured of jobs that are not whole: no evidence, and gone when they are."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.digests import sha256_file
-from unlearn_audit.evidence.files import SAVES, read_json, write_json
+from unlearn_audit.evidence.files import EVENTS, SAVES, read_json, write_json
 
 MANIFEST = "manifest.json"
 ATTESTATION = "attestation.json"
@@ -53,6 +53,6 @@ def _problem(run: Path, name: str, digest: object) -> str | None:
 def _files(run: Path) -> Iterator[Path]:
     for path in run.rglob("*"):
         names = path.relative_to(run).parts
-        apart = names[0] in (MANIFEST, ATTESTATION, SAVES) or any(one.startswith(".") for one in names)
+        apart = names[0] in (MANIFEST, ATTESTATION, SAVES, EVENTS) or any(one.startswith(".") for one in names)
         if path.is_file() and not apart:
             yield path

@@ -22,6 +22,9 @@ from unlearn_audit.models.references import Checkpoint, Storage
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.spec import AuditSpec
 
+SHAM = ", sham"
+"""How the label of an arm ends that runs toward twin answers."""
+
 Settings = dict[str, JsonValue]
 """Parameters of a plug-in, as JSON: what its `Parameters` validates."""
 
@@ -109,7 +112,7 @@ class Job(Planned):
     @property
     def label(self) -> str:
         """The arm, and whether it runs toward twin answers."""
-        return f"{self.arm.name}, sham" if self.sham else self.arm.name
+        return f"{self.arm.name}{SHAM}" if self.sham else self.arm.name
 
     @property
     def title(self) -> str:

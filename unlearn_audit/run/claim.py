@@ -11,7 +11,7 @@ from typing import Any
 from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.directory import is_unbegun
-from unlearn_audit.evidence.files import read_json, write_text
+from unlearn_audit.evidence.files import EVENTS, read_json, write_text
 from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, PLAN, RESULT, SHARD, SPEC
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.jobs.saves import drop_saves
@@ -19,7 +19,7 @@ from unlearn_audit.run.transcripts import OUTPUTS
 from unlearn_audit.spec.spec import AuditSpec, validate
 from unlearn_audit.spec.yaml_files import read_yaml
 
-_OF_A_RESULT = (RESULT, "report.md", "report.html", MANIFEST, ATTESTATION, SHARD, ERRORS)
+_OF_A_RESULT = (RESULT, "report.md", "report.html", MANIFEST, ATTESTATION, SHARD, ERRORS, EVENTS)
 _NO_SAY = {"models.download"}
 """Keys on which no result depends."""
 

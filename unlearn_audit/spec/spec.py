@@ -101,13 +101,22 @@ def _time(value: str) -> str:
     return value
 
 
+def _one_or_several(schema: dict[str, Any]) -> None:
+    """In a file, `checkpoints` may stand in the place of `checkpoint`."""
+    schema["required"] = [name for name in schema["required"] if name != "checkpoint"]
+    schema["anyOf"] = [{"required": ["checkpoint"]}, {"required": ["checkpoints"]}]
+
+
 class AuditSpec(BaseModel):
     """What to audit, against what, how hard, and by which policy."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_one_or_several)
 
     checkpoint: CheckpointReference = Field(
         description="the unlearned checkpoint: directory, hub id@revision, adapter, or .gguf"
+    )
+    checkpoints: tuple[CheckpointReference, ...] = Field(
+        (), exclude=True, description="in place of `checkpoint`: several, each audited with the same controls"
     )
     original: CheckpointReference | None = Field(None, description="the model before unlearning")
     retrained: tuple[CheckpointReference, ...] = Field((), description="models trained without the forget set")
@@ -157,11 +166,28 @@ class AuditSpec(BaseModel):
     def _with_its_preset(cls, content: Any) -> Any:
         return with_preset(content) if isinstance(content, dict) else content
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_first(cls, content: Any) -> Any:
+        several = content.get("checkpoints") if isinstance(content, dict) else None
+        if not several or not isinstance(several, list | tuple):
+            return content
+        if content.get("checkpoint") not in (None, several[0]):
+            raise ValueError("expected `checkpoint` or `checkpoints`, got both; list all under `checkpoints`")
+        return {**content, "checkpoint": several[0]}
+
     @model_validator(mode="after")
     def _has_its_budget(self) -> Self:
         if self.too_dear and self.budget is None:
             raise ValueError("too_dear is written by the tool beside a budget; leave attacks out with `attacks`")
         return self
+
+    def each(self) -> tuple[Self, ...]:
+        """The same for each checkpoint by itself."""
+        return tuple(
+            self.model_copy(update={"checkpoint": one, "checkpoints": ()})
+            for one in self.checkpoints or (self.checkpoint,)
+        )
 
     def reading(self, name: FactSet) -> Reading:
         """How the file of a fact set is read."""
@@ -208,6 +234,8 @@ def load_spec(path: Path | None, flags: Mapping[str, Any]) -> AuditSpec:
             content["policy"] = read_yaml(policy_path)
             validate(Policy, content["policy"], policy_path)
     given = {key: value for key, value in flags.items() if value is not None}
+    if "checkpoints" in given:  # whatever the file names is overridden
+        content = {key: value for key, value in content.items() if key not in ("checkpoint", "checkpoints")}
     models, chosen = content.get("models") or {}, given.pop("models", {})
     if isinstance(models, dict):  # else what is wrong with it is said below
         models = {**models, **chosen}
@@ -239,7 +267,7 @@ def _beside(content: dict[str, Any], directory: Path) -> dict[str, Any]:
 
     placed = {key: place(value) if key in _PATHS else value for key, value in content.items()}
     placed |= {key: facts(content[key]) for key in _FACTS if key in content}
-    for key in ("retrained", "served"):
+    for key in ("checkpoints", "retrained", "served"):
         if isinstance(content.get(key), list | tuple):
             placed[key] = [place(value) for value in content[key]]
         elif key in content:

@@ -1,3 +1,15 @@
 """Evidence + case + policy -> outcome: a pure function, without torch."""
 
-__all__ = ["changes", "conclude", "decide", "findings", "outcome", "phrases", "policy", "reach", "result", "wording"]
+__all__ = [
+    "changes",
+    "conclude",
+    "decide",
+    "findings",
+    "outcome",
+    "phrases",
+    "policy",
+    "reach",
+    "result",
+    "several",
+    "wording",
+]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live as Display
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from unlearn_audit.api import Role
 from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.audit.telling.board import board
 from unlearn_audit.audit.telling.course import Course
+from unlearn_audit.audit.telling.scene import About, Scene
 from unlearn_audit.evidence.records import JobRecord
 from unlearn_audit.plan.plan import Job, PlannedModel
 
 if TYPE_CHECKING:
+    from unlearn_audit.audit.telling.found_so_far import Leading
     from unlearn_audit.plan.forecast import Forecast
     from unlearn_audit.run.progress import Progress as Progress_
     from unlearn_audit.run.progress import Work
@@ -205,71 +208,77 @@ class Detailed(Lines):
         self._say(f"  {label}: {scores}" if scores else f"  {label}")
 
 
-class Live(Following):
-    """A live display: jobs done, time left, the running job and where it is, and the latest score."""
+class Live(Quiet):
+    """A live display: the matrix of attacks and measures as it fills, what leads, time left, the last messages."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, about: About | None = None) -> None:
         super().__init__(console)
-        self._bar = Progress(
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.description}", markup=False),
-            console=console,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-        self._latest = ""
+        self.scene = Scene(about)
+        self._live = Display(console=console, get_renderable=self._drawn, transient=True, refresh_per_second=2)
 
     def __enter__(self) -> Live:
-        self._bar.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Clears the display."""
-        self._bar.stop()
+        self._live.stop()
+
+    def wants_forecast(self) -> bool:
+        """Somebody is told."""
+        return True
+
+    def forecast(self, found: Forecast) -> None:
+        """How long each job takes."""
+        self.scene.forecast(found)
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
-        """Starts the bar where an earlier run left off."""
-        super().begin(jobs, done)
-        self._task = self._bar.add_task("", total=len(jobs), completed=len(done), left="")
+        """Starts where an earlier run left off."""
+        self.scene.begin(jobs, done)
+
+    def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
+        """What that run found."""
+        self.scene.kept(job, doses)
 
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
-        self._update(description=f"loading {model.name}")
+        self.scene.say(f"loading {model.name}")
 
     def preparing(self, attack: str) -> None:
         """Which attack prepares."""
-        self._update(description=f"{attack}: preparing on the original")
+        self.scene.say(f"{attack}: preparing on the original")
 
     def started(self, job: Job) -> None:
         """The running job."""
-        super().started(job)
-        self._update(description=job.title)
+        self.scene.started(job)
+
+    def probing(self, job: Job, dose: str, probe: str) -> None:
+        """The running probe."""
+        self.scene.probing(job, dose, probe)
+
+    def working(self, job: Job, work: Work) -> None:
+        """How far it is."""
+        self.scene.working(job, work)
 
     def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
-        """What a probe has found, beside what the controls show."""
-        self._latest = self._course.found.told(job, dose, scores) if scores else self._latest
-        super().probed(job, dose, probe, scores)
+        """What a probe has found."""
+        self.scene.probed(job, dose, probe, scores)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """One more done."""
+        self.scene.finished(job, seconds, fault)
         super().finished(job, seconds, fault)
-        self._update(advance=1)
 
     def skipped(self, job: Job, why: str) -> None:
         """One less to do."""
-        super().skipped(job, why)
-        self._update(advance=1)
+        self.scene.skipped(job, why)
 
-    def _moved(self, job: Job) -> None:
-        told = [job.title, self._course.place, self._latest]
-        self._update(description=" · ".join(filter(None, told)))
+    def leading(self, found: Leading) -> None:
+        """Where most has come back so far."""
+        self.scene.lead(found)
 
-    def _update(self, **fields: Any) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, left=self._course.left, **fields)
+    def _drawn(self) -> RenderableType:
+        return board(self.scene, self._console.width, self._console.height)
 
 
 class Both:
@@ -353,10 +362,10 @@ def show_proofs(jobs: Sequence[JobRecord], console: Console) -> None:
             console.print(clean(line, _LONGEST_LINE), markup=False, highlight=False, soft_wrap=True)
 
 
-def make_progress(console: Console, *, quiet: bool, verbose: bool = False) -> Quiet:
+def make_progress(console: Console, about: About | None = None, *, quiet: bool, verbose: bool = False) -> Quiet:
     """The display for this terminal and verbosity."""
     if quiet:
         return Quiet(console)
     if verbose:
         return Detailed(console)
-    return Live(console) if console.is_terminal else Lines(console)
+    return Live(console, about) if console.is_terminal else Lines(console)

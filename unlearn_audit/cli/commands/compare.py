@@ -1,4 +1,4 @@
-"""`compare`: what changed from one finished run to another."""
+"""`compare`: several finished runs in one table and one figure, or a whole folder of them as a leaderboard."""
 
 from __future__ import annotations
 
@@ -11,26 +11,34 @@ from unlearn_audit.cli.common import stdout
 
 
 def compare(
-    older: Annotated[Path, typer.Argument(metavar="A", help="The older run.")],
-    newer: Annotated[Path, typer.Argument(metavar="B", help="The newer run.")],
-    out: Annotated[
-        list[Path] | None,
-        typer.Option("--out", help="Also write .html, .svg or .md; repeatable.", show_default=False),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Finished run directories; or a folder of them, which is ranked."),
+    ],
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", help="An older run: also show what changed since then.", show_default=False),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            "--measure",
+            help="Compare attacks by this measure, e.g. recall.hit; default: the one by hits that most runs have.",
+            show_default=False,
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="terminal (default), html, md, csv, json or svg; FORMAT=FILE writes a file. Repeatable.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Show what changed between two audits: per finding, paired by subject. Needs no torch; decides nothing."""
-    from unlearn_audit.errors import AuditError
-    from unlearn_audit.evidence.files import write_text
-    from unlearn_audit.finished.baseline import compared
-    from unlearn_audit.finished.redecide import finished, observations_of
-    from unlearn_audit.report.formats import changes as changes_report
+    """Put several audited checkpoints in one table: verdicts, recovery by attack, utility, and proven differences."""
+    from unlearn_audit.finished.several import several
+    from unlearn_audit.report.several.documents import deliver
 
-    writers = {".html": changes_report.page, ".svg": changes_report.svg, ".md": changes_report.markdown}
-    for path in out or []:
-        if path.suffix not in writers:
-            raise AuditError(f"{path}: expected a name that ends in {', '.join(writers)}; rename the file")
-    old, new = finished(older), finished(newer)
-    record = compared(observations_of(newer, new), new, observations_of(older, old), old)
-    for path in out or []:
-        write_text(path, writers[path.suffix](record))
-    changes_report.show(record, stdout())
+    deliver(several(runs, measure=measure, baseline=baseline), formats or [], stdout())

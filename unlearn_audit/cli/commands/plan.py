@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,13 +16,26 @@ from unlearn_audit.verdict.result import Outcome
 _DEAREST = 3  # probes whose time is shown
 
 
-def show_forecast(found: Prospects, console: Console, *, as_json: bool) -> int:
-    """Prints the forecast. Exit code 0, or that of INCONCLUSIVE if no PASS is possible at this size."""
-    if as_json:
-        console.out(json.dumps(found.document(), indent=2), highlight=False)
-    else:
+def show_forecasts(plans: Mapping[str, Prospects], console: Console, *, as_json: bool) -> int:
+    """Prints the forecast of each. Exit code 0, or that of INCONCLUSIVE if no PASS is possible at this size.
+
+    As JSON, one document; of several, a list of such.
+    """
+    for place, (name, found) in enumerate(plans.items(), 1):
+        if as_json:
+            continue
+        if len(plans) > 1:
+            console.print(f"Checkpoint {place} of {len(plans)}: {name}", markup=False, highlight=False)
         _show(found, console)
-    return 0 if found.obstacle is None else Outcome.INCONCLUSIVE.exit_code
+    if as_json:
+        documents = [found.document() for found in plans.values()]
+        console.out(json.dumps(documents if len(plans) > 1 else documents[0], indent=2), highlight=False)
+    elif len(plans) > 1:
+        jobs = [job.key for found in plans.values() for job in found.live.plan.jobs]
+        line = f"In all {len(jobs)} jobs; {len(jobs) - len(set(jobs))} of them are shared, and run once."
+        console.print(line, highlight=False)
+    obstacles = [found.obstacle for found in plans.values()]
+    return Outcome.INCONCLUSIVE.exit_code if any(obstacles) else 0
 
 
 def _show(found: Prospects, console: Console) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, say, stderr, stdout
+from unlearn_audit.cli.common import ERROR, INCONCLUSIVE, INTERRUPTED, Telling, log_to_all, say, stderr, stdout
 from unlearn_audit.errors import SpecError
 from unlearn_audit.run.text_policy import KeptText
 
 if TYPE_CHECKING:
     from unlearn_audit.cli.telling.event_log import EventLog
     from unlearn_audit.evidence.published import Suite
+    from unlearn_audit.finished.trackers import Tracker
     from unlearn_audit.plan.live import LivePlan
     from unlearn_audit.run.progress import Progress
     from unlearn_audit.run.runner import Executor
@@ -47,7 +49,7 @@ def run_audit(
 
     settle_threads(live.plan)
     _note(warnings_of(live), telling)
-    with quiet_libraries(), _told(telling) as (progress, log):
+    with quiet_libraries(), _told(telling, live, out) as (progress, log):
         result = audit(
             live,
             out,
@@ -65,6 +67,46 @@ def run_audit(
     if telling.verbose:
         show_proofs(result.jobs, stderr())
     return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How audits are run: what `run` was told besides what to audit and where.
+
+    Attributes:
+        crew: makes the executor of one audit, which ends with it; None for this process.
+        suite: whose published figures are measured as well.
+        trackers: who else is told each result.
+    """
+
+    telling: Telling
+    waivers: Waiving | None
+    text: KeptText
+    overwrite: bool
+    fail_fast: bool
+    crew: Callable[[], Executor | None]
+    suite: Suite | None
+    as_shipped: bool
+    trackers: tuple[Tracker, ...]
+    json: bool
+
+    def audit(self, live: LivePlan, out: Path, shared: Path | None) -> Result:
+        """One audit, with all that was asked for."""
+        result = run_audit(
+            live,
+            out,
+            shared,
+            self.telling,
+            waivers=self.waivers,
+            text=self.text,
+            overwrite=self.overwrite,
+            fail_fast=self.fail_fast,
+            executor=self.crew(),
+        )
+        if self.suite is not None:
+            print_published(live, out, self.suite, as_shipped=self.as_shipped, json=self.json)
+        log_to_all(self.trackers, out, result)
+        return result
 
 
 def suite_named(name: str | None, spec: AuditSpec) -> Suite | None:
@@ -97,7 +139,7 @@ def print_published(live: LivePlan, out: Path, suite: Suite, *, as_shipped: bool
     show_published(metrics, stderr() if json else stdout())
 
 
-def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
+def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool, several: bool) -> None:
     """What does not go together with a part of the jobs.
 
     Raises:
@@ -105,6 +147,8 @@ def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
     """
     if shard is None:
         return
+    if several:
+        raise SpecError("expected --shard or several checkpoints, got both; give one checkpoint to each command")
     if fail_fast:
         raise SpecError("expected --shard or --fail-fast, got both; a part decides nothing, so drop --fail-fast")
     if spec.budget is not None:
@@ -114,16 +158,7 @@ def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool) -> None:
         )
 
 
-def run_shard(
-    live: LivePlan,
-    out: Path,
-    shared: Path | None,
-    shard: str,
-    telling: Telling,
-    *,
-    overwrite: bool = False,
-    executor: Executor | None = None,
-) -> NoReturn:
+def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, running: Running) -> NoReturn:
     """Runs part of the jobs and decides nothing: exit code 3, or 4 if one failed."""
     from unlearn_audit.run.executors.shard import Shard
 
@@ -133,8 +168,8 @@ def run_shard(
     from unlearn_audit.run.executors.threads import settle_threads
 
     settle_threads(live.plan)
-    _note([*live.plan.notes, *live.remarks], telling)
-    with quiet_libraries(), _told(telling) as (progress, _):
+    _note([*live.plan.notes, *live.remarks], running.telling)
+    with quiet_libraries(), _told(running.telling, live, out) as (progress, _):
         record = audit_shard(
             live,
             out,
@@ -142,8 +177,8 @@ def run_shard(
             part,
             shared=shared,
             command=_command(),
-            overwrite=overwrite,
-            executor=executor,
+            overwrite=running.overwrite,
+            executor=running.crew(),
         )
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done
@@ -162,17 +197,21 @@ def _note(notes: Sequence[str], telling: Telling) -> None:
 
 
 @contextmanager
-def _told(telling: Telling) -> Iterator[tuple[Progress, EventLog | None]]:
-    """Where progress goes: the terminal, and the log if there is one."""
-    from unlearn_audit.audit.telling.progress import Both, make_progress
-    from unlearn_audit.cli.telling.event_log import event_log
+def _told(telling: Telling, live: LivePlan, out: Path) -> Iterator[tuple[Progress, EventLog | None]]:
+    """Where progress goes: the terminal, the run directory, and the log if there is one."""
+    from unlearn_audit.audit.telling.progress import Both, Live, make_progress
+    from unlearn_audit.audit.telling.scene import About
+    from unlearn_audit.cli.telling.event_log import EventLog, event_log, journal
+    from unlearn_audit.cli.telling.leading import Leader
 
-    with make_progress(stderr(), quiet=telling.quiet, verbose=telling.verbose) as display, ExitStack() as stack:
-        if telling.log_file is None:
-            yield display, None
-            return
-        log = stack.enter_context(event_log(telling.log_file))
-        yield Both(display, log), log
+    about = About.of(live.plan, live.case)
+    with ExitStack() as stack:
+        display = stack.enter_context(make_progress(stderr(), about, quiet=telling.quiet, verbose=telling.verbose))
+        kept = stack.enter_context(journal(out))
+        log = None if telling.log_file is None else stack.enter_context(event_log(telling.log_file))
+        told = [one.leading for one in (display, kept, log) if isinstance(one, Live | EventLog)]
+        progress: Progress = Both(Both(display, kept), Leader(live, out, told))
+        yield (progress if log is None else Both(progress, log)), log
 
 
 def _command() -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from unlearn_audit.audit.telling.course import Course
 from unlearn_audit.errors import AuditError, SpecError
-from unlearn_audit.evidence.files import open_to_append
+from unlearn_audit.evidence.files import EVENTS, open_to_append
 from unlearn_audit.plan.plan import Job, PlannedModel
 from unlearn_audit.verdict.result import Result
 
 if TYPE_CHECKING:
+    from unlearn_audit.audit.telling.found_so_far import Leading
     from unlearn_audit.plan.forecast import Forecast
     from unlearn_audit.run.progress import Work
 
@@ -25,7 +27,8 @@ class EventLog:
     """A `runner.Progress` that writes lines: scores, names and error messages, never a model's answer.
 
     Events: `begin`, `forecast`, `loading`, `preparing`; for each job `started`, `probe` and `dose` with what they
-    found, `working` now and then, `done` or `fault`; and at the end `verdict`, `stopped` (interrupted) or `error`.
+    found, `working` now and then, `done` or `fault`; `leading` where that
+    moves; and at the end `verdict`, `stopped` (interrupted) or `error`.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -114,6 +117,10 @@ class EventLog:
             reasons=list(result.verdict.reasons),
         )
 
+    def leading(self, found: Leading) -> None:
+        """Where most has come back so far."""
+        self._write("leading", **asdict(found))
+
     def stopped(self) -> None:
         """The user interrupted the run."""
         self._write("stopped")
@@ -146,21 +153,56 @@ def event_log(path: Path) -> Iterator[EventLog]:
         raise SpecError(f"--log-file {path}: cannot be written ({error.strerror})") from error
     with stream:
         log = EventLog(stream)
-        try:
+        with _ending(log):
             yield log
-        except KeyboardInterrupt:
-            log.stopped()
-            raise
-        except AuditError as error:
-            log.error(str(error))
-            raise
-        except Exception as error:
-            log.error(f"{type(error).__name__}: {error}")
-            raise
+
+
+class Journal(EventLog):
+    """The same in the run directory, for who watches: begun with the first job, once the directory is this run's."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(io.StringIO())
+        self._run = run
+
+    def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
+        """Opens the file; one that cannot be written is done without."""
+        with suppress(OSError, SpecError):
+            if isinstance(self._stream, io.StringIO):
+                self._stream = io.TextIOWrapper(open_to_append(self._run / EVENTS), encoding="utf-8")
+        super().begin(jobs, done)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._stream.close()
+
+
+@contextmanager
+def journal(run: Path) -> Iterator[Journal]:
+    """What a run tells, in its directory. Records why a run ended early."""
+    log = Journal(run)
+    with closing(log), _ending(log):
+        yield log
+
+
+@contextmanager
+def _ending(log: EventLog) -> Iterator[None]:
+    """Puts down why a run ended without a verdict."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.stopped()
+        raise
+    except AuditError as error:
+        log.error(str(error))
+        raise
+    except Exception as error:
+        log.error(f"{type(error).__name__}: {error}")
+        raise
 
 
 def _about(job: Job) -> dict[str, object]:
     return {
+        "job": job.key,
         "attack": job.attack,
         "arm": job.label,
         "model": job.model.name,

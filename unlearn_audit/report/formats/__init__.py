@@ -1,7 +1,6 @@
 """One module a format of the report."""
 
 __all__ = [
-    "changes",
     "console",
     "every_eval_ever",
     "figure",

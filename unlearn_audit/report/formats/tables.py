@@ -111,8 +111,9 @@ def ordered(observations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _harmless(column: pd.Series) -> pd.Series:
-    return column.map({value: _text(str(value)) for value in column.dropna().unique()})
+    return column.map({value: harmless_text(str(value)) for value in column.dropna().unique()})
 
 
-def _text(value: str) -> str:
+def harmless_text(value: str) -> str:
+    """One line that no spreadsheet runs."""
     return _INNER_FORMULA.sub(r"\1'", clean(value, _LONGEST))

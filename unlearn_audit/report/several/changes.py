@@ -1,43 +1,42 @@
-"""`compare`: what changed between two audits, as a table of 80 columns, as Markdown, as a page, and as a plot."""
+"""What changed since a baseline: as a table of 80 columns, as Markdown, and as part of a page with a plot."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
-from rich.cells import cell_len, set_cell_size
+from markupsafe import Markup
 
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report.figures import svg as figures
 from unlearn_audit.report.parts.numbers import count, p_value, percent, points
 from unlearn_audit.report.parts.text import escape_markdown
+from unlearn_audit.report.several.lines import WIDTH, line
+from unlearn_audit.report.several.markup import notes, scrolled, table
 from unlearn_audit.verdict.changes import BaselineRecord, Change, Direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.console import Console
 
-TITLES = ("finding", "A", "B", "B - A, points", "Holm p", "n", "B is")
+TITLES = ("finding", "old", "new", "new - old, points", "Holm p", "n", "new is")
 _WIDTHS = (28, 5, 5, 18, 8, 4, 6)
 _INK = {Direction.WORSE: Status.FAILED, Direction.BETTER: Status.PASSED, Direction.OPEN: Status.INCONCLUSIVE}
 _MARKERS = {Direction.WORSE: "D", Direction.BETTER: "o", Direction.OPEN: "s"}
 _WIDTH, _ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 1040.0, 34.0, 320.0, 262.0, 30.0, 48.0
 _MOST_ROWS = 60
 _LEGEND = (
-    "A older, B newer: share shown by the checkpoint, in the cell that grew most (utility: fell). B - A with one-sided "
+    "old, new: share shown by the checkpoint, in the cell that grew most (utility: fell). new - old with one-sided "
     "bounds, paired by subject. Worse: proven by Holm's p over deciding readings; advisory ones have no p."
 )
 
 
 def show(record: BaselineRecord, console: Console) -> None:
     """The table, on a terminal; no line is wider than 80 columns."""
-    lines = [_line(TITLES), *(_line(_cells(one)) for one in record.changes)]
-    for line in lines:
-        console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
-    width = min(80, console.width)
+    for cells in (TITLES, *(_cells(one) for one in record.changes)):
+        console.print(line(cells, _WIDTHS), markup=False, highlight=False, soft_wrap=True)
+    width = min(WIDTH, console.width)
     for text in (_LEGEND, *(f"Note: {clean(note)}" for note in record.notes), summary_line(record)):
         console.print(text, markup=False, highlight=False, width=width)
 
@@ -50,44 +49,27 @@ def summary_line(record: BaselineRecord) -> str:
 
 
 def markdown(record: BaselineRecord) -> str:
-    """The table as Markdown."""
+    """Summary and table as Markdown."""
     rows = [TITLES, ("---", *["---:"] * (len(TITLES) - 2), "---")]
-    rows += [tuple(escape_markdown(cell) for cell in _cells(one)) for one in record.changes]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    notes = "".join(f"- {escape_markdown(note)}\n" for note in record.notes)
-    return f"# What changed\n\n{escape_markdown(summary_line(record))}\n\n{table}\n\n{_LEGEND}\n\n{notes}"
+    rows += [(escape_markdown(name), *rest) for name, *rest in map(_cells, record.changes)]
+    lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    remarks = "".join(f"\n- {escape_markdown(note)}" for note in record.notes)
+    return f"{escape_markdown(summary_line(record))}\n\n{lines}\n\n{_LEGEND}\n{remarks}"
 
 
-def svg(record: BaselineRecord) -> str:
-    """The plot as a file of its own, in the colours of the light page."""
-    style = f"<style>{_colours()}</style>"
-    drawn = str(plot(record.changes))
-    start = drawn.index(">") + 1
-    return f"{drawn[:start]}{style}{drawn[start:]}\n"
-
-
-def page(record: BaselineRecord) -> str:
-    """Summary, plot and table on a page that needs nothing else."""
-    head = Markup("").join(Markup("<th>{}</th>").format(title) for title in TITLES)
-    rows = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(cell) for cell in _cells(one)))
-        for one in record.changes
-    )
-    notes = Markup("").join(Markup("<li>{}</li>").format(clean(note)) for note in record.notes)
-    return (
-        "<!doctype html>\n"
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>What changed</title><style>{_stylesheet()}</style></head><body><main><h1>What changed</h1>"
-        f"<p>{escape(summary_line(record))}</p>"
-        f'<div class="scroll">{plot(record.changes)}</div>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f"<p>{escape(_LEGEND)}</p><ul>{notes}</ul></main></body></html>\n"
+def section(record: BaselineRecord, place: int) -> Markup:
+    """Summary, plot and table, the `place`-th of a page."""
+    return Markup("<p>{}</p>{}{}<p>{}</p>{}").format(
+        summary_line(record),
+        scrolled(plot(record.changes, place)),
+        scrolled(table(TITLES, [_cells(one) for one in record.changes])),
+        _LEGEND,
+        notes(record.notes),
     )
 
 
-def plot(changes: Sequence[Change]) -> Markup:
-    """B - A of every reading with its bounds, in percentage points."""
+def plot(changes: Sequence[Change], place: int) -> Markup:
+    """New - old of every reading with its bounds, in percentage points."""
     shown, labels = list(changes)[:_MOST_ROWS], figures.Labels()
     with figures.drawing():
         figure = figures.new_figure(_WIDTH, _TOP + _BOTTOM + _ROW * len(shown))
@@ -98,11 +80,11 @@ def plot(changes: Sequence[Change]) -> Markup:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.axvline(0, color=figures.TEXT.drawn, linewidth=1.25)
-        axes.set_xlabel("B - A, percentage points", color=figures.MUTED.drawn)
+        axes.set_xlabel("new - old, percentage points", color=figures.MUTED.drawn)
         for place, one in enumerate(shown):
             _row(axes, one, place, labels)
         title = "Change in percentage points: " + "; ".join(f"{one.finding} {_interval(one)}" for one in shown)
-        return figures.to_svg(figure, labels, name="changes", title=title)
+        return figures.to_svg(figure, labels, name=f"changes-{place}", title=title)
 
 
 def _row(axes: Axes, one: Change, place: int, labels: figures.Labels) -> None:
@@ -131,25 +113,3 @@ def _cells(one: Change) -> tuple[str, ...]:
 
 def _interval(one: Change) -> str:
     return f"{points(one.estimate)} [{points(one.lower)}, {points(one.upper)}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    sized = [_sized(cell, width) for cell, width in zip(cells, _WIDTHS, strict=True)]
-    return " ".join(sized)
-
-
-def _sized(text: str, width: int) -> str:
-    """Cut in the middle, where both ends tell one from another."""
-    if cell_len(text) > width:
-        head = (width - 3) // 3
-        text = set_cell_size(text, head) + "..." + text[-(width - 3 - head) :]
-    return text + " " * (width - cell_len(text))
-
-
-def _stylesheet() -> str:
-    return files("unlearn_audit.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-
-
-def _colours() -> str:
-    sheet = _stylesheet()
-    return sheet[sheet.index(":root") : sheet.index("}") + 1]
