@@ -32,6 +32,7 @@ ALWAYS = ("At a glance", "Findings", "Doses", "What was tested", "Coverage", "Pr
 TITLES = (
     "At a glance",
     "Reasons",
+    "Pre-registration",
     "Findings",
     "People and relations",
     "Worst facts",
@@ -50,7 +51,6 @@ TITLES = (
     "What the audit cost",
     "How to read the numbers",
     "Provenance",
-    "Crosswalk",
 )
 
 

@@ -114,6 +114,17 @@ FailFast = Annotated[
 OfShards = Annotated[
     str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
 ]
+Sealed = Annotated[
+    Path | None,
+    typer.Option("--sealed", help="What `plan --seal` wrote: the report says whether the run kept to it."),
+]
+SealTo = Annotated[
+    Path | None,
+    typer.Option("--seal", help="Write the plan here, by digests, before there is any result.", show_default=False),
+]
+SealKey = Annotated[
+    Path | None, typer.Option("--key", help="With --seal: private key (PEM) that signs it.", show_default=False)
+]
 MetricsOf = Annotated[
     str | None,
     typer.Option(
@@ -155,6 +166,7 @@ def run(
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Text = KeptText.NONE,
     waivers: WaiverFile = None,
+    sealed: Sealed = None,
     metrics: MetricsOf = None,
     as_shipped: AsShipped = False,
     shard: OfShards = None,
@@ -183,7 +195,7 @@ def run(
         check_part(spec, shard, fail_fast=fail_fast)
         planned = plan_within(spec, target)
         if shard is not None:
-            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew)
+            run_shard(planned, target, store, shard, telling, overwrite=overwrite, executor=crew, seal=sealed)
         result = run_audit(
             planned,
             target,
@@ -194,6 +206,7 @@ def run(
             overwrite=overwrite,
             fail_fast=fail_fast,
             executor=crew,
+            seal=sealed,
         )
         if suite is not None:
             print_published(planned, target, suite, as_shipped=as_shipped, json=json)
@@ -202,12 +215,17 @@ def run(
 
 @app.command()
 @takes_spec
-def plan(spec: Any, json: Json = False) -> None:
+def plan(spec: Any, seal: SealTo = None, key: SealKey = None, json: Json = False) -> None:
     """Show what `run` would do: jobs, power, time (measured on the checkpoint), and which verdicts are possible."""
     from unlearn_audit.cli.commands.plan import show_forecast
+    from unlearn_audit.finished.sealing import check_seal, write_seal
     from unlearn_audit.plan.budget import plan_within
 
-    raise typer.Exit(show_forecast(plan_within(spec), _stdout(), as_json=json))
+    check_seal(seal, key, spec)
+    planned = plan_within(spec)
+    if seal is not None:
+        say(f"sealed: {seal}, sha256:{write_seal(planned.plan, seal, key)}; then `run --sealed {seal}`")
+    raise typer.Exit(show_forecast(planned, _stdout(), as_json=json))
 
 
 @app.command()
@@ -252,12 +270,19 @@ def report(
         list[str],
         typer.Option("--format", "-f", help="A format from `list writers`; FORMAT=FILE writes a file. Repeatable."),
     ],
+    annex: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--annex", help="Add what a text asks for beside the evidence: gdpr, ai-act, nist.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Write reports of a finished run, to stdout or (FORMAT=FILE) to a file. Needs no torch."""
+    from unlearn_audit.finished.appendix import appended
     from unlearn_audit.finished.redecide import material_of
     from unlearn_audit.report.targets import deliver
 
-    deliver(material_of(directory), formats)
+    deliver(appended(material_of(directory), directory, annex or []), formats)
 
 
 app.command()(comparing_runs.compare)

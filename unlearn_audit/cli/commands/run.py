@@ -37,6 +37,7 @@ def run_audit(
     overwrite: bool = False,
     fail_fast: bool = False,
     executor: Executor | None = None,
+    seal: Path | None = None,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
     settle_libraries()
@@ -60,6 +61,7 @@ def run_audit(
             overwrite=overwrite,
             fail_fast=fail_fast,
             executor=executor,
+            seal=seal,
         )
         if log is not None:
             log.verdict(result)
@@ -122,6 +124,7 @@ def run_shard(
     *,
     overwrite: bool = False,
     executor: Executor | None = None,
+    seal: Path | None = None,
 ) -> NoReturn:
     """Runs part of the jobs and decides nothing: exit code 3, or 4 if one failed."""
     from unlearn_audit.run.executors.shard import Shard
@@ -143,6 +146,7 @@ def run_shard(
             command=_command(),
             overwrite=overwrite,
             executor=executor,
+            seal=seal,
         )
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done

@@ -13,7 +13,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.report import page
 from unlearn_audit.report.figures import dose_curves, forest, membership_roc, tradeoff
 from unlearn_audit.report.parts.fitting import render_within
-from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number, Tile
+from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Named, Number, Tile
 from unlearn_audit.report.sections import layers, quantizers, summary
 from unlearn_audit.verdict.result import Result
 
@@ -31,9 +31,14 @@ def render(result: Result) -> str:
     """The report as one HTML file, below 1 MB."""
     template = _environment().get_template("report.html.j2")
     findings = result.verdict.findings
+    deciding, advisory = (
+        [one for one in summary.by_gravity(findings) if one.gates is gates] for gates in (True, False)
+    )
+    units = {one.attack: one.dose_unit for one in result.case.planned}
     figures = {
-        "forest": forest.draw(sorted(summary.by_gravity(findings), key=lambda one: not one.gates)),
-        "doses": dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK]),
+        "forest": forest.draw(deciding),
+        "forest-advisory": forest.draw(advisory, "advisory"),
+        "doses": dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK], units),
         tradeoff.FIGURE: tradeoff.draw(result),
         quantizers.FIGURE: quantizers.draw(findings),
         layers.FIGURE: layers.draw(findings),
@@ -43,7 +48,7 @@ def render(result: Result) -> str:
         lambda limits: template.render(
             page=page.build(result, limits),
             figures=figures,
-            forest_note=forest.note(findings),
+            forest_notes={"forest": forest.note(deciding), "forest-advisory": forest.note(advisory)},
             statuses=list(Status),
             words=STATUS_WORDS,
         ),
@@ -89,6 +94,11 @@ def _clean(value: Inline | Markup | int) -> Markup | str:
                 STATUS_WORDS[status] if decides else f"{STATUS_WORDS[status]}, advisory",
                 text,
                 Markup(' <small class="number">({})</small>').format(beside) if beside else "",
+            )
+        case Named(name=name, words=words):
+            plain = Markup("<small>{}</small>").format(words) if words else ""
+            return Markup('<span class="named">{}{}</span>').format(
+                Markup("<code>{}</code>").format(clean(name)), plain
             )
         case int():
             return str(value)
