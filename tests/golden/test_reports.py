@@ -205,7 +205,7 @@ def test_a_sentence_that_names_the_outcome_does_not_say_it_twice() -> None:
     result = sample.failed()
     verdict = result.verdict.model_copy(update={"sentence": "FAIL: nf4 brings it back."})
     markdown = render(result.model_copy(update={"verdict": verdict}), "md")
-    assert "\nnf4 brings it back.\n" in markdown and "FAIL: nf4" not in markdown
+    assert "\n**Exactly:** nf4 brings it back.\n" in markdown and "FAIL: nf4" not in markdown
 
 
 def test_html_asks_for_nothing_from_elsewhere_and_runs_nothing() -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pytest
 from unlearn_audit.attacks.relearning.data import Data
 
 from tests.golden import sample
+from tests.golden.regenerate import screen
 from unlearn_audit.api import Attack, Probe
 from unlearn_audit.api.plugins import ATTACKS as ATTACK_GROUP
 from unlearn_audit.api.plugins import OWN_DISTRIBUTION, PROBES, available
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report import render
+from unlearn_audit.report.parts.numbers import percent
+from unlearn_audit.report.parts.text import escape_markdown
 from unlearn_audit.report.parts.words import ATTACKS, MEASURES, TEXTS
+from unlearn_audit.report.sections.sealed import standing
 from unlearn_audit.report.sections.summary import by_gravity, checkpoint_name, headline, next_steps, not_covered
 from unlearn_audit.spec.policy import Release
 from unlearn_audit.verdict.result import Control, Outcome, Result
@@ -181,3 +186,22 @@ def test_every_attack_and_every_measure_of_ours_that_decides_has_plain_words() -
     }
     assert attacks == set(ATTACKS)
     assert {kind.value for kind in Data} == set(TEXTS)
+
+
+@pytest.mark.parametrize("name", sorted(sample.ALL))
+def test_page_markdown_and_terminal_say_the_same(name: str) -> None:
+    result = sample.ALL[name]()
+    page, markdown, terminal = render(result, "html"), render(result, "md"), " ".join(screen(result).split())
+    told = (headline(result), *not_covered(result), standing(result))
+    for text in told:
+        assert escape(text, quote=False) in page.replace("&#39;", "'")
+        assert escape_markdown(text) in markdown
+        assert text in terminal
+    digest = next(model.digest for model in result.models if model.role == "unlearned")[:12]
+    assert all(f"sha256 {digest}" in each for each in (page, markdown, terminal))
+    for one in result.verdict.findings:
+        if one.gates and one.worst is not None:
+            share = percent(one.worst.unlearned)
+            row = next(line for line in markdown.splitlines() if line.startswith(f"| `{one.id}` | ") and "%" in line)
+            assert f"| {share} |" in row
+            assert any(share in line for line in screen(result).splitlines() if line.endswith(f" {one.subjects}"))

@@ -162,10 +162,8 @@ def _told(findings: Sequence[Finding], where: str) -> str:
     passed = sum(one.status is Status.PASSED for one in deciding)
     attacks = list(dict.fromkeys(clean(one.attack, _NAME) for one in measured))
     more = f" and {len(attacks) - _MOST} more" if len(attacks) > _MOST else ""
-    line = (
-        f"{count(len(measured), 'finding')} {where} ({', '.join(attacks[:_MOST])}{more}); {passed} of {len(deciding)} "
-        "that decide passed."
-    )
+    decided = f"{passed} of {len(deciding)} that decide passed" if deciding else "none of them decides"
+    line = f"{count(len(measured), 'finding')} {where} ({', '.join(attacks[:_MOST])}{more}); {decided}."
     worst = by_gravity(deciding or measured)[0]
     cell = worst.worst
     if cell is None:
