@@ -81,6 +81,7 @@ class Ablation(Attack[AblationParameters]):
     summary: ClassVar[str] = "Removes the refusal direction, or the shift from the original, from hidden states."
     paper: ClassVar[str] = "2406.11717"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "depth, share of the layers"
     Parameters: ClassVar[type[api.Parameters]] = AblationParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -58,6 +58,7 @@ class AdapterRemoval(Attack[AdapterRemovalParameters]):
     summary: ClassVar[str] = "Takes off the adapter of an adapter checkpoint, completely or in part."
     paper: ClassVar[str] = "2212.04089"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "share of the adapter removed"
     Parameters: ClassVar[type[api.Parameters]] = AdapterRemovalParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

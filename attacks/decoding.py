@@ -67,6 +67,7 @@ class Decoding(Attack[DecodingParameters]):
     summary: ClassVar[str] = "Draws several answers, or forbids an answer to end, and reads all of it."
     paper: ClassVar[str] = "2310.06987"
     access: ClassVar[Access] = Access.PROMPTS
+    dose_unit: ClassVar[str] = "answers drawn"
     seeded: ClassVar[bool] = True
     profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = DecodingParameters

@@ -87,6 +87,7 @@ class FewShot(Attack[FewShotParameters]):
     summary: ClassVar[str] = "Shows other subjects' facts as solved examples before each question."
     paper: ClassVar[str] = "2402.16835"
     access: ClassVar[Access] = Access.PROMPTS
+    dose_unit: ClassVar[str] = "examples in the prompt"
     profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = FewShotParameters
 

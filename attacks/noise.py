@@ -60,6 +60,7 @@ class Noise(Attack[NoiseParameters]):
     summary: ClassVar[str] = "Adds Gaussian noise to the weights, at several strengths."
     paper: ClassVar[str] = "2412.01784"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "noise, multiples of a weight's size"
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = NoiseParameters
 

@@ -91,6 +91,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
     summary: ClassVar[str] = "Trains free input embeddings on part of the forget set and scores the rest."
     paper: ClassVar[str] = "2402.09063"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "training steps"
     toward_answers: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = SoftPromptParameters
 

@@ -63,6 +63,7 @@ class BestOfN(Attack[BestOfNParameters]):
     summary: ClassVar[str] = "Asks each question in n random spellings; counts anything that any answer gives away."
     paper: ClassVar[str] = "2412.03556"
     access: ClassVar[Access] = Access.PROMPTS
+    dose_unit: ClassVar[str] = "tries"
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = BestOfNParameters
 

@@ -98,6 +98,7 @@ class Pruning(Attack[PruningParameters]):
     summary: ClassVar[str] = "Zeroes the smallest weights, or those behind the model's own answers to forget questions."
     paper: ClassVar[str] = "2409.18025"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "share of the weights removed"
     Parameters: ClassVar[type[api.Parameters]] = PruningParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

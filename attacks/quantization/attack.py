@@ -100,6 +100,7 @@ class Quantization(Attack[QuantizationParameters]):
     )
     paper: ClassVar[str] = "2410.16454"
     access: ClassVar[Access] = Access.PROMPTS
+    dose_unit: ClassVar[str] = "bits a weight"
     served: ClassVar[bool] = True
     Parameters: ClassVar[type[Parameters]] = QuantizationParameters
 

@@ -80,6 +80,7 @@ class Relearning(Attack[RelearningParameters]):
     )
     paper: ClassVar[str] = "2410.08827"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "training steps"
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = RelearningParameters
 

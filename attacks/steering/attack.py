@@ -74,6 +74,7 @@ class Steering(Attack[SteeringParameters]):
     summary: ClassVar[str] = "Adds the effect of the subjects' names to the residual stream."
     paper: ClassVar[str] = "2411.02631"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "coefficient"
     Parameters: ClassVar[type[api.Parameters]] = SteeringParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -84,6 +84,7 @@ class Latent(Attack[LatentParameters]):
     summary: ClassVar[str] = "Trains a vector, added to hidden states, on part of the forget set and scores the rest."
     paper: ClassVar[str] = "2408.10682"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "training steps"
     toward_answers: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = LatentParameters
 

@@ -38,6 +38,7 @@ class GradientSuffix(Attack[P], Generic[P]):
     """What the suffix attacks on the model under audit share: scopes, doses, hygiene. They differ in their targets."""
 
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "search steps"
     seeded: ClassVar[bool] = True
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -70,6 +70,7 @@ class PromptSearch(Attack[PromptSearchParameters]):
     summary: ClassVar[str] = "Evolves a text next to the question, from token log-probabilities alone."
     paper: ClassVar[str] = "2310.04451"
     access: ClassVar[Access] = Access.LOGITS
+    dose_unit: ClassVar[str] = "queries"
     seeded: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = PromptSearchParameters
 

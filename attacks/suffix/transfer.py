@@ -90,6 +90,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
     summary: ClassVar[str] = "Uses a text on the checkpoint that was found on the original and a refusing copy of it."
     paper: ClassVar[str] = "2408.10682"
     access: ClassVar[Access] = Access.PROMPTS
+    dose_unit: ClassVar[str] = "search steps"
     Parameters: ClassVar[type[api.Parameters]] = SuffixTransferParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -6,7 +6,10 @@ from tests.golden import sample
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
-from unlearn_audit.verdict.result import FactRecord, Finding, Result
+from unlearn_audit.evidence.seal import Seal
+from unlearn_audit.report.annexes import annexes
+from unlearn_audit.verdict.policy.sealed import about_seal
+from unlearn_audit.verdict.result import Appendix, FactRecord, Finding, Result, SignatureRecord
 
 LAYERS = (1, 3, 5, 7)
 
@@ -16,8 +19,32 @@ def rich() -> Result:
     result = sample.failed()
     findings = [*result.verdict.findings, *_lens()]
     findings[4] = findings[4].model_copy(update={"worst_facts": _facts()})
-    verdict = result.verdict.model_copy(update={"findings": tuple(findings), "comparisons": _comparisons()})
-    return result.model_copy(update={"verdict": verdict})
+    more = {"findings": tuple(findings), "comparisons": _comparisons(), "people": sample.PEOPLE}
+    relations = {f"f{place:03}": ("born_in", "lives_in", "works_as")[place % 3] for place in range(3 * sample.SUBJECTS)}
+    case = result.case.model_copy(update={"relations": relations})
+    return result.model_copy(update={"verdict": result.verdict.model_copy(update=more), "case": case})
+
+
+def sealed(result: Result, *deviations: str, policy: str | None = None) -> Result:
+    """The result of a run under a sealed plan, which it kept but for these."""
+    seal = Seal(
+        digest=sample.digest("seal"),
+        made="2026-01-10T08:00:00+00:00",
+        keys=(sample.digest("key"),),
+        policy=policy or result.policy_digest,
+        deviations=deviations,
+    )
+    case = result.case.model_copy(update={"seal": seal})
+    verdict = result.verdict.model_copy(update={"sentence": result.verdict.sentence + about_seal(case, result.policy)})
+    return result.model_copy(update={"case": case, "verdict": verdict})
+
+
+def annexed(result: Result, *, keys: tuple[str, ...] = (sample.digest("signer"),)) -> Result:
+    """The result as `report --annex` shows it, of a run that was signed."""
+    signature = SignatureRecord(keys=keys, fits=True)
+    signed = result.model_copy(update={"appendix": Appendix(signature=signature)})
+    appendix = Appendix(signature=signature, annexes=annexes(signed, ("gdpr", "ai-act", "nist")))
+    return signed.model_copy(update={"appendix": appendix})
 
 
 def _lens() -> list[Finding]:

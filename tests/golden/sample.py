@@ -32,6 +32,7 @@ POLICY = Policy()
 SUBJECTS = 60
 CONTROLS = ("retrained-1", "retrained-2")
 ACCESS = {"as-is": Access.PROMPTS, "quantization": Access.WEIGHTS, "relearning": Access.WEIGHTS}
+UNITS = {"as-is": "", "quantization": "bits a weight", "relearning": "training steps"}
 
 
 def digest(name: str) -> str:
@@ -315,6 +316,7 @@ def _assemble(
             measure=each.measure,
             kind=each.kind,
             access=ACCESS[each.attack],
+            dose_unit=UNITS[each.attack],
             gates=each.gates,
             any_of=each.any_of,
             refusal_proof=each.refusal_proof,

@@ -32,6 +32,7 @@ ALWAYS = ("At a glance", "Findings", "Doses", "What was tested", "Coverage", "Pr
 TITLES = (
     "At a glance",
     "Reasons",
+    "Pre-registration",
     "Findings",
     "People and relations",
     "Worst facts",
@@ -50,7 +51,6 @@ TITLES = (
     "What the audit cost",
     "How to read the numbers",
     "Provenance",
-    "Crosswalk",
 )
 
 
@@ -205,7 +205,7 @@ def test_a_sentence_that_names_the_outcome_does_not_say_it_twice() -> None:
     result = sample.failed()
     verdict = result.verdict.model_copy(update={"sentence": "FAIL: nf4 brings it back."})
     markdown = render(result.model_copy(update={"verdict": verdict}), "md")
-    assert "\nnf4 brings it back.\n" in markdown and "FAIL: nf4" not in markdown
+    assert "\n**Exactly:** nf4 brings it back.\n" in markdown and "FAIL: nf4" not in markdown
 
 
 def test_html_asks_for_nothing_from_elsewhere_and_runs_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to over a pair of pipes: no driver, no port, no script on the page."""
+"""A headless Chromium, spoken to over a pair of pipes: no driver, no port, no script of the page's own."""
 
 from __future__ import annotations
 
@@ -17,24 +17,32 @@ from pathlib import Path
 from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_SECONDS = 60.0
+_SECONDS = 240.0
 
 
-def chromium() -> str | None:
-    """Its program, where one is installed."""
-    return next((found for name in _NAMES if (found := shutil.which(name))), None)
+def chromium() -> str:
+    """Its program.
+
+    Raises:
+        FileNotFoundError: none is installed.
+    """
+    found = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if found is None:
+        raise FileNotFoundError(f"no Chromium is installed (looked for {', '.join(_NAMES)})")
+    return found
 
 
 class Page:
-    """The one tab of a browser, with scripts off."""
+    """The one tab of a browser; with scripts off unless it is to be asked something by `evaluate`."""
 
-    def __init__(self, read: int, write: int) -> None:
+    def __init__(self, read: int, write: int, *, scripts: bool) -> None:
         self._read, self._write = read, write
         self._buffer, self._number, self._session = b"", 0, ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Page.enable")
-        self.call("Emulation.setScriptExecutionDisabled", value=True)
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.call("Page.setBypassCSP", enabled=scripts)
 
     def open(self, path: Path, *, width: int, dark: bool = False) -> None:
         """Loads a file at a width in CSS pixels, and waits until it is laid out."""
@@ -59,6 +67,13 @@ class Page:
     def printed(self) -> bytes:
         """The page as PDF."""
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
+
+    def evaluate(self, expression: str) -> Any:
+        """What an expression of JavaScript gives, waited for; needs a page with scripts."""
+        found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in found:
+            raise RuntimeError(f"the page raised {found['exceptionDetails']}")
+        return found["result"].get("value")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the DevTools protocol."""
@@ -93,8 +108,9 @@ class Page:
 
 
 @contextmanager
-def page(program: str, home: Path) -> Iterator[Page]:
+def page(home: Path, *, scripts: bool = False) -> Iterator[Page]:
     """A browser for as long as the block runs; `home` is an empty directory of its own."""
+    program = chromium()
     ends = [_high(end) for pair in (os.pipe(), os.pipe()) for end in pair]
     its_read, our_write, our_read, its_write = ends
     arguments = [
@@ -105,7 +121,7 @@ def page(program: str, home: Path) -> Iterator[Page]:
         "--disable-dev-shm-usage",
         "--hide-scrollbars",
         "--no-first-run",
-        "--blink-settings=scriptEnabled=false",
+        *([] if scripts else ["--blink-settings=scriptEnabled=false"]),
         f"--user-data-dir={home}",
         "--remote-debugging-pipe",
         "about:blank",
@@ -125,7 +141,7 @@ def page(program: str, home: Path) -> Iterator[Page]:
     for end in (silent, its_read, its_write):
         os.close(end)
     try:
-        yield Page(our_read, our_write)
+        yield Page(our_read, our_write, scripts=scripts)
     finally:
         for end in (our_read, our_write):
             os.close(end)

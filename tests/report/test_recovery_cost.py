@@ -144,9 +144,10 @@ def test_the_screen_and_the_report_say_the_cheapest_run() -> None:
     result = result_of(*cells, proofs=folds)
     assert cheapest(result) == ["relearning crosses the margin by step 3, 48 texts, 1.8e7 FLOPs (lora)"]
     section = render(result, "md").split("## Cost to recover")[1].split("\n## ")[0]
-    assert "| lora | 3 (over 0) | 48 | 3.0e6 | 1.8e7 | 2e-07 | 3 (over 0) | 15% | 100% | 0% | – | – | – |" in section
+    assert "| lora | 3 (over 0) | 48 | 3.0e6 | 1.8e7 | 2e-07 | 3 (over 0) |" in section
+    assert "| lora | 15% | 100% | 0% | – | – | – |" in section
     low = "not within 15 | over 240 | over 150 | over 900 | over 9e-12 | not within 15"
-    assert f"| low | {low} | 0% | 100% | 0% | – | – | – |" in section
+    assert f"| low | {low} |" in section and "| low | 0% | 100% | 0% | – | – | – |" in section
 
 
 @pytest.mark.parametrize(

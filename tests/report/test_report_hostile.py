@@ -16,6 +16,7 @@ from rich.cells import cell_len
 
 from tests.golden import sample
 from tests.golden.regenerate import screen
+from tests.golden.rich_sample import annexed, sealed
 from unlearn_audit.api.kit.printable import clean, clean_part
 from unlearn_audit.report import render
 from unlearn_audit.report.parts.text import code_span, escape_markdown
@@ -90,6 +91,16 @@ FREE = {
     "spec_digest",
     "evidence_digest",
     "key",
+    "dose_unit",
+    "made",
+    "keys",
+    "deviations",
+    "title",
+    "source",
+    "sources",
+    "asks",
+    "evidence",
+    "sections",
 }
 HARMLESS = "harmless"
 
@@ -106,9 +117,18 @@ def poisoned(text: str, result: Result | None = None) -> Result:
             return [walk(each, key, place) for each in value]
         return text if isinstance(value, str) and (key in FREE or (key == "role" and place == "jobs")) else value
 
-    data = json.loads(render(result or sample.error(), "json"))
+    data = json.loads(render(result or _with_all_texts(), "json"))
     policy = data["policy"]
     return Result.model_validate({**walk(data), "policy": policy})
+
+
+def _with_all_texts() -> Result:
+    """An error under a sealed plan, signed, with a short annex: more rows of long texts would shorten the tables."""
+    result = annexed(sealed(sample.error(), "seed: another"))
+    assert result.appendix is not None
+    (annex, *_) = result.appendix.annexes
+    short = result.appendix.model_copy(update={"annexes": (annex.model_copy(update={"rows": annex.rows[:2]}),)})
+    return result.model_copy(update={"appendix": short})
 
 
 def visible(text: str) -> bool:

@@ -156,6 +156,7 @@ class Attack(ABC, Generic[P_co]):
     The same arms and doses run on every role, at equal budget. A class is cheap to import (no torch at the top).
 
     Attributes:
+        dose_unit: what the values of its doses count, for the axes of figures: steps, bits; empty where they have none.
         seeded: it makes random draws, and is repeated with as many seeds as the spec says; others run once.
         served: the owner applies it before serving (quantization), so it also affects users of the API. The whole
             probe battery runs on its first arm.
@@ -172,6 +173,7 @@ class Attack(ABC, Generic[P_co]):
     summary: ClassVar[str]
     paper: ClassVar[str]
     access: ClassVar[Access]
+    dose_unit: ClassVar[str] = ""
     seeded: ClassVar[bool] = False
     served: ClassVar[bool] = False
     of_artifacts: ClassVar[bool] = False

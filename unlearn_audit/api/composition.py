@@ -133,6 +133,7 @@ def composition(name: str, first: type[Attack[Any]], second: type[Attack[Any]]) 
             "summary": f"Runs {first.name}, then {second.name} on what it gives.",
             "paper": first.paper,
             "access": max((part.access for part in both), key=list(Access).index),
+            "dose_unit": second.dose_unit,  # `_together` keeps the second's value
             "seeded": any(part.seeded for part in both),
             "toward_answers": any(part.toward_answers for part in both),
             "extra": first.extra or second.extra,

@@ -26,7 +26,7 @@ from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.plan.steps import steps
 from unlearn_audit.report import write as write_reports
-from unlearn_audit.run.claim import claim, refuse_foreign
+from unlearn_audit.run.claim import claim, refuse_foreign, sealed
 from unlearn_audit.run.executors.shard import Shard
 from unlearn_audit.run.interrupts import ending_signals
 from unlearn_audit.run.progress import Progress
@@ -57,19 +57,23 @@ def audit(
     overwrite: bool = False,
     fail_fast: bool = False,
     executor: Executor | None = None,
+    seal: Path | None = None,
 ) -> Result:
     """Runs what is not done yet, decides on all of it, and writes the reports into `out`.
 
     `text` says how much of the models' answers is kept, in a separate file next to the reports. `overwrite` replaces
     the result of another request; jobs that are still valid are kept. `fail_fast` runs one attack after the other and
     stops once the verdict is FAIL, whatever the others would say; it never changes a PASS. `executor` is where the jobs
-    run: None for this process; the evidence does not depend on it.
+    run: None for this process; the evidence does not depend on it. `seal` is what `plan --seal` wrote: the result says
+    whether the run kept to it.
 
     Raises:
         SpecError: `out` holds another audit, or another process runs one in it.
         IntegrityError: files that the request names have changed since `out` was begun.
     """
-    with _opened(live.plan, out, shared, overwrite=overwrite) as store, _closing(executor):
+    opened = _opened(live.plan, out, shared, seal=seal, overwrite=overwrite)
+    with opened as (plan, store), _closing(executor):
+        live = replace(live, plan=plan)
         ran = partial(_ran, store=store, progress=progress, command=command, text=text, executor=executor)
         result = _until_proven(live, store, ran, waivers) if fail_fast else concluded(ran(live), store, waivers)
         write_reports(result, out, formats)
@@ -104,6 +108,7 @@ def audit_shard(
     command: str = "",
     overwrite: bool = False,
     executor: Executor | None = None,
+    seal: Path | None = None,
 ) -> ShardRecord:
     """Runs one part of the jobs and decides nothing: `merge` does, once it has all parts.
 
@@ -114,9 +119,10 @@ def audit_shard(
         IntegrityError: files that the request names have changed since `out` was begun.
     """
     extractions = live.plan.extractions if shard.number == 1 else ()
-    part = live.plan.model_copy(update={"jobs": shard.of(live.plan.jobs), "extractions": extractions})
-    own = replace(live, plan=part)
-    with _opened(live.plan, out, shared, shard=str(shard), overwrite=overwrite) as store, _closing(executor):
+    opened = _opened(live.plan, out, shared, shard=str(shard), seal=seal, overwrite=overwrite)
+    with opened as (plan, store), _closing(executor):
+        part = plan.model_copy(update={"jobs": shard.of(plan.jobs), "extractions": extractions})
+        own = replace(live, plan=part)
         record = _ran(own, store, progress, command, executor=executor).model_copy(update={"shard": str(shard)})
         write_json(out / SHARD, record.model_dump(mode="json"))
     return record
@@ -159,8 +165,10 @@ def _until_proven(
 
 
 @contextmanager
-def _opened(plan: Plan, out: Path, shared: Path | None, *, shard: str = "", overwrite: bool) -> Iterator[EvidenceStore]:
-    """The evidence of a run directory that is this run's alone until it ends."""
+def _opened(
+    plan: Plan, out: Path, shared: Path | None, *, shard: str = "", seal: Path | None = None, overwrite: bool
+) -> Iterator[tuple[Plan, EvidenceStore]]:
+    """The plan with its seal, and the evidence of a run directory that is this run's alone until it ends."""
     refuse_foreign(out)
     with ending_signals(), run_directory(out):
         replaced = claim(plan, out, shard=shard, overwrite=overwrite)
@@ -168,12 +176,13 @@ def _opened(plan: Plan, out: Path, shared: Path | None, *, shard: str = "", over
         if shared is not None:
             make_private(shared)
         write_text(out / SPEC, plan.spec.as_yaml())
+        plan = sealed(plan, out, seal, store, overwrite=overwrite)
         write_json(out / PLAN, plan.as_json())
         if replaced:
             kept = sum(store.has(job.key) for job in plan.jobs)
             line = f"{out}: the former result is replaced; {kept} of {len(plan.jobs)} jobs are still valid and kept"
             warnings.warn(line, Notice, stacklevel=2)
-        yield store
+        yield plan, store
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from unlearn_audit.cli.commands.run import (
     Running,
     check_part,
     interruptible,
+    one_only,
     run_audit,
     run_shard,
     suite_named,
@@ -132,6 +133,17 @@ LeaveOneOut = Annotated[
 OfShards = Annotated[
     str | None, typer.Option("--shard", help="Run part of the jobs, e.g. 1/3, for `merge`.", show_default=False)
 ]
+Sealed = Annotated[
+    Path | None,
+    typer.Option("--sealed", help="What `plan --seal` wrote: the report says whether the run kept to it."),
+]
+SealTo = Annotated[
+    Path | None,
+    typer.Option("--seal", help="Write the plan here, by digests, before there is any result.", show_default=False),
+]
+SealKey = Annotated[
+    Path | None, typer.Option("--key", help="With --seal: private key (PEM) that signs it.", show_default=False)
+]
 MetricsOf = Annotated[
     str | None,
     typer.Option(
@@ -174,6 +186,7 @@ def run(
     cells: Annotated[Path | None, typer.Option("--cells", hidden=True)] = None,
     text: Text = KeptText.NONE,
     waivers: WaiverFile = None,
+    sealed: Sealed = None,
     metrics: MetricsOf = None,
     as_shipped: AsShipped = False,
     shard: OfShards = None,
@@ -207,8 +220,11 @@ def run(
         suite=suite_named(metrics, spec),
         as_shipped=as_shipped,
         trackers=trackers_named(log_to),
+        seal=sealed,
         json=json,
     )
+    if sealed is not None:
+        one_only("--sealed", len(asked))
     running.crew()  # what cannot be is said before anything is planned
     with interruptible(target):
         check_part(spec, shard, fail_fast=fail_fast, several=len(asked) > 1)
@@ -222,14 +238,22 @@ def run(
 
 @app.command()
 @takes_spec
-def plan(spec: Any, json: Json = False) -> None:
+def plan(spec: Any, seal: SealTo = None, key: SealKey = None, json: Json = False) -> None:
     """Show what `run` would do: jobs, power, time (measured on the checkpoint), and which verdicts are possible."""
     from unlearn_audit.audit.prospects import Prospects
     from unlearn_audit.cli.commands.plan import show_forecasts
+    from unlearn_audit.finished.sealing import check_seal, write_seal
     from unlearn_audit.plan.budget import plan_within
     from unlearn_audit.spec.several import requests
 
-    plans = {name: Prospects(live=plan_within(one)) for name, one in requests(spec).items()}
+    asked = requests(spec)
+    check_seal(seal, key, spec)
+    if seal is not None:
+        one_only("--seal", len(asked))
+    plans = {name: Prospects(live=plan_within(one)) for name, one in asked.items()}
+    if seal is not None:
+        (planned,) = plans.values()
+        say(f"sealed: {seal}, sha256:{write_seal(planned.live.plan, seal, key)}; then `run --sealed {seal}`")
     raise typer.Exit(show_forecasts(plans, _stdout(), as_json=json))
 
 
@@ -277,12 +301,19 @@ def report(
         list[str],
         typer.Option("--format", "-f", help="A format from `list writers`; FORMAT=FILE writes a file. Repeatable."),
     ],
+    annex: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--annex", help="Add what a text asks for beside the evidence: gdpr, ai-act, nist.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Write reports of a finished run, to stdout or (FORMAT=FILE) to a file. Needs no torch."""
+    from unlearn_audit.finished.appendix import appended
     from unlearn_audit.finished.redecide import material_of
     from unlearn_audit.report.targets import deliver
 
-    deliver(material_of(directory), formats)
+    deliver(appended(material_of(directory), directory, annex or []), formats)
 
 
 app.command()(watching.watch)

@@ -12,6 +12,7 @@ __all__ = [
     "old_names",
     "published",
     "records",
+    "seal",
     "soundness",
     "store",
 ]

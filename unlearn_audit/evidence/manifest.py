@@ -15,7 +15,7 @@ from unlearn_audit.evidence.files import EVENTS, SAVES, read_json, write_json
 
 MANIFEST = "manifest.json"
 ATTESTATION = "attestation.json"
-SPEC, PLAN = "spec.yaml", "plan.json"
+SPEC, PLAN, SEAL = "spec.yaml", "plan.json", "seal.json"
 RESULT, SHARD, ERRORS = "result.json", "shard.json", "errors.log"
 _VERSION = 1
 

@@ -1,6 +1,7 @@
 """What is done with a finished run: decide again, merge, compare, verify, attest. No torch."""
 
 __all__ = [
+    "appendix",
     "attest",
     "attestation",
     "baseline",
@@ -8,6 +9,7 @@ __all__ = [
     "merge",
     "paired",
     "redecide",
+    "sealing",
     "several",
     "trackers",
     "verify",

@@ -21,12 +21,13 @@ from unlearn_audit.api.user_files import LARGEST_SETTINGS, parse_json, read_byte
 from unlearn_audit.errors import AuditError, IntegrityError, MissingExtraError
 from unlearn_audit.evidence.digests import sha256_file
 from unlearn_audit.evidence.files import read_json
+from unlearn_audit.evidence.seal import STATEMENT_TYPE
+from unlearn_audit.verdict.policy.sealed import departures
 from unlearn_audit.verdict.result import Outcome, Result
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, Key
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:unlearn-audit:attestation:1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PASSWORD = "UNLEARN_AUDIT_KEY_PASSWORD"  # noqa: S105 - the name of a variable of the environment
@@ -92,9 +93,18 @@ def claims(result: Result, digests: Mapping[str, str]) -> dict[str, Any]:
         "evidence": {"sha256": result.evidence_digest},
         "spec": {"sha256": result.spec_digest},
         **{name: {"sha256": digest} for name, digest in digests.items()},
+        **_sealed(result),
         "audited": result.started,
         "tool": {"name": "unlearn-audit", "version": result.tool_version},
     }
+
+
+def _sealed(result: Result) -> dict[str, Any]:
+    """The plan's seal, where there was one, and whether the run kept to it."""
+    seal = result.case.seal
+    if seal is None:
+        return {}
+    return {"plan": {"sha256": seal.digest, "sealed": seal.made, "kept": not departures(result.case, result.policy)}}
 
 
 def sign(content: Mapping[str, Any], key: Path) -> dict[str, Any]:
@@ -112,8 +122,13 @@ def sign(content: Mapping[str, Any], key: Path) -> dict[str, Any]:
     return dict(envelope.to_dict())
 
 
-def verified(path: Path, key: Path) -> dict[str, Any]:
+def verified(path: Path, key: Path, predicate: str = PREDICATE_TYPE) -> dict[str, Any]:
     """The statement in an envelope that the public key has signed.
+
+    Args:
+        path: the envelope.
+        key: the public key, PEM.
+        predicate: type of the predicate that the statement must have.
 
     Raises:
         IntegrityError: it has not, or what is signed is another kind of statement.
@@ -132,7 +147,7 @@ def verified(path: Path, key: Path) -> dict[str, Any]:
     except (AuditError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(f"{path}: expected a signed statement ({error})") from error
     kinds = (envelope.payload_type, content.get("_type"), content.get("predicateType"))
-    if kinds != (PAYLOAD_TYPE, STATEMENT_TYPE, PREDICATE_TYPE):
+    if kinds != (PAYLOAD_TYPE, STATEMENT_TYPE, predicate):
         raise IntegrityError(f"{path}: expected a statement of this tool, got another kind ({kinds[2]})")
     return dict(content)
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from unlearn_audit.errors import AuditError, IntegrityError
 from unlearn_audit.evidence.directory import is_untouched
 from unlearn_audit.evidence.files import read_json
-from unlearn_audit.evidence.manifest import ERRORS, PLAN, SHARD, SPEC
+from unlearn_audit.evidence.manifest import ERRORS, PLAN, SEAL, SHARD, SPEC
 from unlearn_audit.evidence.records import (
     JobRecord,
     ModelRecord,
@@ -120,8 +120,9 @@ def _copy(parts: Sequence[Path], out: Path, prepared: Sequence[str]) -> None:
                 target.chmod(0o700)
             elif job.name in prepared and read_json(job / "job.json") != read_json(target / "job.json"):
                 raise IntegrityError(f"{job}: an attack was prepared differently there from another part")
-    for name in (SPEC, PLAN):
-        shutil.copyfile(parts[0] / name, out / name)
+    for name in (SPEC, PLAN, SEAL):
+        if name != SEAL or (parts[0] / SEAL).is_file():
+            shutil.copyfile(parts[0] / name, out / name)
     logs = [part / ERRORS for part in parts if (part / ERRORS).is_file()]
     if logs:
         (out / ERRORS).write_bytes(b"".join(log.read_bytes() for log in logs))

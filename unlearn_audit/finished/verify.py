@@ -15,6 +15,7 @@ from unlearn_audit.evidence.manifest import ATTESTATION, MANIFEST, RESULT, SPEC,
 from unlearn_audit.evidence.records import ModelRecord
 from unlearn_audit.finished.attestation import claims, model_digest, model_files, verified
 from unlearn_audit.finished.redecide import agrees, finished, observations_of, verdict_of
+from unlearn_audit.finished.sealing import seal_lines
 from unlearn_audit.models.references import resolve
 from unlearn_audit.spec.spec import AuditSpec, validate
 from unlearn_audit.spec.yaml_files import read_yaml
@@ -40,13 +41,14 @@ class Request:
     """What to check besides the run itself.
 
     Attributes:
-        key: a public key, for the signature.
+        key: a public key, for the signature; `seal_key` for that of the plan's seal.
         checkpoint: where the audited model lies now; None: where the run found it.
         with_models: read the models' files.
     """
 
     run: Path
     key: Path | None = None
+    seal_key: Path | None = None
     checkpoint: Path | None = None
     with_models: bool = True
 
@@ -72,6 +74,7 @@ def verify(request: Request) -> Iterator[Check]:
     yield Check(holds=True, line=f"policy: sha256:{result.policy_digest[:_SHOWN]}")
     yield _checked(lambda: _spec(run, result))
     yield _checked(lambda: _evidence(run, result))
+    yield from _seal(request, result)
     yield from _models(request, result)
     yield _signature(request, result)
 
@@ -100,6 +103,13 @@ def _evidence(run: Path, result: Result) -> str:
     if not agrees(result, decided):
         raise IntegrityError(f"{run / RESULT}: contradicts its evidence")
     return line + "decided again, the verdict is the same"
+
+
+def _seal(request: Request, result: Result) -> Iterator[Check]:
+    try:
+        yield from (Check(holds=holds, line=line) for holds, line in seal_lines(request.run, result, request.seal_key))
+    except (IntegrityError, SpecError) as error:
+        yield Check(holds=False, line=str(error))
 
 
 def _models(request: Request, result: Result) -> Iterator[Check]:

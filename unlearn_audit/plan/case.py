@@ -8,6 +8,7 @@ from pydantic import Field
 
 from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.evidence.records import Record, ShortOfPlateau
+from unlearn_audit.evidence.seal import Seal
 from unlearn_audit.spec.policy import Release
 
 BASELINE = "as-is"
@@ -31,6 +32,7 @@ class PlannedFinding(Record):
         doses: names of the doses that the policy says are served, where the finding was parted by them (`serving`).
         unserved: it is over all other doses than these.
         seeded: its attack draws at random, and is run with several seeds.
+        dose_unit: what the values of the attack's doses count: steps, bits; empty where nobody says.
         exploratory: the policy does not name it, so that no pass needs it; a leak that it proves fails the audit.
         weight: in Holm's family, under a policy (`verdict.policy.planned.under`).
     """
@@ -48,6 +50,7 @@ class PlannedFinding(Record):
     doses: tuple[str, ...] | None = None
     unserved: bool = False
     seeded: bool = False
+    dose_unit: str = ""
     exploratory: bool = False
     weight: float = 1.0
 
@@ -120,6 +123,7 @@ class Case(Record):
             one: the group is then what counts as independent.
         doses: attack -> names of doses that it must yield, where the plan knows more than `served_arms`.
         not_run: attacks that were planned and not run, because a leak was proven before (`--fail-fast`).
+        seal: of the plan, where it was sealed before the run, and what the run did otherwise.
     """
 
     release: Release
@@ -143,6 +147,7 @@ class Case(Record):
     faults: tuple[FaultyJob, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     not_run: tuple[str, ...] = ()
+    seal: Seal | None = None
 
     @property
     def units(self) -> dict[str, str]:

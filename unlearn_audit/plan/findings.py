@@ -112,6 +112,7 @@ def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequenc
                 refusal_proof=probe.refusal_proof,
                 sham=attack.toward_answers,
                 seeded=attack.seeded,
+                dose_unit=attack.dose_unit,
                 at_every_dose=attack.baseline or attack.of_artifacts or meets_attacks(probe, passages=passages),
             )
             for any_of in ((False, True) if exposed else (False,))

@@ -13,6 +13,7 @@ from unlearn_audit.verdict.result import Result
 __all__ = [
     "Material",
     "Writer",
+    "annexes",
     "formats",
     "page",
     "parts",

@@ -6,16 +6,17 @@ from dataclasses import replace
 
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import Status
+from unlearn_audit.report.annexes import section as annex_section
 from unlearn_audit.report.parts.numbers import count, percent, percent_range
-from unlearn_audit.report.parts.view import Limits, Listing, Page, Section, paragraph
+from unlearn_audit.report.parts.view import Block, Fold, Limits, Listing, Page, Section, paragraph
 from unlearn_audit.report.sections import (
     background,
     costs,
-    crosswalk,
     layers,
     notes,
     quantizers,
     recovery_cost,
+    sealed,
     summary,
 )
 from unlearn_audit.report.sections import (
@@ -39,7 +40,11 @@ from unlearn_audit.report.sections import (
 from unlearn_audit.report.sections import (
     worst_facts as facts_section,
 )
+from unlearn_audit.verdict.policy.sealed import departures
 from unlearn_audit.verdict.result import Outcome, Result
+
+_FIRST = 4
+"""Reasons that are shown before the rest is folded."""
 
 
 def build(result: Result, limits: Limits) -> Page:
@@ -47,6 +52,7 @@ def build(result: Result, limits: Limits) -> Page:
     shown = (
         summary.section(result, limits),
         _reasons(result, limits),
+        sealed.section(result, limits),
         findings_sections.findings(result, limits),
         people_section.section(result, limits),
         facts_section.section(result, limits),
@@ -67,18 +73,28 @@ def build(result: Result, limits: Limits) -> Page:
         costs.section(result, limits),
         notes.statistics_notes(result),
         background.provenance(result, limits),
-        crosswalk.section(),
     )
+    sections = tuple(one for one in (*shown, *(replace(each, folded=True) for each in detail)) if not one.empty)
+    annexes = annex_section.sections(result, limits, frozenset(one.title for one in sections))
     return Page(
         outcome=result.outcome,
         exit_code=result.exit_code,
         headline=summary.headline(result),
+        alarm=_alarm(result),
         sentence=verdict_sentence(result),
         subject=subject_of(result),
         facts=_key_facts(result),
         steps=summary.next_steps(result),
-        sections=tuple(one for one in (*shown, *(replace(each, folded=True) for each in detail)) if not one.empty),
+        gaps=summary.not_covered(result),
+        sections=(*sections, *annexes),
     )
+
+
+def _alarm(result: Result) -> str:
+    """What a reader must not miss, whatever the verdict."""
+    if not departures(result.case, result.policy):
+        return ""
+    return "This run did not keep to the plan that was sealed before it; “Pre-registration” says where."
 
 
 def verdict_sentence(result: Result) -> str:
@@ -111,6 +127,8 @@ def _key_facts(result: Result) -> tuple[tuple[str, str], ...]:
     return (
         *(("Checkpoint", f"sha256 {digest}") for digest in digests),
         ("Date", clean(result.started, 40)[:10]),
+        ("Signed", sealed.signed(result)),
+        ("Plan", sealed.standing(result)),
         ("Release", result.case.release.value),
         ("Compared with", summary.compared_with(result)),
         ("Findings passed", findings_passed(result)),
@@ -128,8 +146,10 @@ def _reasons(result: Result, limits: Limits) -> Section:
             id="reasons", title="Reasons", blocks=(paragraph(nothing),), empty=result.outcome is Outcome.PASS
         )
     items = tuple((clean(reason, 2 * limits.text),) for reason in reasons[: limits.entries])
-    return Section(
-        id="reasons",
-        title="Reasons",
-        blocks=(Listing(items=items), *background.left_over(len(reasons) - len(items), "reason")),
-    )
+    more = (*_listed(items[_FIRST:]), *background.left_over(len(reasons) - len(items), "reason"))
+    fold = (Fold(title=f"{count(len(reasons) - _FIRST, 'more reason')}", blocks=more),) if more else ()
+    return Section(id="reasons", title="Reasons", blocks=(*_listed(items[:_FIRST]), *fold))
+
+
+def _listed(items: tuple[tuple[str, ...], ...]) -> tuple[Block, ...]:
+    return (Listing(items=items),) if items else ()

@@ -8,11 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from unlearn_audit.api import Role
 from unlearn_audit.api.kit.printable import listed
+from unlearn_audit.api.user_files import LARGEST_SETTINGS, read_bytes
 from unlearn_audit.errors import AuditError, IntegrityError, SpecError
 from unlearn_audit.evidence.directory import is_unbegun
-from unlearn_audit.evidence.files import EVENTS, read_json, write_text
-from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, PLAN, RESULT, SHARD, SPEC
+from unlearn_audit.evidence.files import EVENTS, read_json, write_bytes, write_text
+from unlearn_audit.evidence.manifest import ATTESTATION, ERRORS, MANIFEST, PLAN, RESULT, SEAL, SHARD, SPEC
+from unlearn_audit.evidence.seal import BEFORE, deviations, parts_of, read_seal
+from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.plan.plan import Plan
 from unlearn_audit.run.jobs.saves import drop_saves
 from unlearn_audit.run.transcripts import OUTPUTS
@@ -74,6 +78,51 @@ def claim(plan: Plan, out: Path, *, shard: str = "", overwrite: bool = False) ->
             "planned, give another --out, or --overwrite to replace its result (jobs that are still valid are kept)"
         )
     return False
+
+
+def sealed(plan: Plan, out: Path, given: Path | None, store: EvidenceStore, *, overwrite: bool = False) -> Plan:
+    """The plan with the seal that this run is held to: the one given, or the one that lies in its directory.
+
+    Args:
+        plan: what is to run, with all its jobs.
+        out: the run directory, claimed; the seal is copied there.
+        given: a file that `plan --seal` wrote.
+        store: whose results there are already.
+        overwrite: replace another seal.
+
+    Raises:
+        SpecError: the file is not a seal, or the run lies under another one.
+    """
+    kept = out / SEAL
+    if given is None:
+        if overwrite:
+            kept.unlink(missing_ok=True)
+        if not kept.is_file():
+            return plan
+    seal, parts = read_seal(given or kept)
+    fresh = not kept.is_file() or read_seal(kept)[0].digest != seal.digest
+    if fresh and kept.is_file() and not overwrite:
+        raise SpecError(f"{out}: holds a run under another seal; give another --out, or --overwrite")
+    own = [job for job in plan.jobs if job.model.role is Role.UNLEARNED]
+    done = sum(store.has(job.key) for job in own) if fresh else 0
+    before: tuple[str, ...] = (
+        (f"{BEFORE}: {done} of {len(own)} jobs on the checkpoint were done before this seal came",) if done else ()
+    )
+    lines = deviations(parts, parts_of(plan.as_json(), plan.spec.policy.digest()))
+    if fresh and given is not None:
+        write_bytes(kept, read_bytes(given, LARGEST_SETTINGS))
+    elif not fresh:
+        before = _said_before(out)
+    held = seal.model_copy(update={"deviations": (*before, *lines)})
+    return plan.model_copy(update={"case": plan.case.model_copy(update={"seal": held})})
+
+
+def _said_before(out: Path) -> tuple[str, ...]:
+    """What the run has on record of results that were there before its seal."""
+    with suppress(AuditError, KeyError, TypeError):
+        lines = read_json(out / PLAN)["case"]["seal"]["deviations"]
+        return tuple(str(line) for line in lines if str(line).startswith(BEFORE))
+    return ()
 
 
 def _differing(out: Path, asked: AuditSpec, shard: str) -> list[str]:

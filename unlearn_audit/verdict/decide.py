@@ -35,6 +35,7 @@ from unlearn_audit.verdict.findings.weigh import SHAM_LIMIT, Weighed, weigh
 from unlearn_audit.verdict.findings.worst_facts import with_worst_facts
 from unlearn_audit.verdict.outcome import settle
 from unlearn_audit.verdict.policy.planned import BESIDE_FINDINGS, under
+from unlearn_audit.verdict.policy.sealed import about_seal
 from unlearn_audit.verdict.policy.terms import Terms
 from unlearn_audit.verdict.policy.waivers import waive
 from unlearn_audit.verdict.result import RULES, Control, Finding, Outcome, People, Utility, Verdict
@@ -87,7 +88,8 @@ def decide(
     findings = with_worst_facts(findings, places, case)
     return Verdict(
         outcome=outcome.outcome,
-        sentence=wording.sentence(outcome, findings, utility, people, exposure, case, policy),
+        sentence=wording.sentence(outcome, findings, utility, people, exposure, case, policy)
+        + about_seal(case, policy),
         reasons=outcome.reasons,
         control=_control(findings),
         unit=policy.unit,

@@ -343,6 +343,43 @@ class RunRecord(Record):
     asked_as: dict[str, str] = Field({})
 
 
+class SignatureRecord(Record):
+    """An attestation that lies with the run; whether it is by whom it says, `verify --key` tells.
+
+    Attributes:
+        keys: ids of the keys, as the envelope says.
+        fits: what it states is what this result says.
+    """
+
+    keys: tuple[str, ...] = ()
+    fits: bool
+
+
+class AnnexRow(Record):
+    """One thing that a text asks for, what the audit has on it, and which sections of the report to read."""
+
+    source: str
+    asks: str
+    evidence: str
+    sections: tuple[str, ...] = ()
+
+
+class AnnexRecord(Record):
+    """Where an audit has evidence of what a regulator's text asks for; no statement of compliance."""
+
+    id: str
+    title: str
+    sources: tuple[str, ...]
+    rows: tuple[AnnexRow, ...]
+
+
+class Appendix(Record):
+    """What `report` adds for its readers. A run's own `result.json` has none of it."""
+
+    signature: SignatureRecord | None = None
+    annexes: tuple[AnnexRecord, ...] = ()
+
+
 class Result(RunRecord):
     """`result.json`: outcome, findings, and everything needed to decide on them again and to repeat them."""
 
@@ -353,3 +390,4 @@ class Result(RunRecord):
     policy_digest: str
     evidence_digest: str
     baseline: BaselineRecord | None = None
+    appendix: Appendix | None = None

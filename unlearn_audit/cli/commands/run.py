@@ -39,6 +39,7 @@ def run_audit(
     overwrite: bool = False,
     fail_fast: bool = False,
     executor: Executor | None = None,
+    seal: Path | None = None,
 ) -> Result:
     """The audit of a plan, with its progress on stderr."""
     from unlearn_audit.audit.hops import audit
@@ -61,6 +62,7 @@ def run_audit(
             overwrite=overwrite,
             fail_fast=fail_fast,
             executor=executor,
+            seal=seal,
         )
         if log is not None:
             log.verdict(result)
@@ -77,6 +79,7 @@ class Running:
         crew: makes the executor of one audit, which ends with it; None for this process.
         suite: whose published figures are measured as well.
         trackers: who else is told each result.
+        seal: of the plan that the run should keep to.
     """
 
     telling: Telling
@@ -88,6 +91,7 @@ class Running:
     suite: Suite | None
     as_shipped: bool
     trackers: tuple[Tracker, ...]
+    seal: Path | None
     json: bool
 
     def audit(self, live: LivePlan, out: Path, shared: Path | None) -> Result:
@@ -102,6 +106,7 @@ class Running:
             overwrite=self.overwrite,
             fail_fast=self.fail_fast,
             executor=self.crew(),
+            seal=self.seal,
         )
         if self.suite is not None:
             print_published(live, out, self.suite, as_shipped=self.as_shipped, json=self.json)
@@ -137,6 +142,16 @@ def print_published(live: LivePlan, out: Path, suite: Suite, *, as_shipped: bool
     with quiet_libraries():
         metrics = measure_published(live, out, suite, Labels.AS_SHIPPED if as_shipped else Labels.ALIGNED)
     show_published(metrics, stderr() if json else stdout())
+
+
+def one_only(flag: str, checkpoints: int) -> None:
+    """What is about one plan alone.
+
+    Raises:
+        SpecError: there are several checkpoints.
+    """
+    if checkpoints > 1:
+        raise SpecError(f"{flag}: is about one plan, got {checkpoints} checkpoints; give one to each command")
 
 
 def check_part(spec: AuditSpec, shard: str | None, *, fail_fast: bool, several: bool) -> None:
@@ -179,6 +194,7 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, runnin
             command=_command(),
             overwrite=running.overwrite,
             executor=running.crew(),
+            seal=running.seal,
         )
     done = sum(job.status == "done" for job in record.jobs)
     faulted = len(record.jobs) - done

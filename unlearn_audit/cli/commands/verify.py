@@ -19,6 +19,9 @@ def verify(
     key: Annotated[
         Path | None, typer.Option("--key", help="Public key (PEM) of the attestation.", show_default=False)
     ] = None,
+    seal_key: Annotated[
+        Path | None, typer.Option("--seal-key", help="Public key (PEM) of the plan's seal.", show_default=False)
+    ] = None,
     checkpoint: Checkpoint = None,
     no_checkpoint: Annotated[bool, typer.Option("--no-checkpoint", help="Do not read the models' files.")] = False,
 ) -> None:
@@ -28,7 +31,7 @@ def verify(
     from unlearn_audit.finished.verify import verify as checks_of
 
     console, failed = stdout(), 0
-    request = Request(run=directory, key=key, checkpoint=checkpoint, with_models=not no_checkpoint)
+    request = Request(run=directory, key=key, seal_key=seal_key, checkpoint=checkpoint, with_models=not no_checkpoint)
     for check in checks_of(request):
         sign = {True: "ok ", False: "BAD", None: "-- "}[check.holds]
         failed += check.holds is False

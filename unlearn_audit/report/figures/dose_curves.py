@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,13 +40,18 @@ class _Point:
     cell: CellEstimate
 
 
-def draw(findings: Sequence[Finding]) -> Panels | None:
-    """A panel for each finding with two doses or more, those that decide first."""
+def draw(findings: Sequence[Finding], units: Mapping[str, str] | None = None) -> Panels | None:
+    """A panel for each finding with two doses or more, those that decide first.
+
+    Args:
+        findings: all of them.
+        units: attack -> what the values of its doses count.
+    """
     chosen = [finding for finding in findings if len({cell.dose for cell in finding.cells}) > 1]
     chosen.sort(key=lambda finding: not finding.gates)
     return drawn(
         chosen,
-        lambda finding, place: _panel(finding, findings, place),
+        lambda finding, place: _panel(finding, findings, place, (units or {}).get(finding.attack, "")),
         most=_MOST_PANELS,
         caption=_CAPTION,
         left_out=("finding", "in the tables"),
@@ -54,18 +59,19 @@ def draw(findings: Sequence[Finding]) -> Panels | None:
     )
 
 
-def _panel(finding: Finding, findings: Sequence[Finding], place: int) -> Panel:
+def _panel(finding: Finding, findings: Sequence[Finding], place: int, unit: str) -> Panel:
     numeric = has_dose_axis(finding.cells)
     points = numeric_points(finding.cells) if numeric else category_points(finding.cells)
     labels = figures.Labels()
     bottom = 46.0 if numeric else 28.0 if len(points) <= _MOST_LEVEL_NAMES else 58.0
     figure = figures.new_figure(WIDTH, _TOP + _PLOT + bottom)
     axes = figures.add_axes(figure, _LEFT, bottom, _RIGHT, _TOP)
-    _frame(axes, points, labels, numeric=numeric)
+    _frame(axes, points, labels, numeric=numeric, unit=unit)
     _unattacked(axes, finding, findings)
     _controls(axes, points, numeric=numeric)
     _role(axes, points, [point.cell.original for point in points], figures.ORIGINAL, "s", numeric=numeric)
     _role(axes, points, [point.cell.unlearned for point in points], figures.CHECKPOINT, "o", numeric=numeric)
+    _number(axes, points)
     svg = figures.to_svg(figure, labels, name=f"dose-{place}", title=_describe(finding, points))
     return Panel(
         title=clean(finding.attack, 60),
@@ -104,7 +110,7 @@ def worst(cells: Sequence[CellEstimate]) -> CellEstimate:
     return max(cells, key=lambda cell: cell.excess.estimate)
 
 
-def _frame(axes: Axes, points: Sequence[_Point], labels: figures.Labels, *, numeric: bool) -> None:
+def _frame(axes: Axes, points: Sequence[_Point], labels: figures.Labels, *, numeric: bool, unit: str) -> None:
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
     axes.grid(axis="y", color=figures.RULE.drawn, linewidth=1)
@@ -119,7 +125,7 @@ def _frame(axes: Axes, points: Sequence[_Point], labels: figures.Labels, *, nume
         else:
             room = 0.06 * (max(xs) - min(xs))
             axes.set_xlim(min(xs) - room, max(xs) + room)
-        axes.set_xlabel("dose")
+        axes.set_xlabel(labels.add(unit or "dose", 44))
         axes.set_xticks(_spread(axes, xs), [f"{x:g}" for x in _spread(axes, xs)])
     else:
         axes.set_xlim(-0.6, len(points) - 0.4)
@@ -144,7 +150,7 @@ def _spread(axes: Axes, xs: Sequence[float]) -> list[float]:
 
 
 def _unattacked(axes: Axes, finding: Finding, findings: Sequence[Finding]) -> None:
-    """Where the checkpoint stands without any attack: the same measure under `none`."""
+    """Where the checkpoint stands without any attack: the same measure under `as-is`."""
     for other in findings:
         same = (other.probe, other.measure, other.any_of) == (finding.probe, finding.measure, finding.any_of)
         if other.attack == BASELINE and same and other.worst is not None:
@@ -192,6 +198,21 @@ def _role(
         linewidth=2 if shape == "o" else 1.5,
         linestyle=("-" if shape == "o" else (0, (4, 2))) if numeric else "none",
         clip_on=False,
+    )
+
+
+def _number(axes: Axes, points: Sequence[_Point]) -> None:
+    """What the checkpoint shows where it shows most, next to its point."""
+    most = max(points, key=lambda point: point.cell.unlearned)
+    left, right = axes.get_xlim()
+    axes.annotate(
+        percent(most.cell.unlearned),
+        xy=(most.x, most.cell.unlearned),
+        xytext=(0, 9) if most.cell.unlearned < 0.85 else (0, -19),
+        textcoords="offset points",
+        ha="center" if left < most.x < right else "right",
+        color=figures.CHECKPOINT.drawn,
+        fontsize=12,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.report.figures import svg as figures
 from unlearn_audit.report.parts.numbers import count, point_interval
 from unlearn_audit.report.parts.view import STATUS_WORDS
+from unlearn_audit.report.parts.words import place_of
 from unlearn_audit.verdict.result import Finding, Interval
 
 if TYPE_CHECKING:
@@ -44,18 +45,21 @@ class _Layout:
     above: bool
 
 
-_WIDE = _Layout(name="forest-wide", width=1040, row=34, left=320, right=262, name_length=40, above=False)
-_NARROW = _Layout(name="forest-narrow", width=340, row=56, left=12, right=12, name_length=42, above=True)
+_WIDE = _Layout(name="wide", width=1040, row=42, left=320, right=262, name_length=40, above=False)
+_NARROW = _Layout(name="narrow", width=340, row=74, left=12, right=12, name_length=42, above=True)
+_BAND = 18.0  # thickness of a control's band, in pixels
 _TOP, _BOTTOM = 30.0, 48.0
 
 
-def draw(findings: Sequence[Finding]) -> tuple[Markup, Markup] | None:
-    """The plot for a wide and for a narrow page; None where no finding has an interval."""
+def draw(findings: Sequence[Finding], name: str = "forest") -> tuple[Markup, Markup] | None:
+    """The plot for a wide and for a narrow page; None where no finding has an interval. `name` keeps two apart."""
     shown = [finding for finding in findings if finding.worst is not None][:_MOST_ROWS]
     if not shown:
         return None
+    layouts = (replace(layout, name=f"{name}-{layout.name}") for layout in (_WIDE, _NARROW))
     with figures.drawing():
-        return _draw(shown, _WIDE), _draw(shown, _NARROW)
+        wide, narrow = (_draw(shown, layout) for layout in layouts)
+    return wide, narrow
 
 
 def note(findings: Sequence[Finding]) -> str:
@@ -111,7 +115,7 @@ def _frame(axes: Axes, findings: Sequence[Finding], layout: _Layout) -> None:
 def _bands(rows: int, layout: _Layout) -> list[tuple[float, float]]:
     """Where the margin's line is drawn: all the way, or under each name alone, so as not to strike it through."""
     if layout.above:
-        return [(place - 0.04, place + 0.48) for place in range(rows)]
+        return [(place + 0.08, place + 0.46) for place in range(rows)]
     return [(-0.5, rows - 0.5)]
 
 
@@ -131,18 +135,9 @@ def _row(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figu
     if finding.worst is None:
         return
     excess, ink = finding.worst.excess, figures.STATUS_INK[finding.status].drawn
-    y = place + (0.22 if layout.above else 0.0)
+    y = place + (0.27 if layout.above else 0.0)
+    _control_band(axes, controls_of(finding), y, layout)
     axes.plot([100 * excess.lower, 100 * excess.upper], [y, y], color=ink, linewidth=2.5, solid_capstyle="round")
-    for place_of_control in controls_of(finding):
-        axes.plot(
-            [100 * place_of_control],
-            [y],
-            marker="|",
-            markersize=9,
-            markeredgewidth=1.75,
-            color=figures.CONTROL.drawn,
-            linestyle="none",
-        )
     _bound_tick(axes, finding.bound, excess, y, ink)
     axes.plot(
         [100 * excess.estimate],
@@ -156,6 +151,19 @@ def _row(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: figu
         clip_on=False,
     )
     _texts(axes, finding, place, layout, labels)
+
+
+def _control_band(axes: Axes, places: Sequence[float], y: float, layout: _Layout) -> None:
+    """Where the controls would stand, from the lowest to the highest."""
+    from matplotlib.patches import Rectangle
+
+    if not places:
+        return
+    low, high, half = 100 * min(places), 100 * max(places), _BAND / layout.row / 2
+    ink = figures.CONTROL.drawn
+    axes.add_patch(Rectangle((low, y - half), high - low, 2 * half, color=ink, alpha=0.35, linewidth=0))
+    for edge in (low, high):
+        axes.plot([edge, edge], [y - half, y + half], color=ink, linewidth=1.75, solid_capstyle="butt")
 
 
 def controls_of(finding: Finding) -> list[float]:
@@ -189,14 +197,18 @@ def _texts(axes: Axes, finding: Finding, place: int, layout: _Layout, labels: fi
         return
     across = axes.get_yaxis_transform()
     name = labels.add(_named(finding, layout.name_length), layout.name_length)
-    interval = point_interval(finding.worst.excess)
-    word = STATUS_WORDS[finding.status]
-    text, ink = figures.TEXT.drawn, figures.STATUS_INK[finding.status].drawn
+    interval, word = point_interval(finding.worst.excess), STATUS_WORDS[finding.status]
+    text, muted, ink = figures.TEXT.drawn, figures.MUTED.drawn, figures.STATUS_INK[finding.status].drawn
+    where = place_of(finding.worst.dose, finding.worst.variant, 40)
     if layout.above:
-        axes.text(0, place - 0.22, name, transform=across, ha="left", va="center", color=text, fontsize=12)
+        second = labels.add(f"{word} {interval}, {where}", 52)
+        axes.text(0, place - 0.34, name, transform=across, ha="left", va="center", color=text, fontsize=12)
+        axes.text(0, place - 0.09, second, transform=across, ha="left", va="center", color=muted, fontsize=11)
         return
     gap = 16 / (layout.width - layout.left - layout.right)
-    axes.text(-gap, place, name, transform=across, ha="right", va="center", color=text, fontsize=13)
+    at = labels.add(where, 46)
+    axes.text(-gap, place - 0.17, name, transform=across, ha="right", va="center", color=text, fontsize=13)
+    axes.text(-gap, place + 0.2, at, transform=across, ha="right", va="center", color=muted, fontsize=11)
     axes.text(1 + gap, place, word, transform=across, ha="left", va="center", color=ink, fontsize=13)
     axes.text(1 + 7 * gap, place, interval, transform=across, ha="left", va="center", color=text, fontsize=13)
 

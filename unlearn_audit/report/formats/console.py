@@ -27,6 +27,8 @@ from unlearn_audit.report.parts.view import STATUS_WORDS
 from unlearn_audit.report.sections.power import found_of_plants
 from unlearn_audit.report.sections.recovery_cost import cheapest
 from unlearn_audit.report.sections.rules import waiver_line
+from unlearn_audit.report.sections.sealed import signed, standing
+from unlearn_audit.report.sections.summary import checkpoint_name, headline, not_covered
 from unlearn_audit.verdict.changes import Direction
 from unlearn_audit.verdict.result import CellEstimate, Finding, Outcome, Result
 
@@ -80,7 +82,10 @@ def summary(result: Result, console: Console, reports: Path | None = None) -> No
     width = min(WIDTH, console.width)
     outcome = result.outcome
     for line in (
-        *_wrapped(outcome.value, verdict_sentence(result), width, console, style=_OUTCOME_STYLE[outcome]),
+        *_wrapped(outcome.value, headline(result), width, console, style=_OUTCOME_STYLE[outcome]),
+        Text(),
+        *_wrapped("Exactly ", verdict_sentence(result), width, console),
+        *_wrapped("Audited ", _audited(result), width, console),
         Text(),
         *_table(result, console.encoding),
         Text(),
@@ -92,6 +97,7 @@ def summary(result: Result, console: Console, reports: Path | None = None) -> No
         *(line for text in _cost(result) for line in _wrapped("Cost    ", text, width, console)),
         *(line for text in _traces(result) for line in _wrapped("Traces  ", text, width, console)),
         *_wrapped("Coverage", _coverage(result), width, console),
+        *_wrapped("Limits  ", " ".join(not_covered(result)), width, console),
         *(line for text in _written(reports) for line in _wrapped("Reports ", text, width, console)),
         Text(),
         Text.assemble(
@@ -102,6 +108,15 @@ def summary(result: Result, console: Console, reports: Path | None = None) -> No
         line.rstrip()
         # Soft wrapping keeps the line as it is: it fits by construction, and a pipe must not rewrap it.
         console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def _audited(result: Result) -> str:
+    """Which checkpoint, when, and whether the run is signed and its plan was sealed."""
+    digest = next((f", sha256 {clean(one.digest, 80)[:12]}" for one in result.models if one.role == "unlearned"), "")
+    return (
+        f"{checkpoint_name(result)}{digest}, {clean(result.started, 40)[:10]}; signed: {signed(result)}; plan: "
+        f"{standing(result)}"
+    )
 
 
 def _table(result: Result, encoding: str) -> list[Text]:

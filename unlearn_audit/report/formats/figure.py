@@ -18,7 +18,7 @@ from unlearn_audit.evidence.files import write_text
 from unlearn_audit.report.figures import dose_curves, forest, membership_roc, tradeoff
 from unlearn_audit.report.figures.panels import WIDTH, Glyph, Panels
 from unlearn_audit.report.sections import layers, quantizers, summary
-from unlearn_audit.verdict.result import Result
+from unlearn_audit.verdict.result import Finding, Result
 
 Drawn = Panels | tuple[Markup, Markup] | None
 """What a page draws: several panels; the forest for a wide and for a narrow page; nothing."""
@@ -69,14 +69,25 @@ class Figure:
 def drawings(result: Result) -> Mapping[str, Callable[[], Drawn]]:
     """Each figure's name, and what draws it; it may turn out to have nothing to draw."""
     findings = result.verdict.findings
+    deciding, advisory = by_weight(findings)
+    units = {one.attack: one.dose_unit for one in result.case.planned}
     return {
-        FOREST: lambda: forest.draw(sorted(summary.by_gravity(findings), key=lambda one: not one.gates)),
-        "doses": lambda: dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK]),
+        FOREST: lambda: forest.draw(deciding),
+        "forest-advisory": lambda: forest.draw(advisory, "advisory"),
+        "doses": lambda: dose_curves.draw([each for each in findings if each.attack != quantizers.ATTACK], units),
         tradeoff.FIGURE: lambda: tradeoff.draw(result),
         quantizers.FIGURE: lambda: quantizers.draw(findings),
         layers.FIGURE: lambda: layers.draw(findings),
         membership_roc.FIGURE: lambda: membership_roc.draw(result),
     }
+
+
+def by_weight(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """The findings that decide, and the others, each with failures first."""
+    deciding, advisory = (
+        [one for one in summary.by_gravity(findings) if one.gates is gates] for gates in (True, False)
+    )
+    return deciding, advisory
 
 
 def one_figure(result: Result, name: str) -> Figure:
@@ -96,7 +107,7 @@ def one_figure(result: Result, name: str) -> Figure:
         signs = "; ".join(f"{_SHAPES[glyph]}: {words}" for glyph, words in drawn.key)
         caption = f"{drawn.caption} {signs}." if signs else drawn.caption
         return Figure(name=name, caption=caption, svg=_in_rows(drawn))
-    note = forest.note(result.verdict.findings)
+    note = forest.note(by_weight(result.verdict.findings)[name != FOREST])
     svg = _document([(0.0, 0.0, str(drawn[0]))], *_size(drawn[0]))
     return Figure(name=name, caption=f"{_FOREST_CAPTION} {note}".rstrip(), svg=svg)
 

@@ -12,9 +12,9 @@ from unlearn_audit.api.kit.printable import clean, clean_part
 from unlearn_audit.api.terms import Status
 from unlearn_audit.report import page
 from unlearn_audit.report.figures import forest
-from unlearn_audit.report.formats.figure import drawings
+from unlearn_audit.report.formats.figure import by_weight, drawings
 from unlearn_audit.report.parts.fitting import render_within
-from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number, Tile
+from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Named, Number, Tile
 from unlearn_audit.verdict.result import Result
 
 LONGEST = 1_000_000
@@ -30,13 +30,13 @@ _SEPARATORS = re.compile(r"(?<=[/.])")
 def render(result: Result) -> str:
     """The report as one HTML file, below 1 MB."""
     template = _environment().get_template("report.html.j2")
-    findings = result.verdict.findings
+    deciding, advisory = by_weight(result.verdict.findings)
     figures = {name: draw() for name, draw in drawings(result).items()}
     return render_within(
         lambda limits: template.render(
             page=page.build(result, limits),
             figures=figures,
-            forest_note=forest.note(findings),
+            forest_notes={"forest": forest.note(deciding), "forest-advisory": forest.note(advisory)},
             statuses=list(Status),
             words=STATUS_WORDS,
         ),
@@ -82,6 +82,11 @@ def _clean(value: Inline | Markup | int) -> Markup | str:
                 STATUS_WORDS[status] if decides else f"{STATUS_WORDS[status]}, advisory",
                 text,
                 Markup(' <small class="number">({})</small>').format(beside) if beside else "",
+            )
+        case Named(name=name, words=words):
+            plain = Markup("<small>{}</small>").format(words) if words else ""
+            return Markup('<span class="named">{}{}</span>').format(
+                Markup("<code>{}</code>").format(clean(name)), plain
             )
         case int():
             return str(value)

@@ -11,7 +11,7 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.report import page
 from unlearn_audit.report.parts.fitting import render_within
 from unlearn_audit.report.parts.text import code_span, escape_markdown
-from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Number, Tile
+from unlearn_audit.report.parts.view import STATUS_WORDS, Code, Inline, Limits, Mark, Named, Number, Tile
 from unlearn_audit.verdict.result import Outcome, Result
 
 LONGEST = 65_000
@@ -76,6 +76,8 @@ def _escape(value: Inline | Markup) -> Markup:
         case Tile(status=status, text=text, beside=beside):
             shown = f"{_STATUS_SIGNS[status]} {text}" + (f" ({beside})" if beside else "")
             return Markup(shown.replace("<", "\\<"))  # noqa: S704
+        case Named(name=name, words=words):
+            return Markup(code_span(name) + (f" {escape_markdown(words)}" if words else ""))  # noqa: S704
         case str():
             return Markup(escape_markdown(value))  # noqa: S704
     assert_never(value)

@@ -1,3 +1,3 @@
 """What all sections and formats share: numbers as text, escaping, the blocks of a page."""
 
-__all__ = ["fitting", "numbers", "text", "view"]
+__all__ = ["fitting", "numbers", "text", "view", "words"]

@@ -56,7 +56,15 @@ class Tile:
     decides: bool = True
 
 
-Inline: TypeAlias = str | Code | Number | Mark | Tile
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """A name of the tool's, with plain words for it where there are any."""
+
+    name: str
+    words: str
+
+
+Inline: TypeAlias = str | Code | Number | Mark | Tile | Named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,9 +109,10 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column's title; numbers are right-aligned, and a wide column holds sentences."""
+    """A column's title, with plain words for it; numbers are right-aligned, and a wide column holds sentences."""
 
     title: str
+    words: str = ""
     numeric: bool = False
     wide: bool = False
 
@@ -126,7 +135,16 @@ class FigureSlot:
     name: str
 
 
-Block: TypeAlias = Paragraph | Heading | Listing | Table | FigureSlot
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fold:
+    """Detail inside a section, under a line that opens it; open on paper and in formats that cannot fold."""
+
+    kind: ClassVar[str] = "fold"
+    title: str
+    blocks: tuple[Block, ...]
+
+
+Block: TypeAlias = Paragraph | Heading | Listing | Table | FigureSlot | Fold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,19 +170,23 @@ class Page:
 
     Attributes:
         headline: the verdict in plain words.
+        alarm: what a reader must not miss, whatever the verdict; empty where there is nothing.
         sentence: the verdict in one exact sentence, without the outcome before it.
         subject: what was audited.
         facts: (name, value) pairs that a reader wants next to the outcome.
         steps: what to do next.
+        gaps: what the audit does not cover.
     """
 
     outcome: Outcome
     exit_code: int
     headline: str
+    alarm: str
     sentence: str
     subject: str
     facts: tuple[tuple[str, str], ...]
     steps: tuple[str, ...]
+    gaps: tuple[str, ...]
     sections: tuple[Section, ...]
 
 

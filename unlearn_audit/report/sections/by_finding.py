@@ -39,7 +39,7 @@ def table_of(
     """
     name = code(finding.id, limits)
     shown = tuple(rows[:most])
-    title = heading(name, of, level=4) if of else heading(name, level=4)
+    title = heading(name, of) if of else heading(name)
     table = Table(caption=(f"{what} of ", name), columns=columns, rows=shown)
     return title, table, *left_over(len(rows) - len(shown), noun)
 

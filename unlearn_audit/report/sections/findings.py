@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.report.parts.numbers import count, p_value, percent, point_interval, points
+from unlearn_audit.report.parts.numbers import NONE, count, p_value, percent, point_interval, points
 from unlearn_audit.report.parts.view import (
     Block,
     Code,
     FigureSlot,
+    Fold,
     Heading,
     Inline,
     Limits,
@@ -23,6 +24,7 @@ from unlearn_audit.report.parts.view import (
     paragraph,
     text_columns,
 )
+from unlearn_audit.report.parts.words import place_of
 from unlearn_audit.report.sections.background import left_over
 from unlearn_audit.report.sections.by_finding import code, numbers, shares
 from unlearn_audit.report.sections.rules import waived_by
@@ -30,6 +32,13 @@ from unlearn_audit.report.sections.summary import by_gravity
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
 _SHARES = ("Checkpoint", "Original", "Controls")
+_EXPLAINED = (
+    "Each row is one attack and one measure at its worst cell: the dose and the way of asking that recover most. "
+    "Excess is what is recovered beyond the margin, in percentage points with one-sided bounds; bound is its largest "
+    "upper bound over all cells and controls. A finding passes if its bound is 0 or less, and fails if the excess is "
+    "proven to be above 0. Facts of a list are counted: where no more are shown than may be, the bound is what the "
+    "count leaves."
+)
 
 
 def findings(result: Result, limits: Limits) -> Section:
@@ -39,14 +48,8 @@ def findings(result: Result, limits: Limits) -> Section:
         id="findings",
         title="Findings",
         blocks=(
-            paragraph(
-                "Each row is one attack and one measure at its worst cell: the dose and the way of asking that recover "
-                "most. Excess is what is recovered beyond the margin, in percentage points with one-sided bounds; "
-                "bound is its largest upper bound over all cells and controls. A finding passes if its bound is 0 or "
-                "less, and fails if the excess is proven to be above 0. Facts of a list are counted: where no more are "
-                "shown than may be, the bound is what the count leaves."
-            ),
             FigureSlot(name="forest"),
+            Fold(title="How to read this", blocks=(paragraph(_EXPLAINED),)),
             *_finding_blocks(deciding, limits, "No finding decides this audit."),
         ),
     )
@@ -54,7 +57,7 @@ def findings(result: Result, limits: Limits) -> Section:
 
 def advisory(result: Result, limits: Limits) -> Section:
     """The findings that were measured but do not decide."""
-    others = [finding for finding in result.verdict.findings if not finding.gates]
+    others = by_gravity([finding for finding in result.verdict.findings if not finding.gates])
     blocks = _finding_blocks(others, limits, "There are no advisory findings.")
     if others:
         blocks = (
@@ -62,6 +65,7 @@ def advisory(result: Result, limits: Limits) -> Section:
                 "Measured, but no pass needs them under this policy and release tier. A leak that one within the tier "
                 "proves fails the audit, and the finding then stands above."
             ),
+            FigureSlot(name="forest-advisory"),
             *blocks,
         )
     return Section(id="advisory", title="Advisory findings", blocks=blocks, empty=not others)
@@ -130,20 +134,19 @@ def _finding_blocks(chosen: Sequence[Finding], limits: Limits, none: str) -> tup
         *text_columns("Finding", "Status", "Worst cell"),
         *number_columns(*_SHARES, "Excess, points", "Bound", "Recovered", "Margin", "Holm p", "Subjects"),
     )
-    return (
-        Table(
-            caption=("Findings at their worst cells",),
-            columns=columns,
-            rows=tuple(_finding_row(finding, limits) for finding in shown),
-        ),
-        *left_over(len(chosen) - len(shown), "finding"),
-        Listing(items=tuple(_finding_reason(finding, limits) for finding in shown)),
+    table = Table(
+        caption=("Findings at their worst cells",),
+        columns=columns,
+        rows=tuple(_finding_row(finding, limits) for finding in shown),
     )
+    reasons = Listing(items=tuple(_finding_reason(finding, limits) for finding in shown))
+    left = left_over(len(chosen) - len(shown), "finding")
+    return (Fold(title="All numbers, and why each has its status", blocks=(table, *left, reasons)),)
 
 
 def _finding_row(finding: Finding, limits: Limits) -> tuple[Inline, ...]:
     worst = finding.worst
-    place = f"{clean(worst.dose, limits.text)}, {clean(worst.variant, limits.text)}" if worst else "–"
+    place = place_of(worst.dose, worst.variant, limits.text) if worst else NONE
     return (
         code(finding.id, limits),
         Mark(finding.status),

@@ -14,6 +14,7 @@ from unlearn_audit.report.parts.numbers import NONE, percent, percent_range
 from unlearn_audit.report.parts.view import (
     Block,
     FigureSlot,
+    Fold,
     Limits,
     Section,
     number_columns,
@@ -78,12 +79,15 @@ def section(result: Result, limits: Limits) -> Section:
         FigureSlot(name=FIGURE),
     ]
     plain = [one for one in found if one.finding.attack == BASELINE]
+    tables: list[Block] = []
     for one in plain[: limits.entries]:
         columns = (*text_columns("Place"), *number_columns("Checkpoint", "Original", "Controls"))
         rows = [(place, *shares(cell)) for place, cell in _stream(one)]
-        blocks += table_of(
+        tables += table_of(
             one.finding, "Layers", columns, rows, limits, most=limits.rows, noun="layer", of=", residual stream"
         )
+    if tables:
+        blocks.append(Fold(title="The same as numbers, un-attacked", blocks=tuple(tables)))
     return Section(id="layers", title="Layers", blocks=tuple(blocks))
 
 
@@ -141,16 +145,14 @@ def _panel(one: LayerMap, place: int) -> Panel:
 
 def _part(axes: Axes, part: str, cells: Sequence[CellEstimate | None], top: float) -> None:
     """Three rows, of checkpoint, original and controls, with the part's name next to them."""
-    across, muted = axes.get_yaxis_transform(), figures.MUTED.drawn
+    across, muted, text = axes.get_yaxis_transform(), figures.MUTED.drawn, figures.TEXT.drawn
     width = WIDTH - _LEFT - _RIGHT
     roles = (("U", figures.CHECKPOINT), ("O", figures.ORIGINAL), ("C", figures.CONTROL))
     middle = top + 1.5 * _ROW
     axes.text(-_LEFT / width, middle, _PARTS[part], transform=across, ha="left", va="center", color=muted, fontsize=11)
     for number, (role, ink) in enumerate(roles):
         y = top + number * _ROW
-        axes.text(
-            -8 / width, y + _ROW / 2, role, transform=across, ha="right", va="center", color=ink.drawn, fontsize=11
-        )
+        axes.text(-8 / width, y + _ROW / 2, role, transform=across, ha="right", va="center", color=text, fontsize=11)
         for x, cell in enumerate(cells):
             if cell is not None:
                 _square(axes, x, y, _shown(cell, role), ink)

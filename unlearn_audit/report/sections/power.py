@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.kit.printable import clean
-from unlearn_audit.report.parts.numbers import percent, point_interval, points
+from unlearn_audit.report.parts.numbers import NONE, count, percent, point_interval, points
 from unlearn_audit.report.parts.view import (
     Block,
+    Fold,
     Inline,
     Limits,
     Number,
@@ -19,6 +20,7 @@ from unlearn_audit.report.parts.view import (
     paragraph,
     text_columns,
 )
+from unlearn_audit.report.parts.words import place_of
 from unlearn_audit.report.sections.background import left_over
 from unlearn_audit.report.sections.by_finding import code, numbers
 from unlearn_audit.verdict.result import Finding, PlantRecord, Result
@@ -46,13 +48,29 @@ def power(result: Result, limits: Limits) -> Section:
             + " must show this much more than the control, or a clean result means nothing. Lack of power rules out "
             "a pass, never a fail."
         ),
-        Table(caption=("Power of each finding",), columns=columns, rows=tuple(rows)),
-        *left_over(len(measured) - len(rows), "finding"),
+        paragraph(_counted(measured)),
+        Fold(
+            title="Power of each finding",
+            blocks=(
+                Table(caption=("Power of each finding",), columns=columns, rows=tuple(rows)),
+                *left_over(len(measured) - len(rows), "finding"),
+            ),
+        ),
         *(_plants(measured, limits) if planted else ()),
     )
     if not measured:
         blocks = (paragraph("No finding has a power estimate, so none can pass."),)
     return Section(id="power", title="Power", blocks=blocks)
+
+
+def _counted(measured: Sequence[Finding]) -> str:
+    """Of how many findings power was shown, those that decide apart."""
+    deciding = [one for one in measured if one.gates]
+    enough = [sum(one.power is not None and one.power.enough for one in group) for group in (deciding, measured)]
+    return (
+        f"{enough[0]} of {count(len(deciding), 'finding')} that decide, and {enough[1]} of all {len(measured)}, could "
+        "have detected it."
+    )
 
 
 def found_of_plants(findings: Sequence[Finding]) -> list[str]:
@@ -92,15 +110,18 @@ def _plants(measured: Sequence[Finding], limits: Limits) -> tuple[Block, ...]:
             "A plant is the original, made to hide what it knows. Hidden is how much less it shows than the original "
             "when simply asked; share recovered is how much of that the attack brought back."
         ),
-        Table(caption=("What each attack recovered from its plants",), columns=columns, rows=rows),
-        *left_over(len(records) - len(rows), "plant"),
+        Fold(
+            title="What each attack recovered from its plants",
+            blocks=(
+                Table(caption=("What each attack recovered from its plants",), columns=columns, rows=rows),
+                *left_over(len(records) - len(rows), "plant"),
+            ),
+        ),
     )
 
 
 def _plant_row(finding: Finding, plant: PlantRecord, limits: Limits) -> tuple[Inline, ...]:
-    place = (
-        "–" if plant.dose is None else f"{clean(plant.dose, limits.text)}, {clean(plant.variant or '', limits.text)}"
-    )
+    place = NONE if plant.dose is None else place_of(plant.dose, plant.variant or "", limits.text)
     return (
         code(finding.id, limits),
         clean(plant.name, limits.text),

@@ -14,6 +14,7 @@ from unlearn_audit.report.parts.numbers import NONE, percent, point_interval
 from unlearn_audit.report.parts.view import (
     Block,
     FigureSlot,
+    Fold,
     Inline,
     Limits,
     Section,
@@ -32,7 +33,7 @@ ATTACK = "quantization"
 FIGURE = "quantizers"
 
 _MOST_PANELS, _MOST_BARS = 6, 16
-_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 118.0, 50.0, 6.0, 28.0
+_ROW, _LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 118.0, 50.0, 6.0, 44.0
 _HALF = 0.32  # of a bar's thickness, in rows
 _LONGEST_NAME = 11
 _UNTOUCHED = "as it is"
@@ -72,6 +73,7 @@ def section(result: Result, limits: Limits) -> Section:
         FigureSlot(name=FIGURE),
     ]
     shown = [finding for finding in found if finding.gates] or found
+    tables: list[Block] = []
     for finding in shown[: limits.entries]:
         bars = bars_of(finding, result.verdict.findings)
         rows = [_row(bar, limits) for bar in bars]
@@ -79,8 +81,9 @@ def section(result: Result, limits: Limits) -> Section:
             *text_columns("Quantizer"),
             *number_columns("Bits", "Checkpoint", "Original", "Controls", "Excess, points"),
         )
-        blocks += table_of(finding, "Quantizers", columns, rows, limits, most=limits.rows + 1, noun="quantizer")
-    blocks += left_over(len(shown) - limits.entries, "finding")
+        tables += table_of(finding, "Quantizers", columns, rows, limits, most=limits.rows + 1, noun="quantizer")
+    tables += left_over(len(shown) - limits.entries, "finding")
+    blocks.append(Fold(title="The same as numbers", blocks=tuple(tables)))
     return Section(id="quantizers", title="Quantizers", blocks=tuple(blocks))
 
 
@@ -132,6 +135,7 @@ def _frame(axes: Axes, rows: int) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_xlabel("share shown")
     axes.set_yticks([])
     axes.grid(axis="x", color=figures.RULE.drawn, linewidth=1)
     axes.set_axisbelow(True)

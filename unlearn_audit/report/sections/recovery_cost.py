@@ -19,16 +19,17 @@ from unlearn_audit.report.figures.dose_curves import worst
 from unlearn_audit.report.parts.numbers import NONE, percent, percent_range
 from unlearn_audit.report.parts.view import (
     Block,
+    Fold,
     Inline,
     Limits,
-    Number,
     Section,
+    Table,
     number_columns,
     paragraph,
     text_columns,
 )
 from unlearn_audit.report.sections.background import left_over
-from unlearn_audit.report.sections.by_finding import numbers, table_of, unattacked
+from unlearn_audit.report.sections.by_finding import code, numbers, table_of, unattacked
 from unlearn_audit.verdict.result import CellEstimate, Finding, Result
 
 STEPS, SAMPLES, TOKENS, FLOPS, SECONDS = "steps", "samples", "tokens", "flops", "seconds"
@@ -36,6 +37,12 @@ _COSTS = (STEPS, SAMPLES, TOKENS, FLOPS)
 FLOPS_A_SECOND = 1e14
 """What one GPU of a data centre gets done in half precision, about: a third of what an A100 can at most."""
 _ROLES = (Role.UNLEARNED, Role.ORIGINAL, Role.RETRAINED)
+
+_SPENT = ("Crossed at, steps", "Samples", "Tokens", "FLOPs", "GPU seconds", "Proven at, steps")
+_AREAS = (
+    *("Area, checkpoint", "Area, original", "Area, controls"),
+    *("Lessons since, checkpoint", "Lessons since, original", "Lessons since, controls"),
+)
 
 Cost = Mapping[str, float]
 
@@ -120,17 +127,17 @@ def section(result: Result, limits: Limits) -> Section:
     found = curves(result)
     findings = {curve.finding.id: curve.finding for curve in found}
     deciding = [finding for finding in findings.values() if finding.gates] or list(findings.values())
-    blocks: list[Block] = [paragraph(*_EXPLAINED)]
+    blocks: list[Block] = [Fold(title="How to read this", blocks=(paragraph(*_EXPLAINED),))]
     for finding in deciding[: limits.entries]:
         own = [curve for curve in found if curve.finding is finding]
-        columns = (
-            *text_columns("Run"),
-            *number_columns("Crossed at, steps", "Samples", "Tokens", "FLOPs", "GPU seconds", "Proven at, steps"),
-            *number_columns("Area, checkpoint", "Original", "Controls"),
-            *number_columns("Lessons since, checkpoint", "Original", "Controls"),
-        )
-        rows = [_row(curve, result.jobs, limits) for curve in own]
+        columns = (*text_columns("Run"), *number_columns(*_SPENT))
+        rows = [_row(curve, limits) for curve in own]
         blocks += table_of(finding, "Cost to recover", columns, rows, limits, most=limits.rows, noun="run")
+        areas = [_areas(curve, result.jobs, limits) for curve in own[: limits.rows]]
+        if areas:
+            caption = ("Areas and lessons of ", code(finding.id, limits))
+            table = Table(caption=caption, columns=(*text_columns("Run"), *number_columns(*_AREAS)), rows=tuple(areas))
+            blocks.append(Fold(title="Areas under the curves, and when the lessons were learned", blocks=(table,)))
     blocks += left_over(len(deciding) - limits.entries, "finding")
     if not deciding:
         blocks = [paragraph("No attack in this audit counts its steps.")]
@@ -207,7 +214,7 @@ def _unattacked(finding: Finding, findings: Sequence[Finding]) -> Look | None:
     return None if plain is None else Look(cost=dict.fromkeys((*_COSTS, SECONDS), 0.0), cell=worst(plain.cells))
 
 
-def _row(curve: Curve, jobs: Sequence[JobRecord], limits: Limits) -> tuple[Inline, ...]:
+def _row(curve: Curve, limits: Limits) -> tuple[Inline, ...]:
     crossed = curve.crossed
     return (
         clean(curve.name, limits.text),
@@ -215,11 +222,19 @@ def _row(curve: Curve, jobs: Sequence[JobRecord], limits: Limits) -> tuple[Inlin
             _when(crossed, curve),
             *(_spent(name, crossed, curve) for name in (SAMPLES, TOKENS, FLOPS, SECONDS)),
             _when(curve.proven, curve),
+        ),
+    )
+
+
+def _areas(curve: Curve, jobs: Sequence[JobRecord], limits: Limits) -> tuple[Inline, ...]:
+    return (
+        clean(curve.name, limits.text),
+        *numbers(
             percent(curve.area(lambda cell: cell.unlearned)),
             percent(curve.area(lambda cell: cell.original)),
+            _control_areas(curve),
+            *(_lessons(curve, role, jobs) for role in _ROLES),
         ),
-        Number(_control_areas(curve)),
-        *numbers(*(_lessons(curve, role, jobs) for role in _ROLES)),
     )
 
 

@@ -19,6 +19,7 @@ from unlearn_audit.report.parts.view import (
     paragraph,
     text_columns,
 )
+from unlearn_audit.report.parts.words import place_of
 from unlearn_audit.spec.policy import Rule
 from unlearn_audit.spec.waivers import State, Waiver, WaiverRecord
 from unlearn_audit.verdict.result import Result
@@ -121,7 +122,7 @@ def _baseline(result: Result, limits: Limits) -> tuple[Block, ...]:
         (
             Code(clean(one.finding, limits.text)),
             one.direction.value if one.gates else f"{one.direction.value} (advisory)",
-            f"{clean(one.dose, limits.text)}, {clean(one.variant, limits.text)}",
+            place_of(one.dose, one.variant, limits.text),
             *(Number(text) for text in (percent(one.old), percent(one.new))),
             Number(f"{points(one.estimate)} [{points(one.lower)}, {points(one.upper)}]"),
             Number(p_value(one.holm_p_value)),

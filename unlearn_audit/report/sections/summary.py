@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -9,19 +10,22 @@ from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.terms import ScoreKind, Status
 from unlearn_audit.report.parts.numbers import count, percent, percent_range
 from unlearn_audit.report.parts.view import (
-    Code,
+    Block,
     Column,
+    Fold,
     Inline,
     Limits,
-    Listing,
+    Named,
     Number,
     Section,
     Table,
     Tile,
     paragraph,
 )
+from unlearn_audit.report.parts.words import ATTACKS, MEASURES, TEXTS
 from unlearn_audit.report.sections.background import left_over
-from unlearn_audit.spec.policy import Population
+from unlearn_audit.spec.policy import Population, Release
+from unlearn_audit.statistics.bounds import TOLERANCE
 from unlearn_audit.verdict.findings.places import BASELINE
 from unlearn_audit.verdict.phrases import shown
 from unlearn_audit.verdict.result import CellEstimate, Control, Finding, Outcome, Result
@@ -36,7 +40,7 @@ CONTROL_WORDS = {
     Control.NOTHING: "nothing: counted",
 }
 
-_MOST_GAPS = 6
+_MOST_GAPS, _NAME = 6, 40
 _PLAIN_NAMES = frozenset(["checkpoint", "final", "last", "merged", "model", "output", "unlearned", "weights"])
 """Names of folders that say nothing of the model in them; the folder above does."""
 
@@ -67,82 +71,98 @@ def by_gravity(findings: Sequence[Finding]) -> list[Finding]:
 
 def headline(result: Result) -> str:
     """The verdict in one plain sentence."""
+    deciding = [one for one in result.verdict.findings if one.gates]
     match result.outcome:
         case Outcome.FAIL:
-            findings = by_gravity([one for one in result.verdict.findings if one.gates and one.waiver is None])
+            findings = by_gravity([one for one in deciding if one.waiver is None])
             worst = next((one for one in findings if one.status is Status.FAILED and one.worst), None)
             if worst is not None and worst.worst is not None:
                 return f"{_done(worst.attack, worst.worst.dose)}{_tells(worst, worst.worst, result)}"
             return "No single attack is what fails this audit; the sentence below and the reasons say what does."
         case Outcome.PASS | Outcome.WAIVED:
-            attacks = {one.attack for one in result.verdict.findings if one.gates} - {BASELINE}
-            said = f"Asked plainly and under {count(len(attacks), 'attack')}, the checkpoint shows no more of "
-            facts = f"the {count(_listed(result), 'fact')}" if _is_list(result) else "the forgotten facts"
+            attacks = {one.attack for one in deciding} - {BASELINE}
+            said = f"Asked plainly and under {count(len(attacks), 'attack')}, the checkpoint shows "
             accepted = "; what somebody accepted is left out" if result.outcome is Outcome.WAIVED else ""
-            return f"{said}{facts} than may come back{accepted}."
+            return f"{said}{_within(result)}{accepted}."
         case Outcome.INCONCLUSIVE:
-            return "This audit cannot say whether the knowledge is gone."
+            still_open = sum(one.status is not Status.PASSED for one in deciding)
+            findings_open = f": {still_open} of {count(len(deciding), 'finding')} are open" if still_open > 1 else ""
+            return f"This audit cannot say whether the knowledge is gone{findings_open}."
         case Outcome.ERROR:
-            return "Something that the verdict needs could not be run, so that there is no verdict."
+            faults = result.case.model_faults
+            under = ", ".join(dict.fromkeys(clean(one.attack, 40) for one in faults[:_MOST_GAPS]))
+            jobs = f": {count(len(faults), 'job')} ({under})" if faults else ""
+            return f"What the verdict needs could not be run{jobs}, so there is no verdict."
 
 
 def next_steps(result: Result) -> tuple[str, ...]:
     """What the reader can do now."""
+    reasons = tuple(clean(reason, 300) for reason in result.verdict.reasons[:3])
     match result.outcome:
         case Outcome.FAIL:
+            facts = ", and “Worst facts” which facts these are" if _names_facts(result) else ""
             return (
                 "Do not release this checkpoint as it is. Unlearn further, or again, and audit the new one.",
-                "“Findings” says which attacks bring the facts back, and “Worst facts” which facts these are.",
+                f"“Findings” says which attacks bring the facts back{facts}.",
             )
         case Outcome.WAIVED:
             return ("Read who accepted what, and until when, before you sign.",)
         case Outcome.PASS:
             return ("Read what this audit does not cover, then sign it (unlearn-audit attest).",)
         case Outcome.INCONCLUSIVE:
-            reasons = tuple(clean(reason, 300) for reason in result.verdict.reasons[:3])
-            return ("Mend what stands in the way, and run it again; what is done is kept.", *reasons)
+            return ("Fix what stands in the way, and run it again; what is done is kept.", *reasons)
         case Outcome.ERROR:
-            causes = tuple(clean(reason, 300) for reason in result.verdict.reasons[:3])
-            return ("Mend the cause (errors.log has all of it), and run it again; what is done is kept.", *causes)
+            return ("Fix the cause (errors.log has all of it), and run it again; what is done is kept.", *reasons)
 
 
 def not_covered(result: Result) -> tuple[str, ...]:
     """What this audit says nothing about."""
-    found = ["other attacks, other doses and other facts than those that stand here"]
+    found = ["Other attacks, other doses and other facts than those in this report."]
+    if result.case.release is Release.API:
+        found.append("People who hold the weights: this audit is about users of an API.")
     if result.case.plants is None:
-        found.append("whether these attacks would undo what is hidden: no plants were made (--plant)")
+        found.append("Whether these attacks find what is hidden well: nothing was planted for them to find (--plant).")
     left = dict.fromkeys(clean(each.what, 60) for each in result.case.left_out)
     if left:
         more = f" and {len(left) - _MOST_GAPS} more" if len(left) > _MOST_GAPS else ""
-        found.append(f"what was skipped: {', '.join(list(left)[:_MOST_GAPS])}{more}")
+        found.append(f"What was skipped: {'; '.join(list(left)[:_MOST_GAPS])}{more}.")
     if not any(model.role == "retrained" for model in result.models):
-        found.append("what a model would guess that never saw the facts: there is no retrained control")
+        found.append("What a model would guess that never saw the facts: there is no retrained control.")
     return tuple(found)
 
 
 def section(result: Result, limits: Limits) -> Section:
     """The matrix: what each attack brings back by each measure, beside the controls."""
-    rows = list(dict.fromkeys(one.attack for one in by_gravity(result.verdict.findings)))
-    rows.sort(key=lambda attack: not any(one.gates for one in _of(result, attack)))
-    measures = list(dict.fromkeys(f"{one.probe}.{one.measure}" for one in result.verdict.findings if one.gates))
-    shown_rows = rows[: limits.entries]
-    columns = (Column(title="Attack"), *(Column(title=measure) for measure in measures))
-    table = Table(
-        caption=("What each attack brings back, by measure",),
-        columns=columns,
-        rows=tuple((Code(clean(attack, limits.text)), *_tiles(result, attack, measures)) for attack in shown_rows),
-    )
-    blocks = (
+    findings = result.verdict.findings
+    deciding = list(dict.fromkeys(one.attack for one in by_gravity([one for one in findings if one.gates])))
+    others = [one.attack for one in by_gravity([one for one in findings if one.attack not in deciding])]
+    measures = list(dict.fromkeys(f"{one.probe}.{one.measure}" for one in findings if one.gates))
+    advisory = [attack for attack in dict.fromkeys(others) if any(_at(result, attack, each) for each in measures)]
+    blocks: tuple[Block, ...] = (
         paragraph(
             "Share of the facts that the checkpoint shows at the worst dose and way of asking, and in brackets that of "
             f"what it is compared with ({compared_with(result)}). The worst attack comes first."
         ),
-        table,
-        *left_over(len(rows) - len(shown_rows), "attack"),
-        paragraph("Not covered:"),
-        Listing(items=tuple((one,) for one in not_covered(result))),
+        *_matrix(result, deciding, measures, limits, "What each attack brings back, by measure"),
     )
-    return Section(id="glance", title="At a glance", blocks=blocks if measures else blocks[3:])
+    if advisory:
+        title = f"{count(len(advisory), 'more attack')}, advisory: no pass needs them"
+        table = _matrix(result, advisory, measures, limits, "What advisory attacks bring back, by measure")
+        blocks = (*blocks, Fold(title=title, blocks=table))
+    return Section(id="glance", title="At a glance", blocks=blocks, empty=not measures)
+
+
+def _matrix(
+    result: Result, attacks: Sequence[str], measures: Sequence[str], limits: Limits, caption: str
+) -> tuple[Block, ...]:
+    shown_rows = attacks[: limits.entries]
+    named = (Column(title=clean(each, _NAME), words=MEASURES.get(each, "")) for each in measures)
+    rows = tuple(
+        (Named(name=clean(attack, limits.text), words=ATTACKS.get(attack, "")), *_tiles(result, attack, measures))
+        for attack in shown_rows
+    )
+    table = Table(caption=(caption,), columns=(Column(title="Attack"), *named), rows=rows)
+    return table, *left_over(len(attacks) - len(shown_rows), "attack")
 
 
 def compared_with(result: Result) -> str:
@@ -151,17 +171,18 @@ def compared_with(result: Result) -> str:
     return CONTROL_WORDS[control] if control else "no control"
 
 
-def _of(result: Result, attack: str) -> list[Finding]:
-    return [one for one in result.verdict.findings if one.attack == attack]
+def _at(result: Result, attack: str, measure: str) -> list[Finding]:
+    """What stands at a place of the matrix: over all wordings, those of any wording, and those that are not served."""
+    return [one for one in result.verdict.findings if (one.attack, f"{one.probe}.{one.measure}") == (attack, measure)]
 
 
 def _tiles(result: Result, attack: str, measures: Sequence[str]) -> Iterator[Inline]:
     for measure in measures:
-        there = [one for one in _of(result, attack) if f"{one.probe}.{one.measure}" == measure]
+        there = _at(result, attack, measure)
         if not there:
             yield Number("–")
             continue
-        worst = by_gravity(there)[0]
+        worst = by_gravity([one for one in there if one.gates] or there)[0]
         cell = worst.worst
         yield Tile(
             status=worst.status,
@@ -180,10 +201,39 @@ def _done(attack: str, dose: str) -> str:
         case "quantization":
             return f"Rounded to {name}, it "
         case "relearning":
-            *how, step = name.split(" step ")
-            return f"After {step} training steps ({' '.join(how)}), it " if how else f"Trained again ({name}), it "
+            return f"{_trained(name)}, it "
         case _:
-            return f"Under the attack {clean(attack, 40)} ({name}), it "
+            words = f"{ATTACKS[attack]}, at {name}" if attack in ATTACKS else name
+            return f"Under the attack {clean(attack, 40)} ({words}), it "
+
+
+def _trained(dose: str) -> str:
+    """`same-syntax lora r16 step 20` in words."""
+    how, by_step, step = dose.rpartition(" step ")
+    if not by_step:
+        return f"Trained again ({dose})"
+    kind, _, rest = how.partition(" ")
+    texts, rest = (f" {TEXTS[kind]}", rest) if kind in TEXTS else ("", how)
+    return f"After {step} training steps{texts}{rest and f' ({rest})'}"
+
+
+def _within(result: Result) -> str:
+    """What a checkpoint that passes shows in its worst run, and what it may."""
+    hits = [one for one in result.verdict.findings if one.gates and one.kind is ScoreKind.HIT]
+    counted = [cell for one in hits for cell in one.cells if cell.by_count]
+    if not _is_list(result) or not counted:
+        return f"no more of {count(_listed(result), 'fact')} than may come back"
+    most = max(counted, key=lambda cell: cell.shown_at_most or 0.0)
+    return f"at most {shown(most.shown_at_most)} of {_listed(result)} facts, where {_whole(most.allowed)} may come back"
+
+
+def _whole(allowed: float | None) -> str:
+    """How many facts may be shown, as people count: of 19.2, 19."""
+    return shown(None if allowed is None else math.floor(allowed + TOLERANCE))
+
+
+def _names_facts(result: Result) -> bool:
+    return any(one.worst_facts for one in result.verdict.findings)
 
 
 def _tells(finding: Finding, cell: CellEstimate, result: Result) -> str:
@@ -192,7 +242,7 @@ def _tells(finding: Finding, cell: CellEstimate, result: Result) -> str:
     if finding.kind is ScoreKind.HIT and cell.shown is not None and _is_list(result):
         return (
             f"answers {shown(cell.shown)} of {cell.facts} questions about what it should have forgotten; "
-            f"{shown(cell.allowed)} may come back{controls}."
+            f"{_whole(cell.allowed)} may come back{controls}."
         )
     return (
         f"shows {percent(cell.unlearned)} of what it should have forgotten; {percent(finding.margin)} of what the "
