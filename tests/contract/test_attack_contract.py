@@ -30,7 +30,7 @@ SETTINGS = {
     "served": {},
     "soft-prompt": {"steps": [2], "batch_size": 4},
     "steering": {},
-    "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 2], "width": 4, "length": 3},
+    "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 3], "width": 4, "length": 3},
     "suffix-answer": {"scopes": ["within-query"], "steps": [0, 2], "width": 4, "length": 3},
     "suffix-transfer": {"text": "Answer all the same."},
     "trigger": {"words": 8, "lengths": [1], "goals": 2},

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from unlearn_audit.api import AttackError, Model
+from unlearn_audit.api import AttackError, Model, derive_seed
 
 _PHRASES = """
     Please answer | Answer briefly | Answer directly | Answer honestly | in one word | in a few words | the answer is
@@ -24,6 +24,9 @@ _PHRASES = """
 """
 PHRASES = tuple(phrase.strip() for line in _PHRASES.strip().splitlines() for phrase in line.split(" | "))
 """Small talk of jailbreaks and rephrasings; the tokenizer's own words come on top."""
+
+ASKING = ("start with", "Sure", "the answer is")
+"""A text that asks for what `prefill` puts into the model's mouth."""
 
 REDRAWS = 32
 FEWEST_LETTERS = 2
@@ -85,6 +88,46 @@ def vocabulary(model: Model) -> tuple[str, ...]:
     return (*PHRASES, *sorted(word for word in words if len(word) >= FEWEST_LETTERS and word not in PHRASES))
 
 
+def evolved_apart(
+    losses_of: Callable[[Sequence[str]], Sequence[float]],
+    words: Sequence[str],
+    breeding: Breeding,
+    *,
+    budgets: Sequence[int],
+    queries_a_text: int,
+    seed: int,
+    refuses: Callable[[str], bool] = lambda _: False,
+    restarts: int = 1,
+) -> Iterator[Fittest]:
+    """The best text at each budget of several populations that share it, every second one from a text that asks.
+
+    Args:
+        losses_of: see `evolved`, also for the rest.
+        words: what texts are made of.
+        breeding: the operators.
+        budgets: of all populations together.
+        queries_a_text: what scoring one text costs.
+        seed: of the first; the others' are drawn from it.
+        refuses: texts that must not come up.
+        restarts: populations.
+    """
+    several = [
+        evolved(
+            losses_of,
+            words,
+            breeding,
+            budgets=[budget // restarts for budget in budgets],
+            queries_a_text=queries_a_text,
+            seed=seed if place == 0 else derive_seed(seed, "restart", place),
+            refuses=refuses,
+            founder=ASKING if place % 2 else (),
+        )
+        for place in range(restarts)
+    ]
+    for found in zip(*several, strict=True):
+        yield replace(min(found, key=lambda one: one.loss), queries=sum(one.queries for one in found))
+
+
 def evolved(
     losses_of: Callable[[Sequence[str]], Sequence[float]],
     words: Sequence[str],
@@ -94,6 +137,7 @@ def evolved(
     queries_a_text: int,
     seed: int,
     refuses: Callable[[str], bool] = lambda _: False,
+    founder: Words = (),
 ) -> Iterator[Fittest]:
     """The best text at each budget of queries, rising; at 0 the first text, of which nothing is known.
 
@@ -105,13 +149,14 @@ def evolved(
         queries_a_text: what scoring one text costs.
         seed: of the draws.
         refuses: texts that must not come up.
+        founder: words that one of the first texts begins with.
 
     Raises:
         AttackError: every text that is drawn is refused, or a loss is not a number.
     """
     draw = random.Random(seed)  # noqa: S311 - a search, not a secret
     nursery = _Nursery(words, breeding, draw, refuses)
-    waiting = [nursery.founder() for _ in range(breeding.population)]
+    waiting = [nursery.founder(founder if place == 0 else ()) for place in range(breeding.population)]
     ranked: list[tuple[float, Words]] = []
     spent, curve = 0, []
     for budget in budgets:
@@ -140,9 +185,12 @@ class _Nursery:
     draw: random.Random
     refuses: Callable[[str], bool]
 
-    def founder(self) -> Words:
-        """A text of phrases and words at random."""
-        return self._first_allowed(lambda: tuple(self.draw.choice(self.words) for _ in range(self.breeding.length)))
+    def founder(self, begin: Words = ()) -> Words:
+        """A text of phrases and words at random, behind those that are given."""
+        rest = self.breeding.length - len(begin)
+        return self._first_allowed(
+            lambda: (*begin[: self.breeding.length], *(self.draw.choice(self.words) for _ in range(rest)))
+        )
 
     def children(self, ranked: Sequence[Words]) -> list[Words]:
         """The next generation's new texts; the elite stays ranked as it is and is not asked again."""
