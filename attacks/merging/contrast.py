@@ -64,9 +64,9 @@ class Contrast(Attack[ContrastParameters]):
 
     The original in its own role is mixed with itself and stays what it is; the proof says that nothing moved.
 
-    Where we depart: the authors contrast log-probabilities of texts from the training set, choose k on other
-    texts, and keep only tokens that both find likely; ours takes k as doses, for questions, and all tokens. Logits need
-    one vocabulary, weights one architecture.
+    Where we depart: the authors extract passages of the training set from their beginnings and filter tokens; ours
+    takes k as doses, for questions as for passages, and all tokens. They mix log-probabilities, we logits: one softmax.
+    Logits need one vocabulary, weights one architecture.
 
     In `deep` alone, and wherever it is named. A dose in weights costs what `as-is` costs, one in logits twice that.
     """

@@ -50,14 +50,14 @@ class _Reading:
     def __call__(self, module: torch.nn.Module, given: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> Any:
         from transformers import DynamicCache
 
-        cache, theirs = out.get("past_key_values"), None
-        if cache is not None:
-            theirs = DynamicCache(config=self.second.config)
+        cache = out.get("past_key_values")
+        theirs = None if cache is None else DynamicCache(config=self.second.config)
+        if theirs is not None:
             theirs.layers = cache.__dict__.pop(_THEIRS, None) or theirs.layers
         names = ("input_ids", "attention_mask", "position_ids", "use_cache", "logits_to_keep")
         asked = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
         found = self.second(*given, **asked, past_key_values=theirs)
-        if cache is not None:
+        if theirs is not None:
             setattr(cache, _OWN, len(cache.layers))
             cache.layers = [*cache.layers, *theirs.layers]
         out.logits = out.logits + self.factor * (found.logits - out.logits)

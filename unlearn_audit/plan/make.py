@@ -164,9 +164,9 @@ def _generator(spec: AuditSpec) -> Checkpoint | None:
 
 def _base(spec: AuditSpec, audited: Checkpoint) -> Checkpoint | None:
     """The public base: the one that was given, else that of an adapter."""
-    if spec.models.base is None:
-        return audited.base
     options = spec.models
+    if options.base is None:
+        return audited.base
     return resolve(options.base, download=options.download, allow_pickle=options.allow_pickle)
 
 
