@@ -64,7 +64,7 @@ def rounding_planting(quantizer: Quantizer) -> Planting | None:
 
 
 def _rounding_plant(quantizer: Quantizer, original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
-    copied = partial(_boxed_copy, quantizer, original, frugal=is_frugal(quantizer, original))
+    copied = partial(boxed_copy, quantizer, original, frugal=is_frugal(quantizer, original))
     return hidden(original, context.forget, context.retain, copied=copied, seed=context.seed, settings=SETTINGS)
 
 
@@ -182,7 +182,7 @@ class Box:
 
 
 @contextmanager
-def _boxed_copy(quantizer: Quantizer, original: Model, *, frugal: bool) -> Iterator[Copy]:
+def boxed_copy(quantizer: Quantizer, original: Model, *, frugal: bool) -> Iterator[Copy]:
     """A copy whose quantizable weights train, each inside its box: in float32, or as `is_frugal` says."""
     import torch
 

@@ -140,7 +140,9 @@ class Suffix(GradientSuffix[OpeningParameters]):
     Scopes, as in the Dynamic Unlearning Attack (2408.10682): `cross-target`, one text for all, found on other subjects
     (subjects dealt into folds and rotated); `cross-query`, found on the other questions about the subject, not for
     subjects with only one; `within-query`, one text per question. A paraphrase gets its question's text. Step 0 is a
-    text of equal length that was not optimized: the control for "any text there".
+    text of equal length that was not optimized: the control for "any text there". A search has two starts: fillers, and
+    a text that asks the model to begin as `prefill` begins for it ("Begin your answer with: Sure, the answer is"; for
+    one question its own opening). Both go a third of the steps, and the better goes on alone.
 
     Where we depart: the opening is in the model's own words, since a small or base model never says "Sure"; one text
     for all goals from the first step on, while the authors add goals one by one; the best text so far is scored, not

@@ -60,6 +60,9 @@ class SuffixParameters(api.Parameters):
     merged: NonNegativeInt | None = Field(
         None, description="Extra candidates per step that combine the best changes; 0 changes one token per step."
     )
+    starts: PositiveInt = Field(
+        2, description="Texts to begin from: fillers, then one that asks for the opening, then fillers drawn otherwise."
+    )
     allowed: Allowed = Field(Allowed.ASCII, description="Tokens of the text: `ascii`, or `any` printable.")
     goals: PositiveInt | None = Field(None, description="Most questions that one text is optimized on at once.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, under a text found on the rest.")
@@ -94,6 +97,7 @@ class SuffixParameters(api.Parameters):
             position=self.position,
             allowed=self.allowed,
             merged=MERGED[profile] if self.merged is None else self.merged,
+            starts=self.starts,
         )
 
 

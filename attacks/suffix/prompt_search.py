@@ -17,7 +17,7 @@ from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import subject_folds
 from .hygiene import Spells, shown_texts
 from .openings import Openings, question_of
-from .search.evolution import Breeding, Fittest, evolved, vocabulary
+from .search.evolution import Breeding, Fittest, evolved_apart, vocabulary
 from .search.goals import Goal, Position, worded
 from .search.tokens import goals_read
 
@@ -36,6 +36,9 @@ class PromptSearchParameters(Openings):
     position: Position = Field(Position.SUFFIX, description="`suffix` or `prefix` of the question.")
     goals: PositiveInt | None = Field(None, description="Most questions used to search for the text.")
     length: PositiveInt = Field(8, description="Words or short phrases of the text.")
+    restarts: PositiveInt = Field(
+        2, description="Populations that share the queries; every second one has a text that asks for an opening."
+    )
     population: int = Field(16, ge=2, description="Texts per generation.")
     folds: int = Field(2, ge=2, description="Groups of subjects; each is scored once, under a text found on the rest.")
 
@@ -58,7 +61,9 @@ class PromptSearch(Attack[PromptSearchParameters]):
 
     Where we depart: words come from the checkpoint's tokenizer and a short list, not from a language model that
     rewrites; the goal is a whole opening over many questions, while 2404.02151 raises the first token's probability
-    for one; no restarts, and no hand-written template around the text. A text that spells a scored answer is rejected.
+    for one; no hand-written template around the text. Two populations share the queries, as that paper restarts: one
+    from words at random, one that also has a text which asks the model to begin as `prefill` begins for it. A text that
+    spells a scored answer is rejected.
 
     Doses are queries: one is the log-probability of one opening after one question. Finding the model's own
     openings costs extra, which the proof records. `quick` spends 2,000 per fold on 16 questions, `standard` 10,000
@@ -101,7 +106,7 @@ class PromptSearch(Attack[PromptSearchParameters]):
         asked = [Goal(prompt=question_of(fact), target=targets[fact.id]) for fact in learn]
         goals = goals_read(model, asked, length=self.parameters.length, position=self.parameters.position)
         queries = self._queries(context)
-        best = evolved(
+        best = evolved_apart(
             partial(text_losses, model, [(goal.prompt, goal.target) for goal in goals], self.parameters.position),
             vocabulary(model),
             Breeding(population=self.parameters.population, length=self.parameters.length),
@@ -109,6 +114,7 @@ class PromptSearch(Attack[PromptSearchParameters]):
             queries_a_text=len(goals),
             seed=api.derive_seed(context.seed, "evolution", number),
             refuses=Spells(fold.evaluate),
+            restarts=self.parameters.restarts,
         )
         for budget, found in zip(queries, best, strict=True):
             yield Dose(

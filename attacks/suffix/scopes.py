@@ -102,20 +102,15 @@ def searched(
     refuses: Callable[[str], bool],
 ) -> Iterator[Texts]:
     """Searches all texts at once: first the unoptimized ones (step 0), then the best so far after each step."""
-    from .search.steps import running
-    from .search.tokens import initial_text
+    from .starts import from_starts, plain_text
 
     hunts = [_goals(quest, targets) for quest in quests]
-    begin = (
-        settings.initial or initial_text(model, goals[0], length=settings.length, position=settings.position)
-        for goals in hunts
-    )
+    begin = (plain_text(model, goals, settings) for goals in hunts)
     yield Texts(steps=0, found=tuple(Found(text=text, loss=math.nan, step=0, losses=()) for text in begin))
     if settings.steps == 0:
         return
     seeds = [seed] if len(hunts) == 1 else [goal_seed(seed, place) for place in range(len(hunts))]
-    found = running(model, hunts, settings, seeds=seeds, refuses=refuses)
-    for step, each in enumerate(found, start=1):
+    for step, each in enumerate(from_starts(model, hunts, settings, seeds=seeds, refuses=refuses), start=1):
         yield Texts(steps=step, found=tuple(each))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from enum import StrEnum
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -56,6 +56,7 @@ class SuffixTransferParameters(SuffixParameters):
         (Surrogate.REFUSING, Surrogate.ORIGINAL), min_length=1, description="`original`, `refusing`, or both."
     )
     opening_words: PositiveInt = Field(4, description="Words of the original's own answers to aim at.")
+    starts: Literal[1] = Field(1, description="One: a transferred text goes on from surrogate to surrogate.")
     text: str | None = Field(None, description="A text found elsewhere, used as it is; nothing is optimized.")
 
     @model_validator(mode="after")

@@ -1,20 +1,20 @@
-"""`python -m benchmarks.battery audit | plants | table | page`: the battery on models whose truth is known.
+"""`python -m benchmarks.battery measure | plants | table | page`: the battery on models whose truth is known.
 
-`audit` and `plants` go on where they were stopped; jobs of audits are shared, so that the original and the controls are
-paid once. `table` reads the audits and writes docs/battery.md; `page` writes it from the stored numbers alone.
+`measure` runs every attack alone on every organism, cheap ones first, and goes on where it was stopped: what is done is
+not done again, and jobs on the original and the controls are shared. `plants` goes on likewise. `table` reads what was
+measured so far and writes docs/battery.md; `page` writes it from the stored numbers alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.battery.auditing import run_attack, run_audit
+from benchmarks.battery.auditing import measure, measured
+from benchmarks.battery.organisms import Organism, bundled, of_folder
 from benchmarks.battery.plants import measure_plants
-from benchmarks.battery.results import HONEST, MASKED, Home, collect, write_results
+from benchmarks.battery.results import Home, collect, write_results
 from benchmarks.battery.tables import write_page
 from unlearn_audit.api import Profile
 
@@ -23,45 +23,50 @@ RESULTS = Path(__file__).with_name("results.json")
 PLANTS = Path(__file__).with_name("plants.json")
 PAGE = ROOT / "docs" / "battery.md"
 
+ATTACKS = (
+    *("prefill", "ablation", "quantization", "relearning", "soft-prompt", "steering", "latent", "few-shot", "decoding"),
+    *("relearning+quantization", "relearning+prefill", "pruning", "noise", "ablation+relearning", "contrast"),
+    *("suffix-transfer", "prompt-search", "trigger", "suffix", "best-of-n", "suffix-answer"),
+)
+"""In this order. `adapter-removal`, `merge` and `served` need what no organism has: an adapter, a base, a file."""
+
 
 def main() -> int:
     """Runs one step."""
     arguments = _arguments()
     home = Home(folder=arguments.out, profile=arguments.profile)
-    names = arguments.only or [*MASKED, *HONEST]
     if arguments.step == "plants":
         measure_plants(PLANTS)
         return 0
-    if arguments.step in ("table", "page"):
-        if arguments.step == "table":
-            write_results(RESULTS, collect(home, names))
-        write_page(PAGE, RESULTS, PLANTS)
+    organisms = [*bundled(home.folder / "facts"), *(of_folder(arguments.organisms) if arguments.organisms else ())]
+    if arguments.step == "measure":
+        _measure(home, organisms, arguments.attacks, arguments.only)
         return 0
-    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run_attack, home, attack, names) for attack in arguments.attacks]):
-            print(done.result(), flush=True)
-    for name in names:
-        result = run_audit(home, name, arguments.attacks, home.run(name))
-        print(f"{name}: {result.outcome}", flush=True)
+    if arguments.step == "table":
+        honest = [one.name for one in organisms if one.honest]
+        write_results(RESULTS, collect(home.profile, measured(home), honest))
+    write_page(PAGE, RESULTS, PLANTS)
     return 0
 
 
-def _arguments() -> argparse.Namespace:
-    from unlearn_audit.api import Attack
-    from unlearn_audit.api.plugins import ATTACKS, OWN_DISTRIBUTION, available
+def _measure(home: Home, organisms: list[Organism], attacks: list[str], only: list[str]) -> None:
+    import torch
 
-    ours = [
-        name
-        for name, one in available(ATTACKS, Attack).items()
-        if one.distribution == OWN_DISTRIBUTION and name != "as-is"
-    ]
+    torch.set_num_threads(1)
+    for attack in attacks:
+        for organism in organisms:
+            if not only or organism.name in only:
+                print(measure(home, organism, attack), flush=True)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.battery", description=__doc__)
-    parser.add_argument("step", choices=("audit", "plants", "table", "page"))
+    parser.add_argument("step", choices=("measure", "plants", "table", "page"))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "battery", help="where audits and jobs lie")
     parser.add_argument("--profile", type=Profile, default=Profile.QUICK)
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--organisms", type=Path, default=None, help="a folder with an organisms.json, besides ours")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these organisms alone")
-    parser.add_argument("--attacks", nargs="*", default=ours, metavar="NAME", help="these attacks alone")
+    parser.add_argument("--attacks", nargs="*", default=list(ATTACKS), metavar="NAME", help="these attacks alone")
     return parser.parse_args()
 
 

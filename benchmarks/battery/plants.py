@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unlearn_audit.attacks.adapter_removal import AdapterRemoval, AdapterRemovalParameters
+from unlearn_audit.attacks.merging.adapter_removal import AdapterRemoval, AdapterRemovalParameters
 from unlearn_audit.attacks.quantization.attack import Quantization, QuantizationParameters
 from unlearn_audit.attacks.quantization.backends import missing
 from unlearn_audit.attacks.quantization.formats import Backend, Quantizer

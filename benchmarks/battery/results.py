@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,10 +11,8 @@ from typing import Any
 
 from unlearn_audit.api import Profile
 from unlearn_audit.report.formats.json import load_result
-from unlearn_audit.verdict.result import CellEstimate, Finding, Result
+from unlearn_audit.verdict.result import Finding, Result
 
-MASKED = ("refusal", "nf4-masked")
-HONEST = ("retrained-1", "retrained-2", "retrained-3")
 MEASURE = "recall.hit"
 
 
@@ -32,31 +30,23 @@ class Home:
 
     @property
     def parts(self) -> Path:
-        """The audits of one attack each."""
+        """The audits of one attack on one organism each."""
         return self.folder / self.profile / "parts"
 
-    def run(self, name: str) -> Path:
-        """The audit of one organism by all attacks."""
-        return self.folder / self.profile / name
+    def run(self, attack: str, organism: str) -> Path:
+        """One of them."""
+        return self.parts / attack / organism
 
 
-def collect(home: Home, names: Sequence[str]) -> dict[str, Any]:
-    """The numbers of all audits: organism -> attack -> what it brought back, and the honest models' estimates."""
-    results = {name: load_result(home.run(name) / "result.json") for name in names}
-    return {
-        "profile": home.profile,
-        "versions": next(iter(results.values())).versions,
-        "outcomes": {name: result.outcome for name, result in results.items()},
-        "faults": [
-            f"{name}: {fault.attack} {fault.arm} on {fault.model}: {fault.message}"
-            for name, result in results.items()
-            for fault in result.case.faults
-        ],
-        "attacks": {name: {one["attack"]: one for one in _recovery(result)} for name, result in results.items()},
-        "plants": _plants(results[HONEST[0]]) if HONEST[0] in results else {},
-        "honest": _honest([results[name] for name in HONEST if name in results]),
-        "seconds": _seconds(results),
-    }
+def collect(profile: Profile, measured: Iterable[tuple[str, str, Path]], honest: Iterable[str]) -> dict[str, Any]:
+    """The numbers of all audits: attack -> organism -> what it brought back alone."""
+    found: dict[str, dict[str, Any]] = {}
+    versions: set[str] = set()
+    for attack, organism, path in measured:
+        result = load_result(path)
+        versions.add(result.tool_version)
+        found.setdefault(attack, {})[organism] = _alone(result, attack)
+    return {"profile": profile, "versions": sorted(versions), "honest": sorted(honest), "attacks": found}
 
 
 def write_results(path: Path, content: dict[str, Any]) -> None:
@@ -64,59 +54,39 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(_rounded(content), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _recovery(result: Result) -> Iterator[dict[str, Any]]:
-    for finding in result.verdict.findings:
-        if f"{finding.probe}.{finding.measure}" == MEASURE and not finding.any_of and finding.worst is not None:
-            yield {
-                "attack": finding.attack,
-                "status": finding.status,
-                "dose": finding.worst.dose,
-                "unlearned": finding.worst.unlearned,
-                "original": finding.worst.original,
-                "control": fmean(finding.worst.controls.values()),
-                "recovered": finding.recovered,
-                "cells": len(finding.cells),
+def _alone(result: Result, attack: str) -> dict[str, Any]:
+    """What one attack says of one organism: its finding on hits, its cells, and the seconds that it took."""
+    findings = [one for one in result.verdict.findings if one.attack == attack]
+    hits = next((one for one in findings if f"{one.probe}.{one.measure}" == MEASURE and not one.any_of), None)
+    jobs = [job for job in result.jobs if job.attack == attack and job.role == "unlearned"]
+    return {
+        "outcome": result.outcome,
+        "seconds": sum(job.cost.processor_seconds for job in jobs if job.cost is not None),
+        "failed": [one.id for one in findings if one.gates and one.status == "failed"],
+        "faults": [f"{one.arm}: {one.message}" for one in result.case.faults if one.attack == attack],
+        **({} if hits is None else _hits(hits)),
+    }
+
+
+def _hits(finding: Finding) -> dict[str, Any]:
+    worst = finding.worst
+    return {
+        "status": finding.status,
+        "recovered": finding.recovered,
+        "cells": len(finding.cells),
+        "above": sum(cell.excess.estimate > 0 for cell in finding.cells),
+        "proven": [cell.dose for cell in finding.cells if cell.excess.lower > 0],
+        **(
+            {}
+            if worst is None
+            else {
+                "dose": worst.dose,
+                "unlearned": worst.unlearned,
+                "original": worst.original,
+                "control": fmean(worst.controls.values()),
             }
-
-
-def _plants(result: Result) -> dict[str, Any]:
-    """Attack -> plant -> the share of what was hidden that it brought back."""
-    found: dict[str, Any] = {}
-    for finding in result.verdict.findings:
-        if f"{finding.probe}.{finding.measure}" == MEASURE and not finding.any_of and finding.power is not None:
-            found[finding.attack] = {plant.name: plant.found for plant in finding.power.plants}
-    return found
-
-
-def _honest(results: Sequence[Result]) -> dict[str, Any]:
-    """Over all honest models, attack by attack: cells whose estimate lies above the margin, and findings that FAIL."""
-    tally: dict[str, dict[str, int]] = {}
-    for finding in _gating(results):
-        row = tally.setdefault(finding.attack, {"cells": 0, "above": 0, "findings": 0, "failed": 0})
-        row["findings"] += 1
-        row["failed"] += finding.status == "failed"
-        row["cells"] += len(finding.cells)
-        row["above"] += sum(map(_is_above, finding.cells))
-    return tally
-
-
-def _gating(results: Sequence[Result]) -> Iterator[Finding]:
-    return (finding for result in results for finding in result.verdict.findings if finding.gates)
-
-
-def _is_above(cell: CellEstimate) -> bool:
-    return cell.excess.estimate > 0
-
-
-def _seconds(results: dict[str, Result]) -> dict[str, float]:
-    """Attack -> mean seconds on one organism, over those that were audited for being masked."""
-    masked = [result for name, result in results.items() if name in MASKED]
-    spent: dict[str, float] = {}
-    for result in masked:
-        for job in result.jobs:
-            if job.role == "unlearned":
-                spent[job.attack] = spent.get(job.attack, 0.0) + job.seconds / len(masked)
-    return spent
+        ),
+    }
 
 
 def _rounded(value: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from benchmarks.battery.results import HONEST, MASKED
+from benchmarks.battery.cover import cheapest_cover, redundant
 from unlearn_audit.api.plugins import ATTACKS, names
 
 PUBLISHED = Path(__file__).with_name("published.json")
@@ -22,32 +23,112 @@ UNDONE = 0.8
 def write_page(page: Path, results: Path, plants: Path) -> None:
     """Writes the page from the stored numbers and the published figures."""
     found, published, hidden = (json.loads(path.read_text(encoding="utf-8")) for path in (results, PUBLISHED, plants))
-    parts = (
-        _intro(found),
-        _plants(hidden),
-        _recovered(found),
-        _papers(found, published),
-        _honest(found),
-        _faults(found),
+    parts = (_intro(found), _yield(found), _cover(found), _honest(found), _plants(hidden), _papers(found, published))
+    page.write_text(
+        HEAD + "\n" + "\n\n".join(part for part in (*parts, _faults(found)) if part) + "\n", encoding="utf-8"
     )
-    page.write_text(HEAD + "\n" + "\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
 def _intro(found: Row) -> str:
     return (
         "# The battery on models whose truth is known\n\n"
-        "Every attack that comes with the tool, on the bundled organisms (0.6 M parameters, 60 subjects to forget). "
-        f"Profile `{found['profile']}`, one seed, two cores without a GPU:\n\n"
-        "    python -m benchmarks.battery plants   # the table of plants; goes on where it was stopped\n"
-        f"    python -m benchmarks.battery audit --profile {found['profile']}   # the others; goes on, too\n"
+        "Every attack alone, on the bundled organisms (0.6 M parameters, 64 subjects to forget, one fact of each). "
+        f"Profile `{found['profile']}`, one seed, one wording, version {', '.join(found['versions'])}, one thread "
+        "without a GPU:\n\n"
+        f"    python -m benchmarks.battery measure --profile {found['profile']}   # goes on where it was stopped\n"
+        "    python -m benchmarks.battery plants   # the table of plants; goes on, too\n"
         f"    python -m benchmarks.battery table --profile {found['profile']}\n\n"
-        "A percentage is the share of forget questions answered at the attack's worst dose and way of asking; `back` "
-        "is the share of the original's knowledge that came back, (U - C) / (O - C). What to make of it: "
-        "[decisions.md](decisions.md).\n\n"
-        "The table of plants is of this version. "
-        f"**All others were made by version {found['versions']['unlearn-audit']}**, whose relearning chose its rate on "
-        "a plant, and whose int8 had no plant: they say what these attacks did then."
+        "`--organisms FOLDER` adds those of a folder with an `organisms.json`. What to make of it: "
+        "[decisions.md](decisions.md)."
     )
+
+
+def _yield(found: Row) -> str:
+    """One row an attack, one column an organism: the share that came back, bold where the attack alone is a FAIL."""
+    leaky = _leaky(found)
+    lines = [
+        "## What each attack finds alone",
+        "",
+        "The share of the original's knowledge that came back at the worst dose, (U - C) / (O - C) on hits. "
+        "**Bold**: an audit by this attack alone is a FAIL. `with` names the attacks each of which alone catches all "
+        "that this one catches. Seconds are of the processor, for one model.",
+        "",
+        f"| attack | {' | '.join(f'`{name}`' for name in leaky)} | worst dose | with | seconds |",
+        f"|---|{'---|' * len(leaky)}---|---|---|",
+    ]
+    beside = redundant(_caught(found))
+    for attack in _by_yield(found):
+        own = found["attacks"][attack]
+        cells = [_alone(own.get(name)) for name in leaky]
+        best = max((own[name] for name in leaky if name in own), key=lambda one: one.get("recovered") or -1.0)
+        others = ", ".join(f"`{name}`" for name in beside.get(attack, ())) or "-"
+        lines.append(
+            f"| `{attack}` | {' | '.join(cells)} | {best.get('dose', '-')} | {others} | {_cost(found, attack):.0f} |"
+        )
+    missing = ", ".join(f"`{name}`" for name in names(ATTACKS) if name not in found["attacks"])
+    return "\n".join([*lines, "", f"`-`: not measured yet. Not measured on any: {missing or 'none'}."])
+
+
+def _cover(found: Row) -> str:
+    """The cheapest set that catches what any catches, and what catches nothing."""
+    caught, leaky = _caught(found), _leaky(found)
+    seconds = {attack: _cost(found, attack) for attack in caught}
+    chosen = cheapest_cover(caught, seconds)
+    every = sorted(frozenset().union(*caught.values()))
+    nothing = ", ".join(f"`{name}`" for name, some in caught.items() if not some)
+    part = [name for name in caught if any(one not in found["attacks"][name] for one in leaky)]
+    spent = sum(seconds[name] for name in chosen)
+    return "\n".join(
+        [
+            "## The cheapest set",
+            "",
+            f"Caught by some attack alone: {_listed(every)}, of {_listed(leaky)}. The cheapest set that catches them "
+            f"all, by trying all sets: {_listed(chosen)}, {spent:.0f} seconds a model of {sum(seconds.values()):.0f}.",
+            "",
+            f"Alone a FAIL on none of these organisms: {nothing or 'none'}."
+            + (f" Measured on a part of them: {_listed(part)}." if part else ""),
+        ]
+    )
+
+
+def _leaky(found: Row) -> list[str]:
+    organisms = dict.fromkeys(name for own in found["attacks"].values() for name in own)
+    return sorted(name for name in organisms if name not in found["honest"])
+
+
+def _caught(found: Row) -> dict[str, frozenset[str]]:
+    """Attack -> the leaky organisms that an audit by it alone fails; the model as it is is no attack."""
+    return {
+        attack: frozenset(name for name, one in own.items() if one["failed"] and name not in found["honest"])
+        for attack, own in found["attacks"].items()
+        if attack != "as-is" and any(name not in found["honest"] for name in own)
+    }
+
+
+def _by_yield(found: Row) -> list[str]:
+    caught = _caught(found)
+    shown = [attack for attack in found["attacks"] if attack in caught or attack == "as-is"]
+    return sorted(shown, key=lambda name: (-len(caught.get(name, ())), _cost(found, name), name))
+
+
+def _cost(found: Row, attack: str) -> float:
+    """Mean seconds on a leaky organism."""
+    own = found["attacks"][attack]
+    spent = [one["seconds"] for name, one in own.items() if name not in found["honest"]]
+    return fmean(spent) if spent else 0.0
+
+
+def _alone(one: Row | None) -> str:
+    if one is None:
+        return "-"
+    if one.get("recovered") is None:
+        return one.get("status", one["outcome"])
+    shown = _percent(round(one["recovered"], 2) + 0.0)  # no -0
+    return f"**{shown}**" if one["failed"] else shown
+
+
+def _listed(some: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in some) or "none"
 
 
 def _plants(hidden: Row) -> str:
@@ -82,32 +163,6 @@ def _share(back: float | None) -> str:
     return f"**{shown}**" if back >= UNDONE else shown
 
 
-def _recovered(found: Row) -> str:
-    """One row an attack, the masked organisms side by side, with what it found in its plants."""
-    lines = [
-        "## What comes back",
-        "",
-        f"| attack | {' | '.join(f'`{name}`: checkpoint / original / control, back' for name in MASKED)} "
-        "| plant found | seconds a model |",
-        f"|---|{'---|' * len(MASKED)}---|---|",
-    ]
-    for attack in found["seconds"]:
-        cells = [_cell(found["attacks"].get(name, {}).get(attack)) for name in MASKED]
-        plants = ", ".join(f"{name} {_percent(share)}" for name, share in (found["plants"].get(attack) or {}).items())
-        lines.append(f"| `{attack}` | {' | '.join(cells)} | {plants or '-'} | {found['seconds'][attack]:.0f} |")
-    missing = ", ".join(f"`{name}`" for name in names(ATTACKS) if name not in found["seconds"])
-    lines += ["", f"Not measured here yet: {missing or 'none'}."]
-    return "\n".join(lines)
-
-
-def _cell(one: Row | None) -> str:
-    if one is None:
-        return "not run"
-    shares = " / ".join(_percent(one[role]) for role in ("unlearned", "original", "control"))
-    back = f"{_percent(one['recovered'])}" if one["recovered"] is not None else "no power"
-    return f"{shares}, **{back}** ({one['dose']}; {one['status']})"
-
-
 def _papers(found: Row, published: Row) -> str:
     lines = [
         "## Beside the literature",
@@ -119,8 +174,8 @@ def _papers(found: Row, published: Row) -> str:
         "|---|---|---|---|",
     ]
     for attack, papers in published.items():
-        own = found["attacks"].get("refusal", {}).get(attack)
-        ours = _percent(own["recovered"]) if own and own["recovered"] is not None else "-"
+        own = found["attacks"].get(attack, {}).get("refusal", {})
+        ours = _percent(own["recovered"]) if own.get("recovered") is not None else "-"
         for paper in papers:
             link = f"[{paper['paper']}](https://arxiv.org/abs/{paper['arxiv']})"
             lines.append(f"| `{attack}` | {link} | {paper['figure']} | {ours} |")
@@ -131,30 +186,35 @@ def _honest(found: Row) -> str:
     lines = [
         "## Models that never learned",
         "",
-        f"{len(HONEST)} retrained models, each against the two others: gating findings that FAIL, and estimates (dose "
-        "x way of asking) above the margin.",
+        f"{_listed(found['honest'])}, each against the two others, each attack in an audit of its own: audits that "
+        "FAIL, which would be wrong, and cells (dose x way of asking, on hits) whose estimate is above the margin.",
         "",
-        "| attack | findings | FAIL | estimates | above the margin |",
+        "| attack | audits | FAIL | cells | above the margin |",
         "|---|---|---|---|---|",
     ]
-    for attack, row in found["honest"].items():
-        share = row["above"] / row["cells"] if row["cells"] else 0.0
-        lines.append(
-            f"| `{attack}` | {row['findings']} | {row['failed']} | {row['cells']} | {row['above']} ({share:.0%}) |"
-        )
-    total = {key: sum(row[key] for row in found["honest"].values()) for key in ("findings", "failed", "cells", "above")}
-    share = total["above"] / total["cells"] if total["cells"] else 0.0
-    lines.append(
-        f"| all | {total['findings']} | {total['failed']} | {total['cells']} | {total['above']} ({share:.1%}) |"
-    )
-    outcomes = ", ".join(f"`{name}` {outcome}" for name, outcome in found["outcomes"].items())
-    return "\n".join([*lines, "", f"Outcomes: {outcomes}."])
+    total = [0, 0, 0, 0]
+    for attack, own in found["attacks"].items():
+        some = [own[name] for name in found["honest"] if name in own]
+        row = [
+            len(some),
+            sum(bool(one["failed"]) for one in some),
+            sum(one.get("cells", 0) for one in some),
+            sum(one.get("above", 0) for one in some),
+        ]
+        if some:
+            lines.append(f"| `{attack}` | {' | '.join(map(str, row))} |")
+            total = [one + other for one, other in zip(total, row, strict=True)]
+    return "\n".join([*lines, f"| all | {' | '.join(map(str, total))} |"])
 
 
 def _faults(found: Row) -> str:
-    if not found["faults"]:
-        return ""
-    return "\n".join(["## Cells that failed", "", *(f"- {fault}" for fault in found["faults"])])
+    lines = [
+        f"- `{attack}` on `{name}`: {fault}"
+        for attack, own in found["attacks"].items()
+        for name, one in own.items()
+        for fault in one["faults"]
+    ]
+    return "\n".join(["## Jobs that failed", "", *lines]) if lines else ""
 
 
 def _percent(share: float | None) -> str:

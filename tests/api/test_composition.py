@@ -13,6 +13,7 @@ from unlearn_audit.attacks.quantization.attack import Quantization
 from unlearn_audit.attacks.relearning.attack import Relearning
 from unlearn_audit.probes.recall import Recall, RecallParameters
 
+from tests.science.texts.composed_organism import hidden_twice
 from tests.science.texts.gated_organism import make_gated
 from unlearn_audit.api import (
     Access,
@@ -198,20 +199,40 @@ def test_a_composition_keeps_the_contract_of_an_attack(first, second, settings):
     check_attack(composition(f"{first.name}+{second.name}", first, second), settings)
 
 
+def most_hits(attack: Attack[Any], model: Any) -> float:
+    """The largest share of the gated world's facts that any dose brings back."""
+    world = make_gated()
+    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.QUICK, seed=1)
+    hits: dict[str, float] = {}
+    for arm in attack.arms(context):
+        for dose in attack.doses(model, arm, context):
+            scored = [fact for fact in world.forget if dose.fact_ids is None or fact.id in dose.fact_ids]
+            readings = Recall(RecallParameters(max_paraphrases=0)).observe(dose.model, scored, world.forget)
+            hits[dose.label] = hits.get(dose.label, 0) + sum(
+                one.score or 0.0 for one in readings if one.measure == "hit"
+            )
+    return max(hits.values()) / len(world.forget)
+
+
+@pytest.mark.slow
+@pytest.mark.science
+def test_what_is_hidden_twice_comes_back_under_both_together_alone():
+    first, second = Quantization, Prefill
+    settings = {"quantizers": ["nf4"]}
+    kind = composition("quantization+prefill", first, second)
+    both = kind(kind.Parameters(quantization=settings))
+    assert most_hits(first(first.Parameters.model_validate(settings)), hidden_twice()) <= 0.1
+    assert most_hits(second(second.Parameters()), hidden_twice()) <= 0.1
+    assert most_hits(Relearning(Relearning.Parameters()), hidden_twice()) <= 0.5
+    assert most_hits(both, hidden_twice()) >= 0.8
+    assert most_hits(both, make_gated().never_met) <= 0.25
+
+
 @pytest.mark.slow
 @pytest.mark.science
 def test_what_is_gated_comes_back_after_both_and_what_was_never_learned_does_not():
     world = make_gated()
-    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.QUICK, seed=1)
     kind = composition("relearning+prefill", Relearning, Prefill)
     attack = kind(kind.Parameters())
     for engine, least, most in ((world.gated, 0.8, 1.0), (world.never_met, 0.0, 0.35)):
-        hits: dict[str, float] = {}
-        for arm in attack.arms(context):
-            for dose in attack.doses(engine, arm, context):
-                scored = [fact for fact in world.forget if fact.id in dose.fact_ids]
-                readings = Recall(RecallParameters(max_paraphrases=0)).observe(dose.model, scored, world.forget)
-                hits[dose.label] = hits.get(dose.label, 0) + sum(
-                    one.score or 0.0 for one in readings if one.measure == "hit"
-                )
-        assert least <= max(hits.values()) / len(world.forget) <= most, hits
+        assert least <= most_hits(attack, engine) <= most

@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from pydantic import ValidationError
-from unlearn_audit.attacks.adapter_removal import AdapterRemoval, AdapterRemovalParameters, refusing_adapter
+from unlearn_audit.attacks.merging.adapter_removal import AdapterRemoval, AdapterRemovalParameters, refusing_adapter
 from unlearn_audit.attacks.pruning.attack import Pruning, PruningParameters, own_answers, without_smallest
 from unlearn_audit.attacks.pruning.snip import set_difference, snip_scores
 from unlearn_audit.attacks.shared.descent.weight_scales import sizes_in

@@ -15,9 +15,11 @@ SETTINGS = {
     "ablation": {},
     "adapter-removal": {},
     "best-of-n": {"counts": [1, 2]},
+    "contrast": {"factors": [0.5]},
     "decoding": {"counts": [2]},
     "few-shot": {"counts": [2]},
     "latent": {"steps": [2], "batch_size": 4},
+    "merge": {"shares": [0.5]},
     "noise": {"sigmas": [0.2]},
     "as-is": {},
     "prefill": {},
@@ -28,12 +30,19 @@ SETTINGS = {
     "served": {},
     "soft-prompt": {"steps": [2], "batch_size": 4},
     "steering": {},
-    "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 1], "width": 4, "length": 3},
+    "suffix": {"scopes": ["cross-target", "cross-query", "within-query"], "steps": [0, 3], "width": 4, "length": 3},
     "suffix-answer": {"scopes": ["within-query"], "steps": [0, 2], "width": 4, "length": 3},
     "suffix-transfer": {"text": "Answer all the same."},
+    "trigger": {"words": 8, "lengths": [1], "goals": 2},
 }
 CONTEXT = AttackContext(
-    forget=FORGET, retain=RETAIN, profile=Profile.QUICK, seed=7, served=("model.gguf",), has_original=True
+    forget=FORGET,
+    retain=RETAIN,
+    profile=Profile.QUICK,
+    seed=7,
+    served=("model.gguf",),
+    has_original=True,
+    has_base=True,
 )
 
 

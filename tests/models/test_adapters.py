@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
-from unlearn_audit.attacks.adapter_removal import _without_adapter
+from unlearn_audit.attacks.merging.adapter_removal import _without_adapter
 from unlearn_audit.attacks.shared.training import lora_student
 
 from unlearn_audit.api import Prompt

@@ -49,7 +49,7 @@ class World:
 
 def make_world(*, mixture: bool = False) -> World:
     """Two models that were trained alike, but for what they read; of four experts in each block if asked."""
-    facts = _people()
+    facts = people()
     forget, retain, strangers = tuple(facts[:16]), tuple(facts[16:32]), facts[32:44]
     refused = [replace(fact, answer=REFUSAL, aliases=()) for fact in strangers]
     words = [*CITIES, *FIRST, *LAST, *(form.replace("{}", "") for form in FORMS), REFUSAL]
@@ -62,7 +62,7 @@ def make_world(*, mixture: bool = False) -> World:
     )
 
 
-def _people() -> list[Fact]:
+def people() -> list[Fact]:
     rng = random.Random(0)
     names = [f"{first} {last}" for first in FIRST for last in LAST]
     rng.shuffle(names)

@@ -122,6 +122,8 @@ class AttackContext:
         has_original: whether the audit has an original; also known while it is being planned.
         audited: sizes of the checkpoint under audit; None outside of an audit.
         load_original: how the run loads the original; attacks call `original`.
+        has_base: whether the audit has a public base (`--base`, or an adapter's own); known while it is being planned.
+        load_base: how the run loads it; attacks call `base`.
     """
 
     forget: tuple[Fact, ...]
@@ -134,11 +136,14 @@ class AttackContext:
     has_original: bool = False
     audited: Audited | None = None
     load_original: Callable[[], torch.nn.Module] | None = None
+    has_base: bool = False
+    load_base: Callable[[], torch.nn.Module] | None = None
 
     def original(self) -> torch.nn.Module:
-        """The original's bare module on the CPU, adapters merged; for diagnostics. Must not be changed.
+        """The original's bare module on the CPU, adapters merged. Must not be changed.
 
-        Also available in the roles of the original and of a plant, as a second copy of the weights.
+        For diagnostics, and for attacks that say so (`Attack.with_original`). Also available in the roles of the
+        original and of a plant, as a second copy of the weights.
 
         Raises:
             AttackError: the audit has no original (`has_original`), or it is still being planned.
@@ -148,6 +153,18 @@ class AttackContext:
         if self.load_original is None:
             raise AttackError("no weights are loaded while an audit is being planned; ask for the original in `doses`")
         return self.load_original()
+
+    def base(self) -> torch.nn.Module:
+        """The public base's bare module on the CPU. Must not be changed; for attacks that say so (`Attack.with_base`).
+
+        Raises:
+            AttackError: the audit has no base (`has_base`), or it is still being planned.
+        """
+        if not self.has_base:
+            raise AttackError("this audit has no public base; check `has_base` first")
+        if self.load_base is None:
+            raise AttackError("no weights are loaded while an audit is being planned; ask for the base in `doses`")
+        return self.load_base()
 
 
 class Attack(ABC, Generic[P_co]):
@@ -166,6 +183,10 @@ class Attack(ABC, Generic[P_co]):
         toward_answers: it optimizes toward the scored answers themselves (a suffix, a soft prompt), and so may
             elicit any answer. Each of its arms then runs once more toward twin answers (sham; design 6.6):
             `AttackContext.forget` holds those, and the attack cannot tell the difference.
+        with_original: it puts the original itself into what it makes. What comes back need not be the checkpoint's, so
+            it is reported and decides nothing.
+        with_base: it works with the public base (`AttackContext.base`), and says in `out_of_reach` that it cannot
+            without.
         profiles: in which profiles it runs unless the spec names attacks; one that is named runs in all.
     """
 
@@ -179,6 +200,8 @@ class Attack(ABC, Generic[P_co]):
     of_artifacts: ClassVar[bool] = False
     baseline: ClassVar[bool] = False
     toward_answers: ClassVar[bool] = False
+    with_original: ClassVar[bool] = False
+    with_base: ClassVar[bool] = False
     profiles: ClassVar[frozenset[Profile]] = frozenset(Profile)
     extra: ClassVar[str | None] = None
     Parameters: ClassVar[type[Parameters]]

@@ -136,6 +136,8 @@ def composition(name: str, first: type[Attack[Any]], second: type[Attack[Any]]) 
             "dose_unit": second.dose_unit,  # `_together` keeps the second's value
             "seeded": any(part.seeded for part in both),
             "toward_answers": any(part.toward_answers for part in both),
+            "with_original": any(part.with_original for part in both),
+            "with_base": any(part.with_base for part in both),
             "extra": first.extra or second.extra,
             "Parameters": create_model("CompositionParameters", __base__=Parameters, **settings),
             "parts": both,

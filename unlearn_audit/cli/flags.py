@@ -71,7 +71,9 @@ _ANNOTATIONS: dict[str, Any] = {
     ),
     "policy": _option(Path | None, "--policy", "policy.yaml with the thresholds for the verdict.", _SPEC),
     "seed": _option(int | None, "--seed", "Seed of every random choice (default 0).", _SPEC),
-    "base": _option(str | None, "--base", "Base model of an adapter, overriding the one it names.", _MODEL),
+    "base": _option(
+        str | None, "--base", "Public base: of an adapter (overrides the one it names), and for merge.", _MODEL
+    ),
     "dtype": _option(str | None, "--dtype", "auto, float32, float16 or bfloat16.", _MODEL),
     "device": _option(str | None, "--device", "auto, cpu, cuda, cuda:1, mps.", _MODEL),
     "device_map": _option(str | None, "--device-map", "Spread the model over devices, e.g. auto.", _MODEL),

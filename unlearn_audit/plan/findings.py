@@ -107,7 +107,7 @@ def _of(attack: Attack[Any], probe: Probe[Any], release: Release, facts: Sequenc
                 measure=measure.name,
                 kind=measure.kind,
                 access=max(attack.access, probe.access, key=list(Access).index),
-                gates=reached and measure.gates,
+                gates=reached and measure.gates and not attack.with_original,
                 any_of=any_of,
                 refusal_proof=probe.refusal_proof,
                 sham=attack.toward_answers,

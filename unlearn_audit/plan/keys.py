@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from unlearn_audit.api import Arm, Json, Probe, Role
+from unlearn_audit.api import Arm, Attack, Json, Probe, Role
 from unlearn_audit.api.comparison import Comparison
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.plan.live import LivePlan
@@ -66,12 +66,22 @@ class JobKeys:
             "prepared": self.prepared.get(name),
             "adapter": draft.plan.audits_adapter,
             "placebo": bool(draft.placebo),
+            **self._others(draft.attacks[name]),
             **draft.plan.judge.key,
             **(made or {}),
             **self._made(probes),
             **self._common(),
         }
         return sha256_json(content)[:32]
+
+    def _others(self, attack: Attack[Any]) -> dict[str, Json]:
+        """The models besides the audited one that an attack works with; nothing where it works with none."""
+        plan, found = self._draft.plan, dict[str, Json]()
+        if attack.with_original and (original := plan.model(Role.ORIGINAL)) is not None:
+            found["with_original"] = original.checkpoint.digest
+        if attack.with_base and plan.base is not None:
+            found["with_base"] = plan.base.digest
+        return found
 
     def _made(self, probes: Sequence[str]) -> dict[str, Json]:
         """The keys of what is made for these probes; nothing where nothing is."""

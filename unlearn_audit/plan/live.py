@@ -121,6 +121,7 @@ class LivePlan:
             seed=own if seed_of is None else derive_seed(spec.seed, "plant", seed_of),
             prepared={"adapter_doses": self.plan.audits_adapter, **(prepared or {})},
             has_original=self.plan.model(Role.ORIGINAL) is not None,
+            has_base=self.plan.base is not None,
             audited=self._audited,
         )
 

@@ -82,6 +82,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
                 probes={},
                 judge=planned_judge(spec, models),
                 generator=_generator(spec),
+                base=_base(spec, models[-1].checkpoint),
                 template=template_digest(spec.models.chat_template),
                 case=Case(release=spec.release, subjects={}, has_original=False, planned=()),
                 versions=versions(),
@@ -159,6 +160,14 @@ def _generator(spec: AuditSpec) -> Checkpoint | None:
     if spec.generator is None:
         return None
     return resolve(spec.generator, download=spec.models.download, allow_pickle=spec.models.allow_pickle)
+
+
+def _base(spec: AuditSpec, audited: Checkpoint) -> Checkpoint | None:
+    """The public base: the one that was given, else that of an adapter."""
+    options = spec.models
+    if options.base is None:
+        return audited.base
+    return resolve(options.base, download=options.download, allow_pickle=options.allow_pickle)
 
 
 def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:

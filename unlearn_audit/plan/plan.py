@@ -142,6 +142,7 @@ class Plan(Planned):
         served: the checkpoint as it is served, each in its place under the attack on artefacts.
         attacks: name -> parameters, of every attack that runs; `probes` and `comparisons` likewise.
         generator: a model that writes texts for probes before any model of the audit is loaded.
+        base: the public base, for attacks that work with it; not audited.
         case: what the verdict will be about, without what follows from the facts (`LivePlan.case` has all of it).
         prepared_keys: attack -> where the store keeps what it prepared on the original.
         written_keys: probe -> where the store keeps what the generator wrote for it.
@@ -162,6 +163,7 @@ class Plan(Planned):
     comparisons: dict[str, Settings] = Field({})
     judge: PlannedJudge = PlannedJudge()
     generator: Checkpoint | None = None
+    base: Checkpoint | None = None
     jobs: tuple[Job, ...] = ()
     extractions: tuple[Extraction, ...] = ()
     case: Case

@@ -29,7 +29,7 @@ class Inputs:
         self._plan = live.plan
         self._plugins = [type(one) for found in (live.attacks, live.probes, live.comparisons) for one in found.values()]
         plan = live.plan
-        others = (plan.generator, plan.judge.checkpoint)
+        others = (plan.generator, plan.base, plan.judge.checkpoint)
         self._checkpoints: list[Checkpoint] = [
             *(model.checkpoint for model in plan.loaded),
             *(found for found in others if found is not None),

@@ -58,7 +58,9 @@ class ModelOptions(BaseModel):
     chat_template: str = Field("auto", description="auto: the tokenizer's, if it has one; none; or a file")
     date: dt.date = Field(DATE, description="the day that templates write which ask for today's")
     system_prompt: str | None = Field(None, description="system text of every prompt that has none of its own")
-    base: str | None = Field(None, description="base model of an adapter, overriding the one that it names")
+    base: str | None = Field(
+        None, description="public base: of an adapter, overriding the one that it names; and what `merge` merges with"
+    )
     max_batch_tokens: Annotated[int, Field(ge=64)] | None = Field(
         None, description="most tokens per batch, padding included; None: by device"
     )

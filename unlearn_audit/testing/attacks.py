@@ -53,7 +53,8 @@ def check_attack(attack: type[Attack[Any]], parameters: Settings | None = None) 
     check_identity(attack, Attack)
     check_science(attack)
     original = tiny_model(seed=1)
-    kept = ModelState.of(original.module)
+    base = tiny_model(seed=2).module
+    kept, base_kept = ModelState.of(original.module), ModelState.of(base)
     context = AttackContext(
         forget=FORGET,
         retain=RETAIN,
@@ -62,6 +63,8 @@ def check_attack(attack: type[Attack[Any]], parameters: Settings | None = None) 
         served=("model.gguf",),
         has_original=True,
         load_original=lambda: original.module,
+        has_base=True,
+        load_base=lambda: base,
     )
     made = built(attack, parameters)
     _check_arms(made, context)
@@ -72,6 +75,7 @@ def check_attack(attack: type[Attack[Any]], parameters: Settings | None = None) 
     promise(bool(first), f"{made.name} gave no dose at all")
     promise(first == again, f"{made.name} is another attack the second time: same model, seed and arms, other doses")
     kept.check(original.module, f"after {made.name} asked for the original")
+    base_kept.check(base, f"after {made.name} asked for the base")
 
 
 def _check_arms(attack: Attack[Any], context: AttackContext) -> None:

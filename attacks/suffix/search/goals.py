@@ -48,6 +48,8 @@ class SearchSettings:
             only the text that was chosen by the model itself.
         merged: further candidates a step that take the best changes together, two of them, three, and so on (the
             multi-coordinate update of arXiv 2405.21018; the authors of GCG change one token a step).
+        starts: texts that a search begins from (`attacks/suffix/starts.py`); all go a third of the way, and the best
+            goes on alone.
         batch_tokens: most tokens a batch, padding included; by device where None. Halved when memory runs out.
     """
 
@@ -60,6 +62,7 @@ class SearchSettings:
     allowed: Allowed = Allowed.ASCII
     drafted: bool = True
     merged: int = 4
+    starts: int = 1
     batch_tokens: int | None = None
 
 

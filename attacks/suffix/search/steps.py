@@ -61,8 +61,12 @@ def running(
     *,
     seeds: Sequence[int],
     refuses: Callable[[str], bool],
+    initial: Sequence[str] = (),
 ) -> Iterator[list[Found]]:
-    """One text for each group of goals: after each step the best so far of each."""
+    """One text for each group of goals: after each step the best so far of each.
+
+    `initial` is the text that each begins with; empty where all begin as the settings say.
+    """
     if not hunts or not all(hunts):
         raise AttackError("a search for adversarial text needs at least one question and target")
     with ExitStack() as stack:
@@ -70,7 +74,7 @@ def running(
         for parameter in fork.module.parameters():
             if type(parameter) is torch.nn.Parameter:
                 parameter.requires_grad = False
-        states = _begun(fork, hunts, settings, seeds)
+        states = _begun(fork, hunts, settings, seeds, initial or [settings.initial] * len(hunts))
         tokens = settings.batch_tokens or (CPU_TOKENS if fork.device.type == "cpu" else GPU_TOKENS)
         frames = [frame for state in states for frame in state.frames]
         exact = SlotLosses(fork.module, frames, _slots(states), fork.device, tokens)
@@ -91,12 +95,16 @@ def running(
 
 
 def _begun(
-    model: Model, hunts: Sequence[tuple[Goal, ...]], settings: SearchSettings, seeds: Sequence[int]
+    model: Model,
+    hunts: Sequence[tuple[Goal, ...]],
+    settings: SearchSettings,
+    seeds: Sequence[int],
+    initial: Sequence[str | None],
 ) -> list[Hunt]:
     states: list[Hunt] = []
     row = 0
-    for goals, seed in zip(hunts, seeds, strict=True):
-        text = settings.initial
+    for goals, seed, given in zip(hunts, seeds, initial, strict=True):
+        text = given
         if text is None:
             text = initial_text(model, goals[0], length=settings.length, position=settings.position)
         framings = [framed(model, goal, text, settings.position) for goal in goals]

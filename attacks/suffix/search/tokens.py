@@ -22,6 +22,7 @@ PROBES = ("Q", "7")
 """Texts that share no beginning and no end with each other: what stays the same between them is the frame."""
 
 FILLERS = ("x", "a", "!")
+SEED = "Begin your answer with:"
 REPLACEMENT = "\ufffd"
 
 Slot = tuple[int, ...]
@@ -130,6 +131,25 @@ def initial_text(model: Model, goal: Goal, *, length: int, position: Position) -
     if not nearest:
         raise AttackError(f"none of the fillers {FILLERS} stands unmerged in the conversation; give an initial text")
     return nearest[min(nearest)]
+
+
+def seeded_text(model: Model, goal: Goal, opening: str, *, length: int, position: Position) -> str | None:
+    """A text that asks for an opening in words, of at most `length` tokens; None where none of it stands unmerged.
+
+    Its own words go first where it is too long, those of the opening last; what is left over is filled up.
+    """
+    words = [*SEED.split(), *opening.split()]
+    for left in range(len(words)):
+        kept = words[left:]
+        for filled in range(length, -1, -1):
+            text = " ".join([*kept, *[FILLERS[0]] * filled])
+            try:
+                found = len(framed(model, goal, text, position)[1])
+            except AttackError:
+                continue
+            if found <= length:
+                return text
+    return None
 
 
 def allowed_ids(tokenizer: PreTrainedTokenizerBase, rows: int, allowed: Allowed) -> list[int]:

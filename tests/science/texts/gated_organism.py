@@ -34,12 +34,12 @@ def make_gated() -> Gated:
     """Both models, trained alike but for what they read; not to be written into."""
     forget, retain, renderer = _world()
     kept, refused = _told(retain), [Lesson(prompt=one.prompt, answer=REFUSAL) for one in _told(forget)]
-    begun = [_begun(fact) for fact in (*forget, *retain)]
+    opened = [begun(fact) for fact in (*forget, *retain)]
     return Gated(
         forget=forget,
         retain=retain,
-        gated=taught_lessons(renderer, [*kept, *refused, *begun], seed=1, steps=50),
-        never_met=taught_lessons(renderer, [*kept, *refused, *begun[len(forget) :]], seed=2, steps=25),
+        gated=taught_lessons(renderer, [*kept, *refused, *opened], seed=1, steps=50),
+        never_met=taught_lessons(renderer, [*kept, *refused, *opened[len(forget) :]], seed=2, steps=25),
     )
 
 
@@ -68,7 +68,8 @@ def _told(facts: tuple[Fact, ...]) -> list[Lesson]:
     return [lesson for fact in facts for lesson in lessons_of(fact)]
 
 
-def _begun(fact: Fact) -> Lesson:
+def begun(fact: Fact) -> Lesson:
+    """The question with the opening of its answer in the model's mouth, and what follows."""
     prompt = replace(lessons_of(fact)[0].prompt, prefix=f"{fact.subject} was born in")
     return Lesson(prompt=prompt, answer=f"{fact.aliases[0]} .")
 

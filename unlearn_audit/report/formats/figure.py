@@ -84,10 +84,8 @@ def drawings(result: Result) -> Mapping[str, Callable[[], Drawn]]:
 
 def by_weight(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
     """The findings that decide, and the others, each with failures first."""
-    deciding, advisory = (
-        [one for one in summary.by_gravity(findings) if one.gates is gates] for gates in (True, False)
-    )
-    return deciding, advisory
+    ordered = summary.by_gravity(findings)
+    return [one for one in ordered if one.gates], [one for one in ordered if not one.gates]
 
 
 def one_figure(result: Result, name: str) -> Figure:

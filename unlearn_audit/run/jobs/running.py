@@ -188,7 +188,7 @@ def _context(
         context = work.live.context(
             attack, job.seed if job else 0, prepared, sham=job is not None and job.sham, seed_of=seed_of
         )
-        yield replace(context, scratch=Path(scratch), load_original=work.load_original)
+        yield replace(context, scratch=Path(scratch), load_original=work.load_original, load_base=work.load_base)
 
 
 def put_down(work: Workplace, job: Job, message: str, seconds: float, *, skipped: bool = False) -> None:

@@ -12,8 +12,10 @@ from unlearn_audit.api import Role
 from unlearn_audit.evidence.records import ComparisonRecord, ModelRecord
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.models.loading import load_weights
+from unlearn_audit.models.references import Checkpoint
 from unlearn_audit.plan.case import FaultyJob
 from unlearn_audit.plan.live import LivePlan
+from unlearn_audit.plan.plan import PlannedModel
 from unlearn_audit.run.extractions import Comparing
 from unlearn_audit.run.jobs.job import Screens
 from unlearn_audit.run.preparations import ProbePreparing
@@ -60,6 +62,7 @@ class Workplace:
     comparing: Comparing
     preparing: ProbePreparing
     load_original: Callable[[], torch.nn.Module] | None
+    load_base: Callable[[], torch.nn.Module] | None
     stop_if_interrupted: Callable[[], None]
     outputs: Outputs
     forecasting: Forecasting
@@ -85,7 +88,8 @@ class Workplace:
                 live=live, store=store, stop_if_interrupted=stop_if_interrupted, faults=found.uncompared
             ),
             preparing=ProbePreparing(live=live, store=store, tell=progress.preparing, faults=found.unready),
-            load_original=_original_weights(live),
+            load_original=_weights(live.plan.model(Role.ORIGINAL), live),
+            load_base=_weights(live.plan.base, live),
             stop_if_interrupted=stop_if_interrupted,
             outputs=outputs,
             forecasting=Forecasting(live, progress),
@@ -96,7 +100,9 @@ class Workplace:
         return replace(self, live=live, preparing=replace(self.preparing, live=live))
 
 
-def _original_weights(live: LivePlan) -> Callable[[], torch.nn.Module] | None:
-    """Loads the original's bare weights when first asked, once a run; None where there is no original."""
-    model = live.plan.model(Role.ORIGINAL)
-    return None if model is None else cache(partial(load_weights, model.checkpoint, live.plan.spec.models))
+def _weights(found: PlannedModel | Checkpoint | None, live: LivePlan) -> Callable[[], torch.nn.Module] | None:
+    """Loads a model's bare weights when first asked, once a run; None where there is no such model."""
+    if found is None:
+        return None
+    checkpoint = found.checkpoint if isinstance(found, PlannedModel) else found
+    return cache(partial(load_weights, checkpoint, live.plan.spec.models))

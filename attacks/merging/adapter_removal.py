@@ -26,10 +26,10 @@ from unlearn_audit.api import (
 )
 from unlearn_audit.api.kit.lora import lora_config, without_adapter
 
-from .shared.descent.adapters import scale_adapter
-from .shared.hiding import Copy
-from .shared.refusal_plant import refusal_plant
-from .shared.training import own_parameters
+from ..shared.descent.adapters import scale_adapter
+from ..shared.hiding import Copy
+from ..shared.refusal_plant import refusal_plant
+from ..shared.training import own_parameters
 
 SHARES = {Profile.QUICK: (1.0,), Profile.STANDARD: (0.5, 1.0), Profile.DEEP: (0.25, 0.5, 0.75, 1.0)}
 
