@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.validity.auditing import audit_all, try_harder
-from benchmarks.validity.building import build_all
-from benchmarks.validity.collecting import collect
-from benchmarks.validity.oracle import read_all
+from benchmarks.validity.auditing.tool import audit_all, try_harder
+from benchmarks.validity.making.building import build_all
+from benchmarks.validity.page.tables import write_page
 from benchmarks.validity.paths import ROOT, Battery, Home
-from benchmarks.validity.results import write_results
-from benchmarks.validity.tables import write_page
-from benchmarks.validity.worlds import WORLDS
+from benchmarks.validity.people.worlds import WORLDS
+from benchmarks.validity.truth.collecting import collect
+from benchmarks.validity.truth.oracle import read_all
+from benchmarks.validity.truth.results import write_results
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = ROOT / "docs" / "validity.md"

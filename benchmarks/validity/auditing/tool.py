@@ -13,11 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.validity.building import quieten, read_card
+from benchmarks.validity.making.building import quieten, read_card
+from benchmarks.validity.making.zoo import CONTROLS, recipes
 from benchmarks.validity.paths import Battery, Home
-from benchmarks.validity.tabulation import Truth
-from benchmarks.validity.worlds import World
-from benchmarks.validity.zoo import CONTROLS, recipes
+from benchmarks.validity.people.worlds import World
+from benchmarks.validity.truth.tabulation import Truth
 from unlearn_audit.api import Profile
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Quiet
@@ -95,7 +95,7 @@ def audit_one(home: Home, world: World, name: str, battery: Battery) -> str:
 def audit_all(home: Home, worlds: Sequence[World], *, workers: int, only: Sequence[str] = ()) -> None:
     """Audits what is not yet audited."""
     names = {
-        world: [one.name for one in recipes(world) if one.is_audited and (not only or one.name in only)]
+        world: [one.name for one in recipes(world) if one.audited and (not only or one.name in only)]
         for world in worlds
     }
     _audit(home, names, Battery.QUICK, workers)
@@ -112,7 +112,7 @@ def not_failed(home: Home, world: World) -> list[str]:
     return [
         one.name
         for one in recipes(world)
-        if one.is_audited
+        if one.audited
         and one.known is not Truth.NEVER
         and read_times(home.run(world.name, one.name, Battery.QUICK))["outcome"] != Outcome.FAIL
     ]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.validity.tabulation import Decided, Organism, Truth
+from benchmarks.validity.truth.tabulation import Decided, Organism, Truth
 from unlearn_audit.verdict.result import Outcome
 
 

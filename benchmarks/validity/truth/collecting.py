@@ -8,12 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from benchmarks.validity.auditing import POLICIES, is_audited, read_times
-from benchmarks.validity.building import quieten, read_card
+from benchmarks.validity.auditing.tool import POLICIES, is_audited, read_times
+from benchmarks.validity.making.building import quieten, read_card
+from benchmarks.validity.making.zoo import CONTROLS, Recipe, recipes
 from benchmarks.validity.paths import Battery, Home
-from benchmarks.validity.tabulation import Decided, Organism, decide_run, truth_of
-from benchmarks.validity.worlds import World
-from benchmarks.validity.zoo import CONTROLS, Recipe, recipes
+from benchmarks.validity.people.worlds import World
+from benchmarks.validity.truth.tabulation import Decided, Organism, decide_run, truth_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def collect(home: Home, worlds: Sequence[World], battery: Battery, *, workers: i
             measure = yardstick(home, world)
             for recipe in recipes(world):
                 out = home.run(world.name, recipe.name, battery)
-                if recipe.is_audited and is_audited(home, world, recipe.name, battery):
+                if recipe.audited and is_audited(home, world, recipe.name, battery):
                     organism = organism_of(home, world, recipe, measure)
                     waiting.append(
                         pool.submit(decide_run, out, organism, POLICIES[battery], seconds=read_times(out)["processor"])

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # type: ignore[import-untyped]
 from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 
-from benchmarks.validity.building import is_built, quieten, read_card
+from benchmarks.validity.making.building import is_built, quieten, read_card
+from benchmarks.validity.making.zoo import recipes
 from benchmarks.validity.paths import Home, reach_organisms
-from benchmarks.validity.texts import Text, Writer
-from benchmarks.validity.worlds import People, Split, World, populate
-from benchmarks.validity.zoo import recipes
+from benchmarks.validity.people.texts import Text, Writer
+from benchmarks.validity.people.worlds import People, Split, World, populate
 
 reach_organisms()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.validity import tabulation
-from benchmarks.validity.tabulation import Decided, Rate, Truth, is_outcome
+from benchmarks.validity.truth import tabulation
+from benchmarks.validity.truth.tabulation import Decided, Rate, Truth, is_outcome
 from unlearn_audit.verdict.result import Outcome
 
 START, END = "<!-- tables: written by `python -m benchmarks.validity table` -->", "<!-- end of tables -->"
