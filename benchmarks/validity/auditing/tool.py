@@ -1,147 +1,98 @@
-"""Every organism audited: the same battery for all, the evidence of original and controls shared within a world."""
+"""This tool on every organism: one profile for all, the evidence of original and controls shared within a world."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from benchmarks.validity.making.building import quieten, read_card
-from benchmarks.validity.making.zoo import CONTROLS, recipes
-from benchmarks.validity.paths import Battery, Home
+from benchmarks.validity.auditing.contract import Answer
+from benchmarks.validity.auditing.kept import answered, built, keep, kept
+from benchmarks.validity.making.building import quieten
+from benchmarks.validity.making.zoo import Recipe
+from benchmarks.validity.paths import Home, code_digest
 from benchmarks.validity.people.worlds import World
-from benchmarks.validity.truth.tabulation import Truth
 from unlearn_audit.api import Profile
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Quiet
+from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.spec import AuditSpec
-from unlearn_audit.verdict.result import Outcome
+from unlearn_audit.verdict.result import Outcome, Result
 
-ATTACKS: dict[Battery, dict[str, dict[str, Any]]] = {
-    # What docs/validity.md was measured with: bitsandbytes' quantizers, and the forget set itself as relearning's data.
-    Battery.QUICK: {
-        "as-is": {},
-        "quantization": {"quantizers": ["nf4", "fp4", "int8"]},
-        "relearning": {"data": ["in-domain"]},
-    },
-    Battery.HARDER: {"as-is": {}, "relearning": {"data": ["in-domain"], "methods": ["full"], "steps": [0, 40, 160]}},
-}
-POLICIES = {
-    Battery.QUICK: Policy(),
-    # Of an attack that it does not hold no power is asked; else not even an honest model could pass.
-    Battery.HARDER: Policy(required={Release.OPEN_WEIGHTS: ("as-is/recall", "relearning/recall")}),
-}
-
-PROBES: dict[str, dict[str, Any]] = {
-    "recall": {"max_paraphrases": 1},
-    "forced-choice": {},
-    "extraction-strength": {},
-    "utility": {},
-}
-TIMES = "time.json"
-HONEST_EXAMPLE = "retrained-3"
+BESIDE = {"unlearning-depth": {}}
+"""Comparisons that are measured in the same run: advisory, they enter no verdict. Others' criteria need them."""
 
 
-def spec_of(home: Home, world: World, name: str, battery: Battery) -> AuditSpec:
-    """The audit of one organism by a battery."""
+def auditor(profile: Profile) -> str:
+    """The name of this tool's row under a profile."""
+    return f"unlearn-audit {profile}"
+
+
+def spec_of(home: Home, world: World, recipe: Recipe, profile: Profile) -> AuditSpec:
+    """The audit of one organism: all that the profile has, by the default policy."""
     folder = home.world(world.name)
     return AuditSpec(
-        checkpoint=str(folder / name),
+        checkpoint=str(folder / recipe.name),
         original=str(folder / "original"),
-        retrained=tuple(str(folder / control) for control in CONTROLS),
+        retrained=tuple(str(folder / control) for control in recipe.controls),
         forget=str(folder / "forget.jsonl"),
         retain=str(folder / "retain.jsonl"),
-        profile=Profile.QUICK,
-        attacks=ATTACKS[battery],
-        probes=PROBES,
-        comparisons={},
-        policy=POLICIES[battery],
+        holdout=str(folder / "holdout.jsonl"),
+        profile=profile,
+        comparisons=BESIDE,
     )
 
 
-def audit_one(home: Home, world: World, name: str, battery: Battery) -> str:
-    """One audit, with its wall time and processor time beside its result; a line that says how it went."""
-    out = home.run(world.name, name, battery)
-    if not is_audited(home, world, name, battery):
+def audit_one(home: Home, world: World, recipe: Recipe, profile: Profile) -> str:
+    """One audit, unless it is there; a line that says how it went. Whatever stops it is its verdict: ERROR."""
+    row = auditor(profile)
+    if not answered(home, row, world, recipe):
+        out = home.run(world.name, recipe.name, profile)
         shutil.rmtree(out, ignore_errors=True)
-        begun, busy = time.monotonic(), time.process_time()
         out.parent.mkdir(parents=True, exist_ok=True)
+        busy = time.process_time()
+        answer = _verdict(home, world, recipe, profile, out)
+        seconds = round(time.process_time() - busy, 1)
+        told = {**answer.as_json(), "seconds": seconds, "code": code_digest()}
+        keep(home, row, world, recipe, {"": Answer(**told)})
+    return f"{world.name} {recipe.name}: {kept(home, row, world, recipe)['']}"
+
+
+def _verdict(home: Home, world: World, recipe: Recipe, profile: Profile, out: Path) -> Answer:
+    try:
         result = audit(
-            make_plan(spec_of(home, world, name, battery)),
+            make_plan(spec_of(home, world, recipe, profile)),
             out,
             Quiet(Console(stderr=True)),
             shared=home.store(world.name),
             formats=("json",),
         )
-        times = {
-            "wall": round(time.monotonic() - begun, 1),
-            "processor": round(time.process_time() - busy, 1),
-            "outcome": result.outcome,
-            "settings": _settings(home, world, name),
-        }
-        (out / TIMES).write_text(json.dumps(times) + "\n", encoding="utf-8")
-    return f"{world.name} {name}: {(out / TIMES).read_text(encoding='utf-8').strip()}"
+    except AuditError as error:
+        return Answer(verdict=Outcome.ERROR, note=f"{type(error).__name__}: {error}")
+    return Answer(score=recovered(result), verdict=result.outcome)
 
 
-def audit_all(home: Home, worlds: Sequence[World], *, workers: int, only: Sequence[str] = ()) -> None:
-    """Audits what is not yet audited."""
-    names = {
-        world: [one.name for one in recipes(world) if one.audited and (not only or one.name in only)]
-        for world in worlds
-    }
-    _audit(home, names, Battery.QUICK, workers)
+def recovered(result: Result) -> float | None:
+    """The largest share of the original's knowledge that any deciding finding brought back."""
+    shares = [one.recovered for one in result.verdict.findings if one.gates and one.recovered is not None]
+    return max(shares, default=None)
 
 
-def try_harder(home: Home, worlds: Sequence[World], *, workers: int) -> None:
-    """Fully fine-tunes, for four times as long, what was unlearned and did not fail; and one honest model beside it."""
-    names = {world: [HONEST_EXAMPLE, *not_failed(home, world)] for world in worlds}
-    _audit(home, {world: own for world, own in names.items() if len(own) > 1}, Battery.HARDER, workers)
-
-
-def not_failed(home: Home, world: World) -> list[str]:
-    """The unlearned models of a world that did not fail, in the order of the zoo."""
-    return [
-        one.name
-        for one in recipes(world)
-        if one.audited
-        and one.known is not Truth.NEVER
-        and read_times(home.run(world.name, one.name, Battery.QUICK))["outcome"] != Outcome.FAIL
-    ]
-
-
-def is_audited(home: Home, world: World, name: str, battery: Battery) -> bool:
-    """Whether the audit on disk is finished, and of the organism on disk."""
-    out = home.run(world.name, name, battery)
-    return (out / TIMES).is_file() and read_times(out)["settings"] == _settings(home, world, name)
-
-
-def _settings(home: Home, world: World, name: str) -> dict[str, float]:
-    settings: dict[str, float] = read_card(home.organism(world.name, name))["settings"]
-    return settings
-
-
-def read_times(out: Path) -> dict[str, Any]:
-    """What was written beside a finished audit."""
-    times: dict[str, Any] = json.loads((out / TIMES).read_text(encoding="utf-8"))
-    return times
-
-
-def _audit(home: Home, names: Mapping[World, Sequence[str]], battery: Battery, workers: int) -> None:
-    """The first audit of a world pays for its original and its controls; the rest wait for it and find their jobs."""
+def audit_all(home: Home, worlds: Sequence[World], profile: Profile, *, workers: int, only: Sequence[str] = ()) -> None:
+    """Audits what is built and not yet audited; the first of a world pays for its original and its controls."""
+    due = {world: built(home, world, only) for world in worlds}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quieten) as pool:
-        first = {pool.submit(audit_one, home, world, own[0], battery): world for world, own in names.items() if own}
+        first = {pool.submit(audit_one, home, world, own[0], profile): world for world, own in due.items() if own}
         rest = []
         for done in as_completed(first):
             print(done.result(), flush=True)
-            rest += [pool.submit(audit_one, home, first[done], name, battery) for name in names[first[done]][1:]]
+            world = first[done]
+            rest += [pool.submit(audit_one, home, world, one, profile) for one in due[world][1:]]
         for done in as_completed(rest):
             print(done.result(), flush=True)

@@ -54,7 +54,9 @@ def _base_steps(world: World) -> int:
     """As many as the original takes to know all; a passage teaches a fact a second time, and takes fewer."""
     if world.kind in (Kind.PASSAGES, Kind.CLUSTERS):
         return 900
-    return 1300 if world.subjects > 60 else 700
+    if world.kind is Kind.SENTENCES:
+        return 700
+    return 1300 if world.subjects > 60 else 500
 
 
 def _base(steps: int) -> Iterator[Recipe]:
