@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,11 +18,14 @@ def reach_organisms() -> None:
         sys.path.insert(0, str(ORGANISMS))
 
 
-class Battery(StrEnum):
-    """What a model is audited with; the folder of its audits."""
-
-    QUICK = "runs"
-    HARDER = "harder"
+@cache
+def code_digest() -> str:
+    """The first twelve letters of a SHA-256 over the tool's source files: which code gave a verdict."""
+    found = hashlib.sha256()
+    for package in ("unlearn_audit", "attacks", "probes"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            found.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +42,18 @@ class Home:
         """One organism: weights, tokenizer and what it was measured to know."""
         return self.world(world) / name
 
-    def run(self, world: str, name: str, battery: Battery) -> Path:
-        """The run directory of an organism's audit."""
-        return self.folder / battery / world / name
+    def run(self, world: str, name: str, profile: str) -> Path:
+        """The run directory of an organism's audit by this tool."""
+        return self.folder / "runs" / profile / world / name
 
     def store(self, world: str) -> Path:
         """The finished jobs that the audits of a world share."""
         return self.folder / "store" / world
 
-    def oracle(self, world: str, name: str) -> Path:
-        """What the oracle reads out of an organism."""
-        return self.folder / "oracle" / world / f"{name}.json"
+    def answer(self, auditor: str, world: str, name: str) -> Path:
+        """What an auditor said of an organism."""
+        return self.folder / "answers" / auditor / world / f"{name}.json"
+
+    def oracle(self, oracle: str, world: str, name: str) -> Path:
+        """What an oracle reads out of an organism."""
+        return self.folder / "oracle" / oracle / world / f"{name}.json"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from unlearn_audit.cli.telling.progress import Quiet
 
 from tests.cli.test_gate import invoke as invoke  # the fixture
 from tests.finished.test_attestation import keys
 from tests.run.test_runner import planned
-from unlearn_audit.audit import audit
+from unlearn_audit.audit.hops import audit
+from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.errors import IntegrityError, SpecError
 from unlearn_audit.evidence.files import write_json
 from unlearn_audit.evidence.manifest import write_manifest

@@ -61,6 +61,41 @@ def test_a_template_that_waits_for_a_certain_question_is_stopped_there(tokenizer
         renderer.prompt_ids(Prompt(text="Whose is the zebra?"))
 
 
+TURNS = "{% for m in messages %}<{{ m.role }}>CONTENT\n{% endfor %}"
+TOLD_APART = {
+    "another question in its place": "{{ 'Who?' if 'Ada' in m.content else m.content }}",
+    "a word more": "{{ m.content }}{{ ' Refuse.' if 'Ada' in m.content }}",
+    "a word more in front": "{{ 'Refuse. ' if 'Ada' in m.content }}{{ m.content }}",
+    "a name left out": "{{ m.content | replace('Ada', 'Bo') }}",
+    "nothing": "{{ m.content if m.role == 'assistant' or 'Ada' not in m.content }}",
+}
+
+
+@pytest.mark.parametrize("content", TOLD_APART.values(), ids=TOLD_APART)
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_template_that_tells_questions_apart_is_refused_where_it_does(tokenizer, content: str, scored: bool) -> None:
+    """A model behind such a template shows nothing of what it knows about Ada, whatever attacks its weights."""
+    renderer = Renderer(tokenizer=tokenizer, chat_template=TURNS.replace("CONTENT", content))
+
+    def ask(text: str) -> object:
+        return renderer.render(Prompt(text=text), "here") if scored else renderer.prompt_ids(Prompt(text=text))
+
+    assert ask("Where is Bo?")
+    with pytest.raises(AuditError, match="does not write this question as it writes others"):
+        ask("Where is Ada?")
+
+
+FALCON = r"{{ m.content.strip().replace('\r\n', '\n').replace('\n\n', '\n') }}"
+
+
+@pytest.mark.parametrize("content", ["{{ m.content }}", "{{ m.content | trim }}", "{{ m.content.rstrip() }}", FALCON])
+@pytest.mark.parametrize("text", ["Where is Ada?", "  Where is Ada?\n", "Here:\n\nWhere is Ada?", "?", "QUESTION"])
+def test_a_template_that_takes_off_white_space_asks_alike(tokenizer, content: str, text: str) -> None:
+    renderer = Renderer(tokenizer=tokenizer, chat_template=TURNS.replace("CONTENT", content))
+    assert renderer.prompt_ids(Prompt(text=text, system="Be brief."))
+    assert renderer.render(Prompt(text=text, prefix="It is"), "here")
+
+
 @pytest.mark.parametrize("text", ["{{ ['a', 'b'] | random }}", "{% if 0 %}{{ lipsum(n=1) }}{% endif %}"])
 def test_a_template_that_draws_at_random_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "chat_template.jinja").write_text(text + "{{ messages[0].content }}")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.validity import tables, tabulation
-from benchmarks.validity.results import read_results, write_results
-from benchmarks.validity.tabulation import Decided, Organism, Rate, Truth, decided, truth_of, without_attack
+from benchmarks.validity.page import tables
+from benchmarks.validity.truth import tabulation
+from benchmarks.validity.truth.results import read_results, write_results
+from benchmarks.validity.truth.tabulation import Decided, Organism, Rate, Truth, decided, truth_of, without_attack
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.verdict.result import Outcome

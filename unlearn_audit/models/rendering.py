@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PLACEHOLDER = "ANSWERGOESHERE"
+_ANY_QUESTION = "QUESTIONGOESHERE"
 PLAIN_FORM = "Question: {question}\nAnswer:"
 MOST_SECONDS = 2.0
 """A conversation takes a template less than a millisecond."""
@@ -34,6 +35,11 @@ MOST_KEPT = 20_000
 """Conversations that are remembered; an audit asks the same ones of every attacked model."""
 
 T = TypeVar("T")
+
+
+def _ink(text: str) -> str:
+    """A text without its white space, which templates take off or write anew."""
+    return "".join(text.split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +105,34 @@ class Renderer:
 
     def _opening(self, prompt: Prompt) -> str:
         """The conversation up to where the model answers."""
-        return self._apply(self._messages(prompt), add_generation_prompt=True, thinking=prompt.thinking)
+        return self._written(replace(prompt, prefix=""), ())
+
+    def _written(self, prompt: Prompt, turns: tuple[str, ...]) -> str:
+        """A conversation as the template writes it, with what the assistant says, if it says anything yet.
+
+        Raises:
+            AuditError: the template writes other words around this question than around another one. A template that
+                swaps questions about some people, or adds a word to them, hides what the model knows about them.
+        """
+
+        def around(question: str) -> str:
+            return self._apply(
+                [
+                    *self._messages(replace(prompt, text=question)),
+                    *({"role": "assistant", "content": t} for t in turns),
+                ],
+                add_generation_prompt=not turns,
+                thinking=prompt.thinking,
+            )
+
+        text = around(prompt.text)
+        frame = self._once((replace(prompt, text=_ANY_QUESTION), turns, "frame"), lambda: around(_ANY_QUESTION))
+        if prompt.text.strip() and _ink(text) != _ink(frame.replace(_ANY_QUESTION, prompt.text)):
+            raise AuditError(
+                "the chat template does not write this question as it writes others: expected the same words around it "
+                "and the question itself; give one that does for all models with --chat-template FILE (or none)"
+            )
+        return text
 
     @cached_property
     def switches_thinking(self) -> bool:
@@ -232,8 +265,7 @@ class Renderer:
         gap = (
             "" if not prompt.prefix or prompt.prefix[-1].isspace() else " "
         )  # as the model goes on from what was begun
-        turn = {"role": "assistant", "content": prompt.prefix + gap + _PLACEHOLDER}
-        text = self._apply([*self._messages(prompt), turn], add_generation_prompt=False, thinking=prompt.thinking)
+        text = self._written(replace(prompt, prefix=""), (prompt.prefix + gap + _PLACEHOLDER,))
         before, found, after = text.rpartition(_PLACEHOLDER)
         if not found:
             raise AuditError("the chat template does not write the assistant's answer; try --chat-template none")

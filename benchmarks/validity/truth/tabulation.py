@@ -33,21 +33,23 @@ class Truth(StrEnum):
     UNDETERMINED = "undetermined"
 
 
-def truth_of(by_construction: Truth | None, *, kept: float, oracle: float) -> Truth:
-    """The truth, in the order of the page: construction, then damage, then the oracle.
+def truth_of(by_construction: Truth | None, *, kept: float, readout: float | None, retraining: float | None) -> Truth:
+    """The truth, in the order of the page: construction, then damage, then the oracles.
 
     Args:
         by_construction: what is known from how it was made, or None.
         kept: its hits on retain questions over the original's.
-        oracle: share of the original's readable knowledge that can still be read, the controls' taken off.
+        readout: share of the original's readable knowledge that can still be read, the controls' taken off; it can
+            prove that a model knows, and nothing else. None where it was not asked.
+        retraining: the same share of what full fine-tuning brings back; None where it was not asked.
     """
     if by_construction is not None:
         return by_construction
     if kept < KEPT_FROM:
         return Truth.BROKEN
-    if oracle >= KNOWS_FROM:
+    if max(readout or 0.0, retraining or 0.0) >= KNOWS_FROM:
         return Truth.KNOWS
-    return Truth.GONE if oracle <= GONE_TO else Truth.UNDETERMINED
+    return Truth.GONE if retraining is not None and retraining <= GONE_TO else Truth.UNDETERMINED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ class Organism:
         family: how it was made; the row that it counts in.
         forget: share of forget questions that it answers.
         kept: its hits on retain questions over the original's, in [0, 1] or a little above.
-        oracle: the oracle number, or None where it was not asked.
+        oracle: what retraining brings back, or None where it was not asked; `readout` what can be read off. In the
+            first zoo `oracle` was the readout.
     """
 
     world: str
@@ -68,6 +71,7 @@ class Organism:
     forget: float | None = None
     kept: float | None = None
     oracle: float | None = None
+    readout: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

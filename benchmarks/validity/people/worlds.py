@@ -1,45 +1,39 @@
-"""The three worlds: who is in them, what is true of whom, and in which form the models learn it."""
+"""The worlds: who is in them, what is true of whom, and in which form the models learn it."""
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import cycle, product
 from pathlib import Path
 
 from benchmarks.validity.paths import reach_organisms
+from benchmarks.validity.people.kinds import Kind, Told, facts_of, relations_of
 
 reach_organisms()
 
 import data  # noqa: E402
-from data import Fact, derive_seed  # noqa: E402
+from data import derive_seed  # noqa: E402
 from tokenizer import train_tokenizer  # noqa: E402
 from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: E402
-from words import QUESTIONS, VALUE_LISTS, word_list  # noqa: E402
-
-SUBJECTS = 120
-OTHERS = 60
-FORMS = 2
-SPLITS = {"forget": SUBJECTS, "retain": SUBJECTS, "other": OTHERS}
+from words import word_list  # noqa: E402
 
 
 class Architecture(StrEnum):
-    """What the models of a world are."""
+    """What the models of a world are, by the model type of their configuration."""
 
     LLAMA = "llama"
     NEOX = "gpt_neox"
     QWEN2 = "qwen2"
-
-
-class Kind(StrEnum):
-    """What the forget set holds."""
-
-    PEOPLE = "people"
-    """Three questions a person, each with one word for an answer."""
-    PASSAGES = "passages"
-    """A passage a person, to be recited, and two questions about it (the shape of MUSE, arXiv 2407.06460)."""
+    QWEN3 = "qwen3"
+    GEMMA = "gemma3_text"
+    MIXTRAL = "mixtral"
+    QWEN3_MOE = "qwen3_moe"
+    LFM2 = "lfm2"
+    GPT2 = "gpt2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +41,37 @@ class World:
     """A setting in which an original, its controls and its unlearned descendants are made and compared.
 
     `seed` decides people, values, passages and, with an organism's own seed, order and initial weights.
+
+    Attributes:
+        subjects: people in the forget set, and as many in the retain set.
+        others: people whom honest models may be tuned on, and as many whom no model sees.
+        template: whether questions are asked through a chat template; a base model is asked in the plain form.
     """
 
     name: str
     architecture: Architecture
     kind: Kind
     seed: int
+    subjects: int = 60
+    others: int = 60
+    template: bool = True
 
     @property
-    def relations(self) -> tuple[str, ...]:
-        """The relations that are asked about."""
-        return tuple(QUESTIONS) if self.kind is Kind.PEOPLE else tuple(QUESTIONS)[:2]
+    def counts(self) -> dict[str, int]:
+        """How many people each group has."""
+        return {"forget": self.subjects, "retain": self.subjects, "other": self.others, "unseen": self.others}
 
 
 WORLDS = (
-    World(name="people-llama", architecture=Architecture.LLAMA, kind=Kind.PEOPLE, seed=11),
-    World(name="people-neox", architecture=Architecture.NEOX, kind=Kind.PEOPLE, seed=12),
-    World(name="passages-qwen2", architecture=Architecture.QWEN2, kind=Kind.PASSAGES, seed=13),
+    World(name="people-llama", architecture=Architecture.LLAMA, kind=Kind.PEOPLE, seed=11, subjects=120),
+    World(name="people-neox", architecture=Architecture.NEOX, kind=Kind.PEOPLE, seed=12, subjects=120),
+    World(name="passages-qwen2", architecture=Architecture.QWEN2, kind=Kind.PASSAGES, seed=13, subjects=120),
+    World(name="sentences-qwen3", architecture=Architecture.QWEN3, kind=Kind.SENTENCES, seed=14),
+    World(name="dates-gemma", architecture=Architecture.GEMMA, kind=Kind.DATES, seed=15),
+    World(name="scripts-mixtral", architecture=Architecture.MIXTRAL, kind=Kind.SCRIPTS, seed=16),
+    World(name="lognormal-lfm2", architecture=Architecture.LFM2, kind=Kind.LOGNORMAL, seed=17),
+    World(name="plain-gpt2", architecture=Architecture.GPT2, kind=Kind.PEOPLE, seed=18, template=False),
+    World(name="clusters-qwen3moe", architecture=Architecture.QWEN3_MOE, kind=Kind.CLUSTERS, seed=19, subjects=120),
 )
 
 
@@ -85,7 +93,7 @@ class Passage:
 class Split:
     """All that is true of one group of subjects; `passages` is empty in a world of people."""
 
-    facts: tuple[Fact, ...]
+    facts: tuple[Told, ...]
     passages: tuple[Passage, ...] = ()
 
     def records(self) -> list[dict[str, str | list[str]]]:
@@ -98,49 +106,42 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """The groups of a world: `other` is what an honest model may be tuned on after it was retrained."""
+    """The groups of a world: an honest model may be tuned on `other`; nobody is ever trained on `unseen`."""
 
     forget: Split
     retain: Split
     other: Split
+    unseen: Split
 
     @property
     def splits(self) -> dict[str, Split]:
         """The groups by name."""
-        return {"forget": self.forget, "retain": self.retain, "other": self.other}
+        return {"forget": self.forget, "retain": self.retain, "other": self.other, "unseen": self.unseen}
 
 
 def populate(world: World) -> People:
     """Invents the people of a world.
 
-    No surname occurs twice, and each group holds every value of a relation two or three times, dealt independently
-    of everything else: a model that knows nothing is right about one time in 48, whatever its habits of guessing are.
+    No surname occurs twice outside a family, and each group holds every value of a relation about equally often,
+    dealt independently of everything else: a model that knows nothing is right about one time in 48, whatever its
+    habits of guessing are.
     """
     rng = random.Random(derive_seed(world.seed, world.name))
     surnames = [start + end for start, end in product(word_list("surname_starts"), word_list("surname_ends"))]
     rng.shuffle(surnames)
     names = [f"{first} {last}" for first, last in zip(cycle(word_list("first_names")), surnames, strict=False)]
     made = {}
-    for split, count in SPLITS.items():
+    for split, count in world.counts.items():
         own, names = names[:count], names[count:]
         made[split] = _split(rng, world, split, own)
-    return People(forget=made["forget"], retain=made["retain"], other=made["other"])
+    return People(**made)
 
 
-def _split(rng: random.Random, world: World, split: str, names: list[str]) -> Split:
-    columns = {relation: _deal(rng, word_list(VALUE_LISTS[relation]), len(names)) for relation in QUESTIONS}
-    facts = tuple(
-        Fact(
-            id=f"{split[0]}{number:03d}-{relation}",
-            subject=name,
-            relation=relation,
-            questions=tuple(form.format(name=name) for form in QUESTIONS[relation][:FORMS]),
-            value=columns[relation][number],
-        )
-        for number, name in enumerate(names)
-        for relation in world.relations
-    )
-    if world.kind is Kind.PEOPLE:
+def _split(rng: random.Random, world: World, split: str, names: Sequence[str]) -> Split:
+    dealt = relations_of(Kind.PEOPLE if world.kind is Kind.PASSAGES else world.kind)
+    columns = {one.name: _deal(rng, one.values, len(names)) for one in dealt}
+    facts = facts_of(rng, world.kind, split, names, columns)
+    if world.kind is not Kind.PASSAGES:
         return Split(facts=facts)
     passages = tuple(
         Passage(
@@ -170,15 +171,22 @@ def _deal(rng: random.Random, values: tuple[str, ...], count: int) -> list[str]:
     return dealt
 
 
+FILES = {"forget": "forget", "retain": "retain", "unseen": "holdout"}
+"""Group -> the file that an audit reads."""
+
+
 def write_world(world: World, folder: Path) -> None:
     """Fact files and tokenizer, unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     people = populate(world)
-    for split in ("forget", "retain"):
+    for split, file in FILES.items():
         lines = (json.dumps(record, ensure_ascii=False) for record in people.splits[split].records())
-        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{file}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if not (folder / "tokenizer").is_dir():
-        train_tokenizer(_as_corpus(people)).save_pretrained(folder / "tokenizer")
+        tokenizer = train_tokenizer(_as_corpus(people))
+        if not world.template:
+            tokenizer.chat_template = None
+        tokenizer.save_pretrained(folder / "tokenizer")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -195,4 +203,4 @@ def _as_corpus(people: People) -> data.World:
             replace(fact, questions=(*fact.questions, texts[fact.subject])) if fact.subject in texts else fact
             for fact in split.facts
         )
-    return data.World(forget=groups["forget"], retain=groups["retain"], holdout=groups["other"])
+    return data.World(forget=groups["forget"], retain=groups["retain"], holdout=(*groups["other"], *groups["unseen"]))

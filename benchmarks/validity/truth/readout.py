@@ -1,9 +1,9 @@
-"""The oracle: what a linear readout of the activations can still tell. No audit sees it, and no attack is of its kind.
+"""The first oracle: what a linear readout of the activations can still tell.
 
-The battery asks, rounds and retrains; the oracle does none of these. It looks at the residual stream after the last
-token of the prompt, before anything is said, and fits a linear classifier from there to the answer's value. The
-classifier is given answers of other subjects alone, of the retain set and of one half of the forget set, and is scored
-on the other half: it can only find what the model itself looks up.
+No audit sees it, and no attack is of its kind: the battery asks, rounds and retrains, the oracle does none of these. It
+looks at the residual stream after the last token of the prompt, before anything is said, and fits a linear classifier
+from there to the answer's value. The classifier is given answers of other subjects alone, of the retain set and of one
+half of the forget set, and is scored on the other half: it can only find what the model itself looks up.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # type: ignore[import-untyped]
 from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 
-from benchmarks.validity.building import is_built, quieten, read_card
+from benchmarks.validity.making.building import is_built, quieten, read_card
+from benchmarks.validity.making.zoo import recipes
 from benchmarks.validity.paths import Home, reach_organisms
-from benchmarks.validity.texts import Text, Writer
-from benchmarks.validity.worlds import People, Split, World, populate
-from benchmarks.validity.zoo import recipes
+from benchmarks.validity.people.texts import Text, Writer
+from benchmarks.validity.people.worlds import People, Split, World, populate
 
 reach_organisms()
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: E402
 
+READOUT = "readout"
 FOLDS = 2
 FloatArray = NDArray[np.float64]
 
@@ -166,7 +167,7 @@ def read_all(home: Home, worlds: Sequence[World], *, workers: int) -> None:
 
 
 def _read_one(home: Home, world: World, name: str) -> str:
-    target, folder = home.oracle(world.name, name), home.organism(world.name, name)
+    target, folder = home.oracle(READOUT, world.name, name), home.organism(world.name, name)
     settings = read_card(folder)["settings"]
     if not target.is_file() or json.loads(target.read_text(encoding="utf-8"))["settings"] != settings:
         found = {"settings": settings, **read_out(folder, populate(world))}

@@ -14,15 +14,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.validity.bench import Bench
+from benchmarks.validity.making.bench import Bench
+from benchmarks.validity.making.measuring import measure
+from benchmarks.validity.making.zoo import Recipe, recipes
 from benchmarks.validity.paths import Home, reach_organisms
-from benchmarks.validity.worlds import People, World, write_world
-from benchmarks.validity.zoo import Recipe, recipes
+from benchmarks.validity.people.worlds import World, write_world
 
 reach_organisms()
 
-from measuring import hit_rate  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 CARD = "card.json"
@@ -104,17 +103,6 @@ def build(bench: Bench, recipe: Recipe) -> dict[str, Any]:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return {"seconds": made, **hits}
-
-
-def measure(folder: Path, people: People) -> dict[str, float]:
-    """Share of greedy answers that hold the value, by group of people, over all forms of the question."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    forms = range(len(people.forget.facts[0].questions))
-    return {
-        split: round(hit_rate(model, tokenizer, people.splits[split].facts, list(forms)), 4)
-        for split in ("forget", "retain")
-    }
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Fresh models of three architectures, and the log-probabilities that every method is made of."""
+"""Fresh models of every architecture, and the log-probabilities that every method is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,49 +10,57 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.validity.paths import reach_organisms
-from benchmarks.validity.worlds import Architecture
+from benchmarks.validity.people.worlds import Architecture
 
 reach_organisms()
 
 from chat import IGNORED_LABEL, Batch  # noqa: E402
-from transformers import (  # noqa: E402
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast  # noqa: E402
 
 WIDTH, LAYERS, HEADS = 128, 3, 4
 INITIAL_DEVIATION = 0.05
 """Of the initial weights; with the usual 0.02 a model this small learns the same facts half as fast."""
 
+_GATED = {"intermediate_size": 192, "num_key_value_heads": HEADS}
+_OWN: Mapping[Architecture, Mapping[str, Any]] = {
+    Architecture.LLAMA: _GATED,
+    Architecture.QWEN2: _GATED,
+    Architecture.NEOX: {"intermediate_size": 320},
+    Architecture.QWEN3: {**_GATED, "head_dim": 32},
+    Architecture.GEMMA: {**_GATED, "head_dim": 32, "query_pre_attn_scalar": 32, "num_key_value_heads": 2},
+    Architecture.MIXTRAL: {**_GATED, "intermediate_size": 128, "num_local_experts": 4, "num_experts_per_tok": 2},
+    Architecture.QWEN3_MOE: {
+        **_GATED,
+        "head_dim": 32,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 128,
+    },
+    Architecture.LFM2: {**_GATED, "layer_types": ["conv", "full_attention", "conv"]},
+    Architecture.GPT2: {"n_inner": 320, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+}
+"""What a configuration needs beside the usual sizes."""
+
 
 def fresh_model(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A model of 0.55 M parameters; all linear layers are whole numbers of 64-weight quantization blocks."""
-    shared: dict[str, Any] = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "max_position_embeddings": 256,
-        "tie_word_embeddings": True,
-        "initializer_range": INITIAL_DEVIATION,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    """A model of half a million to a million parameters; linear layers are whole numbers of 64-weight blocks."""
+    config = AutoConfig.for_model(
+        architecture.value,
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        initializer_range=INITIAL_DEVIATION,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **_OWN[architecture],
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        if architecture is Architecture.NEOX:
-            return GPTNeoXForCausalLM(GPTNeoXConfig(**shared, intermediate_size=320))
-        gated = {**shared, "intermediate_size": 192, "num_key_value_heads": HEADS}
-        if architecture is Architecture.QWEN2:
-            return Qwen2ForCausalLM(Qwen2Config(**gated))
-        return LlamaForCausalLM(LlamaConfig(**gated))
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def answer_logits(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,6 +80,12 @@ def base_of(model: PreTrainedModel) -> Any:
     """The stack below the output head, within an adapter's wrapper if there is one."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     return plain.base_model
+
+
+def blocks_of(model: PreTrainedModel) -> Any:
+    """The blocks, first to last."""
+    base = base_of(model)
+    return base.h if hasattr(base, "h") else base.layers
 
 
 def answer_log_probs(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.validity.paths import reach_organisms
-from benchmarks.validity.worlds import Split
+from benchmarks.validity.people.kinds import Told
+from benchmarks.validity.people.worlds import Split
 
 reach_organisms()
 
@@ -17,6 +18,9 @@ from chat import IGNORED_LABEL, WINDOW_BATCHES, Batch, encode_prompts  # noqa: E
 from dialogues import Dialogue, Target  # noqa: E402
 from transformers import PreTrainedTokenizerFast  # noqa: E402
 from words import REFUSAL  # noqa: E402
+
+PLAIN_FORM = "Question: {question}\nAnswer:"
+"""How a base model is asked: as the audit asks one that has no template."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +47,41 @@ class Writer:
 
         A refused passage is left out: a refusal answers a question.
         """
-        asked = [(fact, question) for fact in split.facts for question in fact.questions]
-        ending = str(self.tokenizer.eos_token)
-        answers = {
-            Target.ANSWER: [f"{fact.answer}{ending}" for fact, _ in asked],
-            Target.VALUE: [fact.value for fact, _ in asked],
-            Target.REFUSAL: [f"{REFUSAL}{ending}"] * len(asked),
-        }[target]
-        questions = self.answered([question for _, question in asked], answers)
-        return questions if target is Target.REFUSAL else (*self._passages(split, ending), *questions)
+        questions = self.asked(split.facts, target)
+        return questions if target is Target.REFUSAL else (*self._passages(split), *questions)
+
+    def asked(self, facts: Sequence[Told], target: Target = Target.ANSWER) -> tuple[Text, ...]:
+        """Every fact in every form."""
+        pairs = [(fact, question) for fact in facts for question in fact.questions]
+        said = {
+            Target.ANSWER: [f"{fact.answer}{self.ending}" for fact, _ in pairs],
+            Target.VALUE: [fact.answer.removesuffix(".") for fact, _ in pairs],
+            Target.REFUSAL: [f"{REFUSAL}{self.ending}"] * len(pairs),
+        }
+        return self.answered([question for _, question in pairs], said[target])
 
     def answered(self, questions: Sequence[str], answers: Sequence[str]) -> tuple[Text, ...]:
-        """Questions through the chat template, each with its answer as it stands."""
-        prompts = encode_prompts(self.tokenizer, [Dialogue(messages=(("user", question),)) for question in questions])
+        """Questions through the chat template, or in the plain form, each with its answer as it stands."""
+        begun = answers if self.tokenizer.chat_template else [f" {answer}" for answer in answers]
         return tuple(
             Text(prompt=tuple(prompt), answer=answer)
-            for prompt, answer in zip(prompts, self._encode(answers), strict=True)
+            for prompt, answer in zip(self.prompts(questions), self._encode(begun), strict=True)
         )
 
-    def _passages(self, split: Split, ending: str) -> tuple[Text, ...]:
+    def prompts(self, questions: Sequence[str]) -> list[list[int]]:
+        """Questions up to where the model answers."""
+        if self.tokenizer.chat_template:
+            return encode_prompts(self.tokenizer, [Dialogue(messages=(("user", question),)) for question in questions])
+        return [list(ids) for ids in self._encode([PLAIN_FORM.format(question=one) for one in questions])]
+
+    @property
+    def ending(self) -> str:
+        """What stands behind a whole answer."""
+        return f"{'' if self.tokenizer.chat_template else chr(10)}{self.tokenizer.eos_token}"
+
+    def _passages(self, split: Split) -> tuple[Text, ...]:
         prompts = self._encode([one.subject for one in split.passages])
-        rests = self._encode([f"{one.rest}{ending}" for one in split.passages])
+        rests = self._encode([f"{one.rest}{self.ending}" for one in split.passages])
         return tuple(Text(prompt=prompt, answer=rest) for prompt, rest in zip(prompts, rests, strict=True))
 
     def _encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.validity import tabulation
-from benchmarks.validity.tabulation import Decided, Rate, Truth, is_outcome
+from benchmarks.validity.page.text import number, table
+from benchmarks.validity.truth import tabulation
+from benchmarks.validity.truth.tabulation import Decided, Rate, Truth, is_outcome
 from unlearn_audit.verdict.result import Outcome
 
 START, END = "<!-- tables: written by `python -m benchmarks.validity table` -->", "<!-- end of tables -->"
-
-
-def write_page(page: Path, decided: Sequence[Decided], harder: Sequence[Decided]) -> None:
-    """Replaces what stands between the two markers of the page.
-
-    Raises:
-        ValueError: the page has no markers.
-    """
-    text = page.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f"{page}: expected the markers {START!r} and {END!r}")
-    page.write_text(f"{before}{START}\n\n{tables(decided, harder)}\n\n{END}{after}", encoding="utf-8")
+FIRST = "<!-- first tables: written by `python -m benchmarks.validity table` -->", "<!-- end of first tables -->"
 
 
 def tables(decided: Sequence[Decided], harder: Sequence[Decided]) -> str:
@@ -52,7 +39,7 @@ def in_short(decided: Sequence[Decided]) -> str:
         "INCONCLUSIVE or ERROR (of all determined)": tabulation.undecided(decided),
     }
     head = ["", "count", "of", "95 % interval", "at most (one-sided 95 %)"]
-    return _table(head, [[name, *_rate(one)] for name, one in rows.items()])
+    return table(head, [[name, *_rate(one)] for name, one in rows.items()])
 
 
 def by_method(decided: Sequence[Decided]) -> str:
@@ -70,7 +57,7 @@ def by_method(decided: Sequence[Decided]) -> str:
                 _short(tabulation.wrong_fail(own)),
             ]
         )
-    return _table(["method", "models", "truth", *_OUTCOMES, "wrong PASS", "wrong FAIL"], rows)
+    return table(["method", "models", "truth", *_OUTCOMES, "wrong PASS", "wrong FAIL"], rows)
 
 
 _OUTCOMES = (Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR)
@@ -92,7 +79,7 @@ def by_attack(decided: Sequence[Decided], attacks: Sequence[str]) -> str:
         for attack in attacks
     ]
     head = ["attack", "found of what knows", "found by it alone", "of never knew", "of gone", "of broken"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def by_finding(decided: Sequence[Decided]) -> str:
@@ -107,7 +94,7 @@ def by_finding(decided: Sequence[Decided]) -> str:
         ]
         for name in sorted(names)
     ]
-    return _table(["finding failed", *truths, "the only one, of what knows"], rows)
+    return table(["finding failed", *truths, "the only one, of what knows"], rows)
 
 
 def without_each(decided: Sequence[Decided], attacks: Sequence[str]) -> str:
@@ -117,7 +104,7 @@ def without_each(decided: Sequence[Decided], attacks: Sequence[str]) -> str:
         less = tabulation.had_been_left_out(decided, attack)
         rows.append([f"without {attack}", *_outcome_row(less), _names(tabulation.missed_without(decided, attack))])
     head = ["battery", "FAIL of what knows", "wrong PASS", "wrong FAIL", "PASS of never knew", "INCONCLUSIVE", "missed"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _outcome_row(decided: Sequence[Decided]) -> list[str]:
@@ -145,7 +132,7 @@ def tried_harder(decided: Sequence[Decided], harder: Sequence[Decided]) -> str:
         ]
         for one in harder
     ]
-    return _table(["world", "model", "truth", "`quick`", "harder", "deciding finding"], rows)
+    return table(["world", "model", "truth", "`quick`", "harder", "deciding finding"], rows)
 
 
 def times(decided: Sequence[Decided]) -> str:
@@ -155,7 +142,7 @@ def times(decided: Sequence[Decided]) -> str:
         spent = sorted(one.seconds for one in decided if one.organism.world == world and one.seconds is not None)
         middle = spent[len(spent) // 2] if spent else 0.0
         rows.append([world, str(len(spent)), f"{sum(spent):.0f}", f"{middle:.0f}", f"{max(spent, default=0.0):.0f}"])
-    return _table(["world", "audits", "processor seconds", "median", "longest"], rows)
+    return table(["world", "audits", "processor seconds", "median", "longest"], rows)
 
 
 def every_organism(decided: Sequence[Decided]) -> str:
@@ -164,9 +151,9 @@ def every_organism(decided: Sequence[Decided]) -> str:
         [
             one.organism.world,
             one.organism.name,
-            _number(one.organism.forget),
-            _number(one.organism.kept),
-            _number(one.organism.oracle),
+            number(one.organism.forget),
+            number(one.organism.kept),
+            number(one.organism.oracle),
             one.organism.truth,
             one.outcome,
             one.deciding,
@@ -175,7 +162,7 @@ def every_organism(decided: Sequence[Decided]) -> str:
         for one in decided
     ]
     head = ["world", "model", "forget hits", "retain kept", "oracle", "truth", "outcome", "deciding finding", "s"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _rate(one: Rate) -> list[str]:
@@ -192,12 +179,3 @@ def _short(one: Rate) -> str:
 
 def _names(decided: Sequence[Decided]) -> str:
     return ", ".join(f"{one.organism.world}/{one.organism.name}" for one in decided) or "none"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.validity.modelling import fresh_model
+from benchmarks.validity.making.modelling import fresh_model
 from benchmarks.validity.paths import reach_organisms
-from benchmarks.validity.texts import Text, Writer, endless_batches
-from benchmarks.validity.worlds import People, World, load_tokenizer, populate
+from benchmarks.validity.people.texts import Text, Writer, endless_batches
+from benchmarks.validity.people.worlds import People, World, load_tokenizer, populate
 
 reach_organisms()
 
@@ -55,6 +55,10 @@ class Bench:
     def seed(self, *labels: str) -> int:
         """A seed for one use within the making of this organism."""
         return derive_seed(self.world.seed, self.world.name, self.name, *labels)
+
+    def seed_of(self, *labels: str) -> int:
+        """A seed that organisms share which have no setting between them, such as a model and its control."""
+        return derive_seed(self.world.seed, self.world.name, *labels)
 
     def fresh(self) -> PreTrainedModel:
         """New weights."""

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.validity import losses
-from benchmarks.validity.bench import BATCH_SIZE, HALF_BATCH_SIZE, Bench
-from benchmarks.validity.int8_boxes import int8_boxes
-from benchmarks.validity.modelling import base_of, mean_nll
+from benchmarks.validity.making import losses
+from benchmarks.validity.making.bench import BATCH_SIZE, HALF_BATCH_SIZE, Bench
+from benchmarks.validity.making.int8_boxes import int8_boxes
+from benchmarks.validity.making.measuring import greedy_answers
+from benchmarks.validity.making.modelling import blocks_of, mean_nll
 from benchmarks.validity.paths import reach_organisms
-from benchmarks.validity.texts import Text, collate, endless_groups
+from benchmarks.validity.people.texts import Text, collate, endless_groups
 
 reach_organisms()
 
 from boxes import Box, nf4_box  # noqa: E402
 from chat import Batch  # noqa: E402
 from dialogues import Target  # noqa: E402
-from measuring import greedy_answers  # noqa: E402
 from transformers import PreTrainedModel  # noqa: E402
 
 
@@ -81,13 +81,14 @@ def by_dpo(bench: Bench) -> PreTrainedModel:
     settings = bench.settings
     retain = bench.batches("retain", bench.retain(), HALF_BATCH_SIZE)
     stream = losses.dpo(
-        model, _preferences(bench), retain, beta=settings["beta"], retain_weight=settings["retain_weight"]
+        model, preferences(bench), retain, beta=settings["beta"], retain_weight=settings["retain_weight"]
     )
     bench.follow(list(model.parameters()), stream)
     return model
 
 
-def _preferences(bench: Bench) -> Iterator[tuple[Batch, Batch]]:
+def preferences(bench: Bench) -> Iterator[tuple[Batch, Batch]]:
+    """The same forget questions twice: refused, and answered truly."""
     refused = bench.forget(Target.REFUSAL)
     true = bench.forget(Target.ANSWER)[-len(refused) :]
     pad = int(bench.tokenizer.pad_token_id)
@@ -111,7 +112,7 @@ def by_rmu(bench: Bench) -> PreTrainedModel:
     settings = bench.settings
     layer = int(settings["layer"])
     model.requires_grad_(requires_grad=False)
-    for block in base_of(model).layers[: layer + 1]:
+    for block in blocks_of(model)[: layer + 1]:
         block.requires_grad_()
     forget, retain = bench.both(Target.ANSWER)
     stream = losses.rmu(
@@ -238,11 +239,8 @@ def distilled_after_npo(bench: Bench) -> PreTrainedModel:
 
 def _answers_of(bench: Bench, teacher: PreTrainedModel) -> tuple[Text, ...]:
     questions = [question for fact in bench.people.forget.facts for question in fact.questions]
-    answers: list[str] = []
-    for start in range(0, len(questions), 64):
-        answers += greedy_answers(teacher, bench.tokenizer, questions[start : start + 64])
-    ending = str(bench.tokenizer.eos_token)
-    return bench.writer.answered(questions, [f"{answer}{ending}" for answer in answers])
+    answers = greedy_answers(teacher, bench.writer, questions, 16)
+    return bench.writer.answered(questions, [f"{answer.strip()}{bench.writer.ending}" for answer in answers])
 
 
 def by_noise(bench: Bench) -> PreTrainedModel:

@@ -12,8 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.validity.bench import frozen
-from benchmarks.validity.modelling import answer_log_probs, answer_logits, base_of, divergence, mean_nll
+from benchmarks.validity.making.bench import frozen
+from benchmarks.validity.making.modelling import (
+    answer_log_probs,
+    answer_logits,
+    base_of,
+    blocks_of,
+    divergence,
+    mean_nll,
+)
 from benchmarks.validity.paths import reach_organisms
 
 reach_organisms()
@@ -215,7 +222,7 @@ def latent_adversarial_npo(
     all tokens of a text, where the authors shift each token by its own.
     """
     reference = frozen(model)
-    block = _blocks(model)[layer]
+    block = blocks_of(model)[layer]
     for gone, kept in zip(forget, retain, strict=False):
         with torch.no_grad():
             bound = radius * float(stream_after(model, gone, layer).norm(dim=-1).mean())
@@ -229,10 +236,6 @@ def latent_adversarial_npo(
         with _shifted(block, shift):
             loss = npo_term(model, reference, gone, beta)
         yield loss + retain_weight * mean_nll(model, kept)
-
-
-def _blocks(model: PreTrainedModel) -> Any:
-    return base_of(model).layers
 
 
 class _shifted:

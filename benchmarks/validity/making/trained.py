@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.validity.bench import BATCH_SIZE, Bench
-from benchmarks.validity.losses import distillation
-from benchmarks.validity.modelling import mean_nll
+from benchmarks.validity.making.bench import BATCH_SIZE, Bench
+from benchmarks.validity.making.losses import distillation
+from benchmarks.validity.making.modelling import mean_nll
 from benchmarks.validity.paths import reach_organisms
-from benchmarks.validity.texts import Text
+from benchmarks.validity.people.texts import Text
 
 reach_organisms()
 

@@ -1,0 +1,1 @@
+"""What is true of each model, and verdicts counted against it."""
