@@ -45,7 +45,7 @@ def organism_lines() -> list[str]:
 def demo_spec(name: str) -> AuditSpec:
     """What the demo runs: one fact of each person, of another relation in turn; arguments and errors as below."""
     spec = organism_spec(name)
-    return spec.model_copy(update={"attacks": {**spec.attacks, **BRIEF}, **brief_facts()})
+    return spec.model_copy(update={"attacks": {**(spec.attacks or {}), **BRIEF}, **brief_facts()})
 
 
 def brief_facts() -> dict[str, str]:
