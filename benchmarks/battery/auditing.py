@@ -12,7 +12,7 @@ from benchmarks.battery.results import HONEST, Home
 from unlearn_audit.api import Profile
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Lines
-from unlearn_audit.demo import demo_spec
+from unlearn_audit.demo import organism_spec
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.verdict.result import Result
@@ -35,7 +35,7 @@ def spec_of(name: str, profile: Profile, attacks: Sequence[str]) -> AuditSpec:
         "plant": name == HONEST[0],
         "seeds": 1,
     }
-    return demo_spec(name).model_copy(update=update)
+    return organism_spec(name).model_copy(update=update)
 
 
 def run_attack(home: Home, attack: str, names: Sequence[str]) -> str:
