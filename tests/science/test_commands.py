@@ -190,3 +190,27 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(facts, tmp_path: Path):
     assert "Traceback" not in err
     assert len(list((out / "jobs").glob("*/observations.parquet"))) >= 1
     assert not (out / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_six_organisms_with_three_controls_are_audited_with_shared_jobs(tmp_path: Path):
+    spec = Path(__file__).parents[2] / "examples" / "several" / "audit.yaml"
+    command = [sys.executable, "-m", "unlearn_audit", "run", "--spec", spec, "--leave-one-control-out", "-q"]
+    done = subprocess.run([*map(str, command), "--out", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    check_six_organisms(tmp_path / "out")
+
+
+def check_six_organisms(out: Path) -> None:
+    """What docs/several.md says of them."""
+    table = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    outcomes = {row["name"]: row["outcome"] for row in table["rows"]}
+    assert outcomes.pop("gradient-difference") == "INCONCLUSIVE"
+    controls = [row["name"] for row in table["rows"] if row["is_control"]]
+    assert sorted(controls) == ["retrained-1", "retrained-2", "retrained-3"]
+    assert all(outcomes[name] == "PASS" for name in controls)
+    assert {name for name, outcome in outcomes.items() if outcome == "FAIL"} == {*outcomes} - {*controls}
+    assert [row["name"] for row in table["rows"] if row["on_front"]] == ["gradient-difference"]
+    assert len(list((out / "store").glob("*/observations.parquet"))) == 43
+    runs = [path for path in out.iterdir() if (path / "result.json").is_file()]
+    assert sum(len(json.loads((run / "result.json").read_text(encoding="utf-8"))["jobs"]) for run in runs) == 168

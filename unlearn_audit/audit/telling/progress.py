@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -214,6 +215,7 @@ class Live(Quiet):
     def __init__(self, console: Console, about: About | None = None) -> None:
         super().__init__(console)
         self.scene = Scene(about)
+        self._lock = RLock()  # the display draws itself in a thread of its own
         self._live = Display(console=console, get_renderable=self._drawn, transient=True, refresh_per_second=2)
 
     def __enter__(self) -> Live:
@@ -230,55 +232,68 @@ class Live(Quiet):
 
     def forecast(self, found: Forecast) -> None:
         """How long each job takes."""
-        self.scene.forecast(found)
+        with self._lock:
+            self.scene.forecast(found)
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Starts where an earlier run left off."""
-        self.scene.begin(jobs, done)
+        with self._lock:
+            self.scene.begin(jobs, done)
 
     def kept(self, job: Job, doses: Mapping[str, Mapping[str, float]]) -> None:
         """What that run found."""
-        self.scene.kept(job, doses)
+        with self._lock:
+            self.scene.kept(job, doses)
 
     def loading(self, model: PlannedModel) -> None:
         """Which model comes next."""
-        self.scene.say(f"loading {model.name}")
+        with self._lock:
+            self.scene.say(f"loading {model.name}")
 
     def preparing(self, attack: str) -> None:
         """Which attack prepares."""
-        self.scene.say(f"{attack}: preparing on the original")
+        with self._lock:
+            self.scene.say(f"{attack}: preparing on the original")
 
     def started(self, job: Job) -> None:
         """The running job."""
-        self.scene.started(job)
+        with self._lock:
+            self.scene.started(job)
 
     def probing(self, job: Job, dose: str, probe: str) -> None:
         """The running probe."""
-        self.scene.probing(job, dose, probe)
+        with self._lock:
+            self.scene.probing(job, dose, probe)
 
     def working(self, job: Job, work: Work) -> None:
         """How far it is."""
-        self.scene.working(job, work)
+        with self._lock:
+            self.scene.working(job, work)
 
     def probed(self, job: Job, dose: str, probe: str, scores: Mapping[str, float]) -> None:
         """What a probe has found."""
-        self.scene.probed(job, dose, probe, scores)
+        with self._lock:
+            self.scene.probed(job, dose, probe, scores)
 
     def finished(self, job: Job, seconds: float, fault: str | None) -> None:
         """One more done."""
-        self.scene.finished(job, seconds, fault)
+        with self._lock:
+            self.scene.finished(job, seconds, fault)
         super().finished(job, seconds, fault)
 
     def skipped(self, job: Job, why: str) -> None:
         """One less to do."""
-        self.scene.skipped(job, why)
+        with self._lock:
+            self.scene.skipped(job, why)
 
     def leading(self, found: Leading) -> None:
         """Where most has come back so far."""
-        self.scene.lead(found)
+        with self._lock:
+            self.scene.lead(found)
 
     def _drawn(self) -> RenderableType:
-        return board(self.scene, self._console.width, self._console.height)
+        with self._lock:
+            return board(self.scene, self._console.width, self._console.height)
 
 
 class Both:
