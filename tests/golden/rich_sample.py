@@ -7,7 +7,7 @@ from unlearn_audit.api import Access, ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.evidence.records import ComparisonRecord, GroupRecord
 from unlearn_audit.evidence.seal import Seal
-from unlearn_audit.report.annexes import annexes
+from unlearn_audit.report.annexes.texts import annexes
 from unlearn_audit.verdict.policy.sealed import about_seal
 from unlearn_audit.verdict.result import Appendix, FactRecord, Finding, Result, SignatureRecord
 

@@ -11,7 +11,7 @@ from tests.golden import sample
 from tests.golden.rich_sample import annexed, rich, sealed
 from unlearn_audit.errors import SpecError
 from unlearn_audit.report import render
-from unlearn_audit.report.annexes import TEXTS, annexes
+from unlearn_audit.report.annexes.texts import TEXTS, annexes
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.report.parts.text import escape_markdown
 from unlearn_audit.verdict.result import Result

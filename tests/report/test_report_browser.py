@@ -33,7 +33,8 @@ RESULTS = {
 _OPEN = "document.querySelectorAll('details').forEach(each => each.open = true)"
 _CUT = """[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth + 1)
     .map(each => each.getAttribute('aria-label'))"""
-_LINKS = """[...document.querySelectorAll('a[href], area[href], use')].map(each => each.getAttribute('href'))"""
+_LINKS = """[...document.querySelectorAll('a[href], area[href], use')]
+    .map(each => each.getAttribute('href') || each.getAttribute('xlink:href'))"""
 _TARGETS = "[...document.querySelectorAll('[id]')].map(each => each.id)"
 _AXE = "axe.run(document, {resultTypes: ['violations']}).then(found => JSON.stringify(found.violations))"
 

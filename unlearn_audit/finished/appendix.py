@@ -14,7 +14,7 @@ from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.manifest import ATTESTATION
 from unlearn_audit.finished.attestation import claims
 from unlearn_audit.finished.verify import run_digests
-from unlearn_audit.report.annexes import annexes
+from unlearn_audit.report.annexes.texts import annexes
 from unlearn_audit.verdict.result import Appendix, Result, SignatureRecord
 
 
