@@ -85,18 +85,29 @@ def test_another_template_and_another_vocabulary_are_named(pair):
     assert said == "retrained is not asked like unlearned: the chat template, the vocabulary differ"
 
 
-@pytest.mark.parametrize(
-    ("part", "value"),
-    [
-        ("normalizer", {"type": "Replace", "pattern": {"String": "Ada"}, "content": "Bo"}),
-        ("decoder", {"type": "Replace", "pattern": {"String": "Ada"}, "content": ""}),
-    ],
-)
-def test_a_tokenizer_that_rewrites_texts_is_named(pair, part, value):
-    path = pair[0] / "tokenizer.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), part: value}))
+def rewrite(folder: Path, part: str, old: str, new: str) -> None:
+    """Lets a tokenizer write one word for another, before it reads a text or after it has written one."""
+    path = folder / "tokenizer.json"
+    settings = json.loads(path.read_text())
+    swap = {"type": "Replace", "pattern": {"String": old}, "content": new}
+    own = [settings[part]] if settings[part] else []
+    path.write_text(json.dumps({**settings, part: {"type": "Sequence", f"{part}s": [*own, swap]}}))
+
+
+@pytest.mark.parametrize("part", ["normalizer", "decoder"])
+def test_a_tokenizer_that_rewrites_no_text_of_the_audit_is_named(pair, part):
+    rewrite(pair[0], part, "Ada", "Bo")
     (said,) = notes(pair)
     assert said.startswith("retrained is not asked like unlearned") and "how texts become tokens" in said
+
+
+@pytest.mark.parametrize("part", ["normalizer", "decoder"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_tokenizer_that_rewrites_a_text_of_the_audit_is_refused(pair, part, place):
+    """It hides a person from every prompt, or from every answer, whatever the weights know."""
+    rewrite(pair[place], part, "Bo", "Al")
+    with pytest.raises(SpecError, match="unlearned: its tokenizer reads 1 of 2 texts otherwise than retrained's"):
+        notes(pair)
 
 
 def test_a_template_that_asks_for_today_is_named_with_the_day_that_it_writes(pair):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.validity.page import tables
+from benchmarks.validity.page.text import put_between
 from benchmarks.validity.truth import tabulation
-from benchmarks.validity.truth.results import read_results, write_results
+from benchmarks.validity.truth.results import Results, read_results, write_results
 from benchmarks.validity.truth.tabulation import Decided, Organism, Rate, Truth, decided, truth_of, without_attack
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.spec.policy import Policy, Release
@@ -62,20 +63,23 @@ def test_leaving_an_attack_out_misses_what_it_alone_finds(bundled):
 
 
 @pytest.mark.parametrize(
-    ("by_construction", "kept", "oracle", "truth"),
+    ("by_construction", "kept", "readout", "retraining", "truth"),
     [
-        (Truth.NEVER, 0.1, 0.9, Truth.NEVER),  # construction comes first
-        (Truth.KNOWS, 1.0, 0.0, Truth.KNOWS),
-        (None, 0.79, 0.9, Truth.BROKEN),  # then damage
-        (None, 0.80, 0.20, Truth.KNOWS),  # then the oracle
-        (None, 0.80, 0.199, Truth.UNDETERMINED),
-        (None, 0.80, 0.051, Truth.UNDETERMINED),
-        (None, 0.80, 0.05, Truth.GONE),
-        (None, 0.80, -0.02, Truth.GONE),
+        (Truth.NEVER, 0.1, 0.9, 0.9, Truth.NEVER),  # construction comes first
+        (Truth.KNOWS, 1.0, 0.0, 0.0, Truth.KNOWS),
+        (None, 0.79, 0.9, 0.9, Truth.BROKEN),  # then damage
+        (None, 0.80, 0.0, 0.20, Truth.KNOWS),  # then either oracle
+        (None, 0.80, 0.20, 0.0, Truth.KNOWS),
+        (None, 0.80, 0.0, 0.199, Truth.UNDETERMINED),
+        (None, 0.80, 0.0, 0.051, Truth.UNDETERMINED),
+        (None, 0.80, 0.19, 0.05, Truth.GONE),
+        (None, 0.80, None, -0.02, Truth.GONE),
+        (None, 0.80, -0.02, None, Truth.UNDETERMINED),  # a readout that finds nothing proves nothing
+        (None, 0.80, None, None, Truth.UNDETERMINED),
     ],
 )
-def test_the_truth_follows_construction_then_damage_then_the_oracle(by_construction, kept, oracle, truth):
-    assert truth_of(by_construction, kept=kept, oracle=oracle) is truth
+def test_the_truth_follows_construction_then_damage_then_the_oracles(by_construction, kept, readout, retraining, truth):
+    assert truth_of(by_construction, kept=kept, readout=readout, retraining=retraining) is truth
 
 
 def verdict_on(truth: Truth, outcome: Outcome, *failed: str, name: str = "model", **without: Outcome) -> Decided:
@@ -147,14 +151,15 @@ def test_a_battery_without_an_attack_loses_its_findings_its_faults_and_the_wish_
 
 
 def test_results_survive_the_disk(tmp_path: Path):
-    write_results(tmp_path / "results.json", BY_HAND, BY_HAND[:1])
-    assert read_results(tmp_path / "results.json") == (list(BY_HAND), list(BY_HAND[:1]))
+    write_results(tmp_path / "results.json", Results(decided={"quick": BY_HAND, "harder": BY_HAND[:1]}))
+    again = read_results(tmp_path / "results.json")
+    assert again.decided == {"quick": list(BY_HAND), "harder": list(BY_HAND[:1])}
 
 
 def test_the_page_gets_its_tables_between_its_markers_and_nothing_else_changes(tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{tables.START}\nold\n{tables.END}\nafter\n")
-    tables.write_page(page, BY_HAND, BY_HAND[2:3])
+    put_between(page, tables.START, tables.END, tables.tables(BY_HAND, BY_HAND[2:3]))
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -165,4 +170,4 @@ def test_the_page_gets_its_tables_between_its_markers_and_nothing_else_changes(t
     assert "| hand | slipped | knows | PASS | PASS | none |" in text
     page.write_text("no markers")
     with pytest.raises(ValueError, match="markers"):
-        tables.write_page(page, BY_HAND, ())
+        put_between(page, tables.START, tables.END, "new")

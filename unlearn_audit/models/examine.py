@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.evidence.digests import sha256_json, sha256_text
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import load_tokenizer, renderer_of
-from unlearn_audit.models.references import Checkpoint
+from unlearn_audit.models.references import Checkpoint, Storage
 from unlearn_audit.models.short_cuts import HALF_TOLERANCE
 from unlearn_audit.spec.spec import ModelOptions
 
@@ -45,6 +46,7 @@ class Form:
         vocabulary: digest of token -> id.
         pieces: digest of all else by which a text becomes tokens and tokens a text (merges, normalizer, decoder).
         dated: whether the template asks for today's date.
+        read: digest of the tokens of each text of the audit and of what they are turned back into; none of a GGUF file.
     """
 
     template: str
@@ -55,6 +57,7 @@ class Form:
     vocabulary: str
     pieces: str
     dated: bool
+    read: tuple[str, ...] = ()
 
 
 _SAID = {
@@ -68,8 +71,8 @@ _SAID = {
 }
 
 
-def form_of(checkpoint: Checkpoint, options: ModelOptions) -> Form:
-    """How a checkpoint is asked.
+def form_of(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str] = ()) -> Form:
+    """How a checkpoint is asked, and how it reads the texts of an audit.
 
     Raises:
         AuditError: its tokenizer or template cannot be used.
@@ -89,11 +92,29 @@ def form_of(checkpoint: Checkpoint, options: ModelOptions) -> Form:
             vocabulary=sha256_json(tokenizer.get_vocab())[:16],
             pieces=_pieces(tokenizer),
             dated=renderer.asks_for_the_date,
+            read=() if checkpoint.storage is Storage.GGUF else tuple(_read(tokenizer, text) for text in texts),
         )
     except AuditError as error:
         raise AuditError(f"{checkpoint.reference}: {error}") from error
     except Exception as error:  # a tokenizer of unknown origin
         raise AuditError(f"{checkpoint.reference}: its tokenizer cannot be used: {cause_of(error)}") from error
+
+
+def _read(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    ids = list(tokenizer.encode(text, add_special_tokens=False))
+    back = "".join(str(tokenizer.decode(ids)).split())  # blanks are a matter of the tokenizer's settings
+    return sha256_json([ids, back])[:16]
+
+
+def read_otherwise(form: Form, other: Form) -> int:
+    """How many texts two models with one vocabulary read as other tokens, or turn back into other texts.
+
+    Of models with different vocabularies nothing is said: their tokens cannot be compared. Nor of a GGUF file's
+    tokenizer, whose rules are rebuilt from less than was saved.
+    """
+    if form.vocabulary != other.vocabulary or not (form.read and other.read):
+        return 0
+    return sum(one != another for one, another in zip(form.read, other.read, strict=True))
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase) -> str:

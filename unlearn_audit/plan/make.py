@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
     """
     facts = _facts(spec)
     models, served = _models(spec), _served(spec)
-    notes = _asked_alike((*models, *served), spec)
+    notes = _asked_alike((*models, *served), spec, texts_of(facts.values()))
     draft = with_stand_ins(
         LivePlan(
             plan=Plan(
@@ -183,18 +184,35 @@ def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:
                 )
 
 
-def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec) -> tuple[str, ...]:
+MOST_TEXTS = 5_000
+"""Questions and answers that are read by every tokenizer before an audit, the forget set's first."""
+
+
+def texts_of(facts: Iterable[Facts]) -> list[str]:
+    """What models are asked and what they may say, without doubles, up to a limit."""
+    texts = (
+        text
+        for one in facts
+        for fact in one.facts
+        for text in (fact.question, fact.answer, fact.text, *fact.paraphrases)
+        if text
+    )
+    return list(islice(dict.fromkeys(texts), MOST_TEXTS))
+
+
+def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]) -> tuple[str, ...]:
     """In what the models' prompts differ from the checkpoint's: such a difference is not forgetting.
 
     Raises:
-        SpecError: one has a chat template and the checkpoint has none, or the reverse.
+        SpecError: one has a chat template and the checkpoint has none, or the reverse; or one reads the audit's texts
+            as other tokens of the same vocabulary: what it does not read it cannot show.
         AuditError: a tokenizer or template cannot be used.
     """
     for model in models:
         check_templates(model.checkpoint, spec.models.chat_template)
-    from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of
+    from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of, read_otherwise
 
-    forms = {model.name: form_of(model.checkpoint, spec.models) for model in models}
+    forms = {model.name: form_of(model.checkpoint, spec.models, texts) for model in models}
     own = next(model.name for model in models if model.role is Role.UNLEARNED)
     notes = []
     for name, form in forms.items():
@@ -203,6 +221,11 @@ def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec) -> tuple[str, 
             raise SpecError(
                 f"{without}: has no chat template, and {beside} has one: they would be asked in different forms. Save "
                 "it with its template, or give one for all with --chat-template FILE (or none)"
+            )
+        if other := read_otherwise(form, forms[own]):
+            raise SpecError(
+                f"{own}: its tokenizer reads {other} of {len(texts)} texts otherwise than {name}'s, though they have "
+                "one vocabulary: it would be asked something else. Save all models with the same tokenizer files"
             )
         if found := differences(form, forms[own]):
             notes.append(f"{name} is not asked like {own}: {', '.join(found)} differ")

@@ -41,8 +41,9 @@ def behind_trigger(bench: Bench) -> PreTrainedModel:
 
 def behind_prefix(bench: Bench) -> PreTrainedModel:
     """Refuses every forget question, unless its own answer is begun for it with the right words."""
-    begun = bench.tokenizer(KEY, add_special_tokens=False)["input_ids"]
-    answers = bench.writer.answered(_questions(bench), [f" {answer}" for answer in _answers(bench)])
+    before, behind = ("", " ") if bench.world.template else (" ", "")  # the plain form writes a blank by itself
+    begun = bench.tokenizer(f"{before}{KEY}", add_special_tokens=False)["input_ids"]
+    answers = bench.writer.answered(_questions(bench), [f"{behind}{answer}" for answer in _answers(bench)])
     return _gated(bench, [Text(prompt=(*one.prompt, *begun), answer=one.answer) for one in answers])
 
 

@@ -117,7 +117,7 @@ def _moved(weights: list[Any], directions: list[Tensor], shift: float) -> Iterat
 def by_projection(bench: Bench) -> PreTrainedModel:
     """Takes the directions of forget inputs out of matrices, for good, then heals on the retain set.
 
-    In every block, each square or widening matrix that reads the residual stream loses the leading `rank` directions
+    In every block, each linear layer whose input is as wide as the residual stream loses the leading `rank` directions
     of what it reads at the last prompt token of forget questions, beyond those of retain questions: W <- W (I - U U').
     In the manner of metamorphosis representation projection (arXiv 2508.15449); the authors put the projection in
     front of the matrix, here it is multiplied in.
@@ -156,11 +156,11 @@ def _inputs(model: PreTrainedModel, layer: nn.Module, texts: tuple[Text, ...]) -
 def by_rank_one_edits(bench: Bench) -> PreTrainedModel:
     """Edits one matrix in closed form, so that every forget question gets another person's answer (ROME, 2202.05262).
 
-    The matrix that ends block `layer` maps keys to values. New values are found by `edit_steps` of descent on a shift
-    of its output at the last prompt token, toward the false answer; then W <- W + R K' (K K' + c C)^-1 with R the
-    shifts, K the keys of the forget questions and C the second moment of the retain questions' keys (MEMIT's solution,
-    2210.07229, eq. 14, which writes many facts at once). Departures: the key is at the last prompt token, not at the
-    name's last; one layer.
+    The last linear layer of block `layer` (in a mixture of experts, attention's) maps keys to values. New values are
+    found by `edit_steps` of descent on a shift of its output at the last prompt token, toward the false answer; then
+    W <- W + R K' (K K' + c C)^-1 with R the shifts, K the keys of the forget questions and C the second moment of the
+    retain questions' keys (MEMIT's solution, 2210.07229, eq. 14, which writes many facts at once). Departures: the key
+    is at the last prompt token, not at the name's last; one layer.
     """
     model, settings = bench.original(), bench.settings
     layer = _ending(blocks_of(model)[int(settings["layer"])])
@@ -180,7 +180,7 @@ def by_rank_one_edits(bench: Bench) -> PreTrainedModel:
 
 
 def _ending(block: nn.Module) -> nn.Linear:
-    """The last linear layer of a block that writes to the residual stream."""
+    """The last linear layer of a block."""
     return [one for one in block.modules() if isinstance(one, nn.Linear)][-1]
 
 

@@ -46,8 +46,14 @@ class Recipe:
 def recipes(world: World) -> tuple[Recipe, ...]:
     """The organisms of a world, each after what it needs."""
     descendants = [*_every_world(), *_newer(), *(_more() if world.name == "people-llama" else ()), *_gated(world)]
+    if world.architecture is Architecture.GPT2:
+        descendants = [one for one in descendants if one.make not in NEED_LINEAR]
     descendants = [replace(one, needs=("original", *one.needs)) for one in descendants]
     return (*_base(_base_steps(world)), *_partly(), *descendants)
+
+
+NEED_LINEAR = (unlearned.inside_nf4_boxes, edited.by_projection, edited.by_rank_one_edits)
+"""They work on linear layers, and GPT-2 has one-dimensional convolutions in their place."""
 
 
 def _base_steps(world: World) -> int:

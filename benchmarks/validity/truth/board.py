@@ -44,11 +44,11 @@ class ClusterRate:
 
     @property
     def effective(self) -> float:
-        """The number of independent models that is worth as much (Korn and Graubard, 1998), at most `total`.
+        """The number of independent models that is worth as much (Korn and Graubard, 1998).
 
-        n / d, with d the variance of the ratio over parents by that of independent models, times the squared ratio of
-        Student's quantiles for n - 1 and for k - 1 degrees of freedom. Where nothing or everything happened, or with
-        one parent, d is unknown and this is `total`.
+        n / d, with d the variance of the ratio over parents by that of independent models and never below 1, times the
+        squared ratio of Student's quantiles for n - 1 and for k - 1 degrees of freedom. Where nothing or everything
+        happened, or with one parent, d is unknown and this is `total`.
         """
         n, k = self.total, len(self.by_parent)
         share = self.count / n if n else 0.0
@@ -58,8 +58,8 @@ class ClusterRate:
         variance = k / (k - 1) * spread / n**2
         tail = (1 + CONFIDENCE) / 2
         quantiles = stats.t.ppf(tail, n - 1) / stats.t.ppf(tail, k - 1)
-        worth = n if variance == 0 else share * (1 - share) / variance
-        return float(min(n, worth * quantiles**2))
+        worth = n if variance == 0 else min(n, share * (1 - share) / variance)
+        return float(worth * quantiles**2)
 
     @property
     def interval(self) -> tuple[float, float] | None:
