@@ -57,6 +57,10 @@ def test_one_that_cannot_be_audited_stops_no_other_and_the_most_severe_outcome_c
     table = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert [(row["name"], row["outcome"]) for row in table["rows"]] == [("leaks", "FAIL"), ("clean", "PASS")]
     assert all((tmp_path / "out" / f"compare.{name}").is_file() for name in ("html", "md", "csv"))
+
+
+@pytest.mark.slow
+def test_the_exit_code_is_that_of_the_most_severe_outcome(audits):
     assert (audits("clean"), audits("lost", "clean"), audits("changed", "leaks")) == (0, 4, 5)
 
 

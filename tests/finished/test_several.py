@@ -35,6 +35,9 @@ AUDITS = {
     "leaks": lambda: small().score(1.0, **LEAK, variant="question", fact_id=subjects(0, 30, 1)),
     "crashed": lambda: small().without(attack="quantization").but(faults=(FAULT,)),
 }
+SOME = ("ansi", "formula", "newline", "pipe", "script")
+"""Kinds of hostile text for every day; `make test-all` tries all."""
+
 TAG = re.compile(r"<[^>]+>")
 DAMAGED = lambda: small().score(float("nan"), attack="relearning", role="unlearned")  # noqa: E731
 
@@ -103,6 +106,7 @@ def test_other_facts_are_not_tested_in_pairs_and_named_runs_keep_their_order(fol
     assert twice.rows[0].on_front and twice.rows[1].on_front  # neither beats the other
 
 
+@pytest.mark.slow
 def test_scores_that_are_missing_are_no_zero(folder: Path, tmp_path: Path) -> None:
     finished_run(tmp_path / "run", DAMAGED(), model=checkpoint(tmp_path / "damaged", value=7))
     found = several([folder / "clean", tmp_path / "run"])
@@ -165,7 +169,9 @@ def harmless(name: str) -> str:
     return FORMATS[name](several_sample.record(("one", "two", "three", "four")))
 
 
-@pytest.mark.parametrize("kind", sorted(HOSTILE))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in SOME else pytest.mark.slow) for kind in sorted(HOSTILE)]
+)
 def test_a_hostile_name_is_text_in_every_format(kind: str) -> None:
     text = f"a{HOSTILE[kind]}1"
     record = several_sample.record((text, "two", "three", "four"))
