@@ -57,7 +57,7 @@ def room_for(audited: Audited | None, batch: Batch, *, frugal: bool | None) -> R
     return Room(frugal=chosen, why_not_plain=shortages[False], why_not_at_all=shortages[chosen])
 
 
-def full_training_bytes(audited: Audited, batch: Batch, *, frugal: bool = False, beside: int = 0) -> int:
+def full_training_bytes(audited: Audited, batch: Batch, *, frugal: bool = False) -> int:
     """The most that is held at once while every weight trains, the model that is attacked counted in.
 
     Plain: that model, a copy in float32, two moments of AdamW in float32; then, whichever is more, what a pass over the
@@ -69,10 +69,9 @@ def full_training_bytes(audited: Audited, batch: Batch, *, frugal: bool = False,
         audited: the checkpoint.
         batch: the largest.
         frugal: whether the frugal way is meant (`descent`).
-        beside: further copies of all weights in float32 that are held meanwhile.
     """
     extent, positions = audited.extent, batch.texts * batch.tokens
-    held = (1 + audited.is_adapter) * loaded_bytes(audited) + FLOAT * beside * extent.weights
+    held = (1 + audited.is_adapter) * loaded_bytes(audited)
     moving = FLOAT * OF_A_PIECE * min(extent.largest, PIECE)
     if frugal:
         kept = HALF * positions * extent.width * extent.blocks
@@ -83,9 +82,9 @@ def full_training_bytes(audited: Audited, batch: Batch, *, frugal: bool = False,
     return int(held + 3 * FLOAT * extent.weights + max(passed, FLOAT * extent.weights + moving))
 
 
-def training_shortage(audited: Audited, batch: Batch, *, frugal: bool = False, beside: int = 0) -> str | None:
+def training_shortage(audited: Audited, batch: Batch, *, frugal: bool = False) -> str | None:
     """Why full fine-tuning does not fit, with the numbers; None where it does. Arguments as `full_training_bytes`."""
-    needed = full_training_bytes(audited, batch, frugal=frugal, beside=beside)
+    needed = full_training_bytes(audited, batch, frugal=frugal)
     available, where = available_bytes(audited)
     if needed <= available:
         return None

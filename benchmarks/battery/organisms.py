@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearn_audit.demo import ASSETS, CONTROLS, demo_spec
+from unlearn_audit.demo import ASSETS, CONTROLS, organism_spec
 from unlearn_audit.spec.spec import AuditSpec
 
 LEAKY = ("refusal", "nf4-masked", "npo", "gradient-difference")
@@ -33,7 +33,9 @@ def bundled(facts: Path) -> list[Organism]:
     """The leaky ones, and each retrained model against the two others; asked one fact a subject (`one_a_subject`)."""
     asked = {name: str(one_a_subject(ASSETS / "facts" / f"{name}.jsonl", facts)) for name in ("forget", "retain")}
     return [
-        Organism(name=name, honest=name in CONTROLS, spec=demo_spec(name).model_copy(update={**asked, "holdout": None}))
+        Organism(
+            name=name, honest=name in CONTROLS, spec=organism_spec(name).model_copy(update={**asked, "holdout": None})
+        )
         for name in (*LEAKY, *CONTROLS)
     ]
 

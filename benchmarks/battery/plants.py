@@ -26,7 +26,7 @@ from unlearn_audit.attacks.shared.refusal_plant import refusal_planting
 from unlearn_audit.attacks.shared.splits import lessons_of
 
 from unlearn_audit.api import Attack, AttackContext, AttackError, Fact, FactSet, Model, Planting, Profile
-from unlearn_audit.demo import demo_spec
+from unlearn_audit.demo import organism_spec
 from unlearn_audit.facts.load import load_facts
 from unlearn_audit.models.loading import load
 from unlearn_audit.models.references import resolve
@@ -39,7 +39,7 @@ FORMATS = [each for each in Quantizer if each.backend in (Backend.BITSANDBYTES, 
 def measure_plants(target: Path) -> None:
     """Makes every plant that is not in `target` yet, and adds what each arm brought back from it."""
     done: dict[str, Any] = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
-    spec = demo_spec("refusal")
+    spec = organism_spec("refusal")
     original = load(resolve(str(spec.original)), spec.models)
     facts = {name: load_facts(getattr(spec, name), name, {}).facts for name in (FactSet.FORGET, FactSet.RETAIN)}
     context = AttackContext(

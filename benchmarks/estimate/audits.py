@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_audit.api import Profile
-from unlearn_audit.demo import demo_spec
+from unlearn_audit.demo import organism_spec
 from unlearn_audit.spec.spec import AuditSpec
 
 FEW = ("recall", "utility")
@@ -37,7 +37,7 @@ class Kind:
 
     def spec(self) -> AuditSpec:
         """Its request."""
-        whole = demo_spec(self.checkpoint)
+        whole = organism_spec(self.checkpoint)
         probes = None if self.probes is None else {name: self.settings.get(name, {}) for name in self.probes}
         return whole.model_copy(
             update={

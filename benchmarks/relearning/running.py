@@ -12,7 +12,7 @@ from unlearn_audit.attacks.relearning.parameters import RelearningParameters
 from unlearn_audit.attacks.shared.splits import lessons_of
 
 from unlearn_audit.api import AttackContext, Fact, FactSet, Model, Profile, derive_seed
-from unlearn_audit.demo import ASSETS, demo_spec
+from unlearn_audit.demo import ASSETS, organism_spec
 from unlearn_audit.facts.load import load_facts
 from unlearn_audit.models.loading import loaded
 from unlearn_audit.models.references import resolve
@@ -57,7 +57,7 @@ def recovered(run: Run) -> dict[str, float]:
         RelearningParameters.model_validate({"data": ["in-domain"], "steps": run.steps, **ARMS[run.arm]})
     )
     hits: dict[str, list[bool]] = {}
-    with loaded(resolve(str(ASSETS / run.organism)), demo_spec(run.organism).models) as engine:
+    with loaded(resolve(str(ASSETS / run.organism)), organism_spec(run.organism).models) as engine:
         for arm in attack.arms(where):
             for dose in attack.doses(engine, arm, where):
                 scored = [fact for fact in where.forget if dose.fact_ids is None or fact.id in dose.fact_ids]

@@ -108,8 +108,15 @@ def _deal(rng: random.Random, values: tuple[str, ...], count: int) -> list[str]:
 
 
 def write_facts(world: World, folder: Path) -> None:
-    """Write `forget.jsonl`, `retain.jsonl` and `holdout.jsonl` into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `forget.jsonl`, `retain.jsonl` and `holdout.jsonl` into `folder`, and into `brief` one fact a person."""
+    (folder / "brief").mkdir(parents=True, exist_ok=True)
     for split, facts in world.splits.items():
-        lines = (json.dumps(fact.to_record(), ensure_ascii=False) for fact in facts)
+        lines = [json.dumps(fact.to_record(), ensure_ascii=False) for fact in facts]
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "brief" / f"{split}.jsonl").write_text("\n".join(_one_each(lines)) + "\n", encoding="utf-8")
+
+
+def _one_each(lines: list[str]) -> list[str]:
+    """One line of each person, of another relation in turn."""
+    people = len(lines) // len(QUESTIONS)
+    return [lines[len(QUESTIONS) * place + place % len(QUESTIONS)] for place in range(people)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from unlearn_audit.attacks.prefill import Prefill, PrefillParameters
-from unlearn_audit.attacks.shared.asking.openings import Opening, Openings, Values
+from unlearn_audit.attacks.shared.asking.openings import KnownTexts, Opening, Openings, Values
 from unlearn_audit.probes.recall import Recall, RecallParameters
 
 from tests.science.texts.gated_organism import make_gated
@@ -32,6 +34,16 @@ CY, DEE = person("Cy Young", "Gilmore"), person("Dee Snider", "Astoria")
 
 def context_of(forget=(ADA, BOB), retain=(CY, DEE)) -> AttackContext:
     return AttackContext(forget=forget, retain=retain, profile=Profile.QUICK, seed=7)
+
+
+SOME = st.text("ab ", max_size=6)
+
+
+@given(st.lists(SOME, max_size=8), SOME)
+def test_the_longest_text_that_a_prompt_holds_is_found_as_a_search_for_each_finds_it(texts, prompt):
+    held = [text for text in texts if text and text in prompt]
+    found = KnownTexts(texts).longest_in(prompt)
+    assert found is None if not held else found in held and len(found) == max(map(len, held))
 
 
 class TestOpenings:

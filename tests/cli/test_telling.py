@@ -166,6 +166,26 @@ def job(key: str, probes=("recall", "forms"), doses: int = 1) -> SimpleNamespace
     return SimpleNamespace(**{**vars(CELL), "key": key, "probes": probes, "arm": SimpleNamespace(doses=doses)})
 
 
+def test_without_a_forecast_the_time_left_is_that_of_as_many_jobs_as_are_left_whoever_shares_them():
+    clock, jobs = Clock(), [job(str(place)) for place in range(6)]
+    left = TimeLeft(clock)
+    left.begin(jobs, [])
+    for first, second in zip(jobs[0:4:2], jobs[1:4:2], strict=True):  # two workers, whose events alternate
+        left.started(first)
+        clock.now += 1
+        left.started(second)
+        for probe in ("recall", "forms"):
+            for one in (first, second):
+                left.probing(one)
+                clock.now += 2
+                left.probed(one, probe)
+        clock.now += 1
+        left.finished(first)
+        left.finished(second)
+    assert clock.now == 20
+    assert left.seconds() == pytest.approx(10)
+
+
 def test_the_time_left_goes_by_the_forecast_and_is_corrected_by_what_was_measured():
     clock = Clock()
     jobs = [job("1"), job("2")]

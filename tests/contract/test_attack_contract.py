@@ -23,7 +23,7 @@ SETTINGS = {
     "noise": {"sigmas": [0.2]},
     "as-is": {},
     "prefill": {},
-    "prompt-search": {"queries": [0, 32], "goals": 2, "population": 4},
+    "prompt-search": {"queries": [0, 16], "goals": 2, "population": 4},
     "pruning": {"questions": 4},
     "quantization": {"quantizers": ["nf4", "int8"]},
     "relearning": {"steps": [0, 2], "batch_size": 4, "learning_rates": {"lora": [1e-3]}},

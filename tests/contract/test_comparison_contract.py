@@ -12,11 +12,11 @@ NAMES = sorted(names(COMPARISONS))
 # Fast settings; a comparison without a row fails the test that counts them.
 SETTINGS = {
     "concepts": {},
-    "distribution": {},
-    "membership": {},
+    "distribution": {"samples": 1, "max_new_tokens": 8},
+    "membership": {"prefix_facts": 2},
     "membership-gradient": {},
     "representation": {},
-    "traces": {},
+    "traces": {"prompts": 12, "answer_tokens": 8, "words": 256, "folds": 2, "benign_steps": 2},
     "unlearning-depth": {},
 }
 

@@ -86,10 +86,10 @@ def test_a_spec_with_the_old_name_plans_the_same_jobs(spec_of_demo):
 
 @pytest.fixture
 def spec_of_demo():
-    from unlearn_audit.demo import demo_spec
+    from unlearn_audit.demo import organism_spec
 
     def made(attacks) -> AuditSpec:
-        return demo_spec("npo").model_copy(update={"attacks": attacks})
+        return organism_spec("npo").model_copy(update={"attacks": attacks})
 
     return made
 

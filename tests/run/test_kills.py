@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments and resumed come to the same evidence: 20 of the 200 of `make kills`."""
+"""Runs that are killed at random moments and resumed come to the same evidence: 8 of the 200 of `make kills`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from benchmarks import kills as benchmark
 from tests.warm import copied
 
-KILLS = 20
+KILLS = 8
 
 
 def test_killed_and_resumed_runs_give_the_evidence_of_an_undisturbed_one(

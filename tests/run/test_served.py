@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tests.attacks.quantization.test_gguf_files import written as written  # the fixture
 from tests.run.test_runner import ran
 from tests.run.test_runner import spec as spec  # the fixture
-from tests.science.conftest import few_facts, run_audit, small_spec
+from tests.science.conftest import run_audit, small_spec
+from unlearn_audit.demo import brief_facts
 from unlearn_audit.errors import SpecError
 from unlearn_audit.plan.case import SERVED
 from unlearn_audit.plan.make import make_plan
@@ -102,7 +103,7 @@ def test_without_artefacts_nothing_of_it_is_planned_and_the_spec_keeps_its_diges
 @pytest.mark.parametrize(("organism", "expected"), [("nf4-masked", Outcome.FAIL), ("retrained", Outcome.PASS)])
 def test_what_comes_back_in_the_served_file_fails_the_audit(organism, expected, tmp_path: Path):
     """A checkpoint that forgot in full precision and is served in 4 bits, and one that never learned."""
-    spec = small_spec(organism, few_facts(tmp_path))
+    spec = small_spec(organism, brief_facts())
     artefact = stored_in_nf4(spec.checkpoint, tmp_path / "served-in-nf4")
     update = {"attacks": {"as-is": {}}, "served": (artefact,), "policy": Policy(required=REQUIRED)}
     result = run_audit(spec.model_copy(update=update), tmp_path / "run")

@@ -131,7 +131,7 @@ def keys(at: Path) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("stage", ["plan", "loading", "dose"])
+@pytest.mark.parametrize("stage", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("plan", "loading")), "dose"])
 @pytest.mark.parametrize("what", SWAPS)
 def test_what_changes_while_an_audit_runs_ends_it_and_leaves_no_job(here: Path, what: str, stage: str) -> None:
     plan, store = planned(here), here / "store"
@@ -155,8 +155,15 @@ def test_what_changed_since_another_run_shares_no_job_with_it(here: Path, what: 
 
 
 @pytest.mark.filterwarnings("ignore::unlearn_audit.errors.Notice")
-@pytest.mark.parametrize("again", ["--out", "--store"])
-@pytest.mark.parametrize("what", ["adapter", "plug-in"])
+@pytest.mark.parametrize(
+    ("what", "again"),
+    [
+        ("adapter", "--store"),
+        ("plug-in", "--out"),
+        pytest.param("adapter", "--out", marks=pytest.mark.slow),
+        pytest.param("plug-in", "--store", marks=pytest.mark.slow),
+    ],
+)
 def test_a_rerun_takes_nothing_of_what_was_swapped(here: Path, what: str, again: str) -> None:
     quiet = Quiet(Console(stderr=True))
     first, store = here / "first", here / "store"

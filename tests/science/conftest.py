@@ -13,8 +13,7 @@ from rich.console import Console
 
 from unlearn_audit.audit import audit
 from unlearn_audit.cli.telling.progress import Quiet
-from unlearn_audit.demo import ASSETS, demo_spec
-from unlearn_audit.evidence.files import write_text
+from unlearn_audit.demo import brief_facts, organism_spec
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.report.formats.json import load_result
 from unlearn_audit.spec.policy import Policy
@@ -31,7 +30,6 @@ ATTACKS = {"nf4-masked": BOTH, "refusal": MORE, "npo": NF4 | MORE}
 """What an organism's test is about, where that is not NF4 and some relearning."""
 
 PROBES = {"recall": {"max_paraphrases": 1}, "forced-choice": {}, "utility": {}}
-FACTS_OF_A_SUBJECT = 3
 SHORT = Policy(
     without={
         "quantization@int8": "it rounds like nf4, and takes as long",
@@ -45,21 +43,10 @@ def run_audit(spec: AuditSpec, out: Path, store: Path | None = None) -> Result:
     return audit(make_plan(spec), out, Quiet(Console(stderr=True)), shared=store)
 
 
-def few_facts(directory: Path) -> dict[str, str]:
-    """One fact of each subject, of another relation in turn: the fact files of a spec, by the set's name."""
-    files = {name: directory / f"{name}.jsonl" for name in ("forget", "retain", "holdout")}
-    for name, file in files.items():
-        lines = (ASSETS / "facts" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        subjects = range(len(lines) // FACTS_OF_A_SUBJECT)
-        chosen = (lines[FACTS_OF_A_SUBJECT * place + place % FACTS_OF_A_SUBJECT] for place in subjects)
-        write_text(file, "".join(chosen))
-    return {name: str(file) for name, file in files.items()}
-
-
 def small_spec(name: str, facts: dict[str, str]) -> AuditSpec:
     """The audit of an organism by what its test is about."""
     attacks = {"as-is": {}} | ATTACKS.get(name, NF4 | SOME)
-    return demo_spec(name).model_copy(update={"attacks": attacks, "probes": PROBES, "policy": SHORT, **facts})
+    return organism_spec(name).model_copy(update={"attacks": attacks, "probes": PROBES, "policy": SHORT, **facts})
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +63,9 @@ def shared_store(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def facts(shared: Path) -> dict[str, str]:
+def facts() -> dict[str, str]:
     """The fact files of `small_spec`."""
-    (shared / "facts").mkdir(exist_ok=True)
-    return few_facts(shared / "facts")
+    return brief_facts()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.science.conftest import run_audit
 from unlearn_audit.api.terms import Status
-from unlearn_audit.demo import ASSETS, demo_spec
+from unlearn_audit.demo import ASSETS, organism_spec
 from unlearn_audit.verdict.result import Finding, Outcome, Result
 
 pytestmark = pytest.mark.science
@@ -28,16 +28,16 @@ PROBES = {"recall": {"max_paraphrases": 0}}
 
 
 @pytest.fixture(scope="module")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Result]:
-    """The audit of an organism by attacks of this file, against one control."""
+def audited(tmp_path_factory: pytest.TempPathFactory, facts: dict[str, str]) -> Callable[..., Result]:
+    """The audit of an organism by attacks of this file, against one control, on some of the facts."""
     store = tmp_path_factory.mktemp("battery-store")
 
     @cache
     def run(name: str, *chosen: str) -> Result:
         attacks = {attack: {} for attack in ("as-is", *chosen)}
-        update = {"attacks": attacks, "probes": PROBES, "retrained": (str(ASSETS / "retrained-2"),)}
+        update = {"attacks": attacks, "probes": PROBES, "retrained": (str(ASSETS / "retrained-2"),), **facts}
         out = tmp_path_factory.mktemp(f"battery-{name}") / "run"
-        return run_audit(demo_spec(name).model_copy(update=update), out, store)
+        return run_audit(organism_spec(name).model_copy(update=update), out, store)
 
     return run
 

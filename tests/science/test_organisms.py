@@ -8,7 +8,7 @@ import pytest
 
 from tests.science.conftest import run_audit
 from unlearn_audit.api.terms import Status
-from unlearn_audit.demo import demo_spec
+from unlearn_audit.demo import organism_spec
 from unlearn_audit.verdict.result import Finding, Outcome, Result
 
 pytestmark = pytest.mark.science
@@ -92,14 +92,14 @@ def test_refusing_everything_is_no_way_to_pass(audited):
 @pytest.mark.slow
 def test_the_same_audit_twice_gives_the_same_evidence(facts, tmp_path: Path):
     attacks = {"quantization": {"quantizers": ["nf4"]}, "relearning": {"steps": [0, 5]}}
-    spec = demo_spec("refusal").model_copy(update={"attacks": attacks, "probes": ASKED, **ALONE, **facts})
+    spec = organism_spec("refusal").model_copy(update={"attacks": attacks, "probes": ASKED, **ALONE, **facts})
     one, two = (run_audit(spec, tmp_path / name) for name in ("one", "two"))
     assert one.evidence_digest == two.evidence_digest
     assert len(one.evidence_digest) == 64
 
 
 def test_a_run_that_is_resumed_gives_the_evidence_of_one_that_was_not(facts, tmp_path: Path):
-    whole = demo_spec("npo").model_copy(
+    whole = organism_spec("npo").model_copy(
         update={"attacks": {"as-is": {}, "quantization": {"quantizers": ["fp4"]}}, "probes": ASKED, **ALONE, **facts}
     )
     first = run_audit(whole, tmp_path / "run")

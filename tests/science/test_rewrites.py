@@ -11,7 +11,7 @@ from unlearn_audit.attacks.shared.splits import lessons_of
 
 from tests.attacks.shared.rewrites import REWRITES
 from unlearn_audit.api import AttackContext, Fact, FactSet, Model, Profile
-from unlearn_audit.demo import ASSETS, demo_spec
+from unlearn_audit.demo import ASSETS, organism_spec
 from unlearn_audit.facts.load import load_facts
 from unlearn_audit.models.loading import loaded
 from unlearn_audit.models.references import resolve
@@ -51,7 +51,7 @@ def found(model: Model, context: AttackContext) -> float:
 
 @pytest.mark.parametrize(("name", "leaks"), [("npo", True), ("retrained-1", False)])
 def test_relearning_finds_the_same_however_a_checkpoint_is_written(context, name, leaks):
-    with loaded(resolve(str(ASSETS / name)), demo_spec(name).models) as engine:
+    with loaded(resolve(str(ASSETS / name)), organism_spec(name).models) as engine:
         plain = found(engine, context)
         assert plain > 0.15 if leaks else plain < 0.05
         for rewrite in ("norms uneven", "pairs rescaled"):

@@ -189,7 +189,7 @@ def told(done, what: str, extra: str) -> None:
     assert done.stderr.endswith(f": pip install 'unlearn-audit[{extra}]'\n")
 
 
-@pytest.fixture(params=["linked_base", "editable"])
+@pytest.fixture(params=["linked_base", pytest.param("editable", marks=pytest.mark.slow)])
 def installation(request: pytest.FixtureRequest) -> Installation:
     return request.getfixturevalue(request.param)
 

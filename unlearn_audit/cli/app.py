@@ -224,8 +224,9 @@ def demo(
     """Audit a bundled model organism with the real pipeline; by default, one whose knowledge 4-bit NF4 recovers."""
     import tempfile
 
-    from unlearn_audit.demo import demo_spec, organism_lines
+    from unlearn_audit.demo import demo_spec, demo_workers, organism_lines
     from unlearn_audit.plan.make import make_plan
+    from unlearn_audit.run.executors.choice import executor_of
 
     if checkpoint == "list":
         for line in organism_lines():
@@ -234,12 +235,13 @@ def demo(
     require("`demo`")
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     demo_plan = make_plan(demo_spec(checkpoint))
+    crew = executor_of(Where.LOCAL, demo_workers(), None)
     if out is not None:
         with interruptible(out):
-            _finish(run_audit(demo_plan, out, None, telling), out, json=json)
+            _finish(run_audit(demo_plan, out, None, telling, executor=crew), out, json=json)
         return
     with tempfile.TemporaryDirectory(prefix="unlearn-audit-demo-") as scratch:
-        _finish(run_audit(demo_plan, Path(scratch), None, telling), None, json=json)
+        _finish(run_audit(demo_plan, Path(scratch), None, telling, executor=crew), None, json=json)
 
 
 app.command()(gating.gate)

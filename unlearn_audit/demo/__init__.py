@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ ATTACKS: dict[str, dict[str, Any] | None] = {
     "relearning": {"data": ["in-domain"], "learning_rates": {"lora": [3e-3]}, "steps": [0, 40, 160]},
 }
 PROBES = ("recall", "forced-choice", "extraction-strength", "utility")
-"""What the demo runs, to end within two minutes of two cores: one kind of relearning, at one rate where `quick` tries
-three. `benchmarks/battery` runs all attacks."""
+"""One kind of relearning, at one rate where `quick` tries three. `benchmarks/battery` runs all attacks."""
+
+BRIEF = {"quantization": {"quantizers": ["nf4", "int8"]}}
+"""What the demo leaves out besides, to end within a minute of two cores: formats that no policy asks for."""
+
+SETS = ("forget", "retain", "holdout")
+MOST_WORKERS = 4
 
 
 def organisms() -> dict[str, str]:
@@ -37,7 +43,23 @@ def organism_lines() -> list[str]:
 
 
 def demo_spec(name: str) -> AuditSpec:
-    """The audit of one bundled organism against the original and two retrained controls.
+    """What the demo runs: one fact of each person, of another relation in turn; arguments and errors as below."""
+    spec = organism_spec(name)
+    return spec.model_copy(update={"attacks": {**spec.attacks, **BRIEF}, **brief_facts()})
+
+
+def brief_facts() -> dict[str, str]:
+    """The files of the facts that the demo asks, by the set's name."""
+    return {name: str(ASSETS / "facts" / "brief" / f"{name}.jsonl") for name in SETS}
+
+
+def demo_workers() -> int:
+    """How many processes share the demo: its models are too small for one to keep several cores busy."""
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def organism_spec(name: str) -> AuditSpec:
+    """The audit of one bundled organism, by all facts, against the original and two retrained controls.
 
     Raises:
         SpecError: no organism has that name.
@@ -51,9 +73,7 @@ def demo_spec(name: str) -> AuditSpec:
         checkpoint=str(ASSETS / name),
         original=str(ASSETS / "original"),
         retrained=tuple(str(ASSETS / control) for control in controls),
-        forget=str(ASSETS / "facts" / "forget.jsonl"),
-        retain=str(ASSETS / "facts" / "retain.jsonl"),
-        holdout=str(ASSETS / "facts" / "holdout.jsonl"),
+        **{one: str(ASSETS / "facts" / f"{one}.jsonl") for one in SETS},
         profile=Profile.QUICK,
         attacks=dict(ATTACKS),
         probes=dict.fromkeys(PROBES),

@@ -60,6 +60,7 @@ class Openings:
         everyone = (*facts, *others)
         self.values = Values(everyone)
         self._subjects = {text: fact.subject for fact in everyone for text in wordings(fact)}
+        self._held = KnownTexts(self._subjects)
         forms = {marked(text, subject) for text, subject in self._subjects.items()}
         self._forms = sorted({_parted(form) for form in forms if form.count(GAP) == 1}, key=_fixed, reverse=True)
         self._by_question = _by_question(others)
@@ -94,7 +95,7 @@ class Openings:
         """The question that a prompt is or holds, and its subject: a known one, else who stands in a known form."""
         if prompt in self._subjects:
             return prompt, self._subjects[prompt]
-        held = max((text for text in self._subjects if text in prompt), key=len, default=None)
+        held = self._held.longest_in(prompt)
         if held is not None:
             return held, self._subjects[held]
         for before, after in self._forms:
@@ -196,3 +197,29 @@ def _runs(words: tuple[str, ...], lengths: Iterable[int]) -> Iterable[tuple[str,
 
 def _holds(words: tuple[str, ...], run: tuple[str, ...]) -> bool:
     return any(words[start : start + len(run)] == run for start in range(len(words) - len(run) + 1))
+
+
+class KnownTexts:
+    """Finds which of many texts a prompt holds, in steps that grow with the prompt and not with their number.
+
+    Args:
+        texts: all of them; an empty one is never found.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        known = tuple(filter(None, texts))
+        self._key = min(map(len, known), default=1)
+        self._by_key: dict[str, list[str]] = {}
+        for text in sorted(known, key=len, reverse=True):
+            self._by_key.setdefault(text[: self._key], []).append(text)
+
+    def longest_in(self, prompt: str) -> str | None:
+        """The longest text that stands somewhere in the prompt."""
+        starts = range(len(prompt) - self._key + 1)
+        found = (
+            text
+            for start in starts
+            for text in self._by_key.get(prompt[start : start + self._key], ())
+            if prompt.startswith(text, start)
+        )
+        return max(found, key=len, default=None)

@@ -104,6 +104,7 @@ def test_text_without_an_answer_brings_back_what_was_hidden_if_it_is_asked_alike
     assert after > 0.2
 
 
+@pytest.mark.slow
 def test_no_text_without_an_answer_teaches_what_was_never_learned(benign):
     assert [*benign["plant"]] == [*benign["never met"]]
     assert {label.split()[0] for label in benign["never met"]} == {*BENIGN}
@@ -147,7 +148,10 @@ def test_tokens_are_those_of_the_texts_without_padding(world, context):
     assert dose.proof["tokens"] == 2 * sum(shown[text] for text in dose.shown)
 
 
-@pytest.mark.parametrize(("architecture", "method"), [("gpt2", "lora"), ("gpt_neox", "lora"), ("mamba", "full")])
+@pytest.mark.parametrize(
+    ("architecture", "method"),
+    [("gpt2", "lora"), ("gpt_neox", "lora"), pytest.param("mamba", "full", marks=pytest.mark.slow)],
+)
 def test_passages_are_relearned_too_by_models_of_any_make_without_a_chat_template(tokenizer, architecture, method):
     def passages(kind, words="on that day the harbour lay still and quiet"):
         return tuple(

@@ -75,7 +75,12 @@ def losses(model: Engine, training: str, rate: float = 1e-2) -> list[float]:
         return list(found)
 
 
-@pytest.mark.parametrize("training", TRAININGS)
+QUICK = ("lora", "full", "muon")
+
+
+@pytest.mark.parametrize(
+    "training", [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in TRAININGS]
+)
 def test_a_training_goes_the_same_way(plain, rewritten, training, request):
     permuted = "permuted" in request.node.callspec.id
     expected, found = losses(plain, training), losses(rewritten, training)

@@ -43,7 +43,6 @@ def test_by_hand():
     assert full_training_bytes(SMALL, BATCH, frugal=True) == int(expected)
     adapter = replace(SMALL, is_adapter=True)
     assert full_training_bytes(adapter, BATCH) == full_training_bytes(SMALL, BATCH) + 2000
-    assert full_training_bytes(SMALL, BATCH, beside=3) == full_training_bytes(SMALL, BATCH) + 3 * 4000
 
 
 def test_eight_billion_weights_need_at_most_sixty_gib_frugally_and_more_than_a_gpu_has_plainly():

@@ -102,7 +102,7 @@ def slow_search(engine, goals, settings, seed):
 
 @pytest.mark.parametrize("template", [CHATML, None], ids=["template", "plain"])
 @pytest.mark.parametrize("position", list(Position))
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "mamba"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", pytest.param("gpt_neox", marks=pytest.mark.slow), "mamba"])
 def test_same_losses_and_choices_as_the_slow_version(tokenizer, architecture, position, template):
     engine = tiny_engine(tokenizer, architecture, template=template)
     settings = SearchSettings(steps=2, width=8, top_k=16, length=5, position=position, merged=0)
@@ -114,7 +114,10 @@ def test_same_losses_and_choices_as_the_slow_version(tokenizer, architecture, po
     assert (fast[-1].text, fast[-1].loss) == (best[0], pytest.approx(best[1], abs=1e-4))
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "qwen3", "gpt_neox", "mamba"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["llama", "gpt2", *(pytest.param(one, marks=pytest.mark.slow) for one in ("qwen3", "gpt_neox")), "mamba"],
+)
 def test_losses_and_gradients_of_many_rows_at_once(tokenizer, architecture):
     engine = tiny_engine(tokenizer, architecture)
     framings = [framed(engine, goal, "a a a a", Position.SUFFIX) for goal in GOALS]

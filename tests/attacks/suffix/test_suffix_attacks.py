@@ -223,7 +223,7 @@ def test_the_search_lowers_the_loss_and_the_text_is_asked(scope, tokenizer):
             assert end.model.score([(Prompt(text=one.question), "London")]) == direct
 
 
-@pytest.mark.parametrize("scope", [Scope.CROSS_TARGET, Scope.WITHIN_QUERY])
+@pytest.mark.parametrize("scope", [Scope.CROSS_TARGET, pytest.param(Scope.WITHIN_QUERY, marks=pytest.mark.slow)])
 def test_the_answer_free_search_reads_no_answer_and_the_other_one_does(scope, tokenizer):
     shown = {}
     for kind, parameters in ((Suffix, OpeningParameters), (SuffixAnswer, SuffixParameters)):

@@ -71,14 +71,20 @@ class Told(Quiet):
     def __init__(self, *, kills: bool = True) -> None:
         super().__init__(Console(stderr=True))
         self.kills, self.begun, self.ended = kills, 0, Counter()
+        self.others = psutil.Process().children()
 
     def started(self, job) -> None:
         self.begun += 1
         if self.begun == 2 and self.kills:
-            psutil.Process().children()[0].kill()
+            workers(but=self.others)[0].kill()
 
     def finished(self, job, seconds, fault) -> None:
         self.ended[job.key] += 1
+
+
+def workers(*, but: list[psutil.Process]) -> list[psutil.Process]:
+    """The processes that this one has started, without those that other tests had."""
+    return [child for child in psutil.Process().children() if child not in but]
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +117,19 @@ def test_two_workers_one_of_them_killed_give_the_evidence_of_one_process(world, 
     assert result.evidence_digest == digest_of(world / "alone")
     assert told.ended == {job.key: 1 for job in plan.plan.jobs}
     assert answers(tmp_path / "run") == answers(world / "alone")
-    assert not psutil.Process().children()
+    assert not workers(but=told.others)
     assert not [path.name for path in (tmp_path / "run").rglob(".*") if path.name != ".lock"]
 
 
 def test_a_worker_ends_with_whoever_started_it(monkeypatch):
     """Also by SIGKILL, which nobody can catch: its line is closed then."""
     monkeypatch.setattr(local, "started", Copied)
+    others = psutil.Process().children()
     worker = local._Process(None, {})  # type: ignore[arg-type] - it gets no further
     worker.line.close()
     worker._process.wait()
     assert worker._process.returncode == 1
-    assert not psutil.Process().children()
+    assert not workers(but=others)
 
 
 def command(world: Path, out: Path, *more: str) -> list[str]:
@@ -137,13 +144,13 @@ def test_an_interrupted_command_ends_its_workers_and_goes_on_where_it_was(world,
     until = time.monotonic() + 300
     while not list(out.glob("jobs/*/observations.parquet")) and time.monotonic() < until:
         time.sleep(0.05)
-    workers = psutil.Process(running.pid).children()
+    hired = psutil.Process(running.pid).children()
     running.terminate()
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told
     assert f"rerun with --out {out} to resume" in told
-    assert len(workers) == 2
-    assert not [worker for worker in workers if worker.is_running()]
+    assert len(hired) == 2
+    assert not [worker for worker in hired if worker.is_running()]
     assert not [path.name for path in out.rglob(".*") if path.name != ".lock"]
     done = subprocess.run(command(world, out, "--workers", "2"), capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1, 3), done.stderr

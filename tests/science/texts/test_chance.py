@@ -84,7 +84,7 @@ def mean_of(probe, engine: Engine, facts: list[Fact], measure: str) -> tuple[flo
     return sum(scores) / len(scores), sum(levels.values()) / len(levels)
 
 
-@pytest.mark.parametrize("relation", ["born_in", None])
+@pytest.mark.parametrize("relation", [None, pytest.param("born_in", marks=pytest.mark.slow)])
 def test_forced_choice_among_sentences_is_at_chance_without_the_knowledge(control, relation):
     probe = ForcedChoice(ForcedChoiceParameters())
     shown, level = mean_of(probe, control, sentences(relation=relation), "probability")
@@ -92,7 +92,7 @@ def test_forced_choice_among_sentences_is_at_chance_without_the_knowledge(contro
     assert level < 0.06
 
 
-@pytest.mark.parametrize("make", [dated, accented])
+@pytest.mark.parametrize("make", [dated, pytest.param(accented, marks=pytest.mark.slow)])
 def test_forced_choice_among_dates_and_accents_is_at_chance_without_the_knowledge(control, make):
     probe = ForcedChoice(ForcedChoiceParameters())
     shown, level = mean_of(probe, control, make(), "probability")

@@ -55,7 +55,10 @@ class TimeLeft:
             part: seconds / (doses * max(1, len(job.probes)) if part == OWN else doses)
             for part, seconds in parts.items()
         }
-        self._since = self._clock()
+        if self._known:
+            self._since = self._clock()
+        else:
+            self._note(OWN, 0.0)  # other jobs may be at work beside it
 
     def probing(self, job: Job) -> None:
         """A probe begins: until now the attack was at work."""
@@ -97,6 +100,7 @@ class TimeLeft:
 
     def _note(self, part: str, expected: float) -> None:
         now = self._clock()
+        part = part if self._known else OWN  # jobs that all count alike have no parts
         self._expected[part] = self._expected.get(part, 0.0) + expected
         self._taken[part] = self._taken.get(part, 0.0) + now - self._since
         self._since = now
