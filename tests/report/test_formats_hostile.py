@@ -32,7 +32,7 @@ def material(text: str) -> Material:
     row = {"dose_value": None, "score": 0.5, "twin_score": None, "placebo_score": None}
     named = dict.fromkeys(("dose", "probe", "measure", "variant", "fact_id", "missing"), text)
     frame = observation_frame([{**row, **named}, {**row, **named}])
-    placed = frame.assign(role="unlearned", model=text, attack=text, seed=0, sham=False)
+    placed = frame.assign(role="unlearned", model=text, attack=text, seed=0, sham=False, subject=text, relation=text)
     return Material(result=poisoned(text), observations=lambda: placed)
 
 
