@@ -35,10 +35,10 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.docs # pages from the code, pictures from the demo in build/demo (minutes, once; needs Chromium), the site in build/site
+docs: $(VENV)/.docs # pages from the code, pictures from the demos in build/demo (needs Chromium), the site in build/site
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/commands.py
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python -m docs.pictures
 	$(BIN)/python docs/site.py
 
 bench: $(READY)

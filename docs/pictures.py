@@ -1,28 +1,33 @@
-"""Draws the pictures of README.md from a real run: the terminal by rich, the report by Chromium.
+"""Draws the pictures of the pages from two real runs: the terminal by rich, the reports by Chromium.
 
-python docs/pictures.py [RUN]      docs/pictures/terminal.svg and report.png; without RUN, of the demo in build/demo
+python -m docs.pictures [FAIL PASS]    docs/pictures/terminal.svg and <fail|pass>-<width>[-dark].png, each below 200 kB;
+                                       without two runs, of the demos in build/demo, which are run first
 """
 
 from __future__ import annotations
 
+import io
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 
 import unlearn_audit as ua
+from tests.report import browser
 from unlearn_audit.report.formats.console import WIDTH, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
+DEMOS = {"fail": "nf4-masked", "pass": "retrained"}
 COMMAND = "unlearn-audit demo"
-SIZE = "1200,930"  # of the report's first page, in CSS pixels
+SHOTS = ((1280, False, 1120), (390, True, 1900))
+"""Width, dark or light, and height: banner and matrix, on a desk and on a telephone."""
+LARGEST = 200_000
 _FONT = re.compile(r"\s*@font-face\s*{[^}]*}")  # fetched from elsewhere; any fixed-width font will do
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def terminal(audit: ua.Audit, to: Path) -> None:
@@ -36,43 +41,39 @@ def terminal(audit: ua.Audit, to: Path) -> None:
     to.write_text(_FONT.sub("", svg), encoding="utf-8")
 
 
-def report(audit: ua.Audit, to: Path) -> None:
-    """The head of the report, as a browser shows it by day.
+def report(audit: ua.Audit, name: str, page: browser.Page, home: Path) -> None:
+    """The first screen of a report, by day and by night.
 
     Raises:
-        RuntimeError: there is no Chromium, or it made no picture.
+        SystemExit: a picture is too large for the repository.
     """
-    browser = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        raise RuntimeError("docs/pictures.py needs Chromium, which is not installed")
-    with tempfile.TemporaryDirectory() as scratch:
-        page, picture = audit.report(Path(scratch) / "report.html"), Path(scratch) / "report.png"
-        flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            f"--user-data-dir={scratch}/profile",
-        ]
-        done = subprocess.run(
-            [browser, *flags, f"--window-size={SIZE}", f"--screenshot={picture}", page.as_uri()],
-            capture_output=True,
-            text=True,
-        )
-        if not picture.is_file():
-            raise RuntimeError(f"{browser} made no picture: {done.stderr.strip()}")
-        shutil.copyfile(picture, to)
+    html = audit.report(home / f"{name}.html")
+    for width, dark, height in SHOTS:
+        page.open(html, width=width, dark=dark)
+        target = PICTURES / f"{name}-{width}{'-dark' if dark else ''}.png"
+        Image.open(io.BytesIO(page.screenshot(0, height))).convert("RGB").save(target, optimize=True)
+        if target.stat().st_size > LARGEST:
+            raise SystemExit(f"{target}: expected at most {LARGEST:,} bytes, got {target.stat().st_size:,}")
+
+
+def demos() -> list[Path]:
+    """The runs of both demos; one that is done costs nothing again."""
+    runs = [ROOT / "build" / "demo" / name for name in DEMOS]
+    for run, checkpoint in zip(runs, DEMOS.values(), strict=True):
+        command = [sys.executable, "-m", "unlearn_audit", "demo", "--checkpoint", checkpoint, "--out", str(run)]
+        subprocess.run(command, check=False)  # a FAIL is an exit code of its own
+    return runs
 
 
 def main() -> int:
-    """Draws both."""
-    run = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "demo"
-    if len(sys.argv) == 1:  # a run that is done costs nothing again
-        subprocess.run([sys.executable, "-m", *COMMAND.replace("-", "_").split(), "--out", str(run)], check=False)
-    audit = ua.load(run)
+    """Draws all of them."""
+    runs = [Path(one) for one in sys.argv[1:]] or demos()
+    audits = dict(zip(DEMOS, map(ua.load, runs), strict=True))
     PICTURES.mkdir(exist_ok=True)
-    terminal(audit, PICTURES / "terminal.svg")
-    report(audit, PICTURES / "report.png")
+    terminal(audits["fail"], PICTURES / "terminal.svg")
+    with tempfile.TemporaryDirectory() as home, browser.page(Path(home) / "browser") as page:
+        for name, audit in audits.items():
+            report(audit, name, page, Path(home))
     return 0
 
 
