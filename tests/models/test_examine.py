@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-from unlearn_audit.api import Prompt
+from unlearn_audit.api import Fact, FactSet, Prompt
 from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.facts.load import Facts
 from unlearn_audit.models.examine import check_model
 from unlearn_audit.models.loading import load, record
 from unlearn_audit.models.references import resolve
-from unlearn_audit.plan.make import make_plan
+from unlearn_audit.plan import make
+from unlearn_audit.plan.make import make_plan, texts_of
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions
 
 OPTIONS = ModelOptions(device="cpu")
@@ -83,6 +85,16 @@ def test_another_template_and_another_vocabulary_are_named(pair):
     tokenizer.save_pretrained(pair[1])
     (said,) = notes(pair)
     assert said == "retrained is not asked like unlearned: the chat template, the vocabulary differ"
+
+
+def test_as_many_texts_are_read_as_take_seconds_and_those_to_forget_come_first(monkeypatch):
+    sets = [
+        Facts(name=name, source="f", facts=(Fact(id="1", subject="Bo", question=f"Where is {who}?", answer="here"),))
+        for name, who in ((FactSet.FORGET, "Bo"), (FactSet.RETAIN, "Ada"))
+    ]
+    assert texts_of(sets) == ["Where is Bo?", "here", "Where is Ada?"]
+    monkeypatch.setattr(make, "MOST_LETTERS", 20)
+    assert texts_of(sets) == ["Where is Bo?", "here"]
 
 
 def rewrite(folder: Path, part: str, old: str, new: str) -> None:

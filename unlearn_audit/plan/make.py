@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def _refuse_equal_controls(models: Sequence[PlannedModel]) -> None:
                 )
 
 
-MOST_TEXTS = 5_000
+MOST_TEXTS, MOST_LETTERS = 5_000, 1_000_000
 """Questions and answers that are read by every tokenizer before an audit, the forget set's first."""
 
 
@@ -197,7 +197,9 @@ def texts_of(facts: Iterable[Facts]) -> list[str]:
         for text in (fact.question, fact.answer, fact.text, *fact.paraphrases)
         if text
     )
-    return list(islice(dict.fromkeys(texts), MOST_TEXTS))
+    found = list(islice(dict.fromkeys(texts), MOST_TEXTS))
+    ends = accumulate(map(len, found))
+    return [text for text, end in zip(found, ends, strict=True) if end <= MOST_LETTERS]
 
 
 def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]) -> tuple[str, ...]:
