@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from unlearn_audit.api import AttackError, Json, Model, NotApplicableError
 
-from ..shared.residual_stream import residual_stream
-
 if TYPE_CHECKING:
     import torch
 
@@ -83,6 +81,8 @@ def half(model: Model, which: str) -> Share:
     Raises:
         NotApplicableError: the model has fewer than two blocks, or no list of them.
     """
+    from ..shared.residual_stream import residual_stream
+
     with model.merged() as fork:
         blocks = residual_stream(fork).blocks
         if len(blocks) < 2:

@@ -75,6 +75,7 @@ class Contrast(Attack[ContrastParameters]):
     summary: ClassVar[str] = "Mixes the checkpoint with the original: what releasing both gives away."
     paper: ClassVar[str] = "2505.24379"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "factor k of U + k (O - U)"
     with_original: ClassVar[bool] = True
     profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = ContrastParameters

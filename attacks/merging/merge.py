@@ -94,6 +94,7 @@ class Merge(Attack[MergeParameters]):
     summary: ClassVar[str] = "Mixes the checkpoint with the public base that it was trained from."
     paper: ClassVar[str] = "2212.04089"
     access: ClassVar[Access] = Access.WEIGHTS
+    dose_unit: ClassVar[str] = "share of the base"
     with_base: ClassVar[bool] = True
     Parameters: ClassVar[type[api.Parameters]] = MergeParameters
 

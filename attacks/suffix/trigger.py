@@ -80,6 +80,7 @@ class Trigger(Attack[TriggerParameters]):
     summary: ClassVar[str] = "Tries the words of the vocabulary as a trigger before the question."
     paper: ClassVar[str] = "2510.17021"
     access: ClassVar[Access] = Access.LOGITS
+    dose_unit: ClassVar[str] = "words before the question"
     profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = TriggerParameters
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.table import Table
@@ -87,8 +88,8 @@ def test_a_display_shows_the_name_of_a_model_without_its_codes():
     stream = Terminal()
     with Live(HarmlessConsole(file=stream, force_terminal=True, width=100)) as live:
         live.begin([], [])
-        live._update(description=EVIL)
-        live._bar.refresh()
+        live.loading(SimpleNamespace(name=EVIL))
+        live._live.refresh()
     assert "No leak" in stream.getvalue()
     assert not any(code in stream.getvalue() for code in ("\x1b[2J", "\x1b]0", "\x07", "\u202e"))
 

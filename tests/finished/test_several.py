@@ -147,7 +147,7 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do(folder: Path, tmp_pa
     (tmp_path / "runs" / "two").mkdir()
     (tmp_path / "runs" / "two" / "spec.yaml").write_text("checkpoint: x\n")
     code, out, _ = invoke("compare", tmp_path / "runs")
-    assert code == 0 and "two: has not ended" in " ".join(out.split())
+    assert code == 0 and "two:hasnotended" in "".join(out.split())  # wherever a long path makes it wrap
     (run / "result.json").write_text("{}")
     assert invoke("compare", tmp_path / "runs")[0] == 5
 

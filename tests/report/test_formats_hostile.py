@@ -22,7 +22,7 @@ from unlearn_audit.evidence.observations import observation_frame
 from unlearn_audit.report import Material, render, writer_named
 
 KINDS = sorted(HOSTILE)
-TEXTS = ("junit", "sarif", "every-eval-ever", "model-card", "csv")  # the others are tested with the reports
+TEXTS = ("junit", "sarif", "every-eval-ever", "inspect", "model-card", "csv")  # the others are tested with the reports
 FORMULA = re.compile(r"^[\s'\"]*$|^[^=+\-@\t\r＝＋－＠]")
 
 
@@ -57,12 +57,12 @@ def test_no_text_format_holds_what_a_terminal_would_obey(name: str, kind: str) -
 
 
 def test_every_format_is_tested_for_hostile_texts() -> None:
-    figures = {"open-unlearning", "lm-eval"}  # they hold numbers and names of ours, in ASCII
+    figures = {"open-unlearning", "lm-eval", "eval-results"}  # they hold numbers and names of ours, in ASCII
     assert set(names(WRITERS)) == {*TEXTS, *figures, "json", "md", "html", "parquet"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["sarif", "every-eval-ever"])
+@pytest.mark.parametrize("name", ["sarif", "every-eval-ever", "inspect"])
 def test_json_has_the_same_shape_and_is_ascii(name: str, kind: str) -> None:
     document = written(HOSTILE[kind], name)
     assert document.isascii()
@@ -100,7 +100,7 @@ def test_no_cell_of_the_csv_is_a_formula(kind: str, separator: str) -> None:
     rows = list(csv.reader(io.StringIO(document), delimiter=separator))
     assert all(FORMULA.match(cell) for row in rows for cell in row)
     if separator == ",":
-        assert [len(row) for row in rows] == [15, 15, 15]
+        assert [len(row) for row in rows] == [17, 17, 17]
         assert rows[1][rows[0].index("score")] == "0.5"
 
 

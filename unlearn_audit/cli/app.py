@@ -272,14 +272,15 @@ def demo(
     import tempfile
 
     from unlearn_audit.demo import demo_spec, demo_workers, organism_lines
-    from unlearn_audit.plan.make import make_plan
-    from unlearn_audit.run.executors.choice import executor_of
 
     if checkpoint == "list":
         for line in organism_lines():
             typer.echo(line)
         return
     require("`demo`")
+    from unlearn_audit.plan.make import make_plan
+    from unlearn_audit.run.executors.choice import executor_of
+
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     demo_plan = make_plan(demo_spec(checkpoint))
     crew = executor_of(Where.LOCAL, demo_workers(), None)

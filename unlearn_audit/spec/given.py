@@ -25,6 +25,7 @@ class Settings(TypedDict, total=False):
     """
 
     checkpoint: Place
+    checkpoints: Sequence[Place]
     original: Place
     retrained: Sequence[Place]
     served: Sequence[Place]

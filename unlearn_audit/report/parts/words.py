@@ -9,9 +9,11 @@ ATTACKS = {
     "adapter-removal": "the adapter taken off",
     "as-is": "asked as it is",
     "best-of-n": "asked again and again, respelled",
+    "contrast": "mixed with the original",
     "decoding": "several answers drawn",
     "few-shot": "solved examples in the prompt",
     "latent": "hidden states trained",
+    "merge": "mixed with its public base",
     "noise": "noise on the weights",
     "prefill": "the answer begun for it",
     "prompt-search": "prompts evolved by score",
@@ -24,6 +26,7 @@ ATTACKS = {
     "suffix": "a searched text beside the question",
     "suffix-answer": "a text searched toward the answer",
     "suffix-transfer": "a text found on another model",
+    "trigger": "words tried before the question",
 }
 
 MEASURES = {

@@ -22,7 +22,7 @@ from benchmarks.validity.truth.results import Entered, Results, read_results, wr
 from benchmarks.validity.truth.tabulation import Organism, Truth
 from unlearn_audit.verdict.result import Outcome
 
-TOY = Path(__file__).with_name("validity_toy.py")
+TOY = Path(__file__).with_name("toy.py")
 WORLDS = ("a", "b", "c", "d")
 
 
