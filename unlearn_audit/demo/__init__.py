@@ -25,7 +25,7 @@ PROBES = ("recall", "forced-choice", "extraction-strength", "utility")
 """One kind of relearning, at one rate where `quick` tries three. `benchmarks/battery` runs all attacks."""
 
 BRIEF = {"quantization": {"quantizers": ["nf4", "int8"]}}
-"""What the demo leaves out besides, to end within a minute of two cores: formats that no policy asks for."""
+"""What the demo leaves out besides, to end within two minutes of two cores: formats that no policy asks for."""
 
 SETS = ("forget", "retain", "holdout")
 MOST_WORKERS = 4
