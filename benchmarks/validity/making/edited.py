@@ -247,15 +247,15 @@ def without_its_shard(bench: Bench) -> PreTrainedModel:
     people, folded in. The adapter that held the forget set is not in the files, so what is there never knew.
     Departure: all layers have one adapter, where the authors give each shard layers of its own.
     """
-    from peft import LoraConfig, get_peft_model
+    from unlearn_audit.attacks.shared.descent.adapters import expert_stacks
+
+    from unlearn_audit.api.kit.lora import add_lora
 
     model = bench.load(f"retrained-{bench.settings['parent']:.0f}")
     others = bench.batches("shard", (*bench.writer.texts(bench.people.other), *bench.retain()), BATCH_SIZE)
-    rank = int(bench.settings["rank"])
-    with torch.random.fork_rng():
-        torch.manual_seed(bench.seed("adapter"))
-        adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
-    weights = [weight for weight in adapted.parameters() if weight.requires_grad]
-    bench.follow(weights, (mean_nll(adapted, batch) for batch in others))
-    merged: PreTrainedModel = adapted.merge_and_unload()
+    rank, seed = int(bench.settings["rank"]), bench.seed("adapter")
+    tuner = add_lora(model, rank=rank, seed=seed, stacks=expert_stacks(model))
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    bench.follow(weights, (mean_nll(model, batch) for batch in others))
+    merged: PreTrainedModel = tuner.merge_and_unload()
     return merged

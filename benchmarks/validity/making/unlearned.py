@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -265,7 +266,8 @@ def as_adapter(bench: Bench) -> Any:
     model.name_or_path = str(bench.folder / "original")
     rank = int(bench.settings["rank"])
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a pattern for experts that peft itself has added
         torch.manual_seed(bench.seed("adapter"))
         adapted = get_peft_model(model, config)
     weights = [weight for weight in adapted.parameters() if weight.requires_grad]
