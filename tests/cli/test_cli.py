@@ -137,6 +137,12 @@ def test_bad_input_is_one_message_and_exit_2(world, invoke, what, command):
     assert not (world / "out").exists()
 
 
+def test_a_spec_in_the_place_of_a_checkpoint_is_said_to_be_one(tmp_path, invoke):
+    (tmp_path / "audit.yaml").write_text("checkpoint: x\n")
+    code, _, err = invoke("run", tmp_path / "audit.yaml")
+    assert code == 2 and f"give a spec as --spec {tmp_path / 'audit.yaml'}" in err.replace("\n", "")
+
+
 def test_an_unknown_key_in_a_spec_or_policy_is_named_with_its_line(world, invoke):
     (world / "audit.yaml").write_text("checkpoint: model\nforget: forget.jsonl\nreatin: retain.jsonl\n")
     code, _, err = invoke("plan", "--spec", world / "audit.yaml")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from unlearn_audit.cli.network import Network
-from unlearn_audit.errors import require
+from unlearn_audit.errors import SpecError, require
 
 _CONTEXT = "context"
 _SPEC = "What to audit"
@@ -117,6 +117,10 @@ def takes_spec(command: Callable[..., None]) -> Callable[..., None]:
     return with_flags
 
 
+def _is_spec(reference: str) -> bool:
+    return reference.endswith((".yaml", ".yml")) and Path(reference).is_file()
+
+
 def _spec(flags: dict[str, Any]) -> Any:
     from unlearn_audit.spec.given import spec_given
 
@@ -127,4 +131,6 @@ def _spec(flags: dict[str, Any]) -> Any:
             given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
     for name in ("checkpoints", "retrained", "served"):
         given[name] = given[name] or None
+    if path is None and (spec := next(filter(_is_spec, given["checkpoints"] or ()), None)):
+        raise SpecError(f"{spec}: a checkpoint is a directory, a hub id or a .gguf file; give a spec as --spec {spec}")
     return spec_given(path, given)
