@@ -271,7 +271,7 @@ def demo(
     """Audit a bundled model organism with the real pipeline; by default, one whose knowledge 4-bit NF4 recovers."""
     import tempfile
 
-    from unlearn_audit.demo import demo_spec, demo_workers, organism_lines
+    from unlearn_audit.demo import MOST_WORKERS, demo_spec, organism_lines
 
     if checkpoint == "list":
         for line in organism_lines():
@@ -279,11 +279,11 @@ def demo(
         return
     require("`demo`")
     from unlearn_audit.plan.make import make_plan
-    from unlearn_audit.run.executors.choice import executor_of
+    from unlearn_audit.run.executors.choice import for_small_models
 
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file)
     demo_plan = make_plan(demo_spec(checkpoint))
-    crew = executor_of(Where.LOCAL, demo_workers(), None)
+    crew = for_small_models(demo_plan.plan, MOST_WORKERS)
     if out is not None:
         with interruptible(out):
             _finish(run_audit(demo_plan, out, None, telling, executor=crew), out, json=json)

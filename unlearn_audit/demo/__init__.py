@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ BRIEF = {"quantization": {"quantizers": ["nf4", "int8"]}}
 
 SETS = ("forget", "retain", "holdout")
 MOST_WORKERS = 4
+"""Processes that share the demo on a CPU."""
 
 
 def organisms() -> dict[str, str]:
@@ -51,11 +51,6 @@ def demo_spec(name: str) -> AuditSpec:
 def brief_facts() -> dict[str, str]:
     """The files of the facts that the demo asks, by the set's name."""
     return {name: str(ASSETS / "facts" / "brief" / f"{name}.jsonl") for name in SETS}
-
-
-def demo_workers() -> int:
-    """How many processes share the demo: its models are too small for one to keep several cores busy."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def organism_spec(name: str) -> AuditSpec:

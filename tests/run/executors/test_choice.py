@@ -10,8 +10,8 @@ import pytest
 import unlearn_audit
 from unlearn_audit import errors
 from unlearn_audit.errors import MissingExtraError, SpecError
-from unlearn_audit.run.executors import local
-from unlearn_audit.run.executors.choice import executor_of
+from unlearn_audit.run.executors import local, pool
+from unlearn_audit.run.executors.choice import executor_of, for_small_models
 from unlearn_audit.run.executors.interface import Needs
 from unlearn_audit.run.executors.kinds import Kind
 from unlearn_audit.run.executors.local import Local
@@ -29,6 +29,19 @@ def test_one_worker_is_this_process_and_several_are_a_pool():
     assert executor_of(Kind.LOCAL, None, None) is None
     assert executor_of(Kind.LOCAL, 1, None) is None
     assert isinstance(executor_of(Kind.LOCAL, 2, None), Pool)
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "cores", "workers"),
+    [("cpu", 1, 2, 2), ("cpu", 1, 8, 4), ("cpu", 1, 1, None), ("cpu", None, 8, None), ("cuda", 1, 8, None)],
+)
+def test_small_models_get_a_worker_a_core_and_never_more_than_there_are_devices(
+    monkeypatch, device, threads, cores, workers
+):
+    monkeypatch.setattr(local, "own_cores", lambda: list(range(cores)))
+    monkeypatch.setattr(pool, "needs_of", lambda plan: needs(device, threads=threads))
+    found = for_small_models(None, 4)
+    assert (None if found is None else found._place._workers) == workers
 
 
 def test_without_ray_the_refusal_is_one_sentence_that_names_the_extra(monkeypatch):
@@ -64,9 +77,9 @@ def test_nothing_imports_ray_when_it_is_loaded():
 
 
 def test_cores_are_dealt_out_and_shared_where_there_are_too_few(monkeypatch):
-    monkeypatch.setattr(local, "_own_cores", lambda: [0, 1, 2, 3, 4])
+    monkeypatch.setattr(local, "own_cores", lambda: [0, 1, 2, 3, 4])
     assert Local(2)._cores == [(0, 1), (2, 3, 4)]
-    monkeypatch.setattr(local, "_own_cores", lambda: [0, 1])
+    monkeypatch.setattr(local, "own_cores", lambda: [0, 1])
     assert Local(3)._cores == [(0,), (1,), (0,)]
 
 

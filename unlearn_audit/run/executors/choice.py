@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from unlearn_audit.errors import SpecError, require
 from unlearn_audit.run.executors.kinds import Kind
 from unlearn_audit.run.runner import Executor
+
+if TYPE_CHECKING:
+    from unlearn_audit.plan.plan import Plan
 
 
 def executor_of(kind: Kind, workers: int | None, address: str | None) -> Executor | None:
@@ -35,3 +40,19 @@ def executor_of(kind: Kind, workers: int | None, address: str | None) -> Executo
     from unlearn_audit.run.executors.local import Local
 
     return Pool(Local(workers))
+
+
+def for_small_models(plan: Plan, most: int) -> Executor | None:
+    """Workers for models too small to keep two cores busy: one a core of the CPU. None where one process does as well.
+
+    Args:
+        plan: what is to run.
+        most: workers, however many cores there are: each loads the libraries anew.
+    """
+    from unlearn_audit.run.executors.local import own_cores
+    from unlearn_audit.run.executors.pool import needs_of
+
+    needs = needs_of(plan)
+    if needs.device != "cpu" or needs.threads is None:
+        return None
+    return executor_of(Kind.LOCAL, min(most, len(own_cores())), None)

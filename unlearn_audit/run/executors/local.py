@@ -37,7 +37,7 @@ class Local:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._cores = _split(_own_cores(), workers)
+        self._cores = _split(own_cores(), workers)
         self._devices: list[tuple[str, ...]] = []
 
     def count(self, needs: Needs) -> int:
@@ -135,7 +135,7 @@ def _split(items: Sequence[object], parts: int) -> list[tuple]:  # type: ignore[
     return [tuple(items[first:last]) for first, last in pairwise(edges)]
 
 
-def _own_cores() -> list[int]:
+def own_cores() -> list[int]:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
