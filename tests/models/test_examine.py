@@ -95,6 +95,8 @@ def test_as_many_texts_are_read_as_take_seconds_and_those_to_forget_come_first(m
     assert texts_of(sets) == ["Where is Bo?", "here", "Where is Ada?"]
     monkeypatch.setattr(make, "MOST_LETTERS", 20)
     assert texts_of(sets) == ["Where is Bo?", "here"]
+    book = Facts(name=FactSet.FORGET, source="f", facts=(Fact(id="0", subject="A book", text="x" * 21),))
+    assert texts_of([book, *sets]) == ["Where is Bo?", "here"]
 
 
 def rewrite(folder: Path, part: str, old: str, new: str) -> None:

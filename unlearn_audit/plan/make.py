@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -197,9 +197,12 @@ def texts_of(facts: Iterable[Facts]) -> list[str]:
         for text in (fact.question, fact.answer, fact.text, *fact.paraphrases)
         if text
     )
-    found = list(islice(dict.fromkeys(texts), MOST_TEXTS))
-    ends = accumulate(map(len, found))
-    return [text for text, end in zip(found, ends, strict=True) if end <= MOST_LETTERS]
+    found, room = [], MOST_LETTERS
+    for text in islice(dict.fromkeys(texts), MOST_TEXTS):
+        if len(text) <= room:  # a book leaves no room for itself, and takes none from the questions
+            found.append(text)
+            room -= len(text)
+    return found
 
 
 def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]) -> tuple[str, ...]:
