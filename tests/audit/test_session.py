@@ -149,6 +149,14 @@ def test_what_is_wrong_is_said_as_by_the_command_line(settings):
         ua.audit(checkpoint="x")
 
 
+def test_several_checkpoints_are_refused_and_not_the_first_of_them_audited(settings):
+    one = settings["checkpoint"]
+    several = {**settings, "checkpoint": None, "checkpoints": [one, f"{one}-2"]}
+    for ask in (ua.audit, ua.plan):
+        with pytest.raises(SpecError, match="'checkpoints': expected one, got 2; audit each by itself"):
+            ask(**several)
+
+
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("unlearn_audit.errors.missing", lambda modules: ["torch"])
     for ask in (ua.audit, ua.plan):

@@ -15,6 +15,7 @@ from unlearn_audit.finished.handle import Audit
 from unlearn_audit.run.executors.kinds import Kind
 from unlearn_audit.run.text_policy import KeptText
 from unlearn_audit.spec.given import Place, Settings, default_run, spec_given
+from unlearn_audit.spec.several import only
 from unlearn_audit.spec.spec import AuditSpec, load_waivers
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def audit(
     from unlearn_audit.audit.hops import audit as audited
     from unlearn_audit.run.executors.choice import executor_of
 
-    asked = spec_given(spec, settings)
+    asked = only(spec_given(spec, settings))
     directory = default_run(asked) if out is None else Path(out)
     with _settled(asked, directory, progress) as (live, told):
         result = audited(
@@ -100,7 +101,7 @@ def plan(spec: AuditSpec | Place | None = None, **settings: Unpack[Settings]) ->
     from unlearn_audit.plan.budget import plan_within
 
     with quiet_libraries():
-        return Prospects(live=plan_within(spec_given(spec, settings)))
+        return Prospects(live=plan_within(only(spec_given(spec, settings))))
 
 
 @contextmanager

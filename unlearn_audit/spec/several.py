@@ -35,6 +35,20 @@ def requests(spec: AuditSpec, *, leave_one_control_out: bool = False) -> dict[st
     return dict(zip(names, asked, strict=True))
 
 
+def only(spec: AuditSpec) -> AuditSpec:
+    """The request of one checkpoint.
+
+    Raises:
+        SpecError: it has several.
+    """
+    if len(spec.checkpoints) > 1:
+        raise SpecError(
+            f"'checkpoints': expected one, got {len(spec.checkpoints)}; audit each by itself with one `store`, which "
+            "shares their controls, or run `unlearn-audit run`, which audits them all"
+        )
+    return spec
+
+
 def _without_one_control(spec: AuditSpec) -> list[AuditSpec]:
     """Each control in the checkpoint's place, with the others as its controls."""
     controls = spec.retrained
