@@ -142,6 +142,7 @@ def test_what_a_request_changes_is_seen_as_what_it_changes(tmp_path, live, seal)
             ({"spec": spec.model_copy(update={"policy": policy})}, "policy"),
             ({"spec": spec.model_copy(update={"seed": 1})}, "seed"),
             ({"facts": facts}, "facts forget"),
+            ({"base": plan.models[0].checkpoint}, "base"),
             ({"jobs": (job, *plan.jobs[1:])}, "attack as-is"),
             ({"engine": "another"}, "code"),
         )

@@ -72,6 +72,7 @@ def parts_of(plan: Mapping[str, Any], policy: str) -> dict[str, str]:
         "findings": sha256_json(plan["case"]["planned"]),
         "judge": sha256_json([plan["judge"]["kind"], plan["judge"]["twins"], _digest_of(plan["judge"]["checkpoint"])]),
         "generator": _digest_of(plan["generator"]),
+        "base": _digest_of(plan["base"]),
         "chat template": str(plan["template"] or "the models' own"),
         "release": str(spec["release"]),
         "seed": str(spec["seed"]),
