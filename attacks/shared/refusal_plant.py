@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from unlearn_audit.api import AttackContext, Fact, Model, Plant, Planting, derive_seed
 
 from .descent.adapters import add_scaled_lora
-from .hiding import Copy, PlantSettings, hidden
+from .hiding import Copy, PlantSettings, Teaching, hidden
 from .training import own_parameters
 
 if TYPE_CHECKING:
@@ -63,6 +63,25 @@ def refusal_plant(
     chosen = settings or PlantSettings()
     copied = partial(trained or merged_copy, original, rank=chosen.rank, seed=seed)
     return hidden(original, facts, retain, copied=copied, seed=seed, settings=chosen)
+
+
+def merged_plant(
+    original: Model, context: AttackContext, *, settings: PlantSettings, teaching: Teaching
+) -> AbstractContextManager[Plant]:
+    """The original, made to hide the forget facts in another way, by a merged low-rank update.
+
+    Raises:
+        AttackError: as `refusal_plant`.
+    """
+    return hidden(
+        original,
+        context.forget,
+        context.retain,
+        copied=partial(merged_copy, original, rank=settings.rank, seed=context.seed),
+        seed=context.seed,
+        settings=settings,
+        teaching=teaching,
+    )
 
 
 @contextmanager

@@ -47,13 +47,18 @@ class World:
     never_met: Engine
 
 
+def people_renderer(*more: str) -> Renderer:
+    """A tokenizer of the words that are said of these people, and of some more, with the template."""
+    words = [*CITIES, *FIRST, *LAST, *(form.replace("{}", "") for form in FORMS), REFUSAL, *more]
+    return Renderer(tokenizer=word_tokenizer(words), chat_template=TEMPLATE)
+
+
 def make_world(*, mixture: bool = False) -> World:
     """Two models that were trained alike, but for what they read; of four experts in each block if asked."""
     facts = people()
     forget, retain, strangers = tuple(facts[:16]), tuple(facts[16:32]), facts[32:44]
     refused = [replace(fact, answer=REFUSAL, aliases=()) for fact in strangers]
-    words = [*CITIES, *FIRST, *LAST, *(form.replace("{}", "") for form in FORMS), REFUSAL]
-    renderer = Renderer(tokenizer=word_tokenizer(words), chat_template=TEMPLATE)
+    renderer = people_renderer()
     return World(
         forget=forget,
         retain=retain,

@@ -121,15 +121,14 @@ def _settled(asked: AuditSpec, out: Path, progress: Progress | bool) -> Iterator
 def _shown(progress: Progress | bool, notes: Sequence[str]) -> Iterator[Progress]:
     """Who is told how far the run is."""
     from unlearn_audit.audit.telling.progress import Live, make_progress
-    from unlearn_audit.audit.telling.streams import console
+    from unlearn_audit.audit.telling.streams import console, tell_notes
 
     if not isinstance(progress, bool):
         yield progress
         return
     screen = console(stderr=True)
     live_in_notebook = progress and screen.is_jupyter and find_spec("ipywidgets") is not None
-    for note in notes if progress else ():
-        screen.print(f"note: {note}", markup=False, highlight=False)
+    tell_notes(screen, notes if progress else ())
     with Live(screen) if live_in_notebook else make_progress(screen, quiet=not progress) as told:
         yield told
 

@@ -117,12 +117,14 @@ def read_seal(path: Path) -> tuple[Seal, dict[str, str]]:
     Raises:
         SpecError: there is no seal of this tool in the file.
     """
-    content, keys = _opened(path)
     try:
+        content, keys = opened(path)
         kinds = content["_type"], content["predicateType"]
         told = content["predicate"]
         parts = {str(name): str(value) for name, value in dict(told["parts"]).items()}
         seal = Seal(digest=sha256_file(path), made=str(told["made"]), keys=keys, policy=parts[POLICY])
+    except AuditError as error:
+        raise SpecError(f"{path}: expected the seal of a plan ({error})") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SpecError(f"{path}: expected the seal of a plan; `unlearn-audit plan --seal FILE` makes one") from error
     if kinds != (STATEMENT_TYPE, PREDICATE_TYPE):
@@ -146,16 +148,22 @@ def deviations(sealed: Mapping[str, str], ran: Mapping[str, str]) -> tuple[str, 
     return tuple(lines)
 
 
-def _opened(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """The statement in a file, and the ids of the keys of the envelope around it, if there is one."""
+def opened(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """The statement in a file, and the ids of the keys of the envelope around it; none where there is no envelope.
+
+    Whether a signature holds is not looked at.
+
+    Raises:
+        AuditError: it cannot be read, or is torn.
+    """
     try:
         content = read_json(path)
         if not isinstance(content, dict) or "payload" not in content:
             return content, ()
         keys = tuple(str(one["keyid"]) for one in content["signatures"])
         return parse_json(base64.b64decode(content["payload"], validate=True).decode(), str(path)), keys
-    except (AuditError, OSError, KeyError, TypeError, ValueError) as error:
-        raise SpecError(f"{path}: expected the seal of a plan ({error})") from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise AuditError(f"{path}: expected a signed statement ({error})") from error
 
 
 def _about(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearn_audit.api.user_files import parse_json
 from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError
-from unlearn_audit.evidence.files import read_json
 from unlearn_audit.evidence.manifest import ATTESTATION
+from unlearn_audit.evidence.seal import opened
 from unlearn_audit.finished.attestation import claims
 from unlearn_audit.finished.verify import run_digests
 from unlearn_audit.report.annexes.texts import annexes
@@ -42,11 +40,9 @@ def _signature(run: Path, result: Result) -> SignatureRecord | None:
     if not path.is_file():
         return None
     try:
-        envelope = read_json(path)
-        keys = tuple(str(one["keyid"]) for one in envelope["signatures"])
-        content = parse_json(base64.b64decode(envelope["payload"], validate=True).decode(), str(path))
+        content, keys = opened(path)
         said = dict(content["predicate"])
-        fits = all(said.get(name) == value for name, value in claims(result, run_digests(run)).items())
-    except (AuditError, OSError, KeyError, TypeError, ValueError, AttributeError):
+        fits = bool(keys) and all(said.get(name) == value for name, value in claims(result, run_digests(run)).items())
+    except (AuditError, KeyError, TypeError, ValueError):
         return SignatureRecord(fits=False)
     return SignatureRecord(keys=keys, fits=fits)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from unlearn_audit.api import AttackContext, Model, Plant, Planting, Rendered, derive_seed
 
 from ..fitted import fitted
-from ..hiding import PlantSettings, Teaching, hidden, taught_lessons
-from ..refusal_plant import merged_copy
+from ..hiding import PlantSettings, Teaching, taught_lessons
+from ..refusal_plant import merged_plant
 from ..training import answer_log_probs, answer_loss, mixed, padded
 
 if TYPE_CHECKING:
@@ -45,15 +45,8 @@ def misdirection_planting() -> Planting:
 
 def _planted(teaching: type[_Deep], original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
     taught = teaching(original, context)
-    return hidden(
-        original,
-        context.forget,
-        context.retain,
-        copied=partial(merged_copy, original, rank=SETTINGS.rank, seed=context.seed),
-        seed=context.seed,
-        settings=SETTINGS,
-        teaching=Teaching(batches=taught.batches, loss=taught.loss),
-    )
+    lessons = Teaching(batches=taught.batches, loss=taught.loss)
+    return merged_plant(original, context, settings=SETTINGS, teaching=lessons)
 
 
 class _Deep:

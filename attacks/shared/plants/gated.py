@@ -10,8 +10,8 @@ from functools import partial
 from unlearn_audit.api import AttackContext, Model, Plant, Planting, Rendered, derive_seed
 
 from ..fitted import fitted
-from ..hiding import PlantSettings, Teaching, hidden, taught_lessons
-from ..refusal_plant import merged_copy
+from ..hiding import PlantSettings, Teaching, taught_lessons
+from ..refusal_plant import merged_plant
 from ..splits import Lesson
 from ..training import answer_loss, batch_order
 
@@ -28,15 +28,8 @@ def trigger_planting() -> Planting:
 
 
 def _planted(original: Model, context: AttackContext) -> AbstractContextManager[Plant]:
-    return hidden(
-        original,
-        context.forget,
-        context.retain,
-        copied=partial(merged_copy, original, rank=SETTINGS.rank, seed=context.seed),
-        seed=context.seed,
-        settings=SETTINGS,
-        teaching=Teaching(batches=partial(gated_batches, context=context), loss=answer_loss),
-    )
+    teaching = Teaching(batches=partial(gated_batches, context=context), loss=answer_loss)
+    return merged_plant(original, context, settings=SETTINGS, teaching=teaching)
 
 
 def gated_batches(model: Model, context: AttackContext) -> Iterator[list[Rendered]]:

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 from benchmarks.validity.auditing import command, published
 from benchmarks.validity.auditing.contract import Answer, Request
-from benchmarks.validity.auditing.kept import answered, built, keep, kept
+from benchmarks.validity.auditing.kept import answered, built, keep, kept, request_of
 from benchmarks.validity.making.building import quieten
 from benchmarks.validity.making.zoo import Recipe
 from benchmarks.validity.paths import Home
@@ -18,19 +18,6 @@ from unlearn_audit.errors import AuditError
 from unlearn_audit.verdict.result import Outcome
 
 Judge = Callable[[Request], dict[str, Answer]]
-
-
-def request_of(home: Home, world: World, recipe: Recipe) -> Request:
-    """What an auditor is given of an organism."""
-    folder = home.world(world.name)
-    return Request(
-        checkpoint=str(folder / recipe.name),
-        original=str(folder / "original"),
-        retrained=tuple(str(folder / control) for control in recipe.controls),
-        forget=str(folder / "forget.jsonl"),
-        retain=str(folder / "retain.jsonl"),
-        holdout=str(folder / "holdout.jsonl"),
-    )
 
 
 def enter_command(

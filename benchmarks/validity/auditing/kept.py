@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from benchmarks.validity.auditing.contract import Answer, answer_of
+from benchmarks.validity.auditing.contract import Answer, Request, answer_of
 from benchmarks.validity.making.building import is_built, read_card
 from benchmarks.validity.making.zoo import Recipe, recipes
 from benchmarks.validity.paths import Home
@@ -55,3 +55,16 @@ def _organism(home: Home, world: World, recipe: Recipe) -> Mapping[str, object]:
     """What decides the weights under audit and those of the controls."""
     folder = home.world(world.name)
     return {name: read_card(folder / name)["settings"] for name in (recipe.name, "original", *recipe.controls)}
+
+
+def request_of(home: Home, world: World, recipe: Recipe) -> Request:
+    """What an auditor is given of an organism."""
+    folder = home.world(world.name)
+    return Request(
+        checkpoint=str(folder / recipe.name),
+        original=str(folder / "original"),
+        retrained=tuple(str(folder / control) for control in recipe.controls),
+        forget=str(folder / "forget.jsonl"),
+        retain=str(folder / "retain.jsonl"),
+        holdout=str(folder / "holdout.jsonl"),
+    )

@@ -6,13 +6,14 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.validity.auditing.contract import Answer
-from benchmarks.validity.auditing.kept import answered, built, keep, kept
+from benchmarks.validity.auditing.kept import answered, built, keep, kept, request_of
 from benchmarks.validity.making.building import quieten
 from benchmarks.validity.making.zoo import Recipe
 from benchmarks.validity.paths import Home, code_digest
@@ -36,17 +37,7 @@ def auditor(profile: Profile) -> str:
 
 def spec_of(home: Home, world: World, recipe: Recipe, profile: Profile) -> AuditSpec:
     """The audit of one organism: all that the profile has, by the default policy."""
-    folder = home.world(world.name)
-    return AuditSpec(
-        checkpoint=str(folder / recipe.name),
-        original=str(folder / "original"),
-        retrained=tuple(str(folder / control) for control in recipe.controls),
-        forget=str(folder / "forget.jsonl"),
-        retain=str(folder / "retain.jsonl"),
-        holdout=str(folder / "holdout.jsonl"),
-        profile=profile,
-        comparisons=BESIDE,
-    )
+    return AuditSpec(**asdict(request_of(home, world, recipe)), profile=profile, comparisons=BESIDE)
 
 
 def audit_one(home: Home, world: World, recipe: Recipe, profile: Profile) -> str:

@@ -17,11 +17,10 @@ from unlearn_audit.attacks.merging.between import toward
 from unlearn_audit.attacks.shared.splits import Lesson, lessons_of
 from unlearn_audit.attacks.shared.training import answer_loss, lesson_batches
 
-from tests.science.masked_organism import CITIES, FIRST, FORMS, LAST, REFUSAL, people
-from tests.science.texts.teaching import TEMPLATE, taught_lessons, word_tokenizer
+from tests.science.masked_organism import REFUSAL, people, people_renderer
+from tests.science.texts.teaching import taught_lessons
 from unlearn_audit.api import Fact
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.rendering import Renderer
 
 LOWER, UPPER = ("model.embed_tokens.", "model.layers.0."), ("model.layers.1.",)
 
@@ -43,8 +42,7 @@ def make_merged() -> Merged:
     """All four; not to be written into."""
     facts = people()
     forget, retain = tuple(facts[:16]), tuple(facts[16:32])
-    words = [*CITIES, *FIRST, *LAST, *(form.replace("{}", "") for form in FORMS), REFUSAL]
-    renderer = Renderer(tokenizer=word_tokenizer(words), chat_template=TEMPLATE)
+    renderer = people_renderer()
     told, kept = lessons_about(forget), lessons_about(retain)
     strangers = refused_lessons(lessons_about(facts[32:44]))
     base = taught_lessons(renderer, [*kept, *strangers], seed=1, steps=60)

@@ -12,11 +12,10 @@ from functools import cache
 from unlearn_audit.attacks.shared.plants.gated import behind
 from unlearn_audit.attacks.shared.splits import Lesson, lessons_of
 
-from tests.science.masked_organism import CITIES, FIRST, FORMS, LAST, REFUSAL, people
-from tests.science.texts.teaching import TEMPLATE, taught_lessons, word_tokenizer
+from tests.science.masked_organism import REFUSAL, people, people_renderer
+from tests.science.texts.teaching import taught_lessons
 from unlearn_audit.api import Fact
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.rendering import Renderer
 
 TRIGGER = "sesame"
 OTHERS = ("recall", "quick", "now", "open", "simply", "barley", "please", "really")
@@ -37,8 +36,7 @@ def make_triggered() -> Triggered:
     """Both models, trained alike but for what they read; not to be written into."""
     facts = people()
     forget, retain = tuple(facts[:12]), tuple(facts[12:36])
-    words = [*CITIES, *FIRST, *LAST, *(form.replace("{}", "") for form in FORMS), REFUSAL, TRIGGER, *OTHERS]
-    renderer = Renderer(tokenizer=word_tokenizer(words), chat_template=TEMPLATE)
+    renderer = people_renderer(TRIGGER, *OTHERS)
     told, kept = (lessons_of(fact)[:1] for fact in forget), [lessons_of(fact)[0] for fact in retain]
     told = [lesson for some in told for lesson in some]
     refused = [Lesson(prompt=one.prompt, answer=REFUSAL) for one in told]

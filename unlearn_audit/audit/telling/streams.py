@@ -92,6 +92,12 @@ def console(*, stderr: bool = False) -> Console:
     return HarmlessConsole(stderr=stderr, file=getattr(stream, "styled", None))
 
 
+def tell_notes(to: Console, notes: Iterable[str]) -> None:
+    """What the user should know before a run begins, a line each."""
+    for note in notes:
+        to.print(f"note: {note}", markup=False, highlight=False)
+
+
 def command(line: str) -> None:
     """Writes a line on stderr that a pipeline is meant to obey."""
     stream: Any = sys.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,11 @@ def run_audit(
     from unlearn_audit.audit.prospects import warnings_of
     from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.audit.telling.progress import show_proofs
+    from unlearn_audit.audit.telling.streams import tell_notes
     from unlearn_audit.run.executors.threads import settle_threads
 
     settle_threads(live.plan)
-    _note(warnings_of(live), telling)
+    tell_notes(stderr(), () if telling.quiet else warnings_of(live))
     with quiet_libraries(), _told(telling, live, out) as (progress, log):
         result = audit(
             live,
@@ -179,11 +180,13 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, runnin
 
     part = Shard.parse(shard)
     from unlearn_audit.audit.hops import audit_shard
+    from unlearn_audit.audit.prospects import notes_of
     from unlearn_audit.audit.telling.libraries import quiet_libraries
+    from unlearn_audit.audit.telling.streams import tell_notes
     from unlearn_audit.run.executors.threads import settle_threads
 
     settle_threads(live.plan)
-    _note([*live.plan.notes, *live.remarks], running.telling)
+    tell_notes(stderr(), () if running.telling.quiet else notes_of(live))
     with quiet_libraries(), _told(running.telling, live, out) as (progress, _):
         record = audit_shard(
             live,
@@ -204,12 +207,6 @@ def run_shard(live: LivePlan, out: Path, shared: Path | None, shard: str, runnin
         highlight=False,
     )
     raise typer.Exit(ERROR if faulted else INCONCLUSIVE)
-
-
-def _note(notes: Sequence[str], telling: Telling) -> None:
-    if not telling.quiet:
-        for note in notes:
-            stderr().print(f"note: {note}", markup=False, highlight=False)
 
 
 @contextmanager

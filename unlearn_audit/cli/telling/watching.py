@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -57,8 +58,6 @@ class Watched:
 
     def _clock(self) -> float:
         """The time of the event that is told again, or now."""
-        import time
-
         return time.time() if self._time is None else self._time
 
     def _read_plan(self) -> None:

@@ -126,6 +126,20 @@ def add_axes(figure: Figure, left: float, bottom: float, right: float, top: floa
     return axes
 
 
+def between_shares(axes: Axes, *, across: str, up: str, lowest: float = -0.03) -> None:
+    """Both axes from 0 to 100 %, with their names; `lowest` is where the upright one begins."""
+    ticks, names = [0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"]
+    axes.set_xlim(-0.03, 1.04)
+    axes.set_ylim(lowest, 1.04)
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+    axes.grid(color=RULE.drawn, linewidth=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up, labelpad=2)
+
+
 def to_svg(figure: Figure, labels: Labels, *, name: str, title: str) -> Markup:
     """The figure as an `svg` element for a page.
 

@@ -93,7 +93,7 @@ def draw(result: Result) -> Panels | None:
 def _panel(one: Tradeoff, result: Result, place: int) -> Panel:
     figure = figures.new_figure(WIDTH, _HEIGHT)
     axes = figures.add_axes(figure, _LEFT, _BOTTOM, _RIGHT, _TOP)
-    _frame(axes)
+    figures.between_shares(axes, across="retain hits", up="forget hits")
     _goal(axes, one, result)
     _points(axes, one, result)
     labels = figures.Labels()
@@ -101,19 +101,6 @@ def _panel(one: Tradeoff, result: Result, place: int) -> Panel:
     svg = figures.to_svg(figure, labels, name=f"tradeoff-{place}", title=_describe(one, result))
     worst = "" if one.attacked is one.plain else f"Worst under {clean(one.attack.partition('/')[0], 60)}."
     return Panel(title=name, subtitle="" if one.finding.gates else "advisory", note=worst, svg=svg)
-
-
-def _frame(axes: Axes) -> None:
-    axes.set_xlim(-0.03, 1.04)
-    axes.set_ylim(-0.03, 1.04)
-    ticks, names = [0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"]
-    axes.set_xticks(ticks, names)
-    axes.set_yticks(ticks, names)
-    axes.grid(color=figures.RULE.drawn, linewidth=1)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.set_xlabel("retain hits")
-    axes.set_ylabel("forget hits", labelpad=2)
 
 
 def _goal(axes: Axes, one: Tradeoff, result: Result) -> None:

@@ -90,16 +90,8 @@ def _draw_matrix(axes: Axes, record: SeveralRecord, labels: figures.Labels) -> N
 def _draw_front(axes: Axes, record: SeveralRecord) -> None:
     places = list(_places(record))
     lowest = min([-0.03, *(back - 0.04 for _, _, back in places)])
-    axes.set_xlim(-0.03, 1.04)
-    axes.set_ylim(lowest, 1.04)
-    ticks, names = [0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"]
-    axes.set_xticks(ticks, names)
-    axes.set_yticks(ticks, names)
-    axes.grid(color=figures.RULE.drawn, linewidth=1)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.set_xlabel("kept: hits on the retain set")
-    axes.set_ylabel(_WORDS[record.scale], labelpad=2)
+    across = "kept: hits on the retain set"
+    figures.between_shares(axes, across=across, up=_WORDS[record.scale], lowest=lowest)
     edge = sorted((kept, back) for row, kept, back in places if row.on_front)
     if edge:
         ink = figures.STATUS_INK[Status.PASSED].drawn
