@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from unlearn_audit.api.writer import Material, Writer
 from unlearn_audit.errors import AuditError, SpecError
@@ -13,12 +14,31 @@ from unlearn_audit.evidence.files import refuse_special
 from unlearn_audit.report import write_to, writer_named
 
 
-@dataclass(frozen=True, kw_only=True)
-class Targets:
-    """Writers with their files, and the one that writes to stdout."""
+class Format(Protocol):
+    """What can be asked for by name."""
 
-    files: tuple[tuple[Writer, Path], ...]
-    screen: Writer | None = None
+    @property
+    def name(self) -> str:
+        """Of the format."""
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called in a folder."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether it cannot go to stdout."""
+
+
+F = TypeVar("F", bound=Format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets(Generic[F]):
+    """Formats with their files, and the one that goes to stdout."""
+
+    files: tuple[tuple[F, Path], ...]
+    screen: F | None = None
 
 
 def deliver(material: Material, wanted: Sequence[str]) -> None:
@@ -38,18 +58,27 @@ def deliver(material: Material, wanted: Sequence[str]) -> None:
         sys.stdout.write(shown)
 
 
-def parse_targets(wanted: Sequence[str]) -> Targets:
+def parse_targets(wanted: Sequence[str]) -> Targets[Writer]:
+    """What `-f FORMAT` and `-f FORMAT=FILE` ask for of the writers; errors as `targets_of`."""
+    return targets_of(wanted, writer_named)
+
+
+def targets_of(wanted: Sequence[str], named: Callable[[str], F]) -> Targets[F]:
     """What `-f FORMAT` and `-f FORMAT=FILE` ask for; a directory as FILE takes the format's own file name.
+
+    Args:
+        wanted: as they were given.
+        named: the format of a name, or a SpecError.
 
     Raises:
         SpecError: an unknown format, a binary one or a second one for stdout, a file that cannot be written; a link, a
             device or a named pipe is neither followed nor replaced.
     """
-    files: list[tuple[Writer, Path]] = []
-    screen: Writer | None = None
+    files: list[tuple[F, Path]] = []
+    screen: F | None = None
     for each in wanted:
         name, equals, target = each.partition("=")
-        writer = writer_named(name)
+        writer = named(name)
         if equals:
             files.append((writer, _file(writer, each, target, [path for _, path in files])))
         elif writer.binary:
@@ -66,7 +95,7 @@ def parse_targets(wanted: Sequence[str]) -> Targets:
     return Targets(files=tuple(files), screen=screen)
 
 
-def _file(writer: Writer, asked: str, target: str, taken: Sequence[Path]) -> Path:
+def _file(writer: Format, asked: str, target: str, taken: Sequence[Path]) -> Path:
     if not target:
         raise SpecError(f"--format {asked}: expected a file after the =, e.g. -f {writer.name}={writer.file_name}")
     path = Path(target) / writer.file_name if Path(target).is_dir() else Path(target)

@@ -7,13 +7,13 @@ import io
 import json as json_module
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.problems import did_you_mean
 from unlearn_audit.errors import AuditError, SpecError
-from unlearn_audit.evidence.files import refuse_special, write_text
+from unlearn_audit.evidence.files import write_text
 from unlearn_audit.report.formats.tables import harmless_text
 from unlearn_audit.report.parts.text import escape_markdown
 from unlearn_audit.report.several import changes, figure, page, terminal
@@ -30,6 +30,7 @@ from unlearn_audit.report.several.shown import (
     tested,
     tile,
 )
+from unlearn_audit.report.targets import targets_of
 from unlearn_audit.verdict.several import SeveralRecord
 
 if TYPE_CHECKING:
@@ -44,6 +45,20 @@ _FINDING = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of the table; `make` is None for the terminal's, which is shown and not made."""
+
+    name: str
+    make: Callable[[SeveralRecord], str] | None
+    binary: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called in a folder."""
+        return f"compare.{self.name}"
+
+
 def deliver(record: SeveralRecord, wanted: Sequence[str], console: Console) -> None:
     """Writes what `-f FORMAT` and `-f FORMAT=FILE` ask for; the terminal's table where nothing goes to stdout.
 
@@ -51,9 +66,10 @@ def deliver(record: SeveralRecord, wanted: Sequence[str], console: Console) -> N
         SpecError: an unknown format, two for stdout, or a file that cannot be written.
         AuditError: a file cannot be written.
     """
-    files, screen = _targets(wanted)
-    shown = None if screen == TERMINAL else FORMATS[screen](record)
-    for path, document in [(path, FORMATS[name](record)) for path, name in files.items()]:
+    targets = targets_of(wanted, _named)
+    screen = targets.screen
+    shown = None if screen is None or screen.make is None else screen.make(record)
+    for path, document in [(path, _made(one, record)) for one, path in targets.files]:
         try:
             write_text(path, document)
         except OSError as error:
@@ -64,30 +80,16 @@ def deliver(record: SeveralRecord, wanted: Sequence[str], console: Console) -> N
         sys.stdout.write(shown)
 
 
-def _targets(wanted: Sequence[str]) -> tuple[dict[Path, str], str]:
-    """Files with their formats, and the format that goes to stdout."""
-    files: dict[Path, str] = {}
-    screen: str | None = None
-    for each in wanted:
-        name, equals, target = each.partition("=")
-        if name != TERMINAL and name not in FORMATS:
-            raise SpecError(f"--format: unknown format {name!r}{did_you_mean(name, [TERMINAL, *FORMATS])}")
-        if equals:
-            path = Path(target)
-            if not target or name == TERMINAL or not path.parent.is_dir() or path in files:
-                raise SpecError(
-                    f"--format {each}: expected {name}=FILE in a folder that is there, a file for each format; "
-                    f"e.g. -f html=compare.html ({TERMINAL} goes to stdout)"
-                )
-            refuse_special(path)
-            files[path] = name
-        elif screen is not None:
-            raise SpecError(
-                f"--format {name}: only one format can go to stdout, and {screen} already does; name a file"
-            )
-        else:
-            screen = name
-    return files, screen or TERMINAL
+def _named(name: str) -> Format:
+    if name != TERMINAL and name not in FORMATS:
+        raise SpecError(f"--format: unknown format {name!r}{did_you_mean(name, [TERMINAL, *FORMATS])}")
+    return Format(name=name, make=FORMATS.get(name))
+
+
+def _made(one: Format, record: SeveralRecord) -> str:
+    if one.make is None:
+        raise SpecError(f"--format {one.name}: goes to stdout; name another format for a file")
+    return one.make(record)
 
 
 def markdown(record: SeveralRecord) -> str:
