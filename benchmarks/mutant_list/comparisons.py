@@ -162,6 +162,14 @@ STAND_INS = (
         tests=in_controls("what_one_format_brought_back_lends_nothing_to_another_that_the_policy_names"),
     ),
     Mutant(
+        name="power-at-a-dose-that-hides-all",
+        wrong="a dose at which the original itself would pass has power, since another dose has",
+        file=PLANTS,
+        old="    return shown.lower > max(terms.margin * known, 0.0) + TOLERANCE\n",
+        new="    return shown.lower > -1.0\n",
+        tests=in_controls("a_dose_that_weakens_every_model_has_power_as_long_as_the_original_would_not_pass_there"),
+    ),
+    Mutant(
         name="plant-by-point-estimate",
         wrong="a plant is found if the estimate says so, whatever its bound",
         file=PLANTS,

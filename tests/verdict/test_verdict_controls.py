@@ -12,6 +12,7 @@ from tests.verdict.test_verdict import DOSES, LEAK, PLANNED, POLICY, RECALL, Aud
 from unlearn_audit.api import Role
 from unlearn_audit.api.terms import Status
 from unlearn_audit.plan.case import FaultyJob
+from unlearn_audit.spec.policy import Population
 from unlearn_audit.verdict.result import Control, Outcome
 
 PLANTS = {"as-is": (), "quantization": ("nf4 rounding plant", "int8 rounding plant"), "relearning": ("refusal plant",)}
@@ -104,7 +105,7 @@ def test_a_format_without_a_plant_is_met_by_what_the_original_shows_and_the_sent
     verdict = audit.decided()
     assert verdict.outcome is Outcome.PASS, verdict.reasons
     assert "nothing is known to be undone by int8 (no plant)" in verdict.sentence
-    audit.score(0.2, role="original", attack="quantization", dose="int8")
+    audit.score(0.08, role="original", attack="quantization", dose="int8")
     assert audit.decided().outcome is Outcome.INCONCLUSIVE
 
 
@@ -118,13 +119,27 @@ def test_a_pass_names_the_formats_in_which_nothing_hidden_came_back():
 
 
 def test_without_plants_the_original_must_show_its_knowledge_in_each_format_that_the_policy_names():
-    audit = Audit().score(0.2, role="original", attack="quantization", dose="int8")
+    audit = Audit().score(0.08, role="original", attack="quantization", dose="int8")
     verdict = audit.decided()
     assert finding(verdict, RECALL).power.doses == ("nf4",)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert any(
         "the policy requires power at int8: the original shows too little there" in one for one in verdict.reasons
     )
+
+
+@pytest.mark.parametrize("population, enough", [(Population.LISTED, 7), (Population.SAMPLE, 13)])
+def test_a_dose_that_weakens_every_model_has_power_as_long_as_the_original_would_not_pass_there(population, enough):
+    """Of 60 people, all known without an attack, a tenth may come back: six of a list, and of a sample by its bound."""
+    policy = POLICY.model_copy(update={"population": population})
+    for known, outcome in ((enough, Outcome.PASS), (enough - 1, Outcome.INCONCLUSIVE), (0, Outcome.INCONCLUSIVE)):
+        here = {"role": "original", "attack": "quantization", "dose": "int8", "probe": "recall"}
+        audit = Audit().score(0.0, **here)
+        if known:
+            audit.score(1.0, **here, fact_id=subjects(0, known))
+        verdict = audit.decided(policy)
+        assert ("int8" in finding(verdict, RECALL).power.doses) is (outcome is Outcome.PASS), known
+        assert verdict.outcome is outcome, (known, verdict.reasons)
 
 
 def test_a_plant_that_hides_nothing_shows_no_power():

@@ -129,7 +129,7 @@ class PlantRecord(Record):
         hidden: how much less than the original the plant shows when simply asked.
         shown: the plant under the attack, minus the control.
         found: share of what was hidden that was recovered; None if too little was hidden.
-        doses: where it came back by as much as power asks for; of other doses it says nothing.
+        doses: where more of it came back than may; of other doses it says nothing.
         why: why it shows no power, if it shows none.
     """
 

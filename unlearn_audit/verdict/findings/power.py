@@ -16,6 +16,7 @@ import pandas as pd
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import SERVED, Case, PlannedFinding, is_named
+from unlearn_audit.statistics.bounds import TOLERANCE
 from unlearn_audit.verdict.findings.contrasts import Contrasts, bounded, counted
 from unlearn_audit.verdict.findings.places import (
     BASELINE,
@@ -94,11 +95,22 @@ def _doses_of(plants: Sequence[PlantRecord]) -> tuple[str, ...]:
 
 
 def _found_at(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> tuple[str, ...]:
-    """The doses at which what stands in the original's place shows as much as power asks for."""
+    """The doses at which what stands in the original's place would not pass: a whole leak is seen there.
+
+    Less than `terms.power`, which the attack must show somewhere: a dose that weakens every model shows less of a leak,
+    and as long as that is more than the margin, which is a share of what is known un-attacked, it cannot hide one.
+    """
     doses: dict[str, list[Cell]] = {}
     for cell in measured:
         doses.setdefault(cell.dose, []).append(cell)
-    return tuple(dose for dose, cells in doses.items() if _strongest(cells, contrasts, terms)[1].lower >= terms.power)
+    return tuple(dose for dose, cells in doses.items() if _would_not_pass(cells, contrasts, terms))
+
+
+def _would_not_pass(measured: Sequence[Cell], contrasts: Contrasts, terms: Terms) -> bool:
+    """Whether O - C is above what may come back in the strongest of these cells, for certain."""
+    cell, shown = _strongest(measured, contrasts, terms)
+    known = max(one.estimate(cell) for one in contrasts.known)
+    return shown.lower > max(terms.margin * known, 0.0) + TOLERANCE
 
 
 def short_of_plateau(planned: PlannedFinding, measured: Sequence[Cell], case: Case) -> str:
