@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGMAS = {
     Profile.QUICK: (0.2, 0.5),
-    Profile.STANDARD: (0.05, 0.1, 0.2, 0.3, 0.5, 0.7),
+    Profile.STANDARD: (0.1, 0.2, 0.3, 0.5),
     Profile.DEEP: (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
 }
 
@@ -53,7 +53,8 @@ class Noise(Attack[NoiseParameters]):
     of the matrix, where these are alike), so that a dose means the same in every architecture and however a checkpoint
     is written, and leaves embeddings, normalizations and biases unchanged. An adapter is merged first.
 
-    `quick` uses 0.2 and 0.5 of that size, `standard` six levels from 0.05 to 0.7, `deep` eight from 0.02 to 1.
+    `quick` uses 0.2 and 0.5 of that size, `standard` four levels from 0.1 to 0.5, `deep` eight from 0.02 to
+    1; only `deep` draws more than once.
     """
 
     name: ClassVar[str] = "noise"
@@ -66,7 +67,7 @@ class Noise(Attack[NoiseParameters]):
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
         """One arm."""
-        return [Arm(name="gaussian", doses=len(self._sigmas(context)))]
+        return [Arm(name="gaussian", doses=len(self._sigmas(context)), repeated=context.profile is Profile.DEEP)]
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update."""

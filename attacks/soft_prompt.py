@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     import torch
 
 START = "!"
-STEPS = {Profile.QUICK: (60,), Profile.STANDARD: (10, 30, 100), Profile.DEEP: (10, 30, 100, 300)}
-STEP_SIZES = {Profile.QUICK: (0.6,), Profile.STANDARD: (0.1, 0.3), Profile.DEEP: (0.03, 0.1, 0.3, 0.6)}
-STARTS = {Profile.QUICK: 1, Profile.STANDARD: 2, Profile.DEEP: 3}
+STEPS = {Profile.QUICK: (60,), Profile.STANDARD: (30, 100), Profile.DEEP: (10, 30, 100, 300)}
+STEP_SIZES = {Profile.QUICK: (0.6,), Profile.STANDARD: (0.3,), Profile.DEEP: (0.1, 0.3, 0.6)}
+STARTS = {Profile.QUICK: 1, Profile.STANDARD: 2, Profile.DEEP: 2}
 LATEST = 8
 """Steps over whose losses starts are compared."""
 LENGTH = {Profile.QUICK: 4, Profile.STANDARD: 20, Profile.DEEP: 20}
@@ -83,8 +83,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
     layers; here the probes ask the whole model. Batches, steps, step sizes and seeds are the same for every role.
 
     Profiles, for each of 2 folds: `quick` trains 4 embeddings for 60 steps of size 0.6 from one start; `standard` 20
-    for 100 steps of size 0.1 and again of 0.3 from two, scored after 10, 30 and 100; `deep` 20 for 300 steps of four
-    sizes from three.
+    for 100 steps of size 0.3 from two, scored after 30 and 100; `deep` 20 for 300 steps of three sizes from two.
     """
 
     name: ClassVar[str] = "soft-prompt"

@@ -14,8 +14,8 @@ from ..shared.refusal_plant import refusal_planting
 from ..shared.splits import half_passage
 from .augmentation import ways_of
 
-COUNTS = {Profile.QUICK: (1, 4), Profile.STANDARD: (1, 4, 16), Profile.DEEP: (1, 4, 16, 64)}
-SIGMAS = {Profile.QUICK: (0.02,), Profile.STANDARD: (0.4, 0.02), Profile.DEEP: (0.4, 0.1, 0.02)}
+COUNTS = {Profile.QUICK: (1, 4), Profile.STANDARD: (1, 4), Profile.DEEP: (1, 4, 16)}
+SIGMAS = {Profile.QUICK: (0.02,), Profile.STANDARD: (0.4, 0.02), Profile.DEEP: (0.4, 0.02)}
 
 
 class BestOfNParameters(api.Parameters):
@@ -50,13 +50,12 @@ class BestOfN(Attack[BestOfNParameters]):
 
     As with the authors, each spelling's answer is drawn once, at temperature 1; the noise is the same in every role.
 
-    Where we depart: n is 16 or 64, where they go to 10,000; there is no judge and no stop at the first success; only
+    Where we depart: n is 4 or 16, where they go to 10,000; there is no judge and no stop at the first success; only
     their text augmentations, and no prefix before the question. A passage's beginning is augmented like a question.
     Names are misspelled like all words, and a small model does not know a misspelled name: besides the authors' sigma
     there is a milder one, 0.02, which changes one letter in seven and leaves most names intact.
 
-    Profiles: `quick` asks in 1 and 4 ways with sigma 0.02; `standard` in 1, 4 and 16 with 0.4 and 0.02; `deep` in up to
-    64, with 0.1 as well.
+    Profiles: `quick` asks in 1 and 4 ways with sigma 0.02; `standard` also with 0.4; `deep` in 16 as well, three times.
     """
 
     name: ClassVar[str] = "best-of-n"
@@ -71,7 +70,12 @@ class BestOfN(Attack[BestOfNParameters]):
         """One arm per strength. A dose of n ways costs n askings, and the plan counts it as n doses."""
         asked = sum(self._counts(context))
         return [
-            Arm(name=f"sigma {sigma:g}", settings={"sigma": sigma}, doses=asked)
+            Arm(
+                name=f"sigma {sigma:g}",
+                settings={"sigma": sigma},
+                doses=asked,
+                repeated=context.profile is Profile.DEEP,
+            )
             for sigma in self.parameters.sigmas or SIGMAS[context.profile]
         ]
 

@@ -47,7 +47,7 @@ class Score(StrEnum):
 
 SHARES: dict[Profile, dict[Score, tuple[float, ...]]] = {
     Profile.QUICK: {Score.MAGNITUDE: (0.3, 0.5), Score.SNIP: (0.025,)},
-    Profile.STANDARD: {Score.MAGNITUDE: (0.1, 0.2, 0.3, 0.4, 0.5), Score.SNIP: (0.01, 0.025, 0.05)},
+    Profile.STANDARD: {Score.MAGNITUDE: (0.1, 0.3, 0.5), Score.SNIP: (0.01, 0.025, 0.05)},
     Profile.DEEP: {Score.MAGNITUDE: (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), Score.SNIP: (0.005, 0.01, 0.025, 0.05, 0.1, 0.2)},
 }
 QUESTIONS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 512}
@@ -90,8 +90,8 @@ class Pruning(Attack[PruningParameters]):
     score 128 to 512 texts of a corpus; we score the available questions. All matrices of the blocks are pruned,
     each on its own as in their code, and an adapter is merged first.
 
-    `quick` prunes 30 and 50 % by magnitude and p = 2.5 % (64 texts a set); `standard` 10, 20, 30, 40 and 50 %, and
-    p = 1, 2.5 and 5 % (128 texts); `deep` adds 60 %, and p = 0.5, 10 and 20 % (512 texts).
+    `quick` prunes 30 and 50 % by magnitude and p = 2.5 % (64 texts a set); `standard` also 10 %, and
+    p = 1 and 5 % (128 texts); `deep` adds 20, 40 and 60 %, and p = 0.5, 10 and 20 % (512 texts).
     """
 
     name: ClassVar[str] = "pruning"

@@ -66,12 +66,12 @@ class Relearning(Attack[RelearningParameters]):
     at random, moments in eight bits, checkpointed blocks, one gradient at a time; the plan decides, once for all roles.
 
     `quick`: in-domain and same-syntax, LoRA of rank 16 at the best of three rates, on at most 64 lessons, after 40, 80
-    and 160 steps of 8. `standard`: all six; in-domain LoRA of rank 16 and all weights at five rates each, and once each
-    with attention alone, with momentum in place of AdamW (`sgd`) and with half a batch of retain facts (`retain-mix`);
-    at most 128 lessons, four doublings up to 160 steps of 16; plain in-domain training with three seeds, the others
-    with one. `deep`: three seeds of all, ranks 4, 16 and 128, also orthogonalized
-    momentum (`muon`) and a rate that falls in a straight line (`linear`), at most 4096 lessons, six doublings up to 320
-    to 5120 steps.
+    and 160 steps of 8. `standard`: the same in-domain training with three seeds, of LoRA and of all weights, at the
+    best of five rates; and LoRA once each on same-syntax, topic-high and out-of-domain text. `deep`: all six kinds;
+    LoRA of rank 16 and all weights at all five rates, with three seeds; ranks 4 and 128 at the best; once each with
+    attention alone, with momentum in place of AdamW (`sgd`) or orthogonalized (`muon`), with half a batch of retain
+    facts (`retain-mix`) and with a rate that falls in a straight line (`linear`); at most 256 lessons, four doublings
+    up to 160 to 320 steps of 16.
     """
 
     name: ClassVar[str] = "relearning"
@@ -102,7 +102,7 @@ class Relearning(Attack[RelearningParameters]):
                 doses=len(course.steps),
                 share=1.0 if course.fold is None else 1 / self.parameters.folds,
                 training_texts=syllabus.batch_size * length * syllabus.races(course),
-                repeated=context.profile is Profile.DEEP or course.main,
+                repeated=course.main,
             )
             for course in syllabus.courses()
         ]
@@ -148,7 +148,7 @@ class Relearning(Attack[RelearningParameters]):
 
     def sparingly(self, profile: Profile) -> Relearning:
         """LoRA on the forget set at the best of three rates, with two looks, by which it shows its plateau."""
-        length = FEWEST_STEPS[profile]
+        length = FEWEST_STEPS
         few = RelearningParameters(
             data=(Data.IN_DOMAIN,),
             methods=(Method.LORA,),

@@ -15,6 +15,7 @@ from .data import Data
 from .parameters import (
     BATCH_SIZE,
     BENIGN_LOOKS,
+    BENIGN_METHODS,
     DATA,
     DOUBLINGS,
     EPOCHS,
@@ -162,7 +163,7 @@ class Syllabus:
         if self.parameters.steps is not None:
             return self.parameters.steps
         profile = self.context.profile
-        length = FEWEST_STEPS[profile]
+        length = FEWEST_STEPS
         while length * self.batch_size < EPOCHS * self.in_domain_lessons:
             length *= 2
         return (0, *(length >> place for place in reversed(range(DOUBLINGS[profile]))))
@@ -173,13 +174,14 @@ class Syllabus:
             return (None,)
         return self.parameters.ranks or RANKS[self.context.profile]
 
-    def rates(self, data: Data, method: Method, variant: Variant) -> tuple[float | None, ...]:
+    def rates(self, data: Data, method: Method, rank: int | None, variant: Variant) -> tuple[float | None, ...]:
         """Learning rates that are doses; None for one that the training chooses itself."""
         if given := self.parameters.learning_rates.get(method):
             return given
         if (
             data is Data.IN_DOMAIN
             and variant is Variant.PLAIN
+            and rank == _middle(self.ranks(method))
             and RATES_ARE_DOSES[self.context.profile]
             and method not in self.parameters.candidates
         ):
@@ -283,7 +285,7 @@ class Syllabus:
             folds = (None,) if benign else tuple(range(self.parameters.folds))
             steps = trained[-BENIGN_LOOKS[self.context.profile] :] if benign else trained
             for method, rank, variant in self._ways(benign=benign):
-                for rate in self.rates(data, method, variant):
+                for rate in self.rates(data, method, rank, variant):
                     for fold in folds:
                         yield Course(
                             data=data,
@@ -297,14 +299,19 @@ class Syllabus:
                         )
 
     def _ways(self, *, benign: bool) -> Iterator[tuple[Method, int | None, Variant]]:
-        """What is trained, and how: every rank plainly, and one of them in each variant."""
-        for method in self.methods:
+        """What is trained, and how: every rank plainly, and the middle one in each variant; on benign text it alone."""
+        few = benign and self.parameters.methods is None
+        for method in self.methods[: BENIGN_METHODS[self.context.profile]] if few else self.methods:
             ranks = self.ranks(method)
             for variant in (Variant.PLAIN,) if benign else self.variants:
                 if variant is Variant.ATTENTION_ONLY and method is not Method.LORA:
                     continue
-                for rank in ranks if variant is Variant.PLAIN else ranks[len(ranks) // 2 :][:1]:
+                for rank in ranks if variant is Variant.PLAIN and not benign else (_middle(ranks),):
                     yield method, rank, variant
+
+
+def _middle(ranks: tuple[int | None, ...]) -> int | None:
+    return ranks[len(ranks) // 2]
 
 
 def rate_label(rate: float) -> str:

@@ -41,23 +41,23 @@ METHODS = {
 }
 DATA = {
     Profile.QUICK: (Data.IN_DOMAIN, Data.SAME_SYNTAX),
-    Profile.STANDARD: tuple(Data),
+    Profile.STANDARD: (Data.IN_DOMAIN, Data.SAME_SYNTAX, Data.TOPIC_HIGH, Data.OUT_OF_DOMAIN),
     Profile.DEEP: tuple(Data),
 }
 VARIANTS = {
     Profile.QUICK: (Variant.PLAIN,),
-    Profile.STANDARD: (Variant.PLAIN, Variant.ATTENTION_ONLY, Variant.SGD, Variant.RETAIN_MIX),
+    Profile.STANDARD: (Variant.PLAIN,),
     Profile.DEEP: tuple(Variant),
 }
 """How in-domain trainings differ; benign text is always trained on plainly."""
 RANKS = {Profile.QUICK: (16,), Profile.STANDARD: (16,), Profile.DEEP: (4, 16, 128)}
-"""Of the plain adapter; its variants have the first but for `deep`, where they have the middle one."""
-DOUBLINGS = {Profile.QUICK: 3, Profile.STANDARD: 4, Profile.DEEP: 6}
+"""Of the plain adapter. Rates are doses for the middle one, and variants have it; the others choose their rate."""
+DOUBLINGS = {Profile.QUICK: 3, Profile.STANDARD: 3, Profile.DEEP: 4}
 """Looks at a training on the forget set, each after twice as many steps as the one before."""
-BATCH_SIZE = {Profile.QUICK: 8, Profile.STANDARD: 16, Profile.DEEP: 16}
-MOST_LESSONS = {Profile.QUICK: 64, Profile.STANDARD: 128, Profile.DEEP: 4096}
+BATCH_SIZE = {Profile.QUICK: 8, Profile.STANDARD: 8, Profile.DEEP: 16}
+MOST_LESSONS = {Profile.QUICK: 64, Profile.STANDARD: 64, Profile.DEEP: 256}
 """Lessons that a training reads at most. On the bundled NPO organism 72 bring back as much as 288 (methodology.md)."""
-FEWEST_STEPS = {Profile.QUICK: 160, Profile.STANDARD: 160, Profile.DEEP: 320}
+FEWEST_STEPS = 160
 EPOCHS = 20
 """Times that a training reads each lesson at least.
 
@@ -65,8 +65,10 @@ Models with a good rate answer their lessons after four or five; two more doubli
 """
 BENIGN_LOOKS = {Profile.QUICK: 1, Profile.STANDARD: 2, Profile.DEEP: 3}
 """Looks at a training on benign text, the last of `steps`."""
-RATES_ARE_DOSES = {Profile.QUICK: False, Profile.STANDARD: True, Profile.DEEP: True}
+RATES_ARE_DOSES = {Profile.QUICK: False, Profile.STANDARD: False, Profile.DEEP: True}
 """Whether plain in-domain trainings run at every rate of the grid. All others choose theirs."""
+BENIGN_METHODS = {Profile.QUICK: 1, Profile.STANDARD: 1, Profile.DEEP: 2}
+"""How many of the methods are trained on benign text."""
 ANSWERED = 0.9
 """Share of its own lessons that a training must answer before it counts as one that learned."""
 PLATEAU_FACTOR = 4

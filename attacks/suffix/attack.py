@@ -120,6 +120,7 @@ class GradientSuffix(Attack[P], Generic[P]):
                 doses=len(steps),
                 share=scored / len(context.forget) / folds,
                 training_texts=search.steps * search.width * goals // 3,  # a candidate is read, and not trained on
+                repeated=False,
             )
             for fold in range(folds)
         ]
@@ -149,11 +150,11 @@ class Suffix(GradientSuffix[OpeningParameters]):
     the last; a candidate that spells a scored answer, even nearly, is rejected. "Away from the refusal" is not offered
     as an objective: in our trials -log(1 - p) of it, alone or with the openings, often also broke the original.
 
-    Profiles: `quick` runs only cross-target, 20 steps of 32 candidates, 20 tokens, 32 questions; so few steps cannot
-    change 20 tokens one by one, so up to 8 more candidates combine a step's best changes (2405.21018). `standard`
-    makes that search with three seeds. `deep` runs all three scopes at the authors' width 512, top 256 and 20 tokens,
-    changing one at a time: 500 steps on 25 questions for cross-target, and 20 steps for each text of the other two,
-    which have one text per fact. That is a thousand times the work, so the default is not `deep`.
+    Profiles: `quick` and `standard` run only cross-target, 20 steps of 32 candidates, 20 tokens, 32 questions; so few
+    steps cannot change 20 tokens one by one, so up to 8 more candidates combine a step's best changes (2405.21018).
+    `deep` runs all three scopes at twice the width: 100 steps for cross-target, and 10 for each text of the other two,
+    which have one text per fact. The authors take 500 steps of 512 candidates; `steps`, `width` and `merged: 0` do so,
+    at 80 times the cost of `deep`.
     """
 
     name: ClassVar[str] = "suffix"

@@ -35,13 +35,13 @@ SCOPES: dict[Profile, tuple[Scope, ...]] = {
 STEPS: dict[Profile, dict[Scope, tuple[int, ...]]] = {
     Profile.QUICK: {Scope.CROSS_TARGET: (0, 20), Scope.CROSS_QUERY: (0, 5), Scope.WITHIN_QUERY: (0, 5)},
     Profile.STANDARD: {Scope.CROSS_TARGET: (0, 20), Scope.CROSS_QUERY: (0, 5), Scope.WITHIN_QUERY: (0, 5)},
-    Profile.DEEP: {Scope.CROSS_TARGET: (0, 100, 500), Scope.CROSS_QUERY: (0, 20), Scope.WITHIN_QUERY: (0, 20)},
+    Profile.DEEP: {Scope.CROSS_TARGET: (0, 20, 100), Scope.CROSS_QUERY: (0, 10), Scope.WITHIN_QUERY: (0, 10)},
 }
-WIDTH = {Profile.QUICK: 32, Profile.STANDARD: 32, Profile.DEEP: 512}
+WIDTH = {Profile.QUICK: 32, Profile.STANDARD: 32, Profile.DEEP: 64}
 TOP_K = {Profile.QUICK: 256, Profile.STANDARD: 256, Profile.DEEP: 256}
 LENGTH = {Profile.QUICK: 20, Profile.STANDARD: 20, Profile.DEEP: 20}
-GOALS = {Profile.QUICK: 32, Profile.STANDARD: 32, Profile.DEEP: 25}
-MERGED = {Profile.QUICK: 8, Profile.STANDARD: 8, Profile.DEEP: 0}
+GOALS = {Profile.QUICK: 32, Profile.STANDARD: 32, Profile.DEEP: 32}
+MERGED = {Profile.QUICK: 8, Profile.STANDARD: 8, Profile.DEEP: 8}
 
 
 class SuffixParameters(api.Parameters):

@@ -21,7 +21,7 @@ from .search.evolution import Breeding, Fittest, evolved_apart, vocabulary
 from .search.goals import Goal, Position, worded
 from .search.tokens import goals_read
 
-QUERIES = {Profile.QUICK: (2_000,), Profile.STANDARD: (2_500, 10_000), Profile.DEEP: (2_500, 10_000, 40_000)}
+QUERIES = {Profile.QUICK: (2_000,), Profile.STANDARD: (5_000,), Profile.DEEP: (5_000, 20_000)}
 GOALS = {Profile.QUICK: 16, Profile.STANDARD: 25, Profile.DEEP: 50}
 
 Goals = Sequence[tuple[Prompt, str]]
@@ -66,8 +66,8 @@ class PromptSearch(Attack[PromptSearchParameters]):
     spells a scored answer is rejected.
 
     Doses are queries: one is the log-probability of one opening after one question. Finding the model's own
-    openings costs extra, which the proof records. `quick` spends 2,000 per fold on 16 questions, `standard` 10,000
-    on 25, `deep` 40,000 on 50. A random text (0 queries) is not a default dose: on a bundled model it silenced the
+    openings costs extra, which the proof records. `quick` spends 2,000 per fold on 16 questions, `standard` 5,000
+    on 25, `deep` 20,000 on 50. A random text (0 queries) is not a default dose: on a bundled model it silenced the
     original, and no honest checkpoint could then pass.
     """
 
@@ -89,6 +89,7 @@ class PromptSearch(Attack[PromptSearchParameters]):
                 doses=len(queries),
                 share=1 / self.parameters.folds,
                 training_texts=queries[-1] // 3,  # read, and not trained on
+                repeated=False,
             )
             for fold in range(self.parameters.folds)
         ]

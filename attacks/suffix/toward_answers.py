@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from unlearn_audit import api
-from unlearn_audit.api import AttackContext, Fact, Json, Model
+from unlearn_audit.api import AttackContext, Fact, Json, Model, Profile
 
 from .attack import GradientSuffix
 from .openings import answer_of
@@ -25,13 +25,16 @@ class SuffixAnswer(GradientSuffix[SuffixParameters]):
     or the other and cannot tell. A text that spells a scored answer, as words or as letters in a row, with or without
     a wrong letter, is rejected during the search.
 
-    Where we depart: as in `suffix`, and in the sham, which the authors lack. Profiles spend what `suffix` spends.
+    Where we depart: as in `suffix`, and in the sham, which the authors lack. It costs twice what `suffix` costs, and
+    more than all that trains nothing together: it runs in `deep`, or where it is named, and spends what `suffix`
+    spends.
     """
 
     name: ClassVar[str] = "suffix-answer"
     summary: ClassVar[str] = "Searches by gradient for a text that elicits the true answer; checked by a sham."
     paper: ClassVar[str] = "2408.10682"
     toward_answers: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = SuffixParameters
 
     def targets(

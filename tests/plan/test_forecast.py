@@ -9,7 +9,7 @@ import torch
 
 from tests.run.test_runner import Bare, Baseline, Nothing, laid_out
 from tests.run.test_runner import spec as spec  # the fixture
-from unlearn_audit.api import Access, Arm, Fact, FactSet, Measure, Probe, Prompt, Reading, ScoreKind
+from unlearn_audit.api import Access, Arm, Fact, FactSet, Measure, Probe, Prompt, Reading, Role, ScoreKind
 from unlearn_audit.plan import speed as speed_module
 from unlearn_audit.plan.forecast import KEPT_SECONDS, forecast, forecast_on
 from unlearn_audit.plan.make import make_plan
@@ -80,6 +80,9 @@ def test_a_forecast_adds_up_what_probes_ask_and_attacks_train(live, engine, monk
     teaching = next(found.jobs[job.key] for job in live.plan.jobs if job.attack == "teaching")
     assert teaching.own == pytest.approx(KEPT_SECONDS + 7 * 10_000)
     assert found.seconds == pytest.approx(sum(found.attacks.values()) + found.loading)
+    own = {job.attack: found.jobs[job.key] for job in live.plan.jobs if job.model.role is Role.UNLEARNED}
+    look = sum(own["teaching"].probes.values())  # two doses of half the facts
+    assert found.evaluations == pytest.approx((own["as-is"].seconds + own["teaching"].seconds) / look)
 
 
 def test_a_large_set_is_tried_on_a_sample_and_a_probe_that_is_not_ready_counts_like_the_others(live, engine):

@@ -72,6 +72,7 @@ class Prospects:
             "power": list(self.lines),
             "obstacle": self.obstacle,
             "estimated_seconds": round(self.forecast.seconds),
+            "estimated_evaluations": round(self.forecast.evaluations, 1),
             "estimated_minutes": minutes,
         }
 

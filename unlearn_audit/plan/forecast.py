@@ -8,11 +8,13 @@ What attacks and probes prepare on the original, the making of plants, and compa
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from unlearn_audit.api import FactSet
+from unlearn_audit.api import FactSet, Role
+from unlearn_audit.plan.case import BASELINE
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job
 
@@ -56,12 +58,15 @@ class Forecast:
         probes: by probe, over the same.
         jobs: by key.
         loading: of the models.
+        evaluations: of the audited checkpoint alone, in units of what it takes to ask it about every fact once, with
+            the probes that meet attacks: whatever the model and the machine, about the same for a profile.
     """
 
     attacks: dict[str, float]
     probes: dict[str, float]
     jobs: dict[str, JobForecast] = field(default_factory=dict)
     loading: float = 0.0
+    evaluations: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -110,8 +115,24 @@ def forecast_on(live: LivePlan, engine: Engine, *, loading: float = 0.0) -> Fore
         for name, seconds in found.probes.items():
             probes[name] = probes.get(name, 0.0) + seconds
     return Forecast(
-        attacks=attacks, probes=probes, jobs=jobs, loading=LOADED_TWICE * speed.loaded * len(live.plan.loaded)
+        attacks=attacks,
+        probes=probes,
+        jobs=jobs,
+        loading=LOADED_TWICE * speed.loaded * len(live.plan.loaded),
+        evaluations=_evaluations(live.plan.jobs, jobs),
     )
+
+
+def _evaluations(planned: Sequence[Job], found: Mapping[str, JobForecast]) -> float:
+    """Seconds of the checkpoint's jobs, in those of one look by the usual probes of attacks; 0 where there are none."""
+    own = [job for job in planned if job.model.role is Role.UNLEARNED]
+    attacked = [job for job in own if job.attack != BASELINE and job.arm.doses and job.arm.share]
+    if not attacked:
+        return 0.0
+    usual, _ = Counter(job.probes for job in attacked).most_common(1)[0]
+    like = next(job for job in attacked if job.probes == usual)
+    look = sum(found[like.key].probes.values()) / (like.arm.doses * like.arm.share)
+    return sum(found[job.key].seconds for job in own) / look if look else 0.0
 
 
 def _costs(live: LivePlan, engine: Engine, speed: Speed) -> dict[tuple[str, ...], dict[str, Cost]]:

@@ -42,21 +42,36 @@ def test_quick_runs_lora_at_a_rate_of_its_own_on_two_folds_and_on_the_retain_fac
     assert [(arm.doses, arm.share) for arm in attack.arms(context())] == [(4, 0.5), (4, 0.5), (1, 1.0)]
 
 
-@pytest.mark.parametrize(
-    ("profile", "lora", "full", "benign"), [(Profile.STANDARD, 5 + 3, 5 + 2, 10), (Profile.DEEP, 3 * 5 + 5, 5 + 4, 20)]
-)
-def test_in_the_larger_profiles_every_rate_is_a_dose_and_variants_choose_theirs(profile, lora, full, benign):
+def test_standard_runs_lora_and_all_weights_at_rates_of_their_own_and_benign_text_once():
     attack = Relearning(RelearningParameters())
-    found = names(attack, context(profile))
-    assert len(found) == len(set(found)) == 2 * (lora + full) + benign
-    assert sum(name.startswith("lora") for name in found) == 2 * lora
-    assert sum(name.startswith("full") for name in found) == 2 * full
-    own = [name for name in found if " lr " not in name and name.endswith("fold0")]
-    every = ["sgd", "retain-mix", *(["muon", "linear"] if profile is Profile.DEEP else [])]
-    variants = ["lora r16 attention-only", *(f"{method} {one}" for method in ("lora r16", "full") for one in every)]
-    assert own == [f"{name} fold0" for name in variants]
-    once = {arm.name for arm in attack.arms(context(profile)) if not arm.repeated}
-    assert once == (set() if profile is Profile.DEEP else {name for name in found if " lr " not in name})
+    arms = attack.arms(context(Profile.STANDARD))
+    main = [f"{method} fold{fold}" for method in ("lora r16", "full") for fold in (0, 1)]
+    benign = [f"{kind} lora r16" for kind in ("same-syntax", "topic-high", "out-of-domain")]
+    assert [arm.name for arm in arms] == [*main, *benign]
+    assert [arm.name for arm in arms if arm.repeated] == main
+    assert {method: len(rates) for method, rates in GRID.items()} == {"lora": 5, "full": 5}
+    syllabus = Syllabus(parameters=RelearningParameters(), context=context(Profile.STANDARD))
+    assert all(syllabus.candidates(method) == rates for method, rates in GRID.items())
+
+
+def test_in_deep_every_rate_is_a_dose_of_the_middle_rank_and_all_else_chooses_its_own():
+    attack = Relearning(RelearningParameters())
+    arms = attack.arms(context(Profile.DEEP))
+    found = [arm.name for arm in arms]
+    assert len(found) == len(set(found))
+    rates = [
+        f"{one} lr {rate_label(rate)}"
+        for one, method in (("lora r16", "lora"), ("full", "full"))
+        for rate in GRID[method]
+    ]
+    assert [name.removesuffix(" fold0") for name in found if " lr " in name and name.endswith("fold0")] == rates
+    own = [name.removesuffix(" fold0") for name in found if " lr " not in name and name.endswith("fold0")]
+    variants = [[f"{one} {way}" for way in ("sgd", "retain-mix", "muon", "linear")] for one in ("lora r16", "full")]
+    assert own == ["lora r4", "lora r128", "lora r16 attention-only", *variants[0], *variants[1]]
+    benign = [arm for arm in arms if arm.settings["data"] != "in-domain"]
+    assert len(benign) == 2 * (len(Data) - 1)
+    repeated = {arm.name.removesuffix(" fold0").removesuffix(" fold1") for arm in arms if arm.repeated}
+    assert repeated == {*rates, "lora r4", "lora r128"}
 
 
 def test_every_grid_spans_two_decades():
@@ -69,9 +84,10 @@ def test_every_grid_spans_two_decades():
         (Profile.QUICK, 0, (0, 40, 80, 160)),
         (Profile.QUICK, 64, (0, 40, 80, 160)),
         (Profile.QUICK, 10_000, (0, 40, 80, 160)),
-        (Profile.STANDARD, 64, (0, 20, 40, 80, 160)),
-        (Profile.STANDARD, 10_000, (0, 20, 40, 80, 160)),
-        (Profile.DEEP, 500, (0, 20, 40, 80, 160, 320, 640)),
+        (Profile.STANDARD, 64, (0, 40, 80, 160)),
+        (Profile.STANDARD, 10_000, (0, 40, 80, 160)),
+        (Profile.DEEP, 100, (0, 20, 40, 80, 160)),
+        (Profile.DEEP, 500, (0, 40, 80, 160, 320)),
     ],
 )
 def test_steps_double_up_to_so_many_that_each_lesson_is_read_twenty_times(profile, lessons, steps):
@@ -82,12 +98,12 @@ def test_steps_double_up_to_so_many_that_each_lesson_is_read_twenty_times(profil
 
 
 def test_benign_text_takes_as_many_steps_and_is_looked_at_less_often():
-    found = Relearning(RelearningParameters()).arms(context(Profile.STANDARD))
-    benign = [arm for arm in found if arm.settings["data"] != "in-domain"]
-    assert {arm.settings["data"] for arm in benign} == {*Data} - {Data.IN_DOMAIN}
-    assert {(arm.settings["rate"], tuple(arm.settings["steps"]), arm.share) for arm in benign} == {
-        (None, (80, 160), 1.0)
-    }
+    for profile, steps in ((Profile.STANDARD, (80, 160)), (Profile.DEEP, (40, 80, 160))):
+        found = Relearning(RelearningParameters()).arms(context(profile))
+        benign = [arm for arm in found if arm.settings["data"] != "in-domain"]
+        assert {(arm.settings["rate"], tuple(arm.settings["steps"]), arm.share) for arm in benign} == {
+            (None, steps, 1.0)
+        }
 
 
 @pytest.mark.parametrize("profile", list(Profile))
@@ -109,11 +125,15 @@ def test_an_arm_says_all_that_its_doses_need():
 
 def test_without_a_retain_set_what_is_made_of_it_is_left_out_and_said():
     attack = Relearning(RelearningParameters())
-    bare = context(Profile.STANDARD, retain=())
+    bare = context(Profile.DEEP, retain=())
     assert not [name for name in names(attack, bare) if name.startswith(("same-syntax", "topic-middle"))]
     gaps = {gap.what: gap.why for gap in attack.out_of_reach(bare, weight_bytes=8, is_adapter=False)}
     needing = dict.fromkeys(("same-syntax", "topic-middle", "retain-mix"), "needs retain facts; none given")
-    assert gaps == {**needing, **dict.fromkeys(("muon", "linear"), "not part of the profile standard")}
+    assert gaps == needing
+    without = attack.out_of_reach(context(Profile.STANDARD, retain=()), weight_bytes=8, is_adapter=False)
+    cut = ("topic-middle, topic-low", "attention-only", "sgd", "retain-mix", "muon", "linear")
+    why = "not part of the profile standard"
+    assert {gap.what: gap.why for gap in without} == {"same-syntax": needing["same-syntax"], **dict.fromkeys(cut, why)}
     with pytest.raises(AuditError, match="give a retain set, or texts of your own"):
         Relearning(RelearningParameters(data=("same-syntax",))).arms(bare)
     own = Relearning(RelearningParameters(data=("same-syntax",), texts={"same-syntax": ["Some text."]}))
