@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.cli.flags import _ANNOTATIONS
 from unlearn_audit.cli.telling.github import on_github
 from unlearn_audit.errors import MissingExtraError, SpecError
+from unlearn_audit.finished.sealing import write_seal
+from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.given import Settings, default_run, spec_given
 from unlearn_audit.spec.spec import AuditSpec, ModelOptions
 from unlearn_audit.testing.models import tiny_module
@@ -119,6 +122,16 @@ def test_nothing_of_the_process_is_changed(settings, audit, recwarn):
     again = ua.audit(**settings, out=audit.run, progress=False)  # all jobs are done
     assert again.result.evidence_digest == audit.result.evidence_digest
     assert state() == before
+
+
+def test_a_run_is_held_to_a_seal_and_says_what_was_done_before_it(settings, audit, tmp_path):
+    seal = tmp_path / "seal.json"
+    write_seal(make_plan(spec_given(None, settings)).plan, seal, None)
+    run = shutil.copytree(audit.run, tmp_path / "run")
+    again = ua.audit(**settings, out=run, sealed=seal, progress=False)
+    (line,) = again.result.case.seal.deviations
+    assert "1 of 1 jobs on the checkpoint were done before this seal came" in line
+    assert audit.result.case.seal is None
 
 
 def test_a_plan_says_what_would_run_and_whether_it_can_pass(settings):

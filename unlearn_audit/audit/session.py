@@ -31,6 +31,7 @@ def audit(
     out: Place | None = None,
     store: Place | None = None,
     waivers: Place | None = None,
+    sealed: Place | None = None,
     text: str = "none",
     overwrite: bool = False,
     fail_fast: bool = False,
@@ -50,6 +51,7 @@ def audit(
         out: the run directory; by default `runs/` and the checkpoint's name.
         store: finished jobs, shared between runs.
         waivers: a `waivers.yaml`: findings that somebody has accepted.
+        sealed: what `plan --seal` wrote: the result says whether the run kept to it.
         text: what `outputs.jsonl` keeps of the models' answers: `none`, `redacted` or `full`.
         overwrite: replace the result of another request in `out`; jobs that are still valid are kept.
         fail_fast: stop once a leak is proven; never changes a PASS.
@@ -81,6 +83,7 @@ def audit(
             overwrite=overwrite,
             fail_fast=fail_fast,
             executor=executor_of(Kind(executor), workers, address),
+            seal=None if sealed is None else Path(sealed),
         )
     return Audit(run=directory, result=result)
 

@@ -1,4 +1,4 @@
-"""Erasure under the GDPR, and the EDPB's opinion on AI models."""
+"""Erasure under the GDPR, the guidance on it, and the EDPB's opinion on AI models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from unlearn_audit.report.annexes import evidence
 from unlearn_audit.report.annexes.asked import Asked, Text
 
 TEXT = Text(
-    title="GDPR: erasure, and EDPB Opinion 28/2024",
+    title="GDPR: erasure and the guidance on it, and EDPB Opinion 28/2024",
     sources=(
         "Regulation (EU) 2016/679 (GDPR), Articles 5, 17, 25 and 32, Recital 26",
         "EDPB, Opinion 28/2024 on certain data protection aspects related to the processing of personal data in the "
         "context of AI models, adopted on 17 December 2024",
+        "EDPB, 2025 Coordinated Enforcement Action: implementation of the right to erasure by controllers, report "
+        "adopted on 10 February 2026",
+        "CNIL, recommendations on AI: respecting and facilitating the exercise of data subjects' rights, 7 February "
+        "2025",
     ),
     asked=(
         Asked(
@@ -78,6 +82,24 @@ TEXT = Text(
             asks="Where people report regurgitation, unlearning is assessed as a way to resolve it",
             evidence=evidence.everything,
             sections=("At a glance", "Doses"),
+        ),
+        Asked(
+            source="EDPB report on erasure (2026)",
+            asks="What stands in the place of deletion cannot be undone, and leaves nothing that leads to the person",
+            evidence=evidence.extraction,
+            sections=("Findings", "Cost to recover", "People and relations"),
+        ),
+        Asked(
+            source="EDPB report on erasure (2026)",
+            asks="How a request was handled is documented, by a procedure that is reviewed",
+            evidence=evidence.record,
+            sections=("Pre-registration", "Provenance"),
+        ),
+        Asked(
+            source="CNIL, AI and data subjects' rights (2025)",
+            asks="Erasure reaches the model itself, where the model is not anonymous, and not its training data alone",
+            evidence=evidence.what_is_left,
+            sections=("At a glance", "Coverage"),
         ),
     ),
 )
