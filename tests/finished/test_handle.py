@@ -53,7 +53,7 @@ def test_a_report_is_named_by_its_ending_or_by_its_format(audit, tmp_path):
     assert audit.report(tmp_path / "r.md").read_text().startswith("# Unlearning audit of")
     assert audit.report(tmp_path, "junit") == tmp_path / "junit.xml"
     with pytest.raises(ua.AuditError, match="format='model-card'"):
-        audit.report(tmp_path / "r.pdf")
+        audit.report(tmp_path / "r.docx")
 
 
 def test_the_evidence_is_decided_again_by_another_policy_and_disk_stays_as_it_is(audit):

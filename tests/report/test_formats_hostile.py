@@ -58,7 +58,7 @@ def test_no_text_format_holds_what_a_terminal_would_obey(name: str, kind: str) -
 
 def test_every_format_is_tested_for_hostile_texts() -> None:
     figures = {"open-unlearning", "lm-eval", "eval-results"}  # they hold numbers and names of ours, in ASCII
-    assert set(names(WRITERS)) == {*TEXTS, *figures, "json", "md", "html", "parquet"}
+    assert set(names(WRITERS)) == {*TEXTS, *figures, "json", "md", "html", "pdf", "parquet"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -139,6 +139,13 @@ def test_a_screenshot_shows_a_page_of_its_theme(page, reports, width, dark) -> N
     assert bright - dim > 150  # there is something to read
 
 
+def test_a_pdf_is_the_page_on_paper_with_what_is_folded(tmp_path) -> None:
+    printed = render(sample.failed(), "pdf")
+    assert printed.startswith(b"%PDF-") and len(printed) > 50_000
+    assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 4
+    assert render(sample.failed(), "pdf") == printed
+
+
 def test_it_prints(page, reports) -> None:
     page.open(reports["rich"], width=1280)
     printed = page.printed()

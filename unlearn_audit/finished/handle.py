@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {
     ".html": "html",
+    ".pdf": "pdf",
     ".md": "md",
     ".json": "json",
     ".csv": "csv",

@@ -52,6 +52,21 @@ class Html(Writer):
         return html.render(result_of(material))
 
 
+class Pdf(Writer):
+    """The page on paper, to file and to sign by hand."""
+
+    name: ClassVar[str] = "pdf"
+    summary: ClassVar[str] = "The HTML page as PDF, printed by the Chromium or Chrome of this machine."
+    file_name: ClassVar[str] = "report.pdf"
+    binary: ClassVar[bool] = True
+
+    def render(self, material: Material) -> bytes:
+        """The page as PDF."""
+        from unlearn_audit.report import printing
+
+        return printing.render(result_of(material))
+
+
 class JUnit(Writer):
     """A test case per finding, for any viewer of test results."""
 
