@@ -43,8 +43,7 @@ def audit(
 ) -> Audit:
     """Audits a checkpoint: what `unlearn-audit run` does, with the same names. Needs the extra `run`.
 
-    A run that was interrupted continues where it is called again with the same `out`. Other libraries are silent. A
-    FAIL is not an exception: the audit is returned, whatever its outcome.
+    An interrupted run continues with the same `out`. A FAIL is no exception: the audit is returned, whatever it says.
 
     Args:
         spec: an `audit.yaml` or an `AuditSpec`; None where the settings say everything.
@@ -55,8 +54,9 @@ def audit(
         text: what `outputs.jsonl` keeps of the models' answers: `none`, `redacted` or `full`.
         overwrite: replace the result of another request in `out`; jobs that are still valid are kept.
         fail_fast: stop once a leak is proven; never changes a PASS.
-        executor: `local`, or `ray` for a cluster (extra `ray`); `address` is the cluster's.
+        executor: `local`, or `ray` for a cluster (extra `ray`), whose `address` may be given.
         workers: processes that share the jobs; a script keeps its own code behind `if __name__ == "__main__":`.
+        address: of the Ray cluster.
         progress: on stderr; live in a notebook with ipywidgets; False: faults alone; or an object that is told.
         **settings: by the names of the flags: `checkpoint`, `original`, `forget`, ...; they go before the spec.
 
