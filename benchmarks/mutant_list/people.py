@@ -149,6 +149,26 @@ HOLES = (
         tests=in_verdict("a_control_that_knows_part_of_the_forget_set_is_refused_for_a_pass"),
     ),
     Mutant(
+        name="control-that-nothing-tells-from-knowing",
+        wrong="without twins a control that shows the same facts in every wording is taken to guess them",
+        file=CONTROLS,
+        old="elif not told_apart and float(lower) > policy.margin:",
+        new="elif not told_apart and float(lower) > 1.0:",
+        tests=in_verdict(
+            "a_control_without_twins_that_shows_the_same_facts_in_every_wording_is_refused_and_one_that_guesses_is_not"
+        ),
+    ),
+    Mutant(
+        name="guesses-taken-for-knowing",
+        wrong="without twins a control that guesses is refused for its mean over wordings",
+        file=CONTROLS,
+        old='columns = {"score": "min", ',
+        new='columns = {"score": "max", ',
+        tests=in_verdict(
+            "a_control_without_twins_that_shows_the_same_facts_in_every_wording_is_refused_and_one_that_guesses_is_not"
+        ),
+    ),
+    Mutant(
         name="one-control-for-all",
         wrong="the first control stands for all",
         file=CONTRASTS,

@@ -300,6 +300,23 @@ def test_a_control_that_knows_part_of_the_forget_set_is_refused_for_a_pass() -> 
     assert Audit(subjects=100, controls=1).twins(0.0).decided().outcome is Outcome.PASS
 
 
+def test_a_control_without_twins_that_shows_the_same_facts_in_every_wording_is_refused_and_one_that_guesses_is_not():
+    """Of 100 people 30 in both wordings, or 30 in one and 30 others in the other: knowing, and guessing."""
+
+    def of_both(second: list[str], **more: object) -> Verdict:
+        audit = Audit(subjects=100, controls=1).but(**more)
+        asked = {"attack": "as-is", "probe": "recall", "role": ["unlearned", "retrained"]}
+        audit.score(1.0, **asked, variant="question", fact_id=subjects(0, 30))
+        return audit.score(1.0, **asked, variant="paraphrase-1", fact_id=second).decided()
+
+    verdict = of_both(subjects(0, 30))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    (line,) = [one for one in verdict.reasons if "may know part of the forget set" in one]
+    assert line.startswith("the control retrained-1 may know") and "shows 30 points more than chance" in line
+    guessed = (of_both(subjects(30, 60)), of_both(subjects(0, 30), chance=dict.fromkeys(subjects(0, 100), 0.3)))
+    assert not any("may know" in one for verdict in guessed for one in verdict.reasons)
+
+
 def test_ten_ways_that_each_leak_another_tenth_leak_everything() -> None:
     audit = Audit()
     audit.but(planned=(planned("as-is"), planned("as-is", "forced-choice"), planned("as-is", any_of=True)))
