@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Attack, AttackContext, Fact, Profile
 from unlearn_audit.api.plugins import build
+from unlearn_audit.plan.make import make_plan
+from unlearn_audit.spec.spec import AuditSpec
 
 FACTS = tuple(
     Fact(
@@ -45,3 +48,27 @@ def test_a_profile_keeps_to_what_it_may_cost(profile, looks, texts):
     found = cost(profile)
     assert looks / 2 < found[0] <= looks
     assert texts / 2 < found[1] <= texts
+
+
+@pytest.mark.parametrize(
+    ("more", "whole"),
+    [
+        ({"profile": "quick"}, False),
+        ({"profile": "quick", "policy": {"serves": ["nf4"]}}, True),
+        ({"profile": "standard"}, True),
+    ],
+)
+def test_in_quick_the_whole_battery_meets_a_format_where_it_is_served(spec, more, whole):
+    asked = {
+        **spec.model_dump(),
+        "attacks": {"as-is": {}, "quantization": {"quantizers": ["nf4", "int8"]}},
+        "probes": {"recall": {}, "forms": {}},
+        "comparisons": {},
+        **more,
+    }
+    plan = make_plan(AuditSpec.model_validate(asked)).plan
+    found = {job.arm.name: set(job.probes) for job in plan.jobs}
+    assert found["as-is"] == {"recall", "forms"} and found["int8"] == {"recall"}
+    assert found["nf4"] == ({"recall", "forms"} if whole else {"recall"})
+    planned = {(one.attack, one.probe) for one in plan.case.planned}
+    assert ("as-is", "forms") in planned and (("quantization", "forms") in planned) is whole

@@ -176,7 +176,7 @@ class Attack(ABC, Generic[P_co]):
         dose_unit: what the values of its doses count, for the axes of figures: steps, bits; empty where they have none.
         seeded: it makes random draws, and is repeated with as many seeds as the spec says; others run once.
         served: the owner applies it before serving (quantization), so it also affects users of the API. The whole
-            probe battery runs on its first arm.
+            probe battery runs on its first arm, in `quick` where the policy names what is served.
         of_artifacts: each of its arms is a file that is served (`AttackContext.served`), and in the checkpoint's role
             the model that it gets is that file's; the whole probe battery runs on each.
         baseline: it does nothing; the whole probe battery runs under it.

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from unlearn_audit.api import Access, Attack, Fact, FactSet, Outlook, Probe, ScoreKind
+from unlearn_audit.api import Access, Attack, Fact, FactSet, Outlook, Probe, Profile, ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
 from unlearn_audit.spec.policy import Release
+from unlearn_audit.spec.spec import AuditSpec
 
 HAS_QUESTION = "it has a question, and this measures passages"
 NO_QUESTION = "it has no question"
@@ -20,6 +21,8 @@ def planned_findings(
     attacks: Mapping[str, Attack[Any]],
     probes: Mapping[str, Probe[Any]],
     blind: Set[tuple[str, str]] = frozenset(),
+    *,
+    as_served: bool = True,
 ) -> tuple[PlannedFinding, ...]:
     """One finding for each attack and measure that meet, in the order of the plan.
 
@@ -29,6 +32,7 @@ def planned_findings(
         attacks: by name.
         blind: probe and measure of those that can score no fact, which are left out.
         probes: by name; the whole battery under the baseline and what is served, the rest where it is for attacks.
+        as_served: whether the whole battery also meets what the owner applies before serving (`meets_all_as_served`).
     """
     passages = has_passages(facts)
     return tuple(
@@ -36,10 +40,22 @@ def planned_findings(
         for attack in attacks.values()
         for probe in probes.values()
         if probe.reads is FactSet.FORGET
-        and (attack.baseline or attack.served or meets_attacks(probe, passages=passages))
+        and (_meets_all(attack, as_served=as_served) or meets_attacks(probe, passages=passages))
         for finding in _of(attack, probe, release, facts)
         if (finding.probe, finding.measure) not in blind
     )
+
+
+def meets_all_as_served(spec: AuditSpec) -> bool:
+    """Whether every probe meets the first arm of what the owner applies before serving, and not the baseline alone.
+
+    `quick` does so where the policy says what is served: there most probes only tell more of what asking would find.
+    """
+    return spec.profile is not Profile.QUICK or bool(spec.policy.serves)
+
+
+def _meets_all(attack: Attack[Any], *, as_served: bool) -> bool:
+    return attack.baseline or attack.of_artifacts or (attack.served and as_served)
 
 
 def has_passages(facts: Sequence[Fact]) -> bool:

@@ -15,6 +15,7 @@ from unlearn_audit.plan.findings import (
     NO_QUESTION,
     blind_measures,
     has_passages,
+    meets_all_as_served,
     meets_attacks,
     planned_findings,
     unscorable,
@@ -225,8 +226,12 @@ class _Layout:
     def _battery(
         self, attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]
     ) -> tuple[str, ...]:
-        """The probes of a job: all under the baseline, on artefacts and first served arms; else those for attacks."""
-        whole = attack.baseline or attack.of_artifacts or (attack.served and place == 0)
+        """The probes of a job: all under the baseline, on artefacts and first served arms; else those for attacks.
+
+        In `quick` the first served arms have all only where the policy says what is served.
+        """
+        first = attack.served and place == 0 and meets_all_as_served(self._draft.plan.spec)
+        whole = attack.baseline or attack.of_artifacts or first
         passages = has_passages(self._draft.facts[FactSet.FORGET].facts)
         chosen = []
         for name, probe in probes.items():
@@ -289,7 +294,14 @@ class _Layout:
             plant_arms=_plant_arms(plants or (), attacks),
             has_original=draft.plan.model(Role.ORIGINAL) is not None,
             controls=tuple(model.name for model in draft.plan.models if model.role is Role.RETRAINED),
-            planned=planned_findings(draft.plan.spec.release, forget.facts, attacks, probes, blind.keys()),
+            planned=planned_findings(
+                draft.plan.spec.release,
+                forget.facts,
+                attacks,
+                probes,
+                blind.keys(),
+                as_served=meets_all_as_served(draft.plan.spec),
+            ),
             served_arms={
                 name: tuple(arm.name for arm in self._runnable(attack, draft.context(name, 0)))
                 for name, attack in attacks.items()
