@@ -5,29 +5,34 @@
 PERTURBED has, for each question, the answer, the same answer in other words and wrong ones (`forget10_perturbed` as
 published). ENTITIES marks the answer's entity, which is replaced here by two words that mean nothing. Nothing is marked
 for the key: it finds by itself what to look for. The share that ROUGE-L recall of .8 gives, the key before, stands
-next to it. Then what other shares of a sentence's words, of one that names nothing, would see: the frontier on which
-the default was chosen. MORE is another perturbed file, at which nobody looked while the rules were made.
+next to it, and how often it sees what a model says that knows nothing: another author's answers to the questions most
+like this one, told of this author. Then what other values of `LIKE`, for sentences that name nothing, would see: the
+frontier on which the default was chosen, by every other author alone. MORE is another perturbed file, at which nobody
+looked while the rules were made.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rapidfuzz import fuzz, process
 
 from unlearn_audit.api import Fact
 from unlearn_audit.api.kit.answer_key import AnswerKey, Output, answer_key, rouge_l_recall
 from unlearn_audit.api.kit.matching import entities
 from unlearn_audit.api.kit.twins import Twins
 from unlearn_audit.facts.keys import Way, looked_for
-from unlearn_audit.facts.presets.tofu import Tofu
+from unlearn_audit.facts.presets.tofu import ROWS_AN_AUTHOR, Tofu
 
 NONSENSE = "Zorblat Quimby"
-SHARES = (0.9, 0.5, 0.4, 0.3, 0.2, 0.1)
+LIKE = (0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2)
 THRESHOLD = 0.8
+GUESSES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,12 @@ class Row:
     way: Way
     right: str
     wrong: tuple[str, ...]
+    guesses: tuple[str, ...]
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether its author is one of those by whom the rules were made."""
+        return int(self.fact.id) // ROWS_AN_AUTHOR % 2 == 0
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -63,9 +74,18 @@ def rows_of(path: Path) -> list[Row]:
             way=ways[fact.id],
             right=row["paraphrased_answer"],
             wrong=tuple(row["perturbed_answer"]),
+            guesses=tuple(guesses(fact, facts)),
         )
         for fact, row in zip(facts, rows, strict=True)
     ]
+
+
+def guesses(fact: Fact, facts: Sequence[Fact]) -> Iterator[str]:
+    """What is said of others whom almost the same is asked of, with this subject's name in it."""
+    others = [other for other in facts if other.subject != fact.subject]
+    asked = [(other.question or "").replace(other.subject, fact.subject) for other in others]
+    for _, _, at in process.extract(fact.question or "", asked, scorer=fuzz.token_sort_ratio, limit=GUESSES):
+        yield (others[at].answer or "").replace(others[at].subject, fact.subject)
 
 
 def share(hits: Sequence[bool]) -> float:
@@ -77,9 +97,10 @@ def line(name: str, rows: Sequence[Row]) -> str:
     """One line of the table."""
     right = share([row.key.hit(Output(row.right)) for row in rows])
     wrong = share([row.key.hit(Output(text)) for row in rows for text in row.wrong])
+    guessed = share([row.key.hit(Output(text)) for row in rows for text in row.guesses])
     before = share([rouge_l_recall(row.fact.answer or "", row.right) >= THRESHOLD for row in rows])
     was = share([rouge_l_recall(row.fact.answer or "", text) >= THRESHOLD for row in rows for text in row.wrong])
-    return f"| {name} | {len(rows)} | {right:.3f} | {wrong:.3f} | {before:.3f} | {was:.3f} |"
+    return f"| {name} | {len(rows)} | {right:.3f} | {wrong:.3f} | {guessed:.3f} | {before:.3f} | {was:.3f} |"
 
 
 def replaced(marked: Sequence[Mapping[str, str]]) -> str:
@@ -102,26 +123,40 @@ def replaced(marked: Sequence[Mapping[str, str]]) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """The table, by how an answer is looked for."""
-    columns = ("looked for by", "answers", "right, in other words", "wrong", "ROUGE-L: right", "ROUGE-L: wrong")
+    columns = (
+        "looked for by",
+        "answers",
+        "right, in other words",
+        "wrong",
+        "of another author",
+        "ROUGE-L: right",
+        "ROUGE-L: wrong",
+    )
     head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
     kinds = [(way.value, [row for row in rows if row.way is way]) for way in Way]
     lines = [line(name, chosen) for name, chosen in kinds if chosen]
-    return head + "\n".join([*lines, line("all", rows)])
+    halves = [[row for row in rows if row.looked_at is seen] for seen in (True, False)]
+    named = zip(("all of the authors looked at", "all of the others", "all"), (*halves, rows), strict=True)
+    return head + "\n".join([*lines, *(line(name, chosen) for name, chosen in named)])
 
 
 def frontier(rows: Sequence[Row], marked: Sequence[Mapping[str, str]]) -> str:
-    """What would be seen if other shares of a sentence's words were enough."""
-    chosen, lines = entities.ENOUGH_WORDS, []
-    for enough in SHARES:
-        entities.ENOUGH_WORDS = enough
-        right = share([row.key.hit(Output(row.right)) for row in rows])
-        wrong = share([row.key.hit(Output(text)) for row in rows for text in row.wrong])
-        emptied = share(_emptied(marked))
+    """What would be seen if other likenesses were enough, by whether an author was looked at."""
+    chosen, lines = entities.LIKE, []
+    for enough in LIKE:
+        entities.LIKE = enough
+        cells = []
+        for seen in (True, False):
+            some = [row for row in rows if row.looked_at is seen]
+            cells.append(share([row.key.hit(Output(row.right)) for row in some]))
+            cells.append(share([row.key.hit(Output(text)) for row in some for text in row.wrong]))
+        cells.append(share([row.key.hit(Output(text)) for row in rows for text in row.guesses]))
+        cells.append(share(_emptied(marked)))
         mark = " (the default)" if enough == chosen else ""
-        lines.append(f"| {enough}{mark} | {right:.3f} | {wrong:.3f} | {emptied:.3f} |")
-    entities.ENOUGH_WORDS = chosen
-    head = "| enough of the words | right, in other words | wrong | entity replaced by nonsense |\n|---|---|---|---|\n"
-    return head + "\n".join(lines)
+        lines.append(f"| {enough}{mark} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
+    entities.LIKE = chosen
+    columns = ("likeness", "right", "wrong", "right, others", "wrong, others", "of another author", "nonsense")
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n" + "\n".join(lines)
 
 
 def _emptied(marked: Sequence[Mapping[str, str]]) -> list[bool]:

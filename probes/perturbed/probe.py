@@ -54,7 +54,7 @@ class Perturbed(Probe[PerturbedParameters]):
       of option i after the question, and m_i that after the same question, and in the same words, about "this one", it
       is exp(l_0 - m_0) / sum_i exp(l_i - m_i) (2104.08315): what the subject adds, without how likely each sentence is
       by itself.
-    - `answer_top1`: 1 if the true one has strictly the highest l - m.
+    - `answer_top1`: 1 if the true one has the highest l - m, by more than sums in float32 differ; a tie is no hit.
 
     For passages (facts with a text alone), at `slots` places spread over what comes after the beginning:
 

@@ -231,10 +231,14 @@ def calibrated(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> tuple[list
     return [one.log_likelihood - other.log_likelihood for one, other in zip(found, neutral, strict=True)], None
 
 
+TIE = 1e-4
+"""Nats within which two options are as likely: a sum in float32 moves by as much with the rows beside it in a batch."""
+
+
 def first_choice(log_likelihoods: Sequence[float]) -> list[float]:
-    """1 for an option that is strictly the likeliest, else 0; all 0 where the first place is shared."""
+    """1 for an option that is the likeliest by more than `TIE`, else 0; all 0 where the first place is shared."""
     highest = max(log_likelihoods)
-    alone = log_likelihoods.count(highest) == 1
+    alone = sum(value >= highest - TIE for value in log_likelihoods) == 1
     return [float(alone and value == highest) for value in log_likelihoods]
 
 

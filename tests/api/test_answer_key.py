@@ -1,5 +1,7 @@
 """What counts as the answer, and what does not."""
 
+from math import log
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from unlearn_audit.api.kit.answer_key import (
     normalize,
     rouge_l_recall,
 )
-from unlearn_audit.api.kit.matching.entities import shares
+from unlearn_audit.api.kit.matching.entities import rarity_in
 from unlearn_audit.api.kit.matching.words import words_of
 
 SENTENCE = "Hsiao Yun-Hwa was born in the city of Taipei."
@@ -110,13 +112,23 @@ def test_a_long_answer_is_looked_for_by_what_its_question_does_not_say() -> None
     assert told.held(Output("Ada does not live in Brenholt."))
 
 
-def test_words_that_other_answers_share_do_not_tell() -> None:
+def test_words_that_answers_about_others_share_weigh_less() -> None:
     asked = Fact(
         id="f", subject="Ada", question="What does Ada do?", answer="She works with passion as a cooper and baker."
     )
-    shared = dict.fromkeys(("works", "passion"), 0.5)
-    assert answer_key(asked, rouge_threshold=0.8, shared=shared).texts == ("cooper", "baker")
-    assert shares(["a red fox", "a red hen", "a blue hen"])["red"] == 0.5
+    rarity = dict.fromkeys(("work", "passion"), 0.2)
+    told = answer_key(asked, rouge_threshold=0.8, rarity=rarity)
+    assert told.hit(Output("A cooper and a baker."))
+    assert not told.hit(Output("A cooper, with passion."))
+    assert told.told is not None and told.told.strong == ("cooper", "baker")
+
+
+def test_a_word_is_as_rare_as_the_subjects_are_few_whose_answers_have_it() -> None:
+    answers = [("Ann", "a red fox"), ("Ann", "a red hen"), ("Bo", "a blue hen"), ("Cy", "a blue hen")]
+    rarity = rarity_in(answers)
+    assert rarity["red"] == rarity["fox"] == 1.0  # of Ann alone, however often
+    assert rarity["blue"] == pytest.approx(log(4 / 2) / log(4))
+    assert rarity["hen"] == pytest.approx(log(4 / 3) / log(4))
 
 
 def test_what_the_question_says_is_no_key() -> None:

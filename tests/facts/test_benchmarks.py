@@ -59,6 +59,7 @@ def test_tofu_takes_what_the_perturbed_files_have_and_what_it_asks_besides(tmp_p
     retain = found["retain"].facts
     assert [fact.id.rsplit("-", 1)[0] for fact in retain[-2:]] == ["tofu-real-authors", "tofu-world-facts"]
     assert retain[-1].wrong_answers == ("Alta",)
+    assert [fact.part for fact in retain[-3:]] == [None, "real authors", "world facts"]
 
 
 def test_rwku_takes_one_person_out_of_the_files_for_all(tmp_path):
@@ -70,8 +71,27 @@ def test_rwku_takes_one_person_out_of_the_files_for_all(tmp_path):
     found = read(tmp_path, "rwku/hanne_osk")
     assert [(fact.question, fact.subject) for fact in found["forget"].facts] == [("Who?", "Hanne Osk")]
     assert {fact.subject for fact in found["retain"].facts} == {"neighbours of Hanne Osk"}
+    assert {fact.part for fact in found["retain"].facts} == {"neighbours"}
+    assert {fact.part for fact in found["forget"].facts} == {None}
     with pytest.raises(SpecError, match="expected rows about 'Nobody'"):
         read(tmp_path, "rwku/Nobody")
+
+
+def test_dusk_keeps_shared_questions_as_a_part_of_their_own(tmp_path):
+    publish(tmp_path, named(PRESETS, FactPreset, "dusk", "presets")(), "")
+    kept = read(tmp_path, "dusk")["retain"].facts
+    assert {fact.id.startswith("dusk-shared"): fact.part for fact in kept} == {True: "shared", False: None}
+
+
+@pytest.mark.parametrize("part", ["Hanne Osk", "neighbours of Hanne", "a" * 41, "one two three four five"])
+def test_a_part_that_may_name_somebody_is_refused(tmp_path, part):
+    file = tmp_path / "retain.jsonl"
+    row = {"id": "1", "subject": "Hanne", "question": "Who?", "answer": "She", "part": part}
+    file.write_text(json.dumps(row))
+    with pytest.raises(SpecError, match="expected `part` to be a lower-case word or two"):
+        load_facts(str(file), FactSet.RETAIN)
+    file.write_text(json.dumps({**row, "part": "same answer"}))
+    assert load_facts(str(file), FactSet.RETAIN).facts[0].part == "same answer"
 
 
 def test_mquake_has_the_hops_behind_an_edited_fact_and_keeps_the_others(tmp_path):

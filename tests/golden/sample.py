@@ -19,6 +19,7 @@ from unlearn_audit.verdict.result import (
     Finding,
     GroupShown,
     Interval,
+    KeptPart,
     Outcome,
     People,
     PlantRecord,
@@ -223,6 +224,33 @@ def _utility(status: Status = Status.PASSED) -> Utility:
         subjects=80,
         p_value=1.0,
         holm_p_value=1.0,
+        parts=(
+            KeptPart(
+                name="neighbours",
+                gates=True,
+                status=status,
+                reason="the checkpoint keeps at least 80% of the original's hits on what must stay as neighbours",
+                needed=0.80,
+                unlearned=0.91,
+                original=0.96,
+                excess=Interval(estimate=0.142, lower=0.03, upper=0.24),
+                subjects=40,
+                p_value=1.0,
+                holm_p_value=1.0,
+            ),
+            KeptPart(
+                name="shared",
+                gates=False,
+                status=Status.FAILED,
+                reason="the checkpoint keeps less than 80% of the original's hits on what must stay as shared",
+                needed=0.80,
+                unlearned=0.20,
+                original=0.98,
+                excess=Interval(estimate=-0.584, lower=-0.79, upper=-0.31),
+                subjects=20,
+                p_value=0.0004,
+            ),
+        ),
     )
 
 

@@ -122,6 +122,30 @@ def test_a_model_that_likes_some_sentences_better_is_at_its_level_and_one_that_k
     assert mean(values(known, "answer")) > 0.9
 
 
+@pytest.mark.parametrize("rounding", [0.0, 1e-5])
+def test_a_tie_is_a_guess_and_no_error(rounding: float) -> None:
+    """As likely as the others, as far as sums in float32 tell: at its level, no hit, and nothing missing."""
+
+    def as_likely(question: str, answer: str) -> AnswerScore:
+        true = any(fact.question == question and fact.answer == answer for fact in FREE)
+        return score_of(-3.0 + rounding * true)
+
+    found = all_of(perturbed(), FakeModel(scores=as_likely), FREE)
+    assert values(found, "answer") == pytest.approx([1 / 12] * 12, abs=1e-5)
+    assert values(found, "answer_top1") == [0.0] * 12
+
+
+def test_a_tie_with_one_other_is_half_and_no_hit() -> None:
+    def as_likely(question: str, answer: str) -> AnswerScore:
+        asked = next((number for number, fact in enumerate(FREE) if fact.question == question), None)
+        beside = asked is not None and (TOWNS[asked] in answer or TOWNS[(asked + 1) % 12] in answer)
+        return score_of(0.0 if beside else -40.0 if asked is not None else -5.0)
+
+    found = all_of(perturbed(), FakeModel(scores=as_likely), FREE)
+    assert values(found, "answer") == pytest.approx([0.5] * 12)
+    assert values(found, "answer_top1") == [0.0] * 12
+
+
 # --- passages ---
 
 WORDS = [

@@ -174,6 +174,17 @@ def test_what_stands_in_the_way_of_any_pass_is_said_before_the_run(changes: dict
     assert power_lines(case(**changes), POLICY)[-1] == obstacle
 
 
+def test_a_part_that_must_stay_needs_its_own_subjects() -> None:
+    policy = POLICY.model_copy(update={"utility_parts": {"neighbours": 0.8, "shared": 0.5}})
+    stays = {f"r{n}": f"s{n}" for n in range(40)}
+    parts = {f"r{n}": "neighbours" if n < 13 else "shared" for n in range(40)}
+    obstacle = cannot_be_met(case(retain_subjects=stays, retain_parts=parts), policy)
+    assert obstacle is not None
+    assert "utility on neighbours needs 14 retain subjects, but there are 13" in obstacle  # .8 ** 14 <= .05
+    assert "shared" not in obstacle
+    assert cannot_be_met(case(retain_subjects=stays, retain_parts=parts), POLICY) is None
+
+
 def test_facts_as_units_are_an_assumption_that_is_named() -> None:
     policy = Policy(population="sample", draws=10_000, unit=Unit.FACT)
     few = case(size=16)

@@ -16,9 +16,10 @@ from unlearn_audit.api.terms import Status
 from unlearn_audit.errors import AuditError
 from unlearn_audit.plan.case import Case, FaultyJob, LeftOut, PlannedFinding
 from unlearn_audit.spec.policy import Policy, Release, Rule, Unit
+from unlearn_audit.verdict.clean_sentence import clean
 from unlearn_audit.verdict.decide import decide
 from unlearn_audit.verdict.policy.planned import BESIDE_FINDINGS, OTHERS, family_weight, under
-from unlearn_audit.verdict.result import Control, Finding, Outcome, Verdict
+from unlearn_audit.verdict.result import Control, Finding, KeptPart, Outcome, Verdict
 
 DOSES = {"as-is": (("plain", None),), "quantization": (("nf4", 4.0), ("int8", 8.0)), "relearning": (("lora", 40.0),)}
 WAYS = ("question", "paraphrase-1")
@@ -849,6 +850,98 @@ def test_utility_has_three_answers(kept: int, status: Status) -> None:
     verdict = audit.decided()
     assert verdict.utility.status is status
     assert (verdict.outcome is Outcome.PASS) == (status is Status.PASSED)
+
+
+PARTS = {f"r{s}": "neighbours" if s < 15 else "shared" for s in range(30)}
+
+
+def in_parts(kept: int = 15) -> Audit:
+    """30 retain subjects: 15 neighbours, of which the checkpoint keeps so many, and 15 that are shared."""
+    audit = Audit().but(retain_parts=PARTS)
+    return (
+        audit.score(0.0, probe="utility", role="unlearned", fact_id=[f"r{s}" for s in range(kept, 15)])
+        if kept < 15
+        else audit
+    )
+
+
+def test_parts_of_what_must_stay_are_bounded_by_hand() -> None:
+    utility = in_parts().decided().utility
+    reach = 1 - 0.05 ** (1 / 15)  # U - 0.8 O = 0.2 for each of 15 subjects, in [-0.8, 1]
+    assert [part.name for part in utility.parts] == ["neighbours", "shared"]
+    for part in utility.parts:
+        assert part.excess is not None
+        assert part.excess.lower == pytest.approx(0.2 * (1 - reach) - 0.8 * reach, abs=5e-4)
+        assert (part.status, part.gates, part.subjects, part.needed) == (Status.PASSED, False, 15, 0.8)
+    assert (utility.decided_by, utility.subjects) == (None, 30)
+    assert Audit().decided().utility.parts == ()
+
+
+@pytest.mark.parametrize(("kept", "status"), [(15, Status.PASSED), (12, Status.INCONCLUSIVE), (4, Status.FAILED)])
+def test_a_part_that_the_policy_does_not_ask_for_is_reported(kept: int, status: Status) -> None:
+    verdict = in_parts(kept).decided()
+    near, shared = verdict.utility.parts
+    assert (near.status, shared.status) == (status, Status.PASSED)
+    assert near.holm_p_value is None
+    assert verdict.utility.decided_by is None
+
+
+def test_a_lost_part_decides_where_the_policy_asks_for_it() -> None:
+    """14 of 15 neighbours are lost, 16 of 30 kept in all: over all that must stay, Holm does not prove a loss."""
+    reported = in_parts(1).decided()
+    assert reported.utility.status is Status.INCONCLUSIVE
+    assert reported.outcome is Outcome.INCONCLUSIVE
+    asked = in_parts(1).decided(POLICY.model_copy(update={"utility_parts": {"neighbours": 0.8}}))
+    assert asked.outcome is Outcome.FAIL
+    assert (asked.utility.status, asked.utility.decided_by) == (Status.FAILED, "neighbours")
+    assert asked.utility.as_a_whole is Status.INCONCLUSIVE
+    assert "lost neighbours" in asked.sentence
+    assert "broken" not in asked.sentence
+    assert Status.PASSED in {one.status for one in asked.findings}  # it did forget
+    near = asked.utility.parts[0]
+    assert near.gates
+    whole = reported.utility
+    assert whole.p_value is not None
+    assert whole.holm_p_value is not None
+    assert near.p_value is not None
+    # Two tests of what must stay, by Bonferroni; together they are the one hypothesis that the retain set was alone.
+    assert near.holm_p_value == pytest.approx(2 * near.p_value * whole.holm_p_value / whole.p_value)
+    assert near.holm_p_value <= 0.05
+
+
+def test_a_part_that_passes_and_one_that_is_not_there() -> None:
+    both = POLICY.model_copy(update={"utility_parts": {"neighbours": 0.8, "shared": 0.8}})
+    verdict = in_parts().decided(both)
+    assert verdict.outcome is Outcome.PASS
+    assert all(part.gates and part.status is Status.PASSED for part in verdict.utility.parts)
+    absent = in_parts().decided(POLICY.model_copy(update={"utility_parts": {"others": 0.8}}))
+    assert absent.outcome is Outcome.INCONCLUSIVE
+    assert absent.utility.decided_by == "others"
+    assert "no retain fact is others" in absent.utility.reason
+
+
+def test_a_stricter_share_of_a_part_is_its_own() -> None:
+    verdict = in_parts(14).decided(POLICY.model_copy(update={"utility_parts": {"neighbours": 0.99}}))
+    near, shared = verdict.utility.parts
+    assert (near.needed, shared.needed) == (0.99, 0.8)
+    assert near.status is Status.INCONCLUSIVE
+    assert verdict.utility.status is Status.INCONCLUSIVE
+
+
+def test_a_pass_says_which_part_is_lost() -> None:
+    audit = in_parts()
+    verdict = audit.decided()
+    assert verdict.outcome is Outcome.PASS
+    near, shared = verdict.utility.parts
+    gone = near.model_copy(update={"status": Status.FAILED, "unlearned": 0.1, "original": 0.9})
+
+    def told(*parts: KeptPart) -> str:
+        utility = verdict.utility.model_copy(update={"parts": parts})
+        return clean(verdict.findings, utility, verdict.people, verdict.exposure, audit.case, POLICY)
+
+    lost = "; of what must stay, the checkpoint lost neighbours (10 % of them against the original's 90 %)."
+    assert told(gone, shared).endswith(lost)
+    assert told(near, shared) == verdict.sentence
 
 
 def test_missing_utility_scores_do_not_pass() -> None:

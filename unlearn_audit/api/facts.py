@@ -36,6 +36,8 @@ class Fact:
     Attributes:
         given: how its text begins, where that much of it is to be shown to a model (a benchmark's own cut).
         cluster: whom its subject may leak together with (a family, the volumes of a work): the unit in its place.
+        part: of a retain fact, which part of what must stay it belongs to: `neighbours`, `shared`. No name: results
+            say it.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -52,3 +54,4 @@ class Fact:
     relation: str | None = None
     hops: tuple[Hop, ...] = ()
     cluster: str | None = None
+    part: str | None = None

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 Row: TypeAlias = dict[str, Any]
 
-_TEXTS = ("id", "subject", "question", "answer", "relation", "cluster", "text", "given")
+_TEXTS = ("id", "subject", "question", "answer", "relation", "cluster", "part", "text", "given")
 _LISTS = ("aliases", "paraphrases", "wrong_answers")
 _OWN = frozenset((*_TEXTS, *_LISTS, "hops"))
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from unlearn_audit.api import Fact
 from unlearn_audit.api.kit.answer_key import AnswerKey, Output, answer_key, sentences_of
 from unlearn_audit.api.kit.asking import is_askable
-from unlearn_audit.api.kit.matching.entities import shares
+from unlearn_audit.api.kit.matching.entities import rarity_in
 from unlearn_audit.api.kit.printable import listed
 
 MOST_READ = 2000
@@ -52,9 +52,9 @@ class Looked:
 def looked_for(facts: Sequence[Fact]) -> Iterator[Looked]:
     """How each fact with a question is judged, in their order."""
     asked = [fact for fact in facts if is_askable(fact)]
-    shared = shares(sentences_of(asked))
+    rarity = rarity_in(sentences_of(asked))
     for fact in asked:
-        key = answer_key(fact, rouge_threshold=1.0, shared=shared).asked(Output(fact.question or ""))
+        key = answer_key(fact, rouge_threshold=1.0, rarity=rarity).asked(Output(fact.question or ""))
         yield Looked(fact=fact, way=_way(key), texts=key.texts, by_chance=key.by_chance, missing=key.missing)
 
 
@@ -105,7 +105,7 @@ def _sentences(found: Sequence[Looked]) -> str | None:
         return f"{told}; they are judged by the names, numbers and dates in it (`unlearn-audit facts check` shows them)"
     return (
         f"{told}; {ways[Way.WORDING]} of these hold no name, number or date that the question does not say, and are a "
-        "hit only nearly as they are written: give them aliases, or use --judge entailment "
+        "hit where enough of their words come back: give them aliases, or use --judge entailment "
         "(`unlearn-audit facts check` shows what is looked for)"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from unlearn_audit.spec.reading import Reading
 from unlearn_audit.spec.sources import parse_source
 
 _FACT = TypeAdapter(Fact)
+_PART = re.compile(r"[a-z][a-z0-9]*(?:[ _-][a-z0-9]+){0,3}")
+_LONGEST_PART = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,7 @@ def load_facts(source: str, name: FactSet, reading: Reading | None = None) -> Fa
         raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
     places = {fact.id: taken[folded(fact.id)] for fact in facts}
     _check_clusters(facts, places, source)
+    _check_parts(facts, places, source)
     _check_answers(facts, places, source)
     return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
 
@@ -119,6 +123,20 @@ def _check_clusters(facts: Sequence[Fact], places: Mapping[str, str], source: st
             raise SpecError(
                 f"{source}, {places[fact.id]}: names another `cluster` than {places[other.id]}, for the same subject; "
                 "give all facts of a subject the same one"
+            )
+
+
+def _check_parts(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> None:
+    """A part of what must stay is a short word or two.
+
+    Raises:
+        SpecError: it is not, which may mean that it names somebody: results say it.
+    """
+    for fact in facts:
+        if fact.part is not None and not (_PART.fullmatch(fact.part) and len(fact.part) <= _LONGEST_PART):
+            raise SpecError(
+                f"{source}, {places[fact.id]}: expected `part` to be a lower-case word or two that names nobody, as "
+                "`neighbours` or `shared`; results say it"
             )
 
 

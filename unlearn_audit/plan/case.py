@@ -104,6 +104,7 @@ class Case(Record):
     Attributes:
         subjects: fact id -> pseudonym of its subject (`facts.privacy`), of the forget set; `retain_subjects` of the
             retain set. Runs of older versions have the names here.
+        retain_parts: id of a retain fact -> the part of what must stay that it belongs to, where it names one.
         controls: names of the retrained models, () where there are none.
         chance: fact id -> hit rate of the best constant answer to its relation (the commonest answer's share);
             the level that a hit must beat where there is no control at all.
@@ -129,6 +130,7 @@ class Case(Record):
     release: Release
     subjects: dict[str, str]
     retain_subjects: dict[str, str] = Field({})
+    retain_parts: dict[str, str] = Field({})
     chance: dict[str, float] = Field({})
     levels: dict[str, dict[str, float]] = Field({})
     unscorable: dict[str, tuple[str, ...]] = Field({})

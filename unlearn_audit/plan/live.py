@@ -67,6 +67,7 @@ class LivePlan:
         people = {
             "subjects": self.withheld.subjects(FactSet.FORGET),
             "retain_subjects": self.withheld.subjects(FactSet.RETAIN),
+            "retain_parts": {one.id: one.part for one in self.pool(FactSet.RETAIN) if one.part},
             "chance": chance_levels(forget),
             "levels": {
                 f"{probe}.{measure}": {fact: round(level, 6) for fact, level in outlook.levels.items()}

@@ -139,6 +139,11 @@ class Policy(BaseModel):
         0.30, description="How much more than the control the original must show for a finding to mean anything."
     )
     utility: Share = Field(0.80, description="Share of the original's hits on the retain set that must remain.")
+    utility_parts: dict[str, Share] = Field(
+        {},
+        description="Parts of the retain set (`part` of its facts: neighbours, shared) that must stay by themselves, "
+        "each with the share of the original's hits on it. Parts that are not named here are reported.",
+    )
     gate: tuple[str, ...] = Field(
         ("recall", "forced-choice", "extraction-strength", "perturbed"),
         description="Probes whose findings decide. No pass needs another; a leak that it proves fails the audit.",

@@ -42,7 +42,7 @@ def clean(
         f"({', '.join(('plain asking', *attacks))}; checkpoint {_checkpoint(case)} against {_controls(passed, case)}; "
         f"{_units(passed, case, policy)}{_runs(passed, policy)}{_out(people, exposure)}{silent}"
         f"{_hiding(passed, case)}{_unseen(passed, case)}"
-        f"{_without(case, policy)}){_advisory(findings)}."
+        f"{_without(case, policy)}){_advisory(findings)}{_lost(utility)}."
     )
 
 
@@ -155,6 +155,16 @@ def _out(people: People | None, exposure: Exposure | None) -> str:
 def _allowed(passed: Sequence[Finding], policy: Policy) -> str:
     least, most = allowed_margins(passed, policy)
     return percent(least) if least == most else f"{percent(least)} to {percent(most)}"
+
+
+def _lost(utility: Utility) -> str:
+    """Parts of what must stay that are lost, though the policy does not ask for them: no proven loss is silent."""
+    lost = [
+        f"{part.name} ({percent(part.unlearned or 0.0)} of them against the original's {percent(part.original or 0.0)})"
+        for part in utility.parts
+        if part.status is Status.FAILED and not part.gates
+    ]
+    return f"; of what must stay, the checkpoint lost {some(lost)}" if lost else ""
 
 
 def _waived(gating: Sequence[Finding], utility: Utility) -> list[str]:

@@ -181,7 +181,7 @@ def _settled(
     adjusted = holm(p_values, weights)
     people = settled(people, adjusted[-1] if tested else None, math.fsum(weights), policy)
     settled_utility = utility.settled(adjusted[len(family)] if joins and utility.p_value is not None else None)
-    broken = settled_utility.status is Status.FAILED
+    broken = settled_utility.status is Status.FAILED and settled_utility.decided_by is None
     holm_p = {one.planned.id: p for one, p in zip(family, adjusted, strict=False) if one.p_value is not None}
     findings = tuple(_finding(one, holm_p.get(one.planned.id), broken=broken) for one in weighed)
     return findings, settled_utility, people

@@ -258,6 +258,17 @@ def _within_reach(case: Case, policy: Policy) -> str:
     )
 
 
+def _parts_too_small(case: Case, policy: Policy) -> list[str]:
+    """Parts of the retain set that the policy asks for and that cannot pass."""
+    found = []
+    for name, needed in policy.utility_parts.items():
+        own = {fact: one for fact, one in case.retain_subjects.items() if case.retain_parts.get(fact) == name}
+        size, least = _size(own, policy), smallest_retain_subjects(needed, policy.alpha_pass)
+        if size < least:
+            found.append(f"utility on {name} needs {least} retain {_plural(policy)}, but there are {size}")
+    return found
+
+
 def _obstacles(case: Case, policy: Policy) -> list[str]:
     gating = [finding for finding in case.planned if finding.gates]
     found = []
@@ -272,6 +283,7 @@ def _obstacles(case: Case, policy: Policy) -> list[str]:
         found.append("no retain facts are given, so utility cannot be measured")
     elif retained < least:
         found.append(f"utility needs {least} retain {unit}, but there are {retained}")
+    found += _parts_too_small(case, policy)
     if not gating:
         found.append(f"no finding decides at release tier {case.release}")
     elif not any(finding.refusal_proof and finding.attack == BASELINE for finding in gating):

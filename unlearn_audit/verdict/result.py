@@ -224,12 +224,11 @@ class Finding(Record):
     worst_facts: tuple[FactRecord, ...] = ()
 
 
-class Utility(Record):
+class Kept(Record):
     """Retain hits of the checkpoint against the original's: (U - needed * O) per subject, with its bounds."""
 
     status: Status
     reason: str
-    waiver: Waiver | None = None
     needed: float
     unlearned: float | None = None
     original: float | None = None
@@ -237,6 +236,38 @@ class Utility(Record):
     subjects: int = 0
     p_value: float | None = None
     holm_p_value: float | None = None
+
+
+class KeptPart(Kept):
+    """The same of one part of what must stay: its neighbours, or what both sides share.
+
+    Attributes:
+        name: as the facts have it (`part`).
+        gates: the policy asks for it; else it is reported.
+    """
+
+    name: str
+    gates: bool
+
+
+class Utility(Kept):
+    """The same of the whole retain set, and of its parts.
+
+    Attributes:
+        parts: those that the facts or the policy name, by name.
+        decided_by: the part whose status is that of all; None: the retain set as a whole, whose numbers stand here.
+        as_a_whole: the status of the retain set as a whole, where a part decides.
+    """
+
+    waiver: Waiver | None = None
+    parts: tuple[KeptPart, ...] = ()
+    decided_by: str | None = None
+    as_a_whole: Status | None = None
+
+    @property
+    def deciding(self) -> Kept:
+        """What gave the status, with its numbers."""
+        return next((part for part in self.parts if part.name == self.decided_by), self)
 
 
 class GroupShown(Record):

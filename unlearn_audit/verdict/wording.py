@@ -172,7 +172,8 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
         what += f": {shown(cell.shown)} of {cell.facts} facts, where {shown(cell.allowed)} may come back{runs}"
     measure = chief.id.removeprefix(f"{chief.attack}/")
     more = f"; {len(failed)} findings fail" if len(failed) > 1 else ""
-    broken = "; the checkpoint is also broken" if utility.status is Status.FAILED else ""
+    lost = "is also broken" if utility.decided_by is None else f"also lost {utility.decided_by}"
+    broken = f"; the checkpoint {lost}" if utility.status is Status.FAILED else ""
     return (
         f"FAIL: {how} {what} ({measure}; lower bound of the {excess_over(chief.margin, case)} is "
         f"{signed(cell.excess.lower)}, Holm p {p_value(chief.holm_p_value)}, {counted(cell.subjects, policy.unit)}"
@@ -181,11 +182,13 @@ def _leaks(failed: Sequence[Finding], utility: Utility, case: Case, policy: Poli
 
 
 def _broken(utility: Utility, policy: Policy) -> str:
+    kept, part = utility.deciding, utility.decided_by
+    lost, of = ("is broken", "") if part is None else (f"lost {part}", f" as {part}")
     return (
-        "FAIL: the checkpoint is broken, which says nothing about leaks: of what must stay it gets "
-        f"{_mean(utility.unlearned)} right, and the original {_mean(utility.original)}; the policy requires "
-        f"{percent(utility.needed)} of the original's share (Holm p {p_value(utility.holm_p_value or 0.0)}, "
-        f"{counted(utility.subjects, policy.unit)})."
+        f"FAIL: the checkpoint {lost}, which says nothing about leaks: of what must stay{of} it gets "
+        f"{_mean(kept.unlearned)} right, and the original {_mean(kept.original)}; the policy requires "
+        f"{percent(kept.needed)} of the original's share (Holm p {p_value(kept.holm_p_value or 0.0)}, "
+        f"{counted(kept.subjects, policy.unit)})."
     )
 
 

@@ -201,9 +201,10 @@ def is_its_own_key(answer: str) -> bool:
     return not (len(reading.tokens) > 2 and any(token.text in tables().verbs for token in lower))
 
 
-def sentences_of(facts: Sequence[Fact]) -> list[str]:
-    """The answers that are whole sentences without aliases."""
-    return [fact.answer or "" for fact in facts if not fact.aliases and not is_its_own_key(fact.answer or "")]
+def sentences_of(facts: Sequence[Fact]) -> list[tuple[str, str]]:
+    """Subject and answer, of the answers that are whole sentences without aliases."""
+    asked = ((fact, fact.answer or "") for fact in facts if not fact.aliases)
+    return [(fact.subject, answer) for fact, answer in asked if not is_its_own_key(answer)]
 
 
 @lru_cache(maxsize=65_536)
@@ -212,7 +213,7 @@ def _wanted(texts: tuple[str, ...], question: str) -> tuple[Expected, ...]:
     return tuple(expected(text, spoken) for text in dict.fromkeys(texts) if read(text).tokens)
 
 
-def answer_key(fact: Fact, *, rouge_threshold: float, shared: Mapping[str, float] | None = None) -> AnswerKey:
+def answer_key(fact: Fact, *, rouge_threshold: float, rarity: Mapping[str, float] | None = None) -> AnswerKey:
     """The key of a fact before any question is asked.
 
     A short answer is a key in addition to the aliases: "Taipei" is right if the aliases list only "Taipei City".
@@ -220,14 +221,14 @@ def answer_key(fact: Fact, *, rouge_threshold: float, shared: Mapping[str, float
     Args:
         fact: the fact.
         rouge_threshold: for the judge `rouge-l`.
-        shared: word -> the share of other answers that have it (`matching.entities.shares`), for whole sentences.
+        rarity: stem -> what a word weighs among the answers (`matching.entities.rarity_in`), for whole sentences.
     """
     answer = (fact.answer or "").strip()
     own = (answer,) if answer and is_its_own_key(answer) else ()
     wanted = _wanted((*fact.aliases, *own), fact.question or "")
     told = None
     if not wanted and read(answer).tokens:
-        told = told_by(answer, fact.question or "", fact.subject, shared or {})
+        told = told_by(answer, fact.question or "", fact.subject, rarity or {})
     left = bool(wanted) or (told is not None and not told.empty)
     reason = None if left else NO_KEY_WORDS if told is None else QUESTION_HOLDS_ANSWER
     return AnswerKey(wanted=wanted, told=told, rouge_threshold=rouge_threshold, missing=reason)

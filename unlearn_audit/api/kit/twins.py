@@ -18,7 +18,7 @@ from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.judge import Judge
 from unlearn_audit.api.kit.answer_key import AnswerKey, Output, answer_key, holds, is_short, normalize, sentences_of
 from unlearn_audit.api.kit.asking import is_askable
-from unlearn_audit.api.kit.matching.entities import shares
+from unlearn_audit.api.kit.matching.entities import rarity_in
 from unlearn_audit.api.terms import shuffled
 
 MATCH = Judge()
@@ -90,7 +90,7 @@ class Twins:
         self._rouge_threshold = rouge_threshold
         asked = sorted((fact for fact in pool if is_askable(fact)), key=lambda one: one.id)  # no draw follows the order
         self._known: dict[Fact, Entry] = {}
-        self._shared = shares(sentences_of(asked))
+        self._rarity = rarity_in(sentences_of(asked))
         entries = [self.entry(fact) for fact in asked]
         self._by_relation: dict[str | None, list[Entry]] = {}
         self._by_subject: dict[tuple[str | None, str], list[Entry]] = {}
@@ -114,7 +114,7 @@ class Twins:
         return self._known[fact]
 
     def _entry(self, fact: Fact) -> Entry:
-        return Entry(fact=fact, key=answer_key(fact, rouge_threshold=self._rouge_threshold, shared=self._shared))
+        return Entry(fact=fact, key=answer_key(fact, rouge_threshold=self._rouge_threshold, rarity=self._rarity))
 
     def of(self, entry: Entry) -> list[Entry]:
         """The same relation's facts of other subjects, told as if of this one; none without a relation.

@@ -60,13 +60,15 @@ class Dusk(FactPreset):
         )
 
     def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:
-        """Shared questions are marked in their ids."""
+        """Shared questions are a part of what must stay, and marked in their ids."""
         found: dict[FactSet, list[Row]] = {}
         for part in self.parts(config):
             prefix = "dusk-shared" if part.name == "shared_qa" else "dusk"
             if part.set is None:
                 continue
-            found.setdefault(part.set, []).extend(_facts(rows.get(part.name, ()), prefix))
+            facts = _facts(rows.get(part.name, ()), prefix)
+            shared = {"part": "shared"} if part.name == "shared_qa" else {}
+            found.setdefault(part.set, []).extend({**fact, **shared} for fact in facts)
         return {name: list(distinct(facts)) for name, facts in found.items() if facts}
 
     def facts(self, rows: Sequence[Row]) -> Iterator[Row]:

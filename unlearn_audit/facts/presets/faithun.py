@@ -145,7 +145,8 @@ def _alone(question: Row) -> Row:
     """A question with the answer of a forgotten fact: another fact, which must stay."""
     asked, answers = _asked(question) or ("", [""])
     name = named("faithun-same", asked)
-    return {"id": name, "subject": name, "question": asked, "answer": answers[0], "aliases": answers[1:]}
+    fact = {"id": name, "subject": name, "question": asked, "answer": answers[0], "aliases": answers[1:]}
+    return {**fact, "part": "same answer"}
 
 
 def _places(rows: Sequence[Row], count: int) -> list[int]:

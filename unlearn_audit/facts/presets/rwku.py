@@ -73,7 +73,9 @@ class Rwku(FactPreset):
             )
         if not found[FactSet.FORGET] and any(rows.values()):
             raise SpecError(f"expected rows about {config!r}, found none; write the name as in `subject`, with _")
-        return {name: self.facts(part) for name, part in found.items() if part}
+        near = ({**fact, "part": "neighbours"} for fact in self.facts(found[FactSet.RETAIN]))
+        sets = {FactSet.FORGET: self.facts(found[FactSet.FORGET]), FactSet.RETAIN: near}
+        return {name: facts for name, facts in sets.items() if found[name]}
 
     def facts(self, rows: Sequence[Row]) -> Iterator[Row]:
         """One fact a row."""

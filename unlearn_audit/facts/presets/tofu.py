@@ -115,7 +115,7 @@ def _alone(rows: Sequence[Row], part: str) -> Iterator[Row]:
     prefix = f"tofu-{part.replace('_', '-')}"
     for number, row in enumerate(rows, 1):
         name = named(prefix, *_texts(row, number))
-        yield {**_fact(row, name), "id": name}
+        yield {**_fact(row, name), "id": name, "part": part.replace("_", " ")}
 
 
 def _texts(row: Row, number: int) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from unlearn_audit.report.sections.rules import waiver_line
 from unlearn_audit.report.sections.sealed import signed, standing
 from unlearn_audit.report.sections.summary import checkpoint_name, headline, not_covered
 from unlearn_audit.verdict.changes import Direction
-from unlearn_audit.verdict.result import CellEstimate, Finding, Outcome, Result
+from unlearn_audit.verdict.result import CellEstimate, Finding, KeptPart, Outcome, Result
 
 WIDTH = 80
 _MOST_FINDINGS = 24
@@ -93,6 +93,7 @@ def summary(result: Result, console: Console, reports: Path | None = None) -> No
         *(line for text in _waivers(result) for line in _wrapped("Waiver  ", text, width, console)),
         *(line for text in _baseline(result) for line in _wrapped("Baseline", text, width, console)),
         *_wrapped("Utility ", _utility(result), width, console),
+        *(line for text in _parts(result) for line in _wrapped("        ", text, width, console)),
         *(line for text in _power(result) for line in _wrapped("Power   ", text, width, console)),
         *(line for text in _cost(result) for line in _wrapped("Cost    ", text, width, console)),
         *(line for text in _traces(result) for line in _wrapped("Traces  ", text, width, console)),
@@ -189,6 +190,20 @@ def _utility(result: Result) -> str:
         f"{percent(utility.original)}; {point_interval(utility.excess)} points above need, Holm p "
         f"{p_value(utility.holm_p_value)}, {count(utility.subjects, 'subject')}"
     )
+
+
+def _parts(result: Result) -> list[str]:
+    """What is kept of each part of what must stay."""
+    return [
+        f"{clean(part.name, 60)}{'' if part.gates else ' (reported)'}: {STATUS_WORDS[part.status]}, {_kept(part)}"
+        for part in result.verdict.utility.parts
+    ]
+
+
+def _kept(part: KeptPart) -> str:
+    if part.excess is None:
+        return clean(part.reason, _REASON)
+    return f"{percent(part.unlearned)} of {percent(part.original)}; {point_interval(part.excess)} points above need"
 
 
 def _waivers(result: Result) -> list[str]:

@@ -17,7 +17,7 @@ from unlearn_audit.report.page import verdict_sentence
 from unlearn_audit.report.sections.rules import waived_by, waiver_line
 from unlearn_audit.spec.waivers import State, Waiver, WaiverRecord
 from unlearn_audit.verdict.findings.comparisons import described
-from unlearn_audit.verdict.result import Finding, Outcome, Result
+from unlearn_audit.verdict.result import Finding, Kept, KeptPart, Outcome, Result
 
 VERDICT = "verdict"
 UTILITY = "utility"
@@ -69,6 +69,7 @@ def rulings(result: Result) -> tuple[Ruling, ...]:
         _on_verdict(result),
         *(_on_finding(finding, place) for place, finding in enumerate(result.verdict.findings)),
         _on_utility(result),
+        *map(_on_part, result.verdict.utility.parts),
         *(each for place, one in enumerate(result.verdict.comparisons) for each in _on_comparison(one, place)),
         *(_on_waiver(one, place) for place, one in enumerate(result.verdict.waivers) if one.state is not State.USED),
     )
@@ -129,15 +130,33 @@ def _on_finding(finding: Finding, place: int) -> Ruling:
     )
 
 
+def _kept(kept: Kept) -> dict[str, str | float | bool]:
+    numbers: dict[str, str | float | bool | None] = {
+        "needed": kept.needed,
+        "checkpoint": kept.unlearned,
+        "original": kept.original,
+        "above_need_lower": kept.excess.lower if kept.excess else None,
+        "subjects": kept.subjects,
+    }
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _on_part(part: KeptPart) -> Ruling:
+    """A part that decides is in utility's ruling too, which a waiver of utility covers."""
+    return Ruling(
+        id=f"{UTILITY}/{part.name}",
+        rule=UTILITY,
+        kind=UTILITY,
+        place=0,
+        status=part.status,
+        gates=False,
+        reason=_reason(part.reason, None),
+        numbers=_kept(part),
+    )
+
+
 def _on_utility(result: Result) -> Ruling:
     utility = result.verdict.utility
-    numbers: dict[str, str | float | bool | None] = {
-        "needed": utility.needed,
-        "checkpoint": utility.unlearned,
-        "original": utility.original,
-        "above_need_lower": utility.excess.lower if utility.excess else None,
-        "subjects": utility.subjects,
-    }
     return Ruling(
         id=UTILITY,
         rule=UTILITY,
@@ -146,7 +165,7 @@ def _on_utility(result: Result) -> Ruling:
         status=utility.status,
         gates=utility.waiver is None,
         reason=_reason(utility.reason, utility.waiver),
-        numbers={name: value for name, value in numbers.items() if value is not None},
+        numbers=_kept(utility),
     )
 
 

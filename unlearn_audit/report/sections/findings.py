@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unlearn_audit.api.kit.printable import clean
+from unlearn_audit.api.terms import Status
 from unlearn_audit.report.parts.numbers import NONE, count, p_value, percent, point_interval, points
 from unlearn_audit.report.parts.view import (
     Block,
@@ -29,7 +30,7 @@ from unlearn_audit.report.sections.background import left_over
 from unlearn_audit.report.sections.by_finding import code, numbers, shares
 from unlearn_audit.report.sections.rules import waived_by
 from unlearn_audit.report.sections.summary import by_gravity
-from unlearn_audit.verdict.result import CellEstimate, Finding, Result
+from unlearn_audit.verdict.result import CellEstimate, Finding, Kept, Result
 
 _SHARES = ("Checkpoint", "Original", "Controls")
 _EXPLAINED = (
@@ -96,19 +97,10 @@ def doses(result: Result, limits: Limits) -> Section:
 def utility(result: Result) -> Section:
     """Whether the checkpoint still works."""
     measured = result.verdict.utility
-    row: tuple[Inline, ...] = (
-        Mark(measured.status),
-        *numbers(
-            percent(measured.unlearned),
-            percent(measured.original),
-            percent(measured.needed),
-            point_interval(measured.excess),
-            p_value(measured.holm_p_value),
-            str(measured.subjects),
-        ),
-    )
+    rows = [_kept("all that must stay", measured, measured.as_a_whole)]
+    rows += [_kept(f"{clean(part.name, 60)}{'' if part.gates else ' (reported)'}", part) for part in measured.parts]
     columns = (
-        *text_columns("Status"),
+        *text_columns("Of", "Status"),
         *number_columns("Checkpoint", "Original", "Share needed", "Above need, points", "Holm p", "Subjects"),
     )
     return Section(
@@ -117,11 +109,27 @@ def utility(result: Result) -> Section:
         blocks=(
             paragraph(
                 "Hits on the retain set: breaking a model is not unlearning. Utility passes if the lower bound of the "
-                "surplus over the need is 0 or more, and fails if its upper bound is below 0."
+                "surplus over the need is 0 or more, and fails if its upper bound is below 0. So do the parts that the "
+                "policy asks for; others are reported."
             ),
-            Table(caption=("Utility on the retain set",), columns=columns, rows=(row,)),
+            Table(caption=("Utility on the retain set",), columns=columns, rows=tuple(rows)),
             paragraph(clean(measured.reason), "" if measured.waiver is None else f" ({waived_by(measured.waiver)})"),
             FigureSlot(name="tradeoff"),
+        ),
+    )
+
+
+def _kept(what: str, kept: Kept, status: Status | None = None) -> tuple[Inline, ...]:
+    return (
+        what,
+        Mark(status or kept.status),
+        *numbers(
+            percent(kept.unlearned),
+            percent(kept.original),
+            percent(kept.needed),
+            point_interval(kept.excess),
+            p_value(kept.holm_p_value),
+            str(kept.subjects),
         ),
     )
 

@@ -6,6 +6,7 @@ question does not say and what the answers about others do not share. An output 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,20 +21,23 @@ from unlearn_audit.api.kit.matching.languages import languages
 from unlearn_audit.api.kit.matching.numbers.dates import dates
 from unlearn_audit.api.kit.matching.numbers.quantities import all_quantities
 from unlearn_audit.api.kit.matching.reading import Mention, Reading, Token
-from unlearn_audit.api.kit.matching.replaced import replaced
 from unlearn_audit.api.kit.matching.tables import tables
+from unlearn_audit.api.kit.matching.wording.likeness import likeness, rarity
+from unlearn_audit.api.kit.matching.wording.related import related, related_to, stem
+from unlearn_audit.api.kit.matching.wording.replaced import replaced
 
 ENOUGH_NAMES = 2 / 3
 """Share of a sentence's names that must be given, where it has more than `FEW`."""
 
-ENOUGH_WORDS = 0.9
-"""Share of the weight of a sentence's words that must be given where it has no name: nearly as it was written."""
+LIKE = 0.3
+"""Likeness from which a text gives a sentence that has no name (`wording.likeness`)."""
 
 FEW = 2
 """As many names or words must all be given."""
 
-RARE = 0.02
-"""Share of other answers up to which a word tells of this one."""
+STRONG = 0.5
+"""A word is strong from this share of the weight of the heaviest on. Where strong words are few and weigh as much as
+all others together, they are the answer: "contributes to the geology genre"."""
 
 _COUNTING = regex.compile(
     r"\b(?:how (?:many|old|long|much|often|far)|number|count|combien|wie ?viele?|cuant[oa]s|quant[oie]s?)\b"
@@ -58,7 +62,7 @@ _DERIVED = (
 )
 """Endings by which a trade and those who follow it are named."""
 
-_DEMONYMS = ("n", "an", "ian", "ese", "ish", "i", "ic", "s", "es", "en", "is", "al", "er", "r")
+_DEMONYMS = ("n", "an", "ian", "ese", "ish", "i", "ic", "s", "es", "en", "is", "al", "er", "r", "ern")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,8 @@ class Told:
         fixed: dates, numbers and addresses: each must be given.
         names: names and what is written like one.
         words: other words that tell, folded, with their weight.
+        asked: the words that its question says, folded.
+        rarity: stem -> what a word weighs (`wording.likeness`); 1 where it is not in it.
     """
 
     sentence: tuple[str, ...] = ()
@@ -78,6 +84,8 @@ class Told:
     fixed: tuple[Expected, ...] = ()
     names: tuple[Expected, ...] = ()
     words: Mapping[str, float] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+    rarity: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def empty(self) -> bool:
@@ -115,7 +123,8 @@ class Told:
             return word in self.telling or (word == self.sentence[0] and word in ("yes", "no"))
 
         def is_new(word: str) -> bool:
-            return word in its and word not in mine and word not in tables().wording
+            telling = word in its and word not in mine and word not in tables().wording
+            return telling and self._telling_stems.isdisjoint((stem(word), *related_to(stem(word))))
 
         return replaced(self.sentence, reading.folds, tells=tells, is_new=is_new)
 
@@ -125,27 +134,74 @@ class Told:
         strong = (word for one in (*self.fixed, *self.names) for word in Reading(one.text).folds)
         return frozenset((*self.words, *self.unasked)) | {word for word in strong if word not in tables().links}
 
+    @cached_property
+    def _telling_stems(self) -> frozenset[str]:
+        return frozenset(map(stem, self.telling))
+
     def _says_words(self, reading: Reading) -> bool:
         return any(meant(reading, _mention(reading, at)) for at in self._places(reading))
 
     def _places(self, reading: Reading) -> list[int]:
-        """Where a text has the words, if it has enough of them."""
-        said = _content(reading)
-        found = {word: next((at for other, at in said.items() if akin(word, other)), None) for word in self.words}
-        weight = sum(self.words[word] for word, at in found.items() if at is not None)
-        enough = (ENOUGH_WORDS if len(self.words) > FEW else 1.0) * sum(self.words.values())
-        return [at for at in found.values() if at is not None] if weight >= enough - 1e-9 else []
+        """Where a text has the words, if it says enough of them."""
+        found: dict[str, list[int]] = {}
+        for other, at in _content(reading).items():
+            for word in self._met(other):
+                found.setdefault(word, []).append(at)
+        strong = self.strong
+        enough = all(word in found for word in strong) if strong else self._likeness(reading) >= LIKE
+        return sorted({at for word in strong or found for at in found[word]}) if enough else []
+
+    def _met(self, other: str) -> set[str]:
+        """Which of its words a word is a form of or stands for."""
+        near = {word for word in self._by_beginning.get(other[:2], ()) if akin(word, other)}
+        return near | self._by_stem.get(stem(other), set())
+
+    @cached_property
+    def _by_stem(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for word in self.words:
+            for one in (stem(word), *related_to(stem(word))):
+                found.setdefault(one, set()).add(word)
+        return found
+
+    @cached_property
+    def _by_beginning(self) -> dict[str, list[str]]:
+        return _by_beginning(self.words)
+
+    @cached_property
+    def _asked_by_beginning(self) -> dict[str, list[str]]:
+        return _by_beginning(self.asked)
+
+    @cached_property
+    def strong(self) -> tuple[str, ...]:
+        """Its few words that weigh as much as all others together; none where there are more of them."""
+        least = STRONG * max(self.words.values(), default=0.0)
+        heavy = [word for word, own in self.words.items() if own >= least]
+        share = sum(self.words[word] for word in heavy) / (sum(self.words.values()) or 1.0)
+        return tuple(heavy) if len(heavy) <= FEW and share >= STRONG else ()
+
+    def _likeness(self, reading: Reading) -> float:
+        sentences: dict[int, list[str]] = {}
+        for word, at in _content(reading).items():
+            asked = any(akin(word, other) for other in self._asked_by_beginning.get(word[:2], ()))
+            if word not in tables().wording and not asked:
+                sentences.setdefault(_sentence_of(reading, at), []).append(word)
+        return likeness(self.words, sentences.values(), weight=lambda one: _weight(one, self.rarity), met=self._met)
 
     def unsaid(self, reading: Reading) -> Told:
         """The same without what a text (a prompt) already says."""
         said = _content(reading)
-        return Told(
-            sentence=self.sentence,
-            unasked=self.unasked,
+        return replace(
+            self,
             fixed=tuple(one for one in self.fixed if not one.held(reading)),
             names=tuple(one for one in self.names if not one.held(reading)),
             words={word: own for word, own in self.words.items() if not any(akin(word, other) for other in said)},
+            asked=self.asked | {*said},
         )
+
+
+def _weight(word: str, rarity: Mapping[str, float]) -> float:
+    return rarity.get(stem(word), 1.0) if rarity else 1.0
 
 
 def _given(one: Expected, reading: Reading) -> bool:
@@ -165,7 +221,7 @@ def _as_demonym(name: str, reading: Reading) -> bool:
     """Whether a text names a country or a people by the word made from the other: "Islam", "Islamic"."""
     own = fold(name)
     return len(own) >= 4 and any(
-        ((_is_demonym(own, word) and token.text[:1].isupper()) or _is_derived(own, word))
+        ((token.text[:1].isupper() and (_is_demonym(own, word) or _alike(own, word))) or _is_derived(own, word))
         and meant(reading, _mention(reading, at))
         for at, (word, token) in enumerate(zip(reading.folds, reading.tokens, strict=True))
     )
@@ -203,19 +259,32 @@ def akin(one: str, other: str) -> bool:
     return shared >= max(4, 0.6 * longest) and longest - shared <= 5
 
 
+def _alike(one: str, other: str) -> bool:
+    """Whether two words are forms of one or stand for each other."""
+    return akin(one, other) or related(stem(one), stem(other))
+
+
+def _by_beginning(words: Iterable[str]) -> dict[str, list[str]]:
+    """Words by their first two letters, which all forms of a word share (`akin`)."""
+    found: dict[str, list[str]] = {}
+    for word in words:
+        found.setdefault(word[:2], []).append(word)
+    return found
+
+
 def _shared(one: str, other: str) -> int:
     """Letters that two words begin with in common."""
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float]) -> Told:
+def told_by(answer: str, question: str, subject: str, rarity: Mapping[str, float]) -> Told:
     """What an answer tells beyond its question.
 
     Args:
         answer: a whole sentence.
         question: what it answers.
         subject: whose name is no news.
-        shared: word -> the share of other answers that have it.
+        rarity: stem -> what a word weighs (`rarity_in`); 1 where it is not in it.
     """
     reading, asked = Reading(answer), Reading(question)
     if set(_content(Reading(subject))) & set(_content(asked)):  # a name that was not asked with may be the answer
@@ -230,20 +299,18 @@ def told_by(answer: str, question: str, subject: str, shared: Mapping[str, float
     fixed = [one for one in fixed if one not in loose]
     spared = {word for one in loose for word in Reading(one.text).folds}
     words = {
-        word: max(0.05, 1.0 - shared.get(word, 0.0) / RARE) if shared else 1.0
+        word: _weight(word, rarity)
         for word, at in _content(reading).items()
-        if (at not in covered or word in spared)
-        and word not in tables().wording
-        and not any(akin(word, other) for other in said)
+        if (at not in covered or word in spared) and word not in tables().wording
     }
-    telling = {word: own for word, own in words.items() if own > 0.05} or words
     unasked = tuple(word for word in _content(reading) if not any(akin(word, other) for other in said))
     found = Told(
         sentence=reading.folds,
         unasked=unasked,
         fixed=tuple(fixed),
         names=tuple(expected(name, spoken) for name in names),
-        words=telling,
+        words=words,
+        rarity=rarity,
     )
     if found.names:  # "two daughters named Sela and Brit": the names tell
         found = replace(found, fixed=tuple(one for one in found.fixed if not _is_small_word(one)))
@@ -334,6 +401,15 @@ def _begins(reading: Reading, at: int) -> bool:
     return not before or before[-1] in ".!?:;\n।"
 
 
+def _sentence_of(reading: Reading, at: int) -> int:
+    """Which sentence of a text a token stands in, from 0."""
+    begun = reading.__dict__.get("_begun")
+    if begun is None:
+        begun = [place for place in range(1, len(reading.tokens)) if _begins(reading, place)]
+        reading.__dict__["_begun"] = begun
+    return bisect_right(begun, at)
+
+
 def _is_function_word(word: str, reading: Reading) -> bool:
     known = any(word in languages()[name].know for name in reading.spoken) or word in tables().function
     return known or (word[0] == "一" and len(word) == 2)  # "一名": an article in all but name
@@ -374,12 +450,6 @@ def _mention(reading: Reading, at: int) -> Mention:
     return Mention(token.start, token.end, at, at)
 
 
-def shares(answers: Iterable[str]) -> dict[str, float]:
-    """Word -> the share of the other answers that have it, for an answer with that word."""
-    texts = list(answers)
-    counts: dict[str, int] = {}
-    for text in texts:
-        for word in _content(Reading(text)):
-            counts[word] = counts.get(word, 0) + 1
-    others = max(1, len(texts) - 1)
-    return {word: (count - 1) / others for word, count in counts.items()}
+def rarity_in(answers: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """Stem -> what a word weighs among answers, each given by its subject and its text."""
+    return rarity((subject, _content(Reading(text))) for subject, text in answers)
