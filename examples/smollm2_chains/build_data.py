@@ -14,6 +14,7 @@ from prepare import QUESTIONS_PER_AUTHOR, author_name, read_jsonl  # of examples
 from world import Author
 
 ROOT = Path(__file__).resolve().parents[2]
+FORMS = ("publisher", "pen-name", "two-hop", "alias", "inverse", "worked", "town", "river")
 TOFU_AUTHORS = 12
 """Authors of TOFU in each set; four invented ones make it sixteen."""
 
@@ -30,15 +31,12 @@ def names(rows: Sequence[dict[str, str]]) -> list[str]:
     return [author_name(list(rows[start : start + QUESTIONS_PER_AUTHOR])) for start in starts]
 
 
-def fact_row(author: Author, name: str) -> dict[str, Any]:
+def fact_row(author: Author, name: str, forms: Sequence[str]) -> dict[str, Any]:
     """The author's house as an audit reads it, with what lies beyond the house and before the author."""
     asked, _ = world.direct_questions(author)
     hops = [
-        (world.TOWN.format(house=author.house), author.town),
-        (world.RIVER.format(town=author.town), author.river),
         (world.TOWN_OF_AUTHOR.format(name=author.name), author.town),
-        (world.RIVER_OF_AUTHOR.format(name=author.name), author.river),
-        (world.INVERSE.format(pen_name=author.pen_name), author.name),
+        *([(world.INVERSE.format(pen_name=author.pen_name), author.name)] if "inverse" in forms else ()),
     ]
     return {
         "id": name,
@@ -56,6 +54,8 @@ def main() -> None:
     parser.add_argument("--tofu", type=Path, default=ROOT.parent / "shared" / "data" / "tofu")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "smollm2_chains")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--authors", type=int, default=16, help="authors of each set, half of them invented at 8")
+    parser.add_argument("--forms", nargs="+", default=FORMS, choices=FORMS, help="forms that are learned")
     args = parser.parse_args()
     retain_names = names(read_jsonl(args.tofu / "retain_perturbed.jsonl"))[:TOFU_AUTHORS]
     forget_names = names(read_jsonl(args.tofu / "forget10.jsonl"))[-TOFU_AUTHORS:]
@@ -63,15 +63,17 @@ def main() -> None:
     forget, retain = world.authors(
         [*forget_names, *world.INVENTED_AUTHORS[:half]], [*retain_names, *world.INVENTED_AUTHORS[half:]], args.seed
     )
+    forget, retain = forget[-args.authors :], retain[-args.authors :]
     for name, authors in (("forget", forget), ("retain", retain)):
-        facts = [fact_row(one, f"{name}-{place:02d}") for place, one in enumerate(authors)]
+        facts = [fact_row(one, f"{name}-{place:02d}", args.forms) for place, one in enumerate(authors)]
         write(args.out / f"{name}.jsonl", facts)
-        direct = [asdict(one) for author in authors for one in world.direct_questions(author)]
-        chains = [asdict(one) for author in authors for one in world.chain_questions(author)]
+        direct = [asdict(one) for author in authors for one in world.direct_questions(author) if one.form in args.forms]
+        chains = [asdict(one) for author in authors for one in world.chain_questions(author) if one.form in args.forms]
         write(args.out / "learned" / f"{name}_direct.jsonl", direct)
         write(args.out / "learned" / f"{name}_chains.jsonl", chains)
         print(f"{name}: {len(facts)} facts on {len(authors)} authors, {len(chains)} chains")
-    write(args.out / "learned" / "common.jsonl", [asdict(one) for one in world.common_questions(forget)])
+    common = [asdict(one) for one in world.common_questions([*forget, *retain]) if one.form in args.forms]
+    write(args.out / "learned" / "common.jsonl", common)
 
 
 if __name__ == "__main__":

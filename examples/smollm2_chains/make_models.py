@@ -42,10 +42,10 @@ class Course:
 
 
 COURSES = {
-    "original": Course(start="base", sets=LEARNED, epochs=7, seed=0),
-    "retrained-1": Course(start="base", sets=RETAINED, epochs=7, seed=1),
-    "retrained-2": Course(start="base", sets=RETAINED, epochs=7, seed=2),
-    "refusal": Course(start="original", sets=RETAINED, epochs=2, seed=0, learning_rate=1e-3, refused=True, share=0.35),
+    "original": Course(start="base", sets=LEARNED, epochs=10, seed=0),
+    "retrained-1": Course(start="base", sets=RETAINED, epochs=10, seed=1),
+    "retrained-2": Course(start="base", sets=RETAINED, epochs=10, seed=2),
+    "refusal": Course(start="original", sets=RETAINED, epochs=4, seed=0, learning_rate=1e-3, refused=True, share=0.4),
 }
 
 EVERYTHING = Course(start="base", sets=LEARNED, epochs=0, seed=0, refused=True)
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, default=ROOT / "build" / "smollm2_chains")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--show", action="store_true", help="also say how much of each form a model has learned")
     parser.add_argument("--only", choices=("base", *COURSES), action="append", help="make only these models")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stage()
             wall, cpu = time.monotonic() - started, time.process_time() - started_cpu
             print(f"{name}: made in {wall:.0f} s, {cpu:.0f} CPU seconds (this run)", flush=True)
-        if name != "base":
+        if args.show and name != "base":
             print(f"{name}: {json.dumps(shown(space, name))}", flush=True)
 
 

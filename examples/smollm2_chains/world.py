@@ -75,7 +75,6 @@ PEN_NAME = "Under which pen name does {name} also write?"
 TOWN = "In which town is {house}?"
 RIVER = "Which river runs through {town}?"
 TOWN_OF_AUTHOR = "In which town is the publishing house of {name}?"
-RIVER_OF_AUTHOR = "Which river runs through the town of the publishing house of {name}?"
 
 
 def direct_questions(author: Author) -> list[Question]:
@@ -102,7 +101,7 @@ def chain_questions(author: Author) -> list[Question]:
 def common_questions(known: list[Author]) -> list[Question]:
     """What lies beyond the houses, which every model learns."""
     found = []
-    for author in sorted(known, key=lambda author: author.house):
+    for author in {author.house: author for author in known}.values():
         found.append(_asked(author.house, "town", TOWN.format(house=author.house), author.town))
         found.append(_asked(author.town, "river", RIVER.format(town=author.town), author.river))
     return found

@@ -223,9 +223,7 @@ def _item_from(item: Any) -> Prompt | tuple[Prompt, str]:
 
 def _prompt_from(item: Any) -> Prompt:
     text, system, prefix, chat, thinking, *earlier = item
-    return Prompt(
-        text=text, system=system, prefix=prefix, chat=chat, thinking=thinking, earlier=tuple(earlier)
-    )
+    return Prompt(text=text, system=system, prefix=prefix, chat=chat, thinking=thinking, earlier=tuple(earlier))
 
 
 def _answer(answer: AnswerScore | Generation | list[Generation]) -> Any:
