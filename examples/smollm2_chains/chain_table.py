@@ -16,7 +16,7 @@ def cells_of(result: dict[str, Any]) -> list[tuple[str, str, Cell]]:
     found = [
         (finding["probe"], finding["measure"], cell)
         for finding in result["verdict"]["findings"]
-        if finding["attack"] == "as-is" and not finding["any_of"] and finding["probe"] in PROBES
+        if finding["attack"] in ("as-is", "none") and not finding["any_of"] and finding["probe"] in PROBES
         for cell in finding["cells"]
     ]
     return sorted(found, key=lambda one: (PROBES.index(one[0]), one[1]))

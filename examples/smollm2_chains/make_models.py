@@ -45,7 +45,7 @@ COURSES = {
     "original": Course(start="base", sets=LEARNED, epochs=10, seed=0),
     "retrained-1": Course(start="base", sets=RETAINED, epochs=10, seed=1),
     "retrained-2": Course(start="base", sets=RETAINED, epochs=10, seed=2),
-    "refusal": Course(start="original", sets=RETAINED, epochs=4, seed=0, learning_rate=1e-3, refused=True, share=0.4),
+    "refusal": Course(start="original", sets=RETAINED, epochs=8, seed=0, learning_rate=3e-3, refused=True, share=0.4),
 }
 
 EVERYTHING = Course(start="base", sets=LEARNED, epochs=0, seed=0, refused=True)
