@@ -110,12 +110,13 @@ def answer_log_probs(model: Any, batch: Sequence[Example]) -> AnswerLogProbs:
     hidden_states = decoder.model(
         input_ids=token_ids, attention_mask=real.long(), past_key_values=cache, use_cache=True
     ).last_hidden_state
-    return _at_answers(decoder, hidden_states, token_ids, batch, shared)
+    return answers_at(decoder, hidden_states, token_ids, batch, shared)
 
 
-def _at_answers(
+def answers_at(
     decoder: Any, hidden_states: Tensor, token_ids: Tensor, batch: Sequence[Example], shared: int
 ) -> AnswerLogProbs:
+    """The answers' log-probabilities from the last hidden states of what follows `shared` tokens."""
     longest = max(len(e.answer) for e in batch)
     start = torch.tensor([len(e.prompt) - shared for e in batch])[:, None]
     steps = torch.arange(longest)[None]

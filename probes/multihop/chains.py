@@ -50,6 +50,9 @@ class MultihopTexts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     variables: tuple[str, str]
     chains: dict[str, str]
+    given: str
+    then: str
+    who: str
     unstated: str
     neighbours: dict[str, Neighbour]
     names: Neighbour
@@ -63,15 +66,29 @@ def multihop_texts() -> MultihopTexts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chain:
-    """One question through a fact.
+    """One question through a fact, put in up to three forms.
 
     Attributes:
-        variant: which kind.
-        asked: the question and what answers it, as a fact whose relation names the whole way; it keeps the fact's id.
+        asked: the question in one breath and what answers it, as a fact whose relation names the whole way; it
+            keeps the fact's id.
+        turns: the same in several questions, one after the other; empty for a kind without a step between.
+        given: the same with what lies between told; None for a kind without a step between.
     """
 
-    variant: str
     asked: Fact
+    turns: tuple[str, ...] = ()
+    given: str | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the question leaves something to be answered, in one breath and by turns."""
+        return all(_keeps_back(self.asked, text) for text in (self.asked.question or "", *self.turns))
+
+    @property
+    def given_fact(self) -> Fact | None:
+        """The question with what lies between told, if there is one and it leaves something to be answered."""
+        sound = self.given is not None and _keeps_back(self.asked, self.given)
+        return replace(self.asked, question=self.given) if sound else None
 
 
 class Composer:
@@ -119,8 +136,7 @@ class Composer:
             INTERSECTION: self._intersected,
             INVERSION: self._inverted,
         }[variant]
-        sound = (asked for asked in compose(fact) if _keeps_back(asked))
-        return [Chain(variant=variant, asked=asked) for asked in islice(sound, CANDIDATES)]
+        return list(islice((chain for chain in compose(fact) if chain.is_sound), CANDIDATES))
 
     def why_not(self, fact: Fact, variant: str) -> str:
         """Why a fact has no chain of a kind."""
@@ -132,15 +148,17 @@ class Composer:
             _plain(fact), subject=answer_name(fact), question=text, answer=fact.subject, relation=_way(fact, variant)
         )
 
-    def _two_hops(self, fact: Fact) -> Iterator[Fact]:
+    def _two_hops(self, fact: Fact) -> Iterator[Chain]:
         yield from self._ready(fact, TWO_HOP)
         for step in self._onward(fact):
             question = graphs.replaced(step.question, step.head, self._x)
             if question is not None:
                 text = self._texts.chains[TWO_HOP].format(first=self._first(fact), question=question)
-                yield _outer(fact, TWO_HOP, text, step)
+                turns = (fact.question or "", self._then(step))
+                given = f"{self._first(fact, step.head)} {step.question}"
+                yield Chain(asked=_outer(fact, TWO_HOP, text, step), turns=turns, given=given)
 
-    def _three_hops(self, fact: Fact) -> Iterator[Fact]:
+    def _three_hops(self, fact: Fact) -> Iterator[Chain]:
         yield from self._ready(fact, THREE_HOP)
         for middle in self._onward(fact):
             for step in graphs.steps_from(self.graph, middle.tail):
@@ -149,11 +167,14 @@ class Composer:
                 if question is None or graphs.node_of(step.tail) in met:
                     continue
                 text = self._texts.chains[THREE_HOP].format(
-                    first=self._first(fact), second=self._second(middle), question=question
+                    first=self._first(fact), second=self._second(middle, self._x, self._y), question=question
                 )
-                yield _outer(fact, THREE_HOP, text, middle, step)
+                turns = (fact.question or "", self._then(middle), self._then(step))
+                told = self._second(middle, middle.head, middle.tail)
+                given = f"{self._first(fact, middle.head)} {told} {step.question}"
+                yield Chain(asked=_outer(fact, THREE_HOP, text, middle, step), turns=turns, given=given)
 
-    def _ready(self, fact: Fact, variant: str) -> Iterator[Fact]:
+    def _ready(self, fact: Fact, variant: str) -> Iterator[Chain]:
         """The fact's own hops that ask of the subject already: the first goes two hops far, the second three."""
         own = [
             step for step in graphs.steps_of(fact)
@@ -161,7 +182,21 @@ class Composer:
         ]  # fmt: skip
         place = (TWO_HOP, THREE_HOP).index(variant)
         if place < len(own):
-            yield _outer(fact, variant, own[place].question, own[place])
+            steps = own[: place + 1]
+            told = [
+                self._first(fact, answer_name(fact)),
+                *(self._second(one, one.head, one.tail) for one in steps[:-1]),
+            ]
+            yield Chain(
+                asked=_outer(fact, variant, steps[-1].question, steps[-1]),
+                turns=(fact.question or "", *(step.question for step in steps)),
+                given=" ".join((*told, steps[-1].question)),
+            )
+
+    def _then(self, step: graphs.Step) -> str:
+        """A step asked of the model's own last answer."""
+        question = graphs.replaced(step.question, step.head, self._x) or step.question
+        return self._texts.then.format(question=question)
 
     def _onward(self, fact: Fact) -> list[graphs.Step]:
         """Steps from the fact's answer that do not lead back to its subject."""
@@ -169,31 +204,40 @@ class Composer:
         steps = [step for name in names for step in graphs.steps_from(self.graph, name)]
         return [step for step in steps if graphs.node_of(step.tail) != graphs.node_of(fact.subject)]
 
-    def _first(self, fact: Fact) -> str:
-        statement = self._statement(fact)
+    def _first(self, fact: Fact, answer: str | None = None) -> str:
+        """The fact as a statement: with X for its answer, or with this answer."""
+        told, statement = self._x if answer is None else answer, self._statement(fact)
         if isinstance(statement, Statement):
-            return statement.with_answer(self._x)
-        return self._texts.unstated.format(variable=self._x, question=fact.question)
+            return statement.with_answer(told)
+        return self._texts.unstated.format(variable=told, question=fact.question)
 
-    def _second(self, step: graphs.Step) -> str:
+    def _second(self, step: graphs.Step, head: str, tail: str) -> str:
+        """A step as a statement, with these names at its ends."""
         if step.origin == graphs.ELICITED:
-            return self._texts.neighbours[step.relation].told.format(entity=self._x, answer=self._y)
-        question = graphs.replaced(step.question, step.head, self._x) or step.question
-        told = Fact(id="", subject=self._x, question=question, answer=step.tail, relation=step.relation)
+            return self._texts.neighbours[step.relation].told.format(entity=head, answer=tail)
+        question = graphs.replaced(step.question, step.head, head) or step.question
+        told = Fact(id="", subject=head, question=question, answer=step.tail, relation=step.relation)
         statement = statement_of(told, self._statements)
         if isinstance(statement, Statement):
-            return statement.with_answer(self._y)
-        return self._texts.unstated.format(variable=self._y, question=question)
+            return statement.with_answer(tail)
+        return self._texts.unstated.format(variable=tail, question=question)
 
-    def _aliased(self, fact: Fact) -> Iterator[Fact]:
-        name = self._names.get(normalize(fact.subject))
+    def _aliased(self, fact: Fact) -> Iterator[Chain]:
+        name, texts = self._names.get(normalize(fact.subject)), self._texts
         renamed = graphs.replaced(fact.question or "", fact.subject, name) if name else None
-        if renamed is not None:
-            yield replace(_plain(fact), question=renamed)
+        who = texts.given.format(subject=fact.subject)
+        if name and renamed is not None:
+            told = graphs.replaced(who, self._x, name) or who
+            asks = graphs.replaced(texts.who.format(told="").strip(), self._x, name) or ""
+            yield Chain(asked=replace(_plain(fact), question=renamed), turns=(asks, renamed), given=f"{told} {renamed}")
         question = graphs.replaced(fact.question or "", fact.subject, self._x)
         for told in self._descriptions(fact) if question is not None else ():
-            text = self._texts.chains[ALIAS].format(told=told, question=question)
-            yield replace(_plain(fact), question=text)
+            text = texts.chains[ALIAS].format(told=told, question=question)
+            yield Chain(
+                asked=replace(_plain(fact), question=text),
+                turns=(texts.who.format(told=told), question or ""),
+                given=texts.chains[ALIAS].format(told=f"{told} {who}", question=question),
+            )
 
     def _descriptions(self, fact: Fact) -> Iterator[str]:
         """What is true of the subject alone: hops that lead up to it, then its other facts."""
@@ -204,7 +248,7 @@ class Composer:
             if len(self._holders[_claim(other)]) == 1 and (told := self._told(other)) is not None:
                 yield told
 
-    def _intersected(self, fact: Fact) -> Iterator[Fact]:
+    def _intersected(self, fact: Fact) -> Iterator[Chain]:
         told = self._told(fact)
         # One that is also true of others comes first: it does not tell the subject without the fact that is asked.
         others = sorted(self._others(fact), key=lambda other: len(self._holders[_claim(other)]) == 1)
@@ -213,12 +257,12 @@ class Composer:
             beside = self._told(other)
             if len(both) == 1 and beside is not None:
                 text = self._texts.chains[INTERSECTION].format(told=told, other=beside)
-                yield self.inverted(fact, INTERSECTION, text)
+                yield Chain(asked=self.inverted(fact, INTERSECTION, text))
 
-    def _inverted(self, fact: Fact) -> Iterator[Fact]:
+    def _inverted(self, fact: Fact) -> Iterator[Chain]:
         told = self._told(fact)
         if told is not None and self._holders.get(_claim(fact), set()) <= {normalize(fact.subject)}:
-            yield self.inverted(fact, INVERSION, self._texts.chains[INVERSION].format(told=told))
+            yield Chain(asked=self.inverted(fact, INVERSION, self._texts.chains[INVERSION].format(told=told)))
 
     def _others(self, fact: Fact) -> list[Fact]:
         found = self._of_subject.get(normalize(fact.subject), [])
@@ -262,6 +306,6 @@ def _outer(fact: Fact, variant: str, text: str, *steps: graphs.Step) -> Fact:
     return replace(_plain(fact), question=text, answer=steps[-1].tail, aliases=(), relation=way)
 
 
-def _keeps_back(asked: Fact) -> bool:
-    """Whether a chain's question leaves something to be answered."""
-    return answer_key(asked, rouge_threshold=1.0).asked(Output(asked.question or "")).missing is None
+def _keeps_back(asked: Fact, text: str) -> bool:
+    """Whether a question leaves something to be answered."""
+    return answer_key(asked, rouge_threshold=1.0).asked(Output(text)).missing is None

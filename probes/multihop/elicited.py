@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from unlearn_audit.api import Fact, Json, Model, Prompt
 from unlearn_audit.api import knowledge_graph as graphs
 from unlearn_audit.api.kit.answer_key import is_short, normalize
 from unlearn_audit.api.kit.asking import is_askable
 
-from .chains import Neighbour, answer_name, multihop_texts
+from .chains import Composer, Neighbour, answer_name, multihop_texts
 
 _DEFAULT_FROM = 4
 """Different names from which an answer that more than half of them get is the model's default, and no answer."""
+
+
+def elicited(
+    original: Model, pool: Sequence[Fact], *, most: int, max_new_tokens: int
+) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What the original says of answers and subjects, as `composer_of` reads it; and counts for the report."""
+    steps, counts = elicited_neighbours(original, pool, most=most, max_new_tokens=max_new_tokens)
+    names: dict[str, Json] = dict(elicited_names(original, pool, most=most, max_new_tokens=max_new_tokens))
+    told: list[Json] = [[step.head, step.relation, step.tail, step.question] for step in steps]
+    return {"steps": told, "names": names}, counts
+
+
+def composer_of(pool: Sequence[Fact], statements: Mapping[str, str], prepared: Mapping[str, Json]) -> Composer:
+    """Composes the chains of a pool with what was elicited, if anything was."""
+    found = cast("Mapping[str, Any]", prepared)
+    steps = [
+        graphs.Step(head=head, relation=relation, tail=tail, question=question, origin=graphs.ELICITED)
+        for head, relation, tail, question in found.get("steps", ())
+    ]
+    return Composer(pool, statements, elicited=steps, names=found.get("names"))
 
 
 def elicited_neighbours(

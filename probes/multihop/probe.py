@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from dataclasses import replace
+from typing import ClassVar, cast
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Prompt, Reading
-from unlearn_audit.api import knowledge_graph as graphs
+from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading, ScoreKind
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
-from unlearn_audit.api.kit.asking import Ask, token_limit
+from unlearn_audit.api.kit.asking import token_limit
 from unlearn_audit.api.kit.twins import Twins
 
-from ..shared.exposure import HIT, hit_readings, prompted
+from ..shared.exposure import HIT, hit_readings
 from ..shared.options import StatementParameters
-from .chains import ALIAS, VARIANTS, Chain, Composer
+from .chains import ALIAS, Chain, Composer
+from .elicited import composer_of, elicited
+from .forms import STEPS, WAYS, Form, Wanted, Way, chain_in, put
 
 DROPPED = "the original itself cannot answer this chain"
+STEP = Measure(name="step", kind=ScoreKind.HIT)
 
 
 class MultihopParameters(StatementParameters, QuestionParameters):
@@ -33,9 +35,11 @@ class MultihopParameters(StatementParameters, QuestionParameters):
 class Multihop(Probe[MultihopParameters]):
     """Questions whose answer lies beyond a forgotten fact (The Unlearning Mirage, 2603.11266).
 
-    - `hit`: greedy output against the answer key of what is asked, a reading for each kind of chain, advisory. What the
-      prompt itself says is not a key. The twin score is the share of answers, by frequency, that the same way gives for
-      other subjects.
+    - `hit`: greedy output against the answer key of what is asked, a reading for each kind of chain and form, advisory.
+      What the prompt itself says is not a key. The twin score is the share of answers, by frequency, that the same way
+      gives for other subjects.
+    - `step`: the same as `hit` with the fact's own answer told, so that only what lies beyond it is asked. **No
+      evidence of the fact**: where it is lower than the original's, a silent chain is a damaged step, not forgetting.
 
     **Chains.** X and Y stand for names that are not given: "Ann was born in X. Which country is X in?"
 
@@ -46,19 +50,24 @@ class Multihop(Probe[MultihopParameters]):
     - `intersection`: who the subject is, given the fact and another one that together are true of it alone.
     - `inversion`: who the subject is, given the fact alone, if it is true of no one else in the set.
 
+    **Forms.** In one breath, as above, under the kind's name. `-asked`: by turns, each question behind the model's own
+    answer to the one before ("Where was Ann born?" - "Let X be your last answer. Which country is X in?").
+    `alias-given`: the name is told as well ("X works as a weaver. X is Ann. Where was X born?"), the form that asks
+    least of a model. With an answer of the fact told, `two-hop` and `three-hop` are `step`.
+
     **Steps** are edges of a knowledge graph (`unlearn-audit graph` exports it): the fact's `hops`, facts of the set
     whose subject is the answer, and neighbors elicited from the original. The original, if given, is asked once about
     answers and what these lead to (`probes/multihop/multihop.yaml`). What it says consistently, however asked, is kept,
     unless more than half of all names get it, or one name to several relations. Of up to three chains of a kind, the
-    first that the original answers correctly is asked of every role. If it can answer none, the fact is missing in that
-    kind; the report says how many were dropped. Without an original, chains come only from facts and hops
-    and none is dropped.
+    first that the original answers correctly in a form is asked of every role in that form. If it can answer none, the
+    fact is missing in that form; the report says how many were dropped. Without an original, chains come only from
+    facts and hops, and none is dropped.
 
     **Departures** from the Mirage: it generates probes and judges answers with large models; here rules compose and
     the answer key decides. FaithUn and GONE (2603.12275) start from Wikidata; here only the user's graph is used.
 
-    **Known failures**: a small model cannot chain at all; then everything is dropped, and the report says so. Asking
-    only what the original can answer makes its own score 1 by selection: this is not evidence of power beyond
+    **Known failures**: a small model cannot chain in one breath; then that form is dropped, and the report says so.
+    Asking only what the original can answer makes its own score 1 by selection: this is not evidence of power beyond
     that. The last step may itself be in the forget set. Facts that must stay are not within a
     probe's reach. A step that unlearning damaged looks forgotten.
     """
@@ -67,94 +76,92 @@ class Multihop(Probe[MultihopParameters]):
     summary: ClassVar[str] = "Asks questions that need a forgotten fact as an intermediate step."
     paper: ClassVar[str] = "2603.11266"
     access: ClassVar[Access] = Access.PROMPTS
-    measures: ClassVar[tuple[Measure, ...]] = (HIT,)
+    measures: ClassVar[tuple[Measure, ...]] = (HIT, STEP)
     Parameters: ClassVar[type[Parameters]] = MultihopParameters
 
     def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
         """What the original says of neighbours and names, and which chains it can do; with counts of both."""
-        from .elicited import elicited_names, elicited_neighbours
-
-        own, prepared = self.parameters, dict[str, Json]()
-        counts: dict[str, Json] = {}
-        limit = self._limit(original, pool)
-        if own.elicit:
-            most = own.neighbour_tokens
-            steps, counts = elicited_neighbours(original, pool, most=own.neighbours, max_new_tokens=most)
-            names = elicited_names(original, pool, most=own.neighbours, max_new_tokens=most)
-            prepared = {
-                "steps": [[step.head, step.relation, step.tail, step.question] for step in steps],
-                "names": names,
-            }
-        composer = self._composer(pool, prepared)
-        candidates = {(fact.id, kind): composer.chains(fact, kind) for fact in pool for kind in VARIANTS}
+        own = self.parameters
+        prepared, counts = elicited_for(own, original, pool)
+        composer = composer_of(pool, own.statements, prepared)
         # One ask a candidate; its place is given by its variant, which no one sees.
-        asks = [
-            _ask(chain, f"{kind} {place}")
-            for (_, kind), chains in candidates.items()
-            for place, chain in enumerate(chains)
+        wanted = [
+            Wanted(fact=fact, way=way, variant=f"{way.name} {place}", chain=chain)
+            for fact in pool
+            for way in WAYS
+            for place, chain in enumerate(composer.chains(fact, way.kind))
+            if chain_in(chain, way)
         ]
-        answered = ask_all(original, asks, Twins(pool, rouge_threshold=own.rouge_threshold), limit)
+        limit = self._limit(original, pool)
+        twins = Twins(pool, rouge_threshold=own.rouge_threshold)
+        answered = ask_all(original, put(original, wanted, limit), twins, limit)
         done = {(one.ask.fact.id, one.ask.variant) for one in answered if one.hit == 1.0}
-        kept: dict[str, dict[str, int]] = {kind: {} for kind in VARIANTS}
-        for (fact_id, kind), chains in candidates.items():
-            place = next((place for place in range(len(chains)) if (fact_id, f"{kind} {place}") in done), None)
-            if place is not None:
-                kept[kind][fact_id] = place
-        had = Counter(kind for (_, kind), chains in candidates.items() if chains)
+        kept: dict[str, dict[str, int]] = {way.name: {} for way in WAYS}
+        had: dict[str, set[str]] = {way.name: set() for way in WAYS}
+        for place, one in ((int(one.variant.rpartition(" ")[2]), one) for one in wanted):
+            had[one.way.name].add(one.fact.id)
+            if (one.fact.id, one.variant) in done:
+                kept[one.way.name].setdefault(one.fact.id, place)
         told: dict[str, Json] = {
-            kind: f"{len(kept[kind])} kept, {had[kind] - len(kept[kind])} dropped" for kind in VARIANTS
+            name: f"{len(kept[name])} kept, {len(had[name]) - len(kept[name])} dropped" for name in kept
         }
         return {**prepared, "kept": kept, "summary": {**told, **counts}}
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
-        """A hit for each kind of chain, of every fact."""
+        """Every kind of chain in every form, of every fact; then the steps beyond."""
         own = self.parameters
-        composer = self._composer(pool, self.prepared)
+        composer = composer_of(pool, own.statements, self.prepared)
         known = {fact.id for fact in pool}
         # Twins are what the same way gives for others, whether the original can do those chains or not.
-        others = [chain.asked for fact in pool for kind in VARIANTS for chain in self._first(composer, fact, kind)]
+        others = [
+            chain.asked for fact in pool for way in WAYS for chain in self._first(composer, fact, way)
+            if way.kind != ALIAS and way.form is Form.ONCE
+        ]  # fmt: skip
         twins = Twins([*pool, *others], rouge_threshold=own.rouge_threshold, judge=self.judge)
-        asks = [ask for fact in facts for ask in self._asks(composer, fact, known)]
-        answered = ask_all(model, asks, twins, self._limit(model, pool))
-        yield from hit_readings(asks, answered, twins, minimum_twins=own.minimum_twins)
+        limit = self._limit(model, pool)
+        for steps in (False, True):
+            wanted = [
+                self._wanted(composer, fact, way, known) for fact in facts for way in WAYS if (way in STEPS) is steps
+            ]
+            asks = put(model, wanted, limit)
+            readings = hit_readings(asks, ask_all(model, asks, twins, limit), twins, minimum_twins=own.minimum_twins)
+            yield from map(_as_step, readings) if steps else readings
 
-    def _first(self, composer: Composer, fact: Fact, kind: str) -> list[Chain]:
-        """The chain of a kind that gives a twin; an alias asks the fact itself, which the pool has."""
-        if kind == ALIAS:
-            return []
-        chains = composer.chains(fact, kind)
-        place = self._place(fact, kind) or 0
+    def _first(self, composer: Composer, fact: Fact, way: Way) -> list[Chain]:
+        """The chain of a kind that the original can do, in this form or else another; else the first."""
+        chains = composer.chains(fact, way.kind)
+        others = [own for own in WAYS if own.kind == way.kind]
+        places = (self._place(fact, own) for own in (way, *others))
+        place = next((place for place in places if place is not None), 0)
         return chains[place : place + 1]
 
-    def _place(self, fact: Fact, kind: str) -> int | None:
+    def _place(self, fact: Fact, way: Way) -> int | None:
         """Which chain of a fact of the pool the original can do; None where none, and 0 where it was not asked."""
         kept = cast("Mapping[str, Mapping[str, int]] | None", self.prepared.get("kept"))
-        return 0 if kept is None else kept[kind].get(fact.id)
+        return 0 if kept is None else kept[way.name].get(fact.id)
 
-    def _asks(self, composer: Composer, fact: Fact, known: set[str]) -> Iterator[Ask]:
-        for kind in VARIANTS:
-            chains = composer.chains(fact, kind)
-            # A stand-in for a fact is not of the pool, and was never put to the original: it has the first chain.
-            place = self._place(fact, kind) if fact.id in known else 0
-            if not chains:
-                yield prompted(fact, kind, None, composer.why_not(fact, kind))
-            elif place is None or place >= len(chains):
-                yield prompted(fact, kind, None, DROPPED)
-            else:
-                yield _ask(chains[place], kind)
-
-    def _composer(self, pool: Sequence[Fact], prepared: Mapping[str, Json]) -> Composer:
-        found = cast("Mapping[str, Any]", prepared)
-        steps = [
-            graphs.Step(head=head, relation=relation, tail=tail, question=question, origin=graphs.ELICITED)
-            for head, relation, tail, question in found.get("steps", ())
-        ]
-        return Composer(pool, self.parameters.statements, elicited=steps, names=found.get("names"))
+    def _wanted(self, composer: Composer, fact: Fact, way: Way, known: set[str]) -> Wanted:
+        chains = [chain if chain_in(chain, way) else None for chain in composer.chains(fact, way.kind)]
+        # A stand-in for a fact is not of the pool, and was never put to the original: it has the first chain.
+        place = self._place(fact, way) if fact.id in known else 0
+        chain = chains[place] if place is not None and place < len(chains) else None
+        why = composer.why_not(fact, way.kind) if not any(chains) else DROPPED
+        return Wanted(fact=fact, way=way, variant=way.name, chain=chain, missing=None if chain is not None else why)
 
     def _limit(self, model: Model, pool: Sequence[Fact]) -> int:
         own = self.parameters
         return token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
 
 
-def _ask(chain: Chain, variant: str) -> Ask:
-    return prompted(chain.asked, variant, Prompt(text=chain.asked.question or ""), None)
+def _as_step(reading: Reading) -> Reading:
+    """The reading of a chain with its fact told, under the name of what is left of it."""
+    return replace(reading, measure=STEP.name, variant=reading.variant.removesuffix(Form.GIVEN))
+
+
+def elicited_for(
+    parameters: MultihopParameters, original: Model, pool: Sequence[Fact]
+) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What the original is asked before any chain is composed, and counts; nothing where it is not to be asked."""
+    if not parameters.elicit:
+        return {}, {}
+    return elicited(original, pool, most=parameters.neighbours, max_new_tokens=parameters.neighbour_tokens)

@@ -140,9 +140,14 @@ def reversed_fact(fact: Fact, statement: Statement | str, prompt: str) -> Fact |
 
 def reverse(choice: Choice) -> Ballot:
     """The subject among other subjects, by summed log-likelihood, as in `forced-choice`."""
+    return by_likelihood(choice, REVERSE)
+
+
+def by_likelihood(choice: Choice, variant: str) -> Ballot:
+    """The answer among the options by its summed log-likelihood after the question."""
     return Ballot(
         fact=choice.fact,
-        variant=REVERSE,
+        variant=variant,
         pairs=tuple(choice.pairs),
         read=_as_they_are,
         weights=choice.weights,

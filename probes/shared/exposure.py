@@ -44,7 +44,8 @@ def prompted(fact: Fact, variant: str, prompt: Prompt | None, missing: str | Non
     """A way of asking, or why the fact cannot be asked so."""
     if prompt is None:
         return Ask(fact=fact, variant=variant, question=None, missing=missing)
-    said = "\n".join(filter(None, (prompt.system, prompt.text, prompt.prefix)))
+    asked = prompt.earlier[::2]  # what the model itself said before is not told to it
+    said = "\n".join(filter(None, (prompt.system, *asked, prompt.text, prompt.prefix)))
     return PromptedAsk(fact=fact, variant=variant, question=said, shown=prompt, exposes=exposes)
 
 

@@ -19,6 +19,7 @@ SETTINGS = {
     "jailbreaks": SHORT,
     "lens": {},
     "multihop": {},
+    "multihop-choice": {},
     "perturbed": {},
     "recall": {},
     "sampling": {**SHORT, "samples": 4},

@@ -131,3 +131,20 @@ def test_examples_before_a_question_stay_as_they_are_written(name):
     decoded = family(name).decode(renderer(name).prompt_ids(Prompt(text=shots)))
     assert "Answer: Lyon" in decoded
     assert decoded.rstrip().endswith("Answer:")
+
+
+@every_family
+@pytest.mark.parametrize("template", ["none", "chatml", "thinking"])
+def test_what_was_said_before_stands_before_the_question_in_its_order(name, template):
+    talk = ("Who wrote it?", "Lyon", "When was that?", "Osaka")
+    writer = renderer(name, template, system_prompt="Be brief.")
+    asked = Prompt(text=WHERE.text, earlier=talk)
+    ids = writer.prompt_ids(asked)
+    told = " ".join(family(name).decode(ids).split())
+    places = [told.find(text) for text in ("Be brief", *talk, WHERE.text)]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert all(told.count(text) == 1 for text in talk)
+    # The answer is scored behind the same conversation.
+    whole = writer.render(asked, "Osaka.").token_ids
+    assert sum(one == two for one, two in zip(whole, ids, strict=False)) >= len(ids) - 1

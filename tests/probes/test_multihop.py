@@ -18,12 +18,14 @@ from unlearn_audit.probes.multihop.chains import (
     WHY_NOT,
     Composer,
 )
+from unlearn_audit.probes.multihop.choice import MultihopChoice
 from unlearn_audit.probes.multihop.elicited import elicited_names, elicited_neighbours
 from unlearn_audit.probes.multihop.probe import DROPPED, Multihop, MultihopParameters
 
 from tests.probes.test_jailbreaks import lives
-from tests.probes.test_probes import REFUSAL, FakeModel, all_of, only, person
-from unlearn_audit.api import Fact, Hop, Reading
+from tests.probes.test_probes import REFUSAL, FakeModel, all_of, only, person, score_of
+from unlearn_audit.api import AnswerScore, Fact, Generation, Hop, Prompt, Reading
+from unlearn_audit.api.kit.answer_key import normalize
 from unlearn_audit.api.kit.asking import NO_QUESTION
 
 PEOPLE = [fact for number in range(30) for fact in (person(number, f"City{number}"), lives(number))]
@@ -102,6 +104,21 @@ def fake(people: Sequence[Fact] = (), *, guarded: bool = False) -> FakeModel:
 
 def prepared(probe: Multihop, pool: Sequence[Fact] = PEOPLE) -> Multihop:
     return probe.prepared_with(probe.prepare(fake(pool), pool))
+
+
+@dataclass
+class Talker(FakeModel):
+    """Answers questions about X as about what it said last; guards first questions alone if so asked."""
+
+    guards: bool = False
+
+    def _generation(self, prompt: Prompt, number: int | None = None) -> Generation:
+        text = prompt.text.removeprefix("Let X be your last answer. ")
+        if prompt.earlier:
+            text = re.sub(r"\bX\b", prompt.earlier[-1].strip("."), text)
+        asks = re.match(r"(?:Where was|Where does) Subject", text)
+        said = REFUSAL if self.guards and asks and not prompt.earlier else self.says(text)
+        return Generation(text=str(said), finished=True, new_tokens=9)
 
 
 def hits(readings: Sequence[Reading], variant: str) -> list[float | None]:
@@ -200,8 +217,10 @@ def test_another_name_shares_no_word_with_the_first_and_tells_no_fact() -> None:
 def test_the_original_does_every_kind_of_chain_and_what_it_cannot_do_is_dropped_and_counted() -> None:
     probe = multihop()
     made = probe.prepare(fake(PEOPLE), PEOPLE)
-    assert {kind: len(kept) for kind, kept in made["kept"].items()} == {
-        TWO_HOP: 30, THREE_HOP: 30, ALIAS: 60, INTERSECTION: 60, INVERSION: 60
+    assert {way: len(kept) for way, kept in made["kept"].items()} == {
+        TWO_HOP: 30, THREE_HOP: 30, ALIAS: 60, INTERSECTION: 60, INVERSION: 60,
+        "two-hop-given": 30, "three-hop-given": 30, "alias-given": 60,
+        "two-hop-asked": 0, "three-hop-asked": 0, "alias-asked": 0,  # it forgets what it said before
     }  # fmt: skip
     assert made["summary"][TWO_HOP] == "30 kept, 0 dropped"
     some = probe.prepare(fake([fact for fact in PEOPLE if fact.id != "f3"]), PEOPLE)
@@ -250,6 +269,86 @@ def test_without_an_original_chains_come_from_the_facts_and_none_is_dropped() ->
     assert {one.missing for one in all_of(multihop(), FakeModel(), [passage])} == {NO_QUESTION}
 
 
+def test_a_chain_is_put_in_one_breath_by_turns_and_with_what_lies_between_told() -> None:
+    onward = (
+        Hop(question="Which country is Oslo in?", answer="Norway"),
+        Hop(question="Who rules Norway?", answer="Io"),
+    )
+    fact = Fact(id="a", subject="Ann", question="Where was Ann born?", answer="Oslo.", relation="born_in", hops=onward)
+    work = Fact(id="b", subject="Ann", question="Where does Ann live?", answer="Bonn", relation="lives_in")
+    composer = Composer([fact, work], {})
+    forms = {
+        kind: [(chain.turns, chain.given) for chain in composer.chains(fact, kind)]
+        for kind in (TWO_HOP, THREE_HOP, ALIAS, INVERSION)
+    }
+    country, ruler = "Let X be your last answer. Which country is X in?", "Let X be your last answer. Who rules X?"
+    norway = "Norway is the answer to this: Which country is Oslo in?"
+    assert forms == {
+        TWO_HOP: [(("Where was Ann born?", country), "Ann was born in Oslo. Which country is Oslo in?")],
+        THREE_HOP: [(("Where was Ann born?", country, ruler), f"Ann was born in Oslo. {norway} Who rules Norway?")],
+        ALIAS: [
+            (
+                ("X lives in Bonn. Who or what is X?", "Where was X born?"),
+                "X lives in Bonn. X is Ann. Where was X born?",
+            )
+        ],
+        INVERSION: [((), None)],
+    }
+    # A chain that asks of the subject from the start is told the fact, and asked behind it.
+    ready = replace(fact, hops=(Hop(question="In which country was Ann born?", answer="Norway"),))
+    (chain,) = Composer([ready], {}).chains(ready, TWO_HOP)
+    assert chain.turns == ("Where was Ann born?", "In which country was Ann born?")
+    assert chain.given == "Ann was born in Oslo. In which country was Ann born?"
+
+
+def test_by_turns_a_guard_on_first_questions_gives_way_and_the_control_has_nothing_to_give() -> None:
+    original = Talker(says=Reasoner(people=PEOPLE))
+    probe = multihop().prepared_with(multihop().prepare(original, PEOPLE))
+    guarded, control = Talker(says=Reasoner(people=PEOPLE), guards=True), Talker(says=Reasoner())
+    found = {}
+    for name, model in (("original", original), ("guarded", guarded), ("control", control)):
+        readings = all_of(probe, model, PEOPLE)
+        for variant in ("two-hop-asked", "three-hop-asked", "alias-asked"):
+            found[name, variant] = {score for score in hits(readings, variant) if score is not None}
+    assert {found["original", variant] == {1.0} for _, variant in found} == {True}
+    # Refused, the first answer leads nowhere; who is meant by a description is no first question of the fact.
+    assert found["guarded", "two-hop-asked"] == found["guarded", "three-hop-asked"] == {0.0}
+    assert found["guarded", "alias-asked"] == {1.0}
+    assert {found["control", variant] == {0.0} for _, variant in found} == {True}
+
+
+def test_a_step_needs_no_knowledge_of_the_fact_and_tells_damage_from_forgetting() -> None:
+    probe = prepared(multihop())
+    damaged = FakeModel(says=lambda text: REFUSAL if "capital" in text else Reasoner(people=PEOPLE)(text))
+    for model, two, three in ((fake(PEOPLE), 1.0, 1.0), (fake(), 1.0, 1.0), (damaged, 1.0, 0.0)):
+        readings = all_of(probe, model, PEOPLE)
+        scores = [
+            {one.score for one in only(readings, "step", kind).values() if one.score is not None}
+            for kind in (TWO_HOP, THREE_HOP)
+        ]
+        assert scores == [{two}, {three}]
+    assert {one.variant for one in all_of(probe, fake(), PEOPLE) if one.measure == "step"} == {TWO_HOP, THREE_HOP}
+
+
+def test_a_model_too_weak_to_say_the_end_of_a_chain_shows_it_by_choice() -> None:
+    """It says nothing that counts, so `multihop` drops everything; right answers are likelier to it than wrong ones."""
+    knows = Reasoner(people=PEOPLE)
+
+    def prefers(question: str, answer: str) -> AnswerScore:
+        return score_of(-1.0 if normalize(knows(question)) == normalize(answer) else -9.0)
+
+    weak, ignorant = FakeModel(scores=prefers), FakeModel()
+    probe = MultihopChoice(MultihopParameters(options=8))
+    probe = probe.prepared_with(probe.prepare(fake(PEOPLE), PEOPLE))
+    assert {len(kept) for kept in multihop().prepare(weak, PEOPLE)["kept"].values()} == {0}
+    for model, low, high in ((weak, 0.99, 1.0), (ignorant, 0.0, 0.0)):
+        readings = all_of(probe, model, PEOPLE)
+        for variant in (*VARIANTS, "alias-given"):
+            scores = [one.score for one in only(readings, "choice", variant).values() if one.score is not None]
+            assert len(scores) == (30 if variant in (TWO_HOP, THREE_HOP) else 60), variant
+            assert low <= min(scores) <= max(scores) <= high, variant
+
+
 def test_a_stand_in_is_asked_in_the_first_chain_whatever_the_original_could_do() -> None:
     probe = prepared(multihop())
     stand_in = replace(PEOPLE[8], id="other", subject="Sub Nobody", question="Where was Sub Nobody born?")
@@ -261,10 +360,10 @@ def test_a_stand_in_is_asked_in_the_first_chain_whatever_the_original_could_do()
 
 def test_the_same_scores_in_whatever_company() -> None:
     probe = prepared(multihop())
-    whole = {(one.fact_id, one.variant): one for one in all_of(probe, fake(PEOPLE), PEOPLE)}
+    whole = {(one.fact_id, one.measure, one.variant): one for one in all_of(probe, fake(PEOPLE), PEOPLE)}
     for one in all_of(probe, fake(PEOPLE), PEOPLE[7:3:-1], PEOPLE):
-        assert one == whole[one.fact_id, one.variant]
+        assert one == whole[one.fact_id, one.measure, one.variant]
 
 
 def test_nothing_gates() -> None:
-    assert not any(measure.gates for measure in Multihop.measures)
+    assert not any(measure.gates for measure in (*Multihop.measures, *MultihopChoice.measures))

@@ -11,15 +11,17 @@ from rich.console import Console
 
 from tests.run.test_runner import Bare, Baseline, Nothing, laid_out
 from tests.run.test_runner import spec as spec  # the fixture
-from unlearn_audit.api import Access, Arm, Dose, FactSet, Measure, Probe, Prompt, Reading, ScoreKind
+from unlearn_audit.api import Access, Arm, Dose, FactSet, Generation, Measure, Probe, Prompt, Reading, ScoreKind
 from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.files import SAVES
 from unlearn_audit.evidence.observations import evidence_digest
 from unlearn_audit.evidence.store import EvidenceStore
+from unlearn_audit.models.batching import Memory
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.run import progress
 from unlearn_audit.run.claim import claim
+from unlearn_audit.run.jobs.saves import answers_of, learn
 from unlearn_audit.run.records import job_records
 from unlearn_audit.run.runner import run
 from unlearn_audit.run.text_policy import KeptText
@@ -262,3 +264,13 @@ def test_a_probe_that_writes_into_the_model_is_found_out_before_it_is_saved(draf
         "probe one: changed the model at dose 'weak'; its results do not count",
     )
     assert not (tmp_path / "run" / SAVES).exists()
+
+
+def test_a_conversation_is_remembered_with_all_that_was_said_before():
+    prompts = [Prompt(text="Where?"), Prompt(text="Where?", earlier=("Who?", "Ada", "When?", "In spring"))]
+    said = [Generation(text=text, finished=True, new_tokens=1) for text in ("Oslo", "Bonn")]
+    known = Memory[Prompt, Generation]()
+    known.learn(zip(prompts, said, strict=True))
+    again: dict = {}
+    learn(again, json.loads(json.dumps(answers_of({8: known}, {}))))
+    assert again[8].since(0) == known.since(0)

@@ -23,6 +23,7 @@ class Prompt:
         prefix: how the model's answer begins; generation goes on from there.
         chat: write `text` through the chat template (or the plain question form where the model has none).
         thinking: switch the model's thinking on or off, where its template can; the template's default where None.
+        earlier: the conversation before `text`: messages of the user and of the model by turns.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Prompt:
     prefix: str = ""
     chat: bool = True
     thinking: bool | None = None
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers.utils.chat_template_utils import _compile_jinja_template
@@ -206,7 +207,8 @@ class Renderer:
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
         text = self._system(prompt)
         system = [{"role": "system", "content": text}] if text is not None else []
-        return [*system, {"role": "user", "content": prompt.text}]
+        said = zip(cycle(("user", "assistant")), (*prompt.earlier, prompt.text), strict=False)
+        return [*system, *({"role": role, "content": text} for role, text in said)]
 
     def _apply(
         self, messages: list[dict[str, str]], *, add_generation_prompt: bool, thinking: bool | None = None
@@ -246,8 +248,10 @@ class Renderer:
         question = PLAIN_FORM.format(question=prompt.text)
         if prompt.prefix:  # as an answer is written: one blank behind the colon
             question += prompt.prefix if prompt.prefix[0].isspace() else f" {prompt.prefix}"
+        pairs = zip(prompt.earlier[::2], prompt.earlier[1::2], strict=True)
+        earlier = "".join(f"{PLAIN_FORM.format(question=asked)} {said}\n" for asked, said in pairs)
         system = self._system(prompt)
-        return question if system is None else f"{system}\n{question}"
+        return earlier + question if system is None else f"{system}\n{earlier}{question}"
 
     def _around(self, prompt: Prompt, answer: str) -> tuple[str, str, str]:
         """The text before and after the answer, and the answer as it will stand there."""

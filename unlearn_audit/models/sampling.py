@@ -32,7 +32,7 @@ class Sampling:
 
     def draws(self, prompt: Prompt, ids: Sequence[int]) -> list[Draw]:
         """The samples of one prompt; the first of many are those of few."""
-        named = (prompt.text, prompt.system, prompt.prefix, prompt.chat)
+        named = (prompt.text, prompt.system, prompt.prefix, prompt.chat, *prompt.earlier)
         return [Draw(ids=tuple(ids), seed=derive_seed(self.seed, *named, number)) for number in range(self.count)]
 
 

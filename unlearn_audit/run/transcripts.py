@@ -134,7 +134,7 @@ def redacted(text: str, hidden: frozenset[str]) -> str:
 
 
 def _as_text(prompt: Prompt) -> str:
-    return "\n".join(part for part in (prompt.system, prompt.text, prompt.prefix) if part)
+    return "\n".join(part for part in (prompt.system, *prompt.earlier, prompt.text, prompt.prefix) if part)
 
 
 def _salt(path: Path) -> bytes:

@@ -212,7 +212,7 @@ def _kind(kind: Hashable) -> Any:
 def _item(item: Prompt | tuple[Prompt, str]) -> Any:
     if isinstance(item, tuple):
         return [_item(item[0]), item[1]]
-    return [item.text, item.system, item.prefix, item.chat, item.thinking]
+    return [item.text, item.system, item.prefix, item.chat, item.thinking, *item.earlier]
 
 
 def _item_from(item: Any) -> Prompt | tuple[Prompt, str]:
@@ -222,8 +222,8 @@ def _item_from(item: Any) -> Prompt | tuple[Prompt, str]:
 
 
 def _prompt_from(item: Any) -> Prompt:
-    text, system, prefix, chat, thinking = item
-    return Prompt(text=text, system=system, prefix=prefix, chat=chat, thinking=thinking)
+    text, system, prefix, chat, thinking, *earlier = item
+    return Prompt(text=text, system=system, prefix=prefix, chat=chat, thinking=thinking, earlier=tuple(earlier))
 
 
 def _answer(answer: AnswerScore | Generation | list[Generation]) -> Any:
