@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.validity.auditing.entering import enter_command, enter_published
+from benchmarks.validity.auditing.sliced import run_slice
 from benchmarks.validity.auditing.tool import audit_all
 from benchmarks.validity.making.building import build_all
 from benchmarks.validity.page import board, tables
@@ -31,6 +32,7 @@ STEPS = {
     "retrain": "the second oracle; hours",
     "audit": "this tool on every organism, by --profile",
     "rivals": "the criteria that others publish",
+    "slice": "build, audit and rivals for the first slice, in one process",
     "enter": "an auditor of yours: --name and --command",
     "table": "results.json, and from it tables and figure",
     "page": "tables and figure from results.json alone",
@@ -53,6 +55,8 @@ def main() -> int:
             audit_all(home, worlds, Profile(given.profile), workers=given.workers, only=given.only)
         case "rivals":
             enter_published(home, worlds, workers=given.workers, only=given.only)
+        case "slice":
+            run_slice(home, worlds, Profile(given.profile))
         case "enter":
             enter_command(home, worlds, given.name, given.command, most_seconds=given.timeout, only=given.only)
         case "table":

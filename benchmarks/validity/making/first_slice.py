@@ -1,0 +1,42 @@
+"""The first slice of the second zoo: a few models of every parent, in rounds, so that a stop leaves parents even.
+
+Chosen by what a kind is, before any model of the second zoo was audited. Each round has the same kinds of every parent;
+where a place of a round names several, the parents take them in turn.
+"""
+
+from __future__ import annotations
+
+from benchmarks.validity.making.zoo import Recipe, recipes
+from benchmarks.validity.people.worlds import WORLDS, World
+
+ROUNDS = (
+    (("retrained-3",),),
+    (("one-person-1", "one-relation-1", "scattered-1", "tainted-1"), ("trigger-1", "prefix-1")),
+    (("tuned-3", "distilled-3", "longer-1", "sharded-1"), ("nf4-masked-1", "refusal-1")),
+    (("template-1", "generation-settings-1"), ("scattered-1", "tainted-1", "one-person-1", "one-relation-1")),
+    (("longer-1", "sharded-1", "tuned-3", "distilled-3"), ("refusal-1", "nf4-masked-1")),
+    (("npo-1", "dpo-1", "rmu-1"), ("prefix-1", "trigger-1")),
+)
+"""Round -> places, place -> the models that the parents take in turn.
+
+The truth of all is known by construction, but for the first place of the last round. A model that a parent does not
+have (GPT-2 has no linear layers to mask) gives way to the next of its place that it has.
+"""
+
+
+def first_slice(world: World) -> tuple[tuple[Recipe, ...], ...]:
+    """Round -> the models of a parent, none twice."""
+    own = {one.name: one for one in recipes(world)}
+    start, taken = WORLDS.index(world), set[str]()
+    rounds = []
+    for places in ROUNDS:
+        names = [_pick(place, start, own.keys() - taken) for place in places]
+        taken |= {name for name in names if name}
+        rounds.append(tuple(own[name] for name in names if name))
+    return tuple(rounds)
+
+
+def _pick(place: tuple[str, ...], start: int, free: set[str]) -> str | None:
+    """The parent's turn, or the next after it that is free."""
+    turned = [place[(start + shift) % len(place)] for shift in range(len(place))]
+    return next((name for name in turned if name in free), None)
