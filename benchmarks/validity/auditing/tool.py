@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from enum import StrEnum
@@ -30,12 +30,19 @@ from unlearn_audit.verdict.result import Outcome, Result
 BESIDE = {"unlearning-depth": {}}
 """Comparisons that are measured in the same run: advisory, they enter no verdict. Others' criteria need them."""
 
-NEEDED = ("as-is", "quantization", "relearning")
-"""The attacks without which the default policy passes nothing."""
+NEEDED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "as-is": {},
+    "quantization": {"quantizers": ("nf4", "int8")},
+    "relearning": {"data": ("in-domain",)},
+}
+"""The attacks and doses without which the default policy passes nothing."""
+
+DECIDING = ("recall", "forced-choice", "extraction-strength", "perturbed", "utility")
+"""The probes whose findings decide by the default policy, and what utility is measured by."""
 
 
 class Battery(StrEnum):
-    """What this tool tries: all that a profile has, or of `quick` the attacks alone that a PASS needs."""
+    """What this tool tries: all that a profile has, or of `quick` what a PASS needs and no more."""
 
     QUICK = "quick"
     STANDARD = "standard"
@@ -50,7 +57,7 @@ class Battery(StrEnum):
     @property
     def row(self) -> str:
         """The name of this tool's row with the battery."""
-        return "unlearn-audit quick, required attacks" if self is Battery.REQUIRED else f"unlearn-audit {self}"
+        return "unlearn-audit quick, required alone" if self is Battery.REQUIRED else f"unlearn-audit {self}"
 
 
 def spec_of(home: Home, world: World, recipe: Recipe, battery: Battery) -> AuditSpec:
@@ -58,7 +65,8 @@ def spec_of(home: Home, world: World, recipe: Recipe, battery: Battery) -> Audit
     return AuditSpec(
         **asdict(request_of(home, world, recipe)),
         profile=battery.profile,
-        attacks={name: {} for name in NEEDED} if battery is Battery.REQUIRED else None,
+        attacks=NEEDED if battery is Battery.REQUIRED else None,
+        probes=DECIDING if battery is Battery.REQUIRED else None,
         comparisons=BESIDE,
     )
 
