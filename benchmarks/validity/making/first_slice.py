@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from benchmarks.validity.making.zoo import Recipe, recipes
+from benchmarks.validity.making.zoo import CONTROLS, Recipe, recipes
 from benchmarks.validity.people.worlds import WORLDS, World
 
 ROUNDS = (
@@ -43,12 +43,15 @@ FIRST_ROUNDS = 4
 
 
 def in_order(world_names: Collection[str]) -> Iterator[tuple[World, Recipe]]:
-    """The slice in the order of its making: the first rounds of parent after parent, then the others."""
+    """The slice in the order of its making: the first rounds of parent after parent, then the others.
+
+    Within them, what has a control of its own comes last: it costs two audits.
+    """
     own = {world.name: world for world in WORLDS if world.name in world_names}
     for rounds in (slice(FIRST_ROUNDS), slice(FIRST_ROUNDS, None)):
         for world in [own[name] for name in PARENTS if name in own]:
-            for round_ in first_slice(world)[rounds]:
-                yield from ((world, recipe) for recipe in round_)
+            models = [one for round_ in first_slice(world)[rounds] for one in round_]
+            yield from ((world, one) for one in sorted(models, key=lambda one: one.controls != CONTROLS))
 
 
 def first_slice(world: World) -> tuple[tuple[Recipe, ...], ...]:
