@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.validity.auditing.entering import enter_command, enter_published
-from benchmarks.validity.auditing.tool import audit_all
+from benchmarks.validity.auditing.sliced import run_slice
+from benchmarks.validity.auditing.tool import Battery, audit_all
 from benchmarks.validity.making.building import build_all
 from benchmarks.validity.page import board, tables
 from benchmarks.validity.page.figure import figure
@@ -19,7 +20,6 @@ from benchmarks.validity.truth.collecting import collect
 from benchmarks.validity.truth.readout import read_all
 from benchmarks.validity.truth.results import Results, read_results, write_results
 from benchmarks.validity.truth.retraining import retrain_all
-from unlearn_audit.api import Profile
 
 RESULTS = Path(__file__).with_name("results.json")
 FIRST_RESULTS = Path(__file__).with_name("first_results.json")
@@ -29,8 +29,9 @@ STEPS = {
     "build": "make the organisms",
     "readout": "the first oracle",
     "retrain": "the second oracle; hours",
-    "audit": "this tool on every organism, by --profile",
+    "audit": "this tool on every organism, by --battery",
     "rivals": "the criteria that others publish",
+    "slice": "build, audit and rivals for the first slice, in one process",
     "enter": "an auditor of yours: --name and --command",
     "table": "results.json, and from it tables and figure",
     "page": "tables and figure from results.json alone",
@@ -50,9 +51,11 @@ def main() -> int:
         case "retrain":
             retrain_all(home, worlds, workers=given.workers, only=given.only)
         case "audit":
-            audit_all(home, worlds, Profile(given.profile), workers=given.workers, only=given.only)
+            audit_all(home, worlds, Battery(given.battery), workers=given.workers, only=given.only)
         case "rivals":
             enter_published(home, worlds, workers=given.workers, only=given.only)
+        case "slice":
+            run_slice(home, worlds, Battery(given.battery))
         case "enter":
             enter_command(home, worlds, given.name, given.command, most_seconds=given.timeout, only=given.only)
         case "table":
@@ -74,8 +77,10 @@ def write_page() -> None:
 
 
 def _detail(results: Results) -> str:
-    harder = [*results.decided.get(Profile.STANDARD, ()), *results.decided.get(Profile.DEEP, ())]
-    return tables.tables(results.decided.get(Profile.QUICK, ()), harder)
+    harder = [*results.decided.get(Battery.STANDARD, ()), *results.decided.get(Battery.DEEP, ())]
+    battery = Battery.QUICK if results.decided.get(Battery.QUICK) else Battery.REQUIRED
+    found = tables.tables(results.decided.get(battery, ()), harder)
+    return f"The battery of these tables is `{battery}`.\n\n{found}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -86,7 +91,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--worlds", nargs="*", default=[], metavar="WORLD", help="these worlds alone")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these organisms alone")
-    parser.add_argument("--profile", choices=tuple(Profile), default=Profile.QUICK, help="of this tool")
+    parser.add_argument(
+        "--battery", choices=tuple(Battery), default=Battery.QUICK, help="of this tool; required: what a PASS needs"
+    )
     parser.add_argument("--name", help="of the auditor's row")
     parser.add_argument("--command", help="with {request} and {answer} where the paths of the two files stand")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds that a command has for one model")

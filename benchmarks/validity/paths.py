@@ -42,9 +42,9 @@ class Home:
         """One organism: weights, tokenizer and what it was measured to know."""
         return self.world(world) / name
 
-    def run(self, world: str, name: str, profile: str) -> Path:
+    def run(self, world: str, name: str, battery: str) -> Path:
         """The run directory of an organism's audit by this tool."""
-        return self.folder / "runs" / profile / world / name
+        return self.folder / "runs" / battery / world / name
 
     def store(self, world: str) -> Path:
         """The finished jobs that the audits of a world share."""

@@ -39,7 +39,7 @@ def judge(result: Result, observations: pd.DataFrame) -> dict[str, Answer]:
         "relearning against a control": Answer(score=retaught.beyond, seconds=seconds[RETAUGHT]),
         "UnlearnGuard's rule": unlearn_guard(tiers(hits)),
     }
-    depth = depth_of(result.comparisons)
+    depth = depth_of(result.verdict.comparisons)
     if depth is not None:
         found["depth score (UDS)"] = Answer(score=1 - depth)
     return {name: one for name, one in found.items() if one.score is not None}

@@ -39,7 +39,12 @@ def enter_published(home: Home, worlds: Sequence[World], *, workers: int, only: 
 
 def _published(home: Home, world: World, only: Sequence[str]) -> None:
     for recipe in built(home, world, only):
-        print(enter_one(home, world, recipe, published.NAME, _published_or_error), flush=True)
+        print(enter_published_one(home, world, recipe), flush=True)
+
+
+def enter_published_one(home: Home, world: World, recipe: Recipe) -> str:
+    """The published criteria of one organism; a line that says how it went."""
+    return enter_one(home, world, recipe, published.NAME, _published_or_error)
 
 
 def _published_or_error(request: Request) -> dict[str, Answer]:

@@ -1,12 +1,13 @@
-"""This tool on every organism: one profile for all, the evidence of original and controls shared within a world."""
+"""This tool on every organism: one battery for all, the evidence of original and controls shared within a world."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from enum import StrEnum
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,36 +30,66 @@ from unlearn_audit.verdict.result import Outcome, Result
 BESIDE = {"unlearning-depth": {}}
 """Comparisons that are measured in the same run: advisory, they enter no verdict. Others' criteria need them."""
 
+NEEDED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "as-is": {},
+    "quantization": {"quantizers": ("nf4", "int8")},
+    "relearning": {"data": ("in-domain",)},
+}
+"""The attacks and doses without which the default policy passes nothing."""
 
-def auditor(profile: Profile) -> str:
-    """The name of this tool's row under a profile."""
-    return f"unlearn-audit {profile}"
+DECIDING = ("recall", "forced-choice", "extraction-strength", "perturbed", "utility")
+"""The probes whose findings decide by the default policy, and what utility is measured by."""
 
 
-def spec_of(home: Home, world: World, recipe: Recipe, profile: Profile) -> AuditSpec:
-    """The audit of one organism: all that the profile has, by the default policy."""
-    return AuditSpec(**asdict(request_of(home, world, recipe)), profile=profile, comparisons=BESIDE)
+class Battery(StrEnum):
+    """What this tool tries: all that a profile has, or of `quick` what a PASS needs and no more."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+    REQUIRED = "required"
+
+    @property
+    def profile(self) -> Profile:
+        """How hard its attacks try."""
+        return Profile.QUICK if self is Battery.REQUIRED else Profile(self.value)
+
+    @property
+    def row(self) -> str:
+        """The name of this tool's row with the battery."""
+        return "unlearn-audit quick, required alone" if self is Battery.REQUIRED else f"unlearn-audit {self}"
 
 
-def audit_one(home: Home, world: World, recipe: Recipe, profile: Profile) -> str:
+def spec_of(home: Home, world: World, recipe: Recipe, battery: Battery) -> AuditSpec:
+    """The audit of one organism: all that the battery has, by the default policy."""
+    return AuditSpec(
+        **asdict(request_of(home, world, recipe)),
+        profile=battery.profile,
+        attacks=NEEDED if battery is Battery.REQUIRED else None,
+        probes=DECIDING if battery is Battery.REQUIRED else None,
+        comparisons=BESIDE,
+    )
+
+
+def audit_one(home: Home, world: World, recipe: Recipe, battery: Battery) -> str:
     """One audit, unless it is there; a line that says how it went. Whatever stops it is its verdict: ERROR."""
-    row = auditor(profile)
+    row = battery.row
     if not answered(home, row, world, recipe):
-        out = home.run(world.name, recipe.name, profile)
+        out = home.run(world.name, recipe.name, battery)
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         busy = time.process_time()
-        answer = _verdict(home, world, recipe, profile, out)
+        answer = _verdict(home, world, recipe, battery, out)
         seconds = round(time.process_time() - busy, 1)
         told = {**answer.as_json(), "seconds": seconds, "code": code_digest()}
         keep(home, row, world, recipe, {"": Answer(**told)})
     return f"{world.name} {recipe.name}: {kept(home, row, world, recipe)['']}"
 
 
-def _verdict(home: Home, world: World, recipe: Recipe, profile: Profile, out: Path) -> Answer:
+def _verdict(home: Home, world: World, recipe: Recipe, battery: Battery, out: Path) -> Answer:
     try:
         result = audit(
-            make_plan(spec_of(home, world, recipe, profile)),
+            make_plan(spec_of(home, world, recipe, battery)),
             out,
             Quiet(Console(stderr=True)),
             shared=home.store(world.name),
@@ -75,15 +106,15 @@ def recovered(result: Result) -> float | None:
     return max(shares, default=None)
 
 
-def audit_all(home: Home, worlds: Sequence[World], profile: Profile, *, workers: int, only: Sequence[str] = ()) -> None:
+def audit_all(home: Home, worlds: Sequence[World], battery: Battery, *, workers: int, only: Sequence[str] = ()) -> None:
     """Audits what is built and not yet audited; the first of a world pays for its original and its controls."""
     due = {world: built(home, world, only) for world in worlds}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quieten) as pool:
-        first = {pool.submit(audit_one, home, world, own[0], profile): world for world, own in due.items() if own}
+        first = {pool.submit(audit_one, home, world, own[0], battery): world for world, own in due.items() if own}
         rest = []
         for done in as_completed(first):
             print(done.result(), flush=True)
             world = first[done]
-            rest += [pool.submit(audit_one, home, world, one, profile) for one in due[world][1:]]
+            rest += [pool.submit(audit_one, home, world, one, battery) for one in due[world][1:]]
         for done in as_completed(rest):
             print(done.result(), flush=True)

@@ -6,8 +6,9 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,17 @@ def build_all(home: Home, worlds: Sequence[World], *, workers: int, only: Sequen
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 del running[done]
                 print(done.result(), flush=True)
+
+
+def build_needed(home: Home, world: World, recipe: Recipe) -> Iterator[str]:
+    """Builds, in this process, what is missing of an organism, of what it needs and of what it is audited against."""
+    write_world(world, home.world(world.name))
+    own = {one.name: one for one in recipes(world)}
+    for name in ("original", *recipe.needs, *recipe.controls):
+        if name != recipe.name and not is_built(home.world(world.name), own[name]):
+            yield from build_needed(home, world, replace(own[name], controls=()))
+    if not is_built(home.world(world.name), recipe):
+        yield _build_one(home, world, recipe.name)
 
 
 def _build_one(home: Home, world: World, name: str) -> str:

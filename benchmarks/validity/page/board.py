@@ -13,7 +13,7 @@ from benchmarks.validity.truth.tabulation import Truth
 from unlearn_audit.verdict.result import Outcome
 
 START, END = "<!-- board: written by `python -m benchmarks.validity table` -->", "<!-- end of the board -->"
-CRITERIA = {"verdict": "own verdict", "chosen": "threshold chosen on the other parents"}
+CRITERIA = {"verdict": "own verdict", "chosen": "threshold chosen on the other parents", "score": "score alone"}
 
 
 def board(results: Results, worlds: Sequence[str]) -> str:

@@ -126,7 +126,7 @@ def tried_harder(decided: Sequence[Decided], harder: Sequence[Decided]) -> str:
             one.organism.world,
             one.organism.name,
             one.organism.truth,
-            quick[one.organism.world, one.organism.name].outcome,
+            quick[place].outcome if (place := (one.organism.world, one.organism.name)) in quick else "",
             one.outcome,
             one.deciding,
         ]

@@ -97,13 +97,12 @@ def collect(home: Home, worlds: Sequence[World]) -> Results:
                 continue
             organism = organism_of(home, world, recipe)
             answers: dict[str, Answer] = {}
-            for profile in Profile:
-                row = tool.auditor(profile)
-                if kept.answered(home, row, world, recipe):
-                    answers[row] = kept.kept(home, row, world, recipe)[""]
-                    one, others = _decided_again(home, world, recipe, profile, organism, answers[row])
-                    decided.setdefault(profile.value, []).append(one)
-                    answers |= others if profile is Profile.QUICK else {}
+            for battery in tool.Battery:
+                if kept.answered(home, battery.row, world, recipe):
+                    answer = kept.kept(home, battery.row, world, recipe)[""]
+                    one, others = _decided_again(home, world, recipe, battery, organism, answer)
+                    decided.setdefault(battery.value, []).append(one)
+                    answers |= {battery.row: answer} | (others if battery.profile is Profile.QUICK else {})
             for row in _other_rows(home):
                 if kept.answered(home, row, world, recipe):
                     found = kept.kept(home, row, world, recipe)
@@ -114,16 +113,16 @@ def collect(home: Home, worlds: Sequence[World]) -> Results:
 
 
 def _other_rows(home: Home) -> list[str]:
-    own = {tool.auditor(profile) for profile in Profile}
+    own = {battery.row for battery in tool.Battery}
     folder = home.folder / "answers"
     return sorted(one.name for one in folder.iterdir() if one.name not in own) if folder.is_dir() else []
 
 
 def _decided_again(
-    home: Home, world: World, recipe: Recipe, profile: Profile, organism: Organism, answer: Answer
+    home: Home, world: World, recipe: Recipe, battery: tool.Battery, organism: Organism, answer: Answer
 ) -> tuple[Decided, dict[str, Answer]]:
     """This tool's verdict in detail, and what simpler auditors say of the same evidence."""
-    run = home.run(world.name, recipe.name, profile)
+    run = home.run(world.name, recipe.name, battery)
     if answer.verdict is Outcome.ERROR and not (run / "result.json").is_file():
         why = Decided(
             organism=organism, outcome=Outcome.ERROR, deciding=answer.note, without={}, seconds=answer.seconds

@@ -27,7 +27,7 @@ class Results:
     """All that the page is made from.
 
     Attributes:
-        decided: profile of this tool -> its verdicts in detail.
+        decided: battery of this tool -> its verdicts in detail.
         entered: what all auditors said.
     """
 

@@ -257,3 +257,14 @@ def test_wrong_answers_are_right_ones_of_others_and_keep_the_sentence(tmp_path):
     assert [row["question"] for row in rows] == ["Q0", "Q1", "Q2", "Q3"]
     assert sorted(rows[0]["perturbed_answer"]) == [f"Ann was born in {city}." for city in ("Bonn", "Kyiv", "Rome")]
     assert len(rows_of(path, most=2)) == 2
+
+
+def test_scores_of_one_parent_have_an_area_without_an_interval_and_no_rates():
+    def scored(name: str, truth: Truth, score: float) -> Judged:
+        organism = Organism(world="a", name=name, family="by hand", truth=truth)
+        return Judged(organism=organism, answer=Answer(score=score, seconds=60.0))
+
+    (line,) = board.lines({"x": [scored("k", Truth.KNOWS, 0.9), scored("n", Truth.NEVER, 0.1)]}, ("a", "b"))
+    assert (line.criterion, line.area, line.minutes) == ("score", (1.0, 0.0, 1.0), 1.0)
+    assert (line.wrong_pass.total, line.wrong_fail.total) == (0, 0)
+    assert "| x | score alone |  |  |  |  | 1.00 [0.00, 1.00] | 1.0 |" in page.standings([line])

@@ -168,6 +168,8 @@ def test_the_page_gets_its_tables_between_its_markers_and_nothing_else_changes(t
     assert "| without quantization | 1 / 4 [0.01, 0.81] | 3 / 4 [0.19, 0.99] |" in text
     assert "hand/boxed" in text
     assert "| hand | slipped | knows | PASS | PASS | none |" in text
+    only_harder = tables.tried_harder([], BY_HAND[2:3])
+    assert "| hand | slipped | knows |  | PASS | none |" in only_harder
     page.write_text("no markers")
     with pytest.raises(ValueError, match="markers"):
         put_between(page, tables.START, tables.END, "new")
