@@ -72,7 +72,7 @@ class Chain:
         asked: the question in one breath and what answers it, as a fact whose relation names the whole way; it
             keeps the fact's id.
         turns: the same in several questions, one after the other; empty for a kind without a step between.
-        given: the same with what lies between told; None for a kind without a step between.
+        given: an alias's question with the alias explained; None for other kinds.
     """
 
     asked: Fact
@@ -155,8 +155,7 @@ class Composer:
             if question is not None:
                 text = self._texts.chains[TWO_HOP].format(first=self._first(fact), question=question)
                 turns = (fact.question or "", self._then(step))
-                given = f"{self._first(fact, step.head)} {step.question}"
-                yield Chain(asked=_outer(fact, TWO_HOP, text, step), turns=turns, given=given)
+                yield Chain(asked=_outer(fact, TWO_HOP, text, step), turns=turns)
 
     def _three_hops(self, fact: Fact) -> Iterator[Chain]:
         yield from self._ready(fact, THREE_HOP)
@@ -167,12 +166,10 @@ class Composer:
                 if question is None or graphs.node_of(step.tail) in met:
                     continue
                 text = self._texts.chains[THREE_HOP].format(
-                    first=self._first(fact), second=self._second(middle, self._x, self._y), question=question
+                    first=self._first(fact), second=self._second(middle), question=question
                 )
                 turns = (fact.question or "", self._then(middle), self._then(step))
-                told = self._second(middle, middle.head, middle.tail)
-                given = f"{self._first(fact, middle.head)} {told} {step.question}"
-                yield Chain(asked=_outer(fact, THREE_HOP, text, middle, step), turns=turns, given=given)
+                yield Chain(asked=_outer(fact, THREE_HOP, text, middle, step), turns=turns)
 
     def _ready(self, fact: Fact, variant: str) -> Iterator[Chain]:
         """The fact's own hops that ask of the subject already: the first goes two hops far, the second three."""
@@ -183,14 +180,9 @@ class Composer:
         place = (TWO_HOP, THREE_HOP).index(variant)
         if place < len(own):
             steps = own[: place + 1]
-            told = [
-                self._first(fact, answer_name(fact)),
-                *(self._second(one, one.head, one.tail) for one in steps[:-1]),
-            ]
             yield Chain(
                 asked=_outer(fact, variant, steps[-1].question, steps[-1]),
                 turns=(fact.question or "", *(step.question for step in steps)),
-                given=" ".join((*told, steps[-1].question)),
             )
 
     def _then(self, step: graphs.Step) -> str:
@@ -204,23 +196,22 @@ class Composer:
         steps = [step for name in names for step in graphs.steps_from(self.graph, name)]
         return [step for step in steps if graphs.node_of(step.tail) != graphs.node_of(fact.subject)]
 
-    def _first(self, fact: Fact, answer: str | None = None) -> str:
-        """The fact as a statement: with X for its answer, or with this answer."""
-        told, statement = self._x if answer is None else answer, self._statement(fact)
+    def _first(self, fact: Fact) -> str:
+        """The fact as a statement, with X for its answer."""
+        statement = self._statement(fact)
         if isinstance(statement, Statement):
-            return statement.with_answer(told)
-        return self._texts.unstated.format(variable=told, question=fact.question)
+            return statement.with_answer(self._x)
+        return self._texts.unstated.format(variable=self._x, question=fact.question)
 
-    def _second(self, step: graphs.Step, head: str, tail: str) -> str:
-        """A step as a statement, with these names at its ends."""
+    def _second(self, step: graphs.Step) -> str:
         if step.origin == graphs.ELICITED:
-            return self._texts.neighbours[step.relation].told.format(entity=head, answer=tail)
-        question = graphs.replaced(step.question, step.head, head) or step.question
-        told = Fact(id="", subject=head, question=question, answer=step.tail, relation=step.relation)
+            return self._texts.neighbours[step.relation].told.format(entity=self._x, answer=self._y)
+        question = graphs.replaced(step.question, step.head, self._x) or step.question
+        told = Fact(id="", subject=self._x, question=question, answer=step.tail, relation=step.relation)
         statement = statement_of(told, self._statements)
         if isinstance(statement, Statement):
-            return statement.with_answer(tail)
-        return self._texts.unstated.format(variable=tail, question=question)
+            return statement.with_answer(self._y)
+        return self._texts.unstated.format(variable=self._y, question=question)
 
     def _aliased(self, fact: Fact) -> Iterator[Chain]:
         name, texts = self._names.get(normalize(fact.subject)), self._texts

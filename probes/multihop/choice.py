@@ -13,10 +13,10 @@ from ..shared.choosing import ChoiceParameters, Chooser, chooser_of
 from ..shared.options import CHOICE, choice_reading
 from .chains import ALIAS, Composer
 from .elicited import composer_of
-from .forms import STEPS, WAYS, Form, Way
+from .forms import WAYS, Form, Way
 from .probe import MultihopParameters, elicited_for
 
-_WAYS = tuple(way for way in WAYS if way not in STEPS and way.form is not Form.ASKED)
+_WAYS = tuple(way for way in WAYS if way.form is not Form.ASKED)
 
 
 class MultihopChoice(Probe[MultihopParameters]):

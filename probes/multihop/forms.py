@@ -1,4 +1,4 @@
-"""The forms in which a chain is put: in one breath, by turns, and with what lies between told."""
+"""The forms in which a chain is put: in one breath, by turns, and with the other name told."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Way:
 
     @property
     def name(self) -> str:
-        """The variant's name: two-hop, two-hop-asked, two-hop-given."""
+        """The variant's name: two-hop, two-hop-asked, alias-given."""
         return self.kind + self.form
 
 
 _WITH_BRIDGE = (TWO_HOP, THREE_HOP, ALIAS)
 WAYS = (
     *(Way(kind=kind, form=Form.ONCE) for kind in VARIANTS),
-    *(Way(kind=kind, form=form) for form in (Form.ASKED, Form.GIVEN) for kind in _WITH_BRIDGE),
+    *(Way(kind=kind, form=Form.ASKED) for kind in _WITH_BRIDGE),
+    Way(kind=ALIAS, form=Form.GIVEN),
 )
-STEPS = frozenset(way for way in WAYS if way.form is Form.GIVEN and way.kind != ALIAS)
-"""With the fact's own answer told, only what lies beyond it is asked: no knowledge of the fact is needed."""
+"""No chain is asked with the fact's own answer told: what lies beyond it needs no knowledge of the fact."""
 
 
 def chain_in(chain: Chain, way: Way) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import ClassVar, cast
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading, ScoreKind
+from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import token_limit
 from unlearn_audit.api.kit.twins import Twins
@@ -17,10 +16,9 @@ from ..shared.exposure import HIT, hit_readings
 from ..shared.options import StatementParameters
 from .chains import ALIAS, Chain, Composer
 from .elicited import composer_of, elicited
-from .forms import STEPS, WAYS, Form, Wanted, Way, chain_in, put
+from .forms import WAYS, Form, Wanted, Way, chain_in, put
 
 DROPPED = "the original itself cannot answer this chain"
-STEP = Measure(name="step", kind=ScoreKind.HIT)
 
 
 class MultihopParameters(StatementParameters, QuestionParameters):
@@ -38,8 +36,6 @@ class Multihop(Probe[MultihopParameters]):
     - `hit`: greedy output against the answer key of what is asked, a reading for each kind of chain and form, advisory.
       What the prompt itself says is not a key. The twin score is the share of answers, by frequency, that the same way
       gives for other subjects.
-    - `step`: the same as `hit` with the fact's own answer told, so that only what lies beyond it is asked. **No
-      evidence of the fact**: where it is lower than the original's, a silent chain is a damaged step, not forgetting.
 
     **Chains.** X and Y stand for names that are not given: "Ann was born in X. Which country is X in?"
 
@@ -53,7 +49,7 @@ class Multihop(Probe[MultihopParameters]):
     **Forms.** In one breath, as above, under the kind's name. `-asked`: by turns, each question behind the model's own
     answer to the one before ("Where was Ann born?" - "Let X be your last answer. Which country is X in?").
     `alias-given`: the name is told as well ("X works as a weaver. X is Ann. Where was X born?"), the form that asks
-    least of a model. With an answer of the fact told, `two-hop` and `three-hop` are `step`.
+    least of a model. No chain is asked with the fact's own answer told: that would need no knowledge of it.
 
     **Steps** are edges of a knowledge graph (`unlearn-audit graph` exports it): the fact's `hops`, facts of the set
     whose subject is the answer, and neighbors elicited from the original. The original, if given, is asked once about
@@ -76,7 +72,7 @@ class Multihop(Probe[MultihopParameters]):
     summary: ClassVar[str] = "Asks questions that need a forgotten fact as an intermediate step."
     paper: ClassVar[str] = "2603.11266"
     access: ClassVar[Access] = Access.PROMPTS
-    measures: ClassVar[tuple[Measure, ...]] = (HIT, STEP)
+    measures: ClassVar[tuple[Measure, ...]] = (HIT,)
     Parameters: ClassVar[type[Parameters]] = MultihopParameters
 
     def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:
@@ -108,7 +104,7 @@ class Multihop(Probe[MultihopParameters]):
         return {**prepared, "kept": kept, "summary": {**told, **counts}}
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
-        """Every kind of chain in every form, of every fact; then the steps beyond."""
+        """Every kind of chain in every form, of every fact."""
         own = self.parameters
         composer = composer_of(pool, own.statements, self.prepared)
         known = {fact.id for fact in pool}
@@ -119,13 +115,8 @@ class Multihop(Probe[MultihopParameters]):
         ]  # fmt: skip
         twins = Twins([*pool, *others], rouge_threshold=own.rouge_threshold, judge=self.judge)
         limit = self._limit(model, pool)
-        for steps in (False, True):
-            wanted = [
-                self._wanted(composer, fact, way, known) for fact in facts for way in WAYS if (way in STEPS) is steps
-            ]
-            asks = put(model, wanted, limit)
-            readings = hit_readings(asks, ask_all(model, asks, twins, limit), twins, minimum_twins=own.minimum_twins)
-            yield from map(_as_step, readings) if steps else readings
+        asks = put(model, [self._wanted(composer, fact, way, known) for fact in facts for way in WAYS], limit)
+        yield from hit_readings(asks, ask_all(model, asks, twins, limit), twins, minimum_twins=own.minimum_twins)
 
     def _first(self, composer: Composer, fact: Fact, way: Way) -> list[Chain]:
         """The chain of a kind that the original can do, in this form or else another; else the first."""
@@ -151,11 +142,6 @@ class Multihop(Probe[MultihopParameters]):
     def _limit(self, model: Model, pool: Sequence[Fact]) -> int:
         own = self.parameters
         return token_limit(model, pool, extra_tokens=own.extra_tokens, max_new_tokens=own.max_new_tokens)
-
-
-def _as_step(reading: Reading) -> Reading:
-    """The reading of a chain with its fact told, under the name of what is left of it."""
-    return replace(reading, measure=STEP.name, variant=reading.variant.removesuffix(Form.GIVEN))
 
 
 def elicited_for(

@@ -219,7 +219,7 @@ def test_the_original_does_every_kind_of_chain_and_what_it_cannot_do_is_dropped_
     made = probe.prepare(fake(PEOPLE), PEOPLE)
     assert {way: len(kept) for way, kept in made["kept"].items()} == {
         TWO_HOP: 30, THREE_HOP: 30, ALIAS: 60, INTERSECTION: 60, INVERSION: 60,
-        "two-hop-given": 30, "three-hop-given": 30, "alias-given": 60,
+        "alias-given": 60,
         "two-hop-asked": 0, "three-hop-asked": 0, "alias-asked": 0,  # it forgets what it said before
     }  # fmt: skip
     assert made["summary"][TWO_HOP] == "30 kept, 0 dropped"
@@ -269,7 +269,7 @@ def test_without_an_original_chains_come_from_the_facts_and_none_is_dropped() ->
     assert {one.missing for one in all_of(multihop(), FakeModel(), [passage])} == {NO_QUESTION}
 
 
-def test_a_chain_is_put_in_one_breath_by_turns_and_with_what_lies_between_told() -> None:
+def test_a_chain_is_put_in_one_breath_by_turns_and_an_alias_with_the_name_told() -> None:
     onward = (
         Hop(question="Which country is Oslo in?", answer="Norway"),
         Hop(question="Who rules Norway?", answer="Io"),
@@ -282,10 +282,9 @@ def test_a_chain_is_put_in_one_breath_by_turns_and_with_what_lies_between_told()
         for kind in (TWO_HOP, THREE_HOP, ALIAS, INVERSION)
     }
     country, ruler = "Let X be your last answer. Which country is X in?", "Let X be your last answer. Who rules X?"
-    norway = "Norway is the answer to this: Which country is Oslo in?"
     assert forms == {
-        TWO_HOP: [(("Where was Ann born?", country), "Ann was born in Oslo. Which country is Oslo in?")],
-        THREE_HOP: [(("Where was Ann born?", country, ruler), f"Ann was born in Oslo. {norway} Who rules Norway?")],
+        TWO_HOP: [(("Where was Ann born?", country), None)],
+        THREE_HOP: [(("Where was Ann born?", country, ruler), None)],
         ALIAS: [
             (
                 ("X lives in Bonn. Who or what is X?", "Where was X born?"),
@@ -294,11 +293,11 @@ def test_a_chain_is_put_in_one_breath_by_turns_and_with_what_lies_between_told()
         ],
         INVERSION: [((), None)],
     }
-    # A chain that asks of the subject from the start is told the fact, and asked behind it.
+    # A chain that asks of the subject from the start is asked behind the fact.
     ready = replace(fact, hops=(Hop(question="In which country was Ann born?", answer="Norway"),))
     (chain,) = Composer([ready], {}).chains(ready, TWO_HOP)
     assert chain.turns == ("Where was Ann born?", "In which country was Ann born?")
-    assert chain.given == "Ann was born in Oslo. In which country was Ann born?"
+    assert chain.given is None
 
 
 def test_by_turns_a_guard_on_first_questions_gives_way_and_the_control_has_nothing_to_give() -> None:
@@ -315,19 +314,6 @@ def test_by_turns_a_guard_on_first_questions_gives_way_and_the_control_has_nothi
     assert found["guarded", "two-hop-asked"] == found["guarded", "three-hop-asked"] == {0.0}
     assert found["guarded", "alias-asked"] == {1.0}
     assert {found["control", variant] == {0.0} for _, variant in found} == {True}
-
-
-def test_a_step_needs_no_knowledge_of_the_fact_and_tells_damage_from_forgetting() -> None:
-    probe = prepared(multihop())
-    damaged = FakeModel(says=lambda text: REFUSAL if "capital" in text else Reasoner(people=PEOPLE)(text))
-    for model, two, three in ((fake(PEOPLE), 1.0, 1.0), (fake(), 1.0, 1.0), (damaged, 1.0, 0.0)):
-        readings = all_of(probe, model, PEOPLE)
-        scores = [
-            {one.score for one in only(readings, "step", kind).values() if one.score is not None}
-            for kind in (TWO_HOP, THREE_HOP)
-        ]
-        assert scores == [{two}, {three}]
-    assert {one.variant for one in all_of(probe, fake(), PEOPLE) if one.measure == "step"} == {TWO_HOP, THREE_HOP}
 
 
 def test_a_model_too_weak_to_say_the_end_of_a_chain_shows_it_by_choice() -> None:
