@@ -58,6 +58,7 @@ RUN = (
     "anyascii",
     "babel",
     "icu4py",
+    "nltk",
     "num2words",
     "opencc",
     "rouge_score",

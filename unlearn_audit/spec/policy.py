@@ -18,7 +18,17 @@ Arm = Annotated[str, Field(pattern=r"^[^@/\s]+(@[^@/\s]+)?(/[^@/\s]+)?$", max_le
 Selector = Annotated[str, AfterValidator(check_selector)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 
-_LATER = ("rules", "inconclusive", "release", "worst_person", "worst_relation", "population", "without", "whole")
+_LATER = (
+    "rules",
+    "inconclusive",
+    "release",
+    "worst_person",
+    "worst_relation",
+    "population",
+    "without",
+    "whole",
+    "utility_parts",
+)
 """Keys added after policies had digests: an unused one does not change the digest."""
 
 
