@@ -17,6 +17,8 @@ from unlearn_audit.report.several.terminal import show
 from unlearn_audit.verdict.result import Result
 
 EXPECTED = Path(__file__).with_name("expected")
+MACHINES = ("junit", "sarif", "model-card", "every-eval-ever", "inspect")
+"""Formats of the result for other programs; tables are tested with observations, a PDF with a browser."""
 _FIGURE = re.compile(r'(<svg [^>]*role="img"[^>]*>).*?(</svg>)', re.DOTALL)
 
 
@@ -52,6 +54,7 @@ def expected_files() -> dict[str, str]:
     files["several.txt"] = table_on_screen()
     files["fail.json"] = render(sample.failed(), "json")
     files["fail.html"] = without_drawings(render(sample.failed(), "html"))
+    files |= {f"fail.{name}": str(render(sample.failed(), name)) for name in MACHINES}
     return files
 
 
