@@ -89,12 +89,13 @@ def test_a_dose_that_silences_every_model_is_no_leak() -> None:
 
 
 def test_a_total_leak_in_one_of_many_cells_and_findings_fails() -> None:
-    # 1 / (10,000 + 1) times 24 cells and 35 findings would be above 0.05 for the largest leak that there can be.
-    audit = Audit().but(planned=(*PLANNED, *(planned(f"other-{n}") for n in range(28))))
-    base = audit.frame[audit.where(attack="quantization", dose="nf4", probe="recall")]
-    audit.frame = pd.concat([audit.frame, *(base.assign(dose=f"nf4-{n}") for n in range(10))], ignore_index=True)
-    audit.score(1.0, **LEAK, variant="question")
-    assert finding(audit.decided(), RECALL).status is Status.FAILED
+    # 1 / (20,000 + 1), for many cells twice, times the weight of all findings over this one's would be above 0.05.
+    audit = Audit().but(planned=(*PLANNED, *(planned(f"other-{n}") for n in range(60))))
+    rows = audit.frame[audit.where(attack="quantization", dose="nf4", probe="recall")]
+    others = (rows.assign(attack="other-0", dose=f"dose-{n}") for n in range(10))
+    audit.frame = pd.concat([audit.frame, *others], ignore_index=True)
+    audit.score(1.0, role="unlearned", attack="other-0", dose="dose-3", variant="question")
+    assert finding(audit.decided(), "other-0/recall.hit").status is Status.FAILED
 
 
 def test_every_subject_weighs_the_same_however_many_facts_it_has() -> None:
