@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from tests.run.test_runner import Answers, Baseline, Nothing, laid_out, spec  # noqa: F401 - a fixture
-from unlearn_audit.api import FactSet, Reading
+from unlearn_audit.api import FactSet, Prompt, Reading
 from unlearn_audit.audit.hops import audit
 from unlearn_audit.audit.telling.progress import Quiet
 from unlearn_audit.evidence.store import EvidenceStore
@@ -70,6 +70,29 @@ def test_what_was_prepared_reaches_every_role_and_stands_in_the_proof(tmp_path, 
     assert set(frame.loc[frame["probe"] == "makes", "role"]) == {"original", "unlearned"}
     proofs = [store.about(job.key)["proof"] for job in plan.plan.jobs if job.own_probe]
     assert [proof["makes"] for proof in proofs] == [{"kept": 3, "seen": None}] * 2
+
+
+def test_what_two_probes_ask_the_original_is_asked_once(tmp_path, spec):  # noqa: F811
+    read = []
+
+    class Asks(Makes):
+        name = "asks"
+
+        def prepare(self, original, pool):
+            prompts = [Prompt(text=fact.question) for fact in pool]
+            before = original.tally.tokens
+            answers = original.generate(prompts, max_new_tokens=4)
+            read.append((original.tally.tokens - before).read)
+            return {"said": [answer.text for answer in answers]}
+
+    class AsksToo(Asks):
+        name = "asks-too"
+
+    plan = planned(spec, Asks(Nothing()), AsksToo(Nothing()))
+    gathered, store, _ = ran(plan, tmp_path / "run")
+    assert not gathered.faults
+    first, second = (plan.withheld.opened(store.note(key))["said"] for key in plan.plan.probe_keys.values())
+    assert read[0] > 0 and read[1] == 0 and first == second
 
 
 def test_a_probe_that_cannot_prepare_loses_its_own_jobs_and_no_others(tmp_path, spec):  # noqa: F811

@@ -114,6 +114,7 @@ class Worker:
         self._name: str | None = None
         self._engine: Engine | None = None
         self._remembering: Engine | None = None
+        self._preparing: Engine | None = None
         self._told = False
         self._unloadable: dict[str, str] = {}
 
@@ -147,7 +148,7 @@ class Worker:
 
     def close(self) -> None:
         """Gives the model back."""
-        self._engine = self._remembering = self._name = None
+        self._engine = self._remembering = self._preparing = self._name = None
         self._held.close()
 
     def _do(self, unit: Unit, engine: Engine, left: list[Job]) -> None:
@@ -158,7 +159,8 @@ class Worker:
             case Step.PREPARE:
                 prepare(work, engine, unit.name)
             case Step.PREPARE_PROBE:
-                work.preparing.prepare(engine, unit.name)
+                self._preparing = self._preparing or engine.remembering()  # probes may ask it the same
+                work.preparing.prepare(self._preparing, unit.name)
             case Step.JOBS if unit.jobs[0].plant is not None:
                 run_plant(work, engine, tuple(left), left)
             case Step.JOBS:
