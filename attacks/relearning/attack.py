@@ -68,7 +68,7 @@ class Relearning(Attack[RelearningParameters]):
     `quick`: in-domain and same-syntax, LoRA of rank 16 at the best of three rates, on at most 64 lessons, after 40, 80
     and 160 steps of 8. `standard`: the same in-domain training with three seeds, of LoRA and of all weights, at the
     best of five rates; and LoRA once each on same-syntax, topic-high and out-of-domain text. `deep`: all six kinds;
-    LoRA of rank 16 and all weights at all five rates, with three seeds; ranks 4 and 128 at the best; once each with
+    LoRA of rank 16 and all weights at all five rates, ranks 4 and 128 at the best, with three seeds; once each with
     attention alone, with momentum in place of AdamW (`sgd`) or orthogonalized (`muon`), with half a batch of retain
     facts (`retain-mix`) and with a rate that falls in a straight line (`linear`); at most 256 lessons, four doublings
     up to 160 to 320 steps of 16.
@@ -148,13 +148,12 @@ class Relearning(Attack[RelearningParameters]):
 
     def sparingly(self, profile: Profile) -> Relearning:
         """LoRA on the forget set at the best of three rates, with two looks, by which it shows its plateau."""
-        length = FEWEST_STEPS
         few = RelearningParameters(
             data=(Data.IN_DOMAIN,),
             methods=(Method.LORA,),
             variants=(Variant.PLAIN,),
             ranks=RANKS[Profile.QUICK],
-            steps=(length // PLATEAU_FACTOR, length),
+            steps=(FEWEST_STEPS // PLATEAU_FACTOR, FEWEST_STEPS),
             candidates={Method.LORA: QUICK_GRID[Method.LORA]},
         )
         return Relearning(few)

@@ -40,7 +40,7 @@ def planned_findings(
         for attack in attacks.values()
         for probe in probes.values()
         if probe.reads is FactSet.FORGET
-        and (_meets_all(attack, as_served=as_served) or meets_attacks(probe, passages=passages))
+        and (meets_all(attack, 0, as_served=as_served) or meets_attacks(probe, passages=passages))
         for finding in _of(attack, probe, release, facts)
         if (finding.probe, finding.measure) not in blind
     )
@@ -54,8 +54,9 @@ def meets_all_as_served(spec: AuditSpec) -> bool:
     return spec.profile is not Profile.QUICK or bool(spec.policy.serves)
 
 
-def _meets_all(attack: Attack[Any], *, as_served: bool) -> bool:
-    return attack.baseline or attack.of_artifacts or (attack.served and as_served)
+def meets_all(attack: Attack[Any], place: int, *, as_served: bool) -> bool:
+    """Whether the whole battery meets an attack's arm at this place: the model as it is, as a file, or as served."""
+    return attack.baseline or attack.of_artifacts or (attack.served and place == 0 and as_served)
 
 
 def has_passages(facts: Sequence[Fact]) -> bool:

@@ -15,6 +15,7 @@ from unlearn_audit.plan.findings import (
     NO_QUESTION,
     blind_measures,
     has_passages,
+    meets_all,
     meets_all_as_served,
     meets_attacks,
     planned_findings,
@@ -226,12 +227,8 @@ class _Layout:
     def _battery(
         self, attack: Attack[Any], place: int, role: Role, probes: Mapping[str, Probe[Any]]
     ) -> tuple[str, ...]:
-        """The probes of a job: all under the baseline, on artefacts and first served arms; else those for attacks.
-
-        In `quick` the first served arms have all only where the policy says what is served.
-        """
-        first = attack.served and place == 0 and meets_all_as_served(self._draft.plan.spec)
-        whole = attack.baseline or attack.of_artifacts or first
+        """The probes of a job: the whole battery where an arm meets it, else those for attacks."""
+        whole = meets_all(attack, place, as_served=meets_all_as_served(self._draft.plan.spec))
         passages = has_passages(self._draft.facts[FactSet.FORGET].facts)
         chosen = []
         for name, probe in probes.items():
