@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -16,20 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from unlearn_audit.report.printing import chromium
+
 _SECONDS = 240.0
-
-
-def chromium() -> str:
-    """Its program.
-
-    Raises:
-        FileNotFoundError: none is installed.
-    """
-    found = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if found is None:
-        raise FileNotFoundError(f"no Chromium is installed (looked for {', '.join(_NAMES)})")
-    return found
 
 
 class Page:

@@ -21,6 +21,7 @@ _DATES = re.compile(rb"(/(?:CreationDate|ModDate) \()D:[^)]*\)")
 _QUIET = (
     "--headless",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # in a container it is small
     "--disable-extensions",
     "--disable-background-networking",
     "--no-first-run",
@@ -35,12 +36,7 @@ def render(result: Result) -> bytes:
     Raises:
         AuditError: there is no Chromium, or it did not print.
     """
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise AuditError(
-            "pdf: expected a Chromium, Chrome or Edge on the PATH to print with; install one, or write -f html and "
-            "print the page from a browser"
-        )
+    browser = chromium()
     with tempfile.TemporaryDirectory() as scratch:
         page, printed = Path(scratch) / "report.html", Path(scratch) / "report.pdf"
         page.write_text(html.render(result), encoding="utf-8")
@@ -50,6 +46,21 @@ def render(result: Result) -> bytes:
         raise AuditError(f"pdf: {Path(browser).name} printed nothing; write -f html and print the page from a browser")
     made = datetime.fromisoformat(result.started).strftime("D:%Y%m%d%H%M%S+00'00'").encode()
     return _DATES.sub(lambda found: found[1] + made + b")", document)
+
+
+def chromium() -> str:
+    """The program of a Chromium, or of a browser made from it.
+
+    Raises:
+        AuditError: none is on the PATH.
+    """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise AuditError(
+            "pdf: expected a Chromium, Chrome or Edge on the PATH to print with; install one, or write -f html and "
+            "print the page from a browser"
+        )
+    return browser
 
 
 def _print(browser: str, page: Path, printed: Path) -> None:
