@@ -13,8 +13,9 @@ from unlearn_audit.api import FactPreset, FactSet
 from unlearn_audit.api.plugins import PRESETS, named, names
 from unlearn_audit.cli.app import app
 from unlearn_audit.errors import SpecError
-from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
+from unlearn_audit.facts.load import Facts, check_disjoint, load_facts, read_facts
 from unlearn_audit.spec.benchmarks import sets_of
+from unlearn_audit.spec.reading import Reading
 from unlearn_audit.spec.sources import benchmark_source
 from unlearn_audit.spec.spec import load_spec
 
@@ -90,6 +91,8 @@ def test_a_part_that_may_name_somebody_is_refused(tmp_path, part):
     file.write_text(json.dumps(row))
     with pytest.raises(SpecError, match="expected `part` to be a lower-case word or two"):
         load_facts(str(file), FactSet.RETAIN)
+    with pytest.raises(SpecError, match="expected `part` to be a lower-case word or two"):
+        list(read_facts(str(file), FactSet.RETAIN, Reading()))  # as `facts check` reads it
     file.write_text(json.dumps({**row, "part": "same answer"}))
     assert load_facts(str(file), FactSet.RETAIN).facts[0].part == "same answer"
 

@@ -88,7 +88,6 @@ def load_facts(source: str, name: FactSet, reading: Reading | None = None) -> Fa
         raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
     places = {fact.id: taken[folded(fact.id)] for fact in facts}
     _check_clusters(facts, places, source)
-    _check_parts(facts, places, source)
     _check_answers(facts, places, source)
     return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
 
@@ -123,20 +122,6 @@ def _check_clusters(facts: Sequence[Fact], places: Mapping[str, str], source: st
             raise SpecError(
                 f"{source}, {places[fact.id]}: names another `cluster` than {places[other.id]}, for the same subject; "
                 "give all facts of a subject the same one"
-            )
-
-
-def _check_parts(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> None:
-    """A part of what must stay is a short word or two.
-
-    Raises:
-        SpecError: it is not, which may mean that it names somebody: results say it.
-    """
-    for fact in facts:
-        if fact.part is not None and not (_PART.fullmatch(fact.part) and len(fact.part) <= _LONGEST_PART):
-            raise SpecError(
-                f"{source}, {places[fact.id]}: expected `part` to be a lower-case word or two that names nobody, as "
-                "`neighbours` or `shared`; results say it"
             )
 
 
@@ -224,6 +209,11 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
         raise SpecError(f"{where}: expected a `text` that begins with what is `given`; give the whole text")
     if fact.text is None and (not (fact.question or "").strip() or not (fact.answer or "").strip()):
         raise SpecError(f"{where}: expected a question and an answer, or a text; add what is missing")
+    if fact.part is not None and not (_PART.fullmatch(fact.part) and len(fact.part) <= _LONGEST_PART):
+        raise SpecError(  # it may name somebody
+            f"{where}: expected `part` to be a lower-case word or two that names nobody, as `neighbours` or `shared`; "
+            "results say it"
+        )
     return fact
 
 
