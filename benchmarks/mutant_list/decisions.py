@@ -137,8 +137,8 @@ COUNTING = (
         name="any-of-ignored",
         wrong="exposure over all ways of asking is decided way by way",
         file=CELLS,
-        old="    if planned.any_of:\n",
-        new="    if planned.any_of and planned.gates is None:\n",
+        old="    table = single.at_maximum() if planned.any_of else single\n",
+        new="    table = single\n",
         tests=in_verdict("ten_ways_that_each_leak_another_tenth_leak_everything"),
     ),
 )

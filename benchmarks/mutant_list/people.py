@@ -117,6 +117,14 @@ HOLES = (
         tests=in_verdict("a_fact_that_nobody_was_scored_on_is_left_out_and_counted"),
     ),
     Mutant(
+        name="unscored-wording-drops-out",
+        wrong="a way of asking that most facts have no score for drops out of what a pass says",
+        file=COVERAGE,
+        old="                if place == dose and met < COVERAGE * asked\n",
+        new="                if place == dose and not asked\n",
+        tests=in_coverage("a_wording_that_few_facts_were_scored_in_rules_out_a_pass"),
+    ),
+    Mutant(
         name="unlisted-facts-drop-out",
         wrong="facts that no probe asked about drop out of what a pass says",
         file=COVERAGE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.verdict.test_verdict import RECALL, Audit, finding, subjects
+from tests.verdict.test_verdict import PLANNED, RECALL, WAYS, Audit, finding, planned, subjects
 from unlearn_audit.api.terms import Status
 from unlearn_audit.spec.policy import Policy
 from unlearn_audit.verdict.reach import cannot_be_met
@@ -36,6 +36,23 @@ def test_facts_that_nobody_asked_about_rule_out_a_pass() -> None:
     assert "quantization: at nf4 80 of the 120 listed facts have a score in every model, and a pass needs 95%" in (
         verdict.reasons
     )
+
+
+@pytest.mark.parametrize("role", [None, "retrained"])
+@pytest.mark.parametrize("few", [5, 60])
+def test_a_wording_that_few_facts_were_scored_in_rules_out_a_pass(few: int, role: str | None) -> None:
+    holes: dict[str, object] = {} if role is None else {"role": role}
+    cell = {"attack": "quantization", "dose": "nf4", "probe": "recall", "variant": WAYS[1]}
+    audit = Audit().score(np.nan, **cell, fact_id=subjects(0, few), **holes)
+    line = f"{120 - 2 * few} of the 120 facts that it asked so have a score in every model"
+    verdict = audit.but(planned=(*PLANNED, planned("quantization", any_of=True))).decided()
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert f"at nf4, {WAYS[1]}, {line}" in finding(verdict, RECALL).reason
+    assert f"{120 - 2 * few} of the 120 facts" in finding(verdict, planned("quantization", any_of=True).id).reason
+
+
+def test_a_fact_that_is_asked_in_fewer_wordings_is_no_hole() -> None:
+    assert Audit().without(probe="recall", variant=WAYS[1], fact_id=subjects(0, 10)).decided().outcome is Outcome.PASS
 
 
 def test_one_measure_may_leave_to_another_what_it_cannot_ask() -> None:

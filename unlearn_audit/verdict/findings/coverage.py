@@ -8,11 +8,14 @@ from unlearn_audit.plan.case import Case, PlannedFinding, is_named
 from unlearn_audit.verdict.findings.places import BASELINE, FindingScores
 
 COVERAGE = 0.95
-"""Share of the facts that must have a score, in every role and at every dose, for a pass to speak of them."""
+"""Share of the facts that must have a score, in every role and cell, for a pass to speak of them."""
 
 
 def holes(planned: PlannedFinding, scores: FindingScores, case: Case) -> tuple[str, ...]:
-    """What one finding lacks: doses of the plan without evidence, and facts that it asked about and did not score."""
+    """What one finding lacks: doses of the plan without evidence, and facts that it asked about and did not score.
+
+    A way of asking that most facts have no score for tells as little as a dose; it is named where the dose is not.
+    """
     named = case.doses_of(planned.attack) if planned.at_every_dose else ()
     found = [
         f"the planned dose {name} has no evidence in any model"
@@ -22,6 +25,12 @@ def holes(planned: PlannedFinding, scores: FindingScores, case: Case) -> tuple[s
     for dose, covered in scores.covered.items():
         if len(covered) < COVERAGE * len(scores.asked):
             found.append(_few(dose, len(covered), len(scores.asked), "facts that it asked about"))
+        else:
+            found += [
+                _few(f"{dose}, {way},", met, asked, "facts that it asked so")
+                for (place, way), (met, asked) in scores.met.items()
+                if place == dose and met < COVERAGE * asked
+            ]
     return tuple(found)
 
 

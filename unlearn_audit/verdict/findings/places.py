@@ -104,6 +104,7 @@ class FindingScores:
             (`PLACEBO`).
         fact_ids: all facts that were scored in some model; `asked` those that any model has a row of.
         covered: the facts that every model has a score for, in some way of asking, by dose.
+        met: by dose and way of asking, how many facts every model has all scores for, and how many were asked.
         table: the scores themselves.
         union: all cells and seeds as one; None where there is but one of them.
     """
@@ -114,6 +115,7 @@ class FindingScores:
     fact_ids: frozenset[str]
     asked: frozenset[str]
     covered: Mapping[str, frozenset[str]]
+    met: Mapping[tuple[str, str], tuple[int, int]]
     table: ScoreTable
     union: Cell | None
 
@@ -191,9 +193,8 @@ def scores_for(
         keys += shams
     rows = rows[known & models.among(keys)]
     asked = rows.iloc[:0] if unattacked is None else _of_original(unattacked)
-    table = ScoreTable.of(rows, keys, planned.id, _of_original(rows) if asked.empty else asked)
-    if planned.any_of:
-        table = table.at_maximum()
+    single = ScoreTable.of(rows, keys, planned.id, _of_original(rows) if asked.empty else asked)
+    table = single.at_maximum() if planned.any_of else single
     scored = rows[rows["score"].notna().to_numpy()]
     shown = scored[Names.of(scored["key"]).among([UNLEARNED, ORIGINAL])]
     cells = _cells(table, terms)
@@ -206,6 +207,7 @@ def scores_for(
         fact_ids=frozenset(scored["fact_id"]),
         asked=frozenset(rows["fact_id"]),
         covered=_covered(table),
+        met=_met(single),
         table=table,
         union=_union(table, terms),
     )
@@ -226,6 +228,16 @@ def _covered(table: ScoreTable) -> dict[str, frozenset[str]]:
         str(doses.known[dose]): frozenset(map(str, facts.known[np.unique(facts.codes[whole & (doses.codes == dose)])]))
         for dose in np.unique(doses.codes)
     }
+
+
+def _met(table: ScoreTable) -> dict[tuple[str, str], tuple[int, int]]:
+    """By dose and way of asking: facts with a score of every model in every run, and facts that were asked."""
+    facts, blank = table.items.facts.codes, np.isnan(table.own.scored).any(axis=1)
+    found = {}
+    for dose, way, there in table.items.cells():
+        asked = len(np.unique(facts[there]))
+        found[dose, way] = asked - len(np.unique(facts[there & blank])), asked
+    return found
 
 
 def _of_original(rows: pd.DataFrame) -> pd.DataFrame:
