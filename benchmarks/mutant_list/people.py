@@ -114,7 +114,7 @@ HOLES = (
         file=COVERAGE,
         old="        if len(covered) < COVERAGE * len(scores.asked):\n",
         new="        if not scores.asked:\n",
-        tests=in_verdict("a_fact_that_nobody_was_scored_on_is_left_out_and_counted"),
+        tests=in_coverage("facts_that_another_dose_asked_about_are_a_hole_where_they_are_absent"),
     ),
     Mutant(
         name="unscored-wording-drops-out",

@@ -38,6 +38,12 @@ def test_facts_that_nobody_asked_about_rule_out_a_pass() -> None:
     )
 
 
+def test_facts_that_another_dose_asked_about_are_a_hole_where_they_are_absent() -> None:
+    audit = Audit().without(attack="quantization", dose="nf4", probe="recall", fact_id=subjects(0, 10))
+    reason = finding(audit.decided(), RECALL).reason
+    assert reason.startswith("at nf4 100 of the 120 facts that it asked about have a score in every model")
+
+
 @pytest.mark.parametrize("role", [None, "retrained"])
 @pytest.mark.parametrize("few", [5, 60])
 def test_a_wording_that_few_facts_were_scored_in_rules_out_a_pass(few: int, role: str | None) -> None:
