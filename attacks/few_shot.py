@@ -37,6 +37,9 @@ from .shared.refusal_plant import refusal_planting
 from .shared.splits import Fold, subject_folds
 
 COUNTS = {Profile.QUICK: (4,), Profile.STANDARD: (4, 16), Profile.DEEP: (4, 16, 64)}
+SHOTS_OF_A_LOOK = 3
+"""Shots that take as long to read as a question with all that is asked of it: a fold at 4 and 16 shots read 4.7 times
+the tokens of a fold without, and took 5.5 times as long (three bundled models)."""
 ROOM = 128
 """Tokens of the context that are left for the template and the answer."""
 
@@ -92,10 +95,10 @@ class FewShot(Attack[FewShotParameters]):
     Parameters: ClassVar[type[api.Parameters]] = FewShotParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
-        """One arm a fold."""
-        counts = self._counts(context)
+        """One arm a fold. A prompt with n shots takes longer to read, and the plan counts it as 1 + n / 3 doses."""
+        read = round(sum(1 + count / SHOTS_OF_A_LOOK for count in self._counts(context)))
         return [
-            Arm(name=f"fold{fold}", settings={"fold": fold}, doses=len(counts), share=1 / self.parameters.folds)
+            Arm(name=f"fold{fold}", settings={"fold": fold}, doses=read, share=1 / self.parameters.folds)
             for fold in range(self.parameters.folds)
         ]
 
