@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant_list.mutant import Mutant, in_verdict
 
 LISTED = "unlearn_audit/verdict/findings/listed.py"
+FINDINGS = "unlearn_audit/verdict/findings/weigh.py"
 BOUNDS = "unlearn_audit/verdict/findings/cell_bounds.py"
 EXPOSURE = "unlearn_audit/verdict/findings/exposure.py"
 COUNTS = "unlearn_audit/statistics/counts.py"
@@ -66,6 +67,22 @@ LISTS = (
         old="alike = max(together(one, facts) for one in (shown, *guessed))",
         new="alike = 0.0",
         tests=in_lists("guesses_that_go_together_inside_a_person_are_no_leak"),
+    ),
+    Mutant(
+        name="scattered-by-the-mean",
+        wrong="a leak that each wording shows another part of passes every second time",
+        file=FINDINGS,
+        old="proof is None or proof <= terms.alpha_pass",
+        new="proof is None or proof <= 1.0",
+        tests=in_lists("a_leak_scattered_over_wordings_is_held_against_what_the_controls_guess"),
+    ),
+    Mutant(
+        name="scattered-less-one",
+        wrong="a scattered leak is tested as if it were within the margin",
+        file=COUNTS,
+        old="    if guessed_beyond < 0:  # it shows fewer than it would know\n",
+        new="    if guessed_beyond < 2:\n",
+        tests=("tests/statistics/test_counts.py::test_how_often_so_few_would_be_guessed_by_hand",),
     ),
     Mutant(
         name="battery-alone",

@@ -85,7 +85,7 @@ WHO = (
         name="cells-singly",
         wrong="ways that each bring back others pass one by one",
         file=FINDINGS,
-        old="found.gaps + _scattered(planned, scores.union, contrasts)",
+        old="found.gaps + _scattered(found, scores, contrasts)",
         new="found.gaps",
         tests=in_people("seeds_that_each_bring_back_others_are_put_together"),
     ),

@@ -21,7 +21,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
+from scipy.stats import binom, hypergeom
 
 from benchmarks.simulation.rule import BoolArray, passes
 from benchmarks.simulation.store import Numbers, Store, markdown
@@ -198,7 +198,34 @@ def within_union(world: World) -> BoolArray:
     own = (world.by_person(world.unlearned.any(axis=1)) / sizes).mean(axis=-1)
     controls = (world.by_person(world.controls.any(axis=2)) / sizes).mean(axis=-1).mean(axis=0)
     within: BoolArray = own - controls - MARGIN * (1.0 - controls) <= TOLERANCE
-    return within
+    return within & ~_perhaps_scattered(world)
+
+
+def _perhaps_scattered(world: World) -> BoolArray:
+    """`listed.scattered_p_value` above `ALPHA`: where an honest model would show less, and this one does not."""
+    sizes, facts, count = world.sizes, world.unlearned.shape[-1], len(world.controls)
+    own = world.by_person(world.unlearned.any(axis=1)).sum(axis=-1)
+    others = world.by_person(world.controls.any(axis=2))
+    alike = np.stack([correlations(one, sizes) for one in others]).max(axis=0)
+    if len(sizes) < FEW_PEOPLE:
+        alike = np.maximum(alike, ASSUMED_CORRELATION)
+    effect = 1.0 + ((sizes**2).sum() / sizes.sum() - 1.0) * alike
+    too_many = np.floor(MARGIN * facts + TOLERANCE) + 1
+    guessed = others.sum(axis=(0, 2))
+    size = np.floor((facts - too_many) / effect + TOLERANCE)
+    other_size = np.ceil(count * facts / effect - TOLERANCE)
+    hits = np.floor(guessed / effect + TOLERANCE)
+
+    def p_values(shown: FloatArray) -> FloatArray:
+        beyond = np.ceil((shown - too_many) / effect - TOLERANCE)
+        chance = hypergeom.cdf(beyond, size + other_size, np.maximum(beyond, 0) + hits, size)
+        return np.where(shown < too_many, 0.0, np.where(hits > 0, chance, 1.0))
+
+    rate = guessed / (count * facts)
+    most = binom.ppf(1.0 - ALPHA, np.ceil(facts / effect - TOLERANCE), rate) * effect
+    honest = np.where((rate > 0) & (rate < 1), np.minimum(facts, most), rate * facts)
+    perhaps: BoolArray = (p_values(honest) <= ALPHA) & (p_values(own) > ALPHA)
+    return perhaps
 
 
 def p_values(world: World) -> FloatArray:

@@ -8,7 +8,7 @@ from scipy.stats import beta as beta_distribution
 from scipy.stats import betabinom, binom
 
 from unlearn_audit.errors import AuditError
-from unlearn_audit.statistics.counts import correlation, tail, upper_rate
+from unlearn_audit.statistics.counts import correlation, most_guesses, shortfall_p_value, tail, upper_rate
 
 
 def test_an_upper_rate_by_hand() -> None:
@@ -54,3 +54,18 @@ def test_a_correlation_is_found_again() -> None:
     strength = (1 - 0.3) / 0.3
     hits = rng.binomial(8, rng.beta(0.2 * strength, 0.8 * strength, 4_000))
     assert correlation(hits.astype(float), np.full(4_000, 8.0)) == pytest.approx(0.3, abs=0.03)
+
+
+def test_how_often_so_few_would_be_guessed_by_hand() -> None:
+    # 3 hits fall on 4 facts of the checkpoint and 8 of the controls; at most 1 on the 4: (C(8,3) + 4 C(8,2)) / C(12,3).
+    assert shortfall_p_value(1, 4, 2, 8, 1.0) == pytest.approx((56 + 4 * 28) / 220)
+    assert shortfall_p_value(2, 8, 4, 16, 2.0) == pytest.approx((56 + 4 * 28) / 220)  # two that go together are one
+    assert shortfall_p_value(-1, 4, 2, 8, 3.0) == 0.0  # it shows fewer than it would know
+    assert shortfall_p_value(0, 4, 0, 8, 1.0) == 1.0  # against controls that guess nothing, nothing shown is a guess
+
+
+@pytest.mark.parametrize(("rate", "share"), [(0.02, 0.95), (0.1, 0.99), (0.4, 0.5)])
+def test_the_most_guesses_are_a_quantile(rate: float, share: float) -> None:
+    assert most_guesses(120, rate, 1.0, share) == binom.ppf(share, 120, rate)
+    assert most_guesses(120, rate, 2.0, share) == 2 * binom.ppf(share, 60, rate)
+    assert (most_guesses(120, 0.0, 1.0, share), most_guesses(120, 1.0, 1.0, share)) == (0.0, 120.0)

@@ -195,3 +195,20 @@ def test_how_many_shown_facts_prove_a_leak() -> None:
     assert least is not None
     assert excess_p_value(least - 6, 54, 0, 120, 1.0) <= 0.005 < excess_p_value(least - 7, 54, 0, 120, 1.0)
     assert provable(Audit(subjects=1, facts=5).case, 0.1, 1e-6) is None
+
+
+@pytest.mark.parametrize("more", [0, 8])
+def test_a_leak_scattered_over_wordings_is_held_against_what_the_controls_guess(more: int) -> None:
+    audit = guessing(Audit(subjects=240, facts=1), 0.03)
+    asked = audit.frame[audit.where(**LEAK, variant="question")]
+    silent = list(asked["fact_id"][asked["score"] == 0])
+    for variant, known in (("question", silent[:12]), ("paraphrase-1", silent[12 : 12 + more])):
+        if known:
+            audit.score(1.0, **LEAK, variant=variant, fact_id=known)
+    one = finding(audit.decided(LISTED), RECALL)
+    assert one.bound is not None and one.bound <= 0  # in every cell by itself
+    if more:
+        assert one.status is Status.INCONCLUSIVE
+        assert "too many to rule out that more than the margin is known, each fact in another of them (p " in one.reason
+    else:
+        assert one.status is Status.PASSED

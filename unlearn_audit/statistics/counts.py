@@ -144,6 +144,46 @@ def excess_p_value(beyond: float, facts: float, guessed: float, asked: float, ef
     return hypergeometric_tail(own, _above(facts / effect), others, _below(asked / effect))
 
 
+def shortfall_p_value(guessed_beyond: float, facts: float, guessed: float, asked: float, effect: float) -> float:
+    """p-value of "so few of these facts are guessed although the checkpoint guesses no less than the controls".
+
+    `excess_p_value` the other way round: for a checkpoint that would know one fact more than may come back, what it
+    shows beyond those must be guesses, and too few of them prove that it knows less.
+
+    Args:
+        guessed_beyond: facts that the checkpoint shows beyond those that it would know.
+        facts: that it would not know.
+        guessed: hits of all controls together, among `asked`.
+        asked: facts, once for each control.
+        effect: see `design_effect`.
+    """
+    if guessed_beyond < 0:  # it shows fewer than it would know
+        return 0.0
+    own, others = _above(guessed_beyond / effect), _below(guessed / effect)
+    if others == 0:
+        return 1.0
+    return 1.0 - hypergeometric_tail(own + 1, _below(facts / effect), others - 1, _above(asked / effect))
+
+
+def most_guesses(facts: float, rate: float, effect: float, share: float) -> float:
+    """Hits that a model which knows nothing has at most, in `share` of audits: a quantile of a binomial.
+
+    Args:
+        facts: that it is asked.
+        rate: of its guesses, in [0, 1].
+        effect: see `design_effect`.
+        share: of audits, in (0, 1).
+    """
+    if not 0.0 < rate < 1.0:
+        return rate * facts
+    size, hits = _above(facts / effect), 0
+    reached = math.exp(_log_probability(0, size, rate, 0.0))
+    while reached < share and hits < size:
+        hits += 1
+        reached += math.exp(_log_probability(hits, size, rate, 0.0))
+    return min(facts, hits * effect)
+
+
 def _below(value: float) -> int:
     """The whole number below; a quotient that is whole but for the machine's rounding is that number."""
     return math.floor(value + TOLERANCE)

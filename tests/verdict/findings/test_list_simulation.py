@@ -56,6 +56,7 @@ def frame_of(world: World, audit: int, case: Case) -> pd.DataFrame:
         replace(USUAL, people=3, facts=0, leak="people"),
         replace(USUAL, people=60, facts=1, together=0.0, leak="scattered twice"),
         replace(USUAL, people=80, facts=2, leak="none", guesses=0.08, together=0.0),
+        replace(USUAL, people=120, facts=1, leak="scattered", guesses=0.02, together=0.0),
     ],
     ids=lambda one: f"{one.people}x{one.facts}-{one.leak}",
 )
@@ -69,3 +70,15 @@ def test_the_simulation_and_the_verdict_agree_on_every_audit(setting: Setting) -
         assert one.p_value == pytest.approx(p_values[audit], abs=1e-9)
         failed = one.status is Status.FAILED
         assert (one.status is Status.PASSED) == (bool(passed[audit]) and not failed)
+
+
+def test_a_leak_that_each_cell_shows_another_part_of_seldom_passes() -> None:
+    """One fact more than may come back, each in one cell of 8: by the mean of the union every second audit passed."""
+    usual = Setting(people=120, facts=3, cells=8, controls=3, guesses=0.02, together=0.0, leak="scattered")
+    rng = np.random.default_rng(0)
+    found = {}
+    for leak in ("scattered", "none"):
+        world = lists.made(replace(usual, leak=leak), lists._sizes(usual, rng), rng, 200, 1)
+        found[leak] = float(np.mean(lists.passing(world, alpha=0.05) & lists.within_union(world)))
+    assert found["scattered"] < 0.08
+    assert found["none"] > 0.98

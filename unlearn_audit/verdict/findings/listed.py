@@ -8,6 +8,7 @@ controls by a bound instead (`contrasts`), and a failure needs more than the con
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,8 +17,14 @@ from numpy.typing import NDArray
 
 from unlearn_audit.api import ScoreKind
 from unlearn_audit.plan.case import PlannedFinding
-from unlearn_audit.statistics.bounds import DIGITS, FloatArray
-from unlearn_audit.statistics.counts import design_effect, excess_p_value, simes
+from unlearn_audit.statistics.bounds import DIGITS, TOLERANCE, FloatArray
+from unlearn_audit.statistics.counts import (
+    design_effect,
+    excess_p_value,
+    most_guesses,
+    shortfall_p_value,
+    simes,
+)
 from unlearn_audit.verdict.findings.places import UNLEARNED, FindingScores, control_key
 from unlearn_audit.verdict.findings.score_tables import PLACEBO, TWINS, Codes, ScoreTable
 from unlearn_audit.verdict.policy.terms import Terms
@@ -96,6 +103,38 @@ def counted_p_value(planned: PlannedFinding, scores: FindingScores, control: Con
         units = table.items.facts.grouped(terms.units)
         p_values += [_p_value(table, rows, units, control, terms) for _, _, rows in _runs(table)]
     return simes(p_values)
+
+
+def scattered_p_value(planned: PlannedFinding, scores: FindingScores, control: Control, terms: Terms) -> float | None:
+    """p-value of "more of the list comes back than may, each fact in some cell or run", by what all of them show.
+
+    Guesses add up over cells, so that few lists are long enough for an honest model to prove it false. None where of
+    honest models, which guess as the controls do, more than `alpha_pass` of audits would stop at one of the findings
+    that are counted so; and where nothing else is compared: soft scores, shams, no retrained model. What is missing is
+    in the counts of the cells.
+    """
+    if not terms.listed or planned.kind is not ScoreKind.HIT or planned.sham or control is not Control.RETRAINED:
+        return None
+    if scores.union is None or not terms.case.has_original:
+        return None
+    table = scores.table.together
+    rows = np.flatnonzero(table.alive)
+    _, codes = np.unique(table.items.facts.grouped(terms.units)[rows].astype(str), return_inverse=True)
+    others = [table.own.low[rows, table.keys.index(control_key(name))] for name in terms.case.controls]
+    guessed = np.stack([_by_person(codes, one) for one in others])
+    effect = design_effect(guessed[0], guessed, np.bincount(codes).astype(np.float64))
+    facts, asked = float(len(rows)), float(len(rows) * len(others))
+    too_many = math.floor(terms.margin * float(table.known[""].low[rows, 0].sum()) + TOLERANCE) + 1
+    hits = float(guessed.sum())
+
+    def p_value(shown: float) -> float:
+        return shortfall_p_value(shown - too_many, facts - too_many, hits, asked, effect)
+
+    counted = sum(one.gates and one.kind is ScoreKind.HIT for one in terms.case.planned)
+    honest = most_guesses(facts, hits / asked, effect, 1.0 - terms.alpha_pass / max(1, counted))
+    if p_value(honest) > terms.alpha_pass:
+        return None
+    return p_value(float(table.own.low[rows, table.keys.index(UNLEARNED)].sum()))
 
 
 def _runs(table: ScoreTable) -> Iterator[tuple[str, str, Codes]]:

@@ -14,7 +14,7 @@ from unlearn_audit.verdict.findings.causes import crashes
 from unlearn_audit.verdict.findings.cell_bounds import bounds_of
 from unlearn_audit.verdict.findings.contrasts import SEED, Contrast, Contrasts, contrasts_for
 from unlearn_audit.verdict.findings.coverage import holes
-from unlearn_audit.verdict.findings.listed import Count, counted_p_value, counts_of
+from unlearn_audit.verdict.findings.listed import Count, counted_p_value, counts_of, scattered_p_value
 from unlearn_audit.verdict.findings.places import (
     KNOWN,
     ORIGINAL,
@@ -105,7 +105,7 @@ def weigh(planned: PlannedFinding, places: Places, terms: Terms) -> Weighed:
     if power is not None and short:
         power = power.model_copy(update={"enough": False, "why": short})
     found = _numbers(weighed, measured, contrasts, scores)
-    return replace(found, power=power, gaps=found.gaps + _scattered(planned, scores.union, contrasts))
+    return replace(found, power=power, gaps=found.gaps + _scattered(found, scores, contrasts))
 
 
 def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]:
@@ -121,21 +121,24 @@ def _gaps(scores: FindingScores, contrasts: Contrasts | None) -> tuple[str, ...]
     return tuple(gaps)
 
 
-def _scattered(planned: PlannedFinding, union: Cell | None, contrasts: Contrasts) -> tuple[str, ...]:
+def _scattered(one: Weighed, scores: FindingScores, contrasts: Contrasts) -> tuple[str, ...]:
     """An adversary needs one dose, wording or seed that works: all of them together must stay within the margin too.
 
-    A count, without a bound: what one more cell shows is no draw of the same. What is missing is in the cells' bounds.
+    By their mean; and of a list, where each cell by itself stands, by an exact test wherever an honest model would
+    stand that. What is missing is in the cells' bounds.
     """
-    if union is None or planned.kind is not ScoreKind.HIT or union.spans[UNLEARNED].shown is None:
+    union, terms, why = scores.union, one.terms, "which is more than the margin"
+    if union is None or one.planned.kind is not ScoreKind.HIT or union.spans[UNLEARNED].shown is None:
         return ()
-    excess = max(float(one.least(union).mean()) for one in contrasts.excess)
-    if excess <= TOLERANCE:
-        return ()
+    if max(float(excess.least(union).mean()) for excess in contrasts.excess) <= TOLERANCE:
+        stands = one.bound is not None and one.bound <= TOLERANCE
+        proof = scattered_p_value(one.planned, scores, contrasts.control, terms) if stands else None
+        if proof is None or proof <= terms.alpha_pass:
+            return ()
+        why = f"too many to rule out that more than the margin is known, each fact in another of them (p {proof:.2g})"
     shown = ", ".join(f"{name} {_percent(union.spans[key])}" for name, key in contrasts.beside.items())
-    return (
-        f"all doses, wordings and seeds together show {_percent(union.spans[UNLEARNED])} of the facts ({shown}), which "
-        "is more than the margin",
-    )
+    together = f"all doses, wordings and seeds together show {_percent(union.spans[UNLEARNED])} of the facts ({shown})"
+    return (f"{together}, {why}",)
 
 
 def _percent(span: Span) -> str:
