@@ -165,6 +165,10 @@ def test_what_is_wrong_is_said_as_by_the_command_line(settings):
         spec_given(None, {**settings, "retrained": "one"})
     with pytest.raises(SpecError, match="'forget' is required"):
         ua.audit(checkpoint="x")
+    with pytest.raises(SpecError, match=r"text: got 'all' \(known: full, none, redacted\)"):
+        ua.audit(**settings, text="all")
+    with pytest.raises(SpecError, match="executor: got 'lokal'; did you mean 'local'"):
+        ua.audit(**settings, executor="lokal")
 
 
 def test_several_checkpoints_are_refused_and_not_the_first_of_them_audited(settings):

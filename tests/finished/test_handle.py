@@ -54,6 +54,8 @@ def test_a_report_is_named_by_its_ending_or_by_its_format(audit, tmp_path):
     assert audit.report(tmp_path, "junit") == tmp_path / "junit.xml"
     with pytest.raises(ua.AuditError, match="format='model-card'"):
         audit.report(tmp_path / "r.docx")
+    with pytest.raises(ua.AuditError, match="nowhere is not a directory; create it first"):
+        audit.report(tmp_path / "nowhere" / "r.md")
 
 
 def test_the_evidence_is_decided_again_by_another_policy_and_disk_stays_as_it_is(audit):
@@ -61,6 +63,9 @@ def test_the_evidence_is_decided_again_by_another_policy_and_disk_stays_as_it_is
     again = audit.gate(audit.result.policy.model_copy(update={"margin": 0.5}))
     assert again.result.policy.margin == 0.5
     assert again.result.policy_digest != audit.result.policy_digest
+    assert audit.gate({"margin": 0.5}).result.policy == audit.gate(ua.Policy(margin=0.5)).result.policy
+    with pytest.raises(ua.AuditError, match="did you mean 'margin'"):
+        audit.gate({"margins": 0.5})
     assert (audit.run / "result.json").read_bytes() == before
 
 
@@ -70,8 +75,22 @@ def test_changed_evidence_is_refused(tmp_path):
     victim.write_bytes(victim.read_bytes()[:-10])
     with pytest.raises(IntegrityError):
         _ = ua.load(tmp_path).observations
-    with pytest.raises(ua.AuditError):
+
+
+def test_what_cannot_be_loaded_says_what_to_do(audit, tmp_path):
+    with pytest.raises(ua.AuditError, match="there is none; check the path"):
         ua.load(tmp_path / "nowhere")
+    with pytest.raises(ua.AuditError, match=r"has no result.json; check the path"):
+        ua.load(tmp_path)
+    with pytest.raises(ua.AuditError, match="load one of its folders: run"):
+        ua.load(audit.run.parent)
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(ua.AuditError, match="has not ended; call the same"):
+        ua.load(tmp_path)
+
+
+def test_an_audit_says_in_one_line_what_it_is(audit):
+    assert repr(audit).startswith(f"<Audit {audit.run}: {audit.outcome}. ") and len(repr(audit)) < 300
 
 
 def test_a_figure_is_a_file_of_its_own(tmp_path):
@@ -79,7 +98,11 @@ def test_a_figure_is_a_file_of_its_own(tmp_path):
     text = drawn.save(tmp_path / "forest.svg").read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)
     assert root.tag.endswith("svg") and "var(--" not in text  # every color is said
-    assert "#b91c2b" in text and drawn.caption in drawn._repr_html_()
+    assert "#b91c2b" in text and drawn.caption in drawn._repr_html_() and "<svg" not in repr(drawn)
+    with pytest.raises(ua.AuditError, match=r"a figure is an SVG file; name it forest\.svg"):
+        drawn.save(tmp_path / "forest.png")
+    with pytest.raises(ua.AuditError, match="create it first"):
+        drawn.save(tmp_path / "nowhere" / "forest.svg")
     panels = figure.one_figure(sample.failed(), "doses")
     assert len(ElementTree.fromstring(panels.svg).findall("{http://www.w3.org/2000/svg}svg")) >= 1
     with pytest.raises(ua.AuditError, match="did you mean 'forest'"):

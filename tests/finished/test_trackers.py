@@ -42,6 +42,8 @@ def test_a_tracker_that_is_not_installed_is_said_before_the_work(monkeypatch, au
         trackers_named(["mlfow"])
     with pytest.raises(MissingExtraError):
         audit.log_to("wandb")
+    with pytest.raises(SpecError, match="tracker: got 'wandbe'; did you mean 'wandb'"):
+        audit.log_to("wandbe")
 
 
 @pytest.mark.ecosystem

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+
+from unlearn_audit.errors import SpecError
+
+E = TypeVar("E", bound=StrEnum)
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 """How pydantic calls an unknown key: of a model, and of a dataclass."""
@@ -52,3 +57,20 @@ def did_you_mean(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {str(near[0])!r}?" if near else ""
     return f"{hint} (known: {', '.join(sorted(known))})" if known else hint
+
+
+def one_of(kind: type[E], name: str, key: str) -> E:
+    """The member of that value.
+
+    Args:
+        kind: the enumeration.
+        name: the value.
+        key: how the user calls it: the name of an argument or flag.
+
+    Raises:
+        SpecError: there is none; it names the nearest and all of them.
+    """
+    known = [member.value for member in kind]
+    if name not in known:
+        raise SpecError(f"{key}: got {name!r}{did_you_mean(str(name), known)}")
+    return kind(name)

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from unlearn_audit.api.problems import one_of
 from unlearn_audit.errors import require
 from unlearn_audit.evidence.manifest import SPEC
 from unlearn_audit.finished.handle import Audit
@@ -68,20 +69,19 @@ def audit(
     from unlearn_audit.audit.hops import audit as audited
     from unlearn_audit.run.executors.choice import executor_of
 
-    asked = only(spec_given(spec, settings))
-    directory = default_run(asked) if out is None else Path(out)
-    with _settled(asked, directory, progress) as (live, told):
+    kept, crew = one_of(KeptText, text, "text"), executor_of(one_of(Kind, executor, "executor"), workers, address)
+    with _settled(only(spec_given(spec, settings)), out, progress) as (live, directory, told):
         result = audited(
             live,
             directory,
             told,
             shared=None if store is None else Path(store),
             command=shlex.join(["unlearn-audit", "run", "--spec", f"{directory / SPEC}", "--out", f"{directory}"]),
-            text=KeptText(text),
+            text=kept,
             waivers=None if waivers is None else load_waivers(Path(waivers)),
             overwrite=overwrite,
             fail_fast=fail_fast,
-            executor=executor_of(Kind(executor), workers, address),
+            executor=crew,
             seal=None if sealed is None else Path(sealed),
         )
     return Audit(run=directory, result=result)
@@ -107,16 +107,19 @@ def plan(spec: AuditSpec | Place | None = None, **settings: Unpack[Settings]) ->
 
 
 @contextmanager
-def _settled(asked: AuditSpec, out: Path, progress: Progress | bool) -> Iterator[tuple[LivePlan, Progress]]:
-    """The plan and who is told, in a process that is afterwards as it was."""
+def _settled(
+    asked: AuditSpec, out: Place | None, progress: Progress | bool
+) -> Iterator[tuple[LivePlan, Path, Progress]]:
+    """The plan, the run directory and who is told, in a process that is afterwards as it was."""
     from unlearn_audit.audit.prospects import warnings_of
     from unlearn_audit.audit.telling.libraries import quiet_libraries
     from unlearn_audit.plan.budget import plan_within
 
+    directory = default_run(asked) if out is None else Path(out)
     with quiet_libraries():
-        live = plan_within(asked, out)
+        live = plan_within(asked, directory)
         with _threads_held(live.plan), _shown(progress, warnings_of(live)) as told:
-            yield live, told
+            yield live, directory, told
 
 
 @contextmanager

@@ -92,15 +92,13 @@ def trackers_named(names: list[str] | None) -> tuple[Tracker, ...]:
     """
     if not names:
         return ()
-    from unlearn_audit.api.problems import did_you_mean
-    from unlearn_audit.errors import SpecError
+    from unlearn_audit.api.problems import one_of
     from unlearn_audit.finished.trackers import Tracker, check
 
-    for name in names:
-        if name not in list(Tracker):
-            raise SpecError(f"--log-to: no tracker named {name!r}{did_you_mean(name, list(Tracker))}")
-        check(Tracker(name))
-    return tuple(Tracker(name) for name in dict.fromkeys(names))
+    trackers = tuple(one_of(Tracker, name, "--log-to") for name in dict.fromkeys(names))
+    for tracker in trackers:
+        check(tracker)
+    return trackers
 
 
 def log_to_all(trackers: tuple[Tracker, ...], run: Path, result: Result) -> None:

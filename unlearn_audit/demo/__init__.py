@@ -43,7 +43,14 @@ def organism_lines() -> list[str]:
 
 
 def demo_spec(name: str) -> AuditSpec:
-    """What the demo runs: one fact of each person, of another relation in turn; arguments and errors as below."""
+    """What `unlearn-audit demo` runs: one fact of each person, of another relation in turn.
+
+    Args:
+        name: one of those that `unlearn-audit demo --checkpoint list` lists.
+
+    Raises:
+        SpecError: no bundled model has that name.
+    """
     spec = organism_spec(name)
     return spec.model_copy(update={"attacks": {**(spec.attacks or {}), **BRIEF}, **brief_facts()})
 

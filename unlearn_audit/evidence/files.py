@@ -13,7 +13,16 @@ from typing import BinaryIO
 from unlearn_audit.api.user_files import kind_of, read_json
 from unlearn_audit.errors import SpecError
 
-__all__ = ["append", "open_to_append", "read_json", "refuse_special", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "append",
+    "open_to_append",
+    "read_json",
+    "refuse_no_folder",
+    "refuse_special",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 _OWNER_ALONE = 0o600
 SCRATCH, WRITING = ".scratch", ".writing-"
@@ -56,6 +65,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+def refuse_no_folder(path: Path) -> None:
+    """Refuses a file to write whose folder is not there.
+
+    Raises:
+        SpecError: naming the folder.
+    """
+    if not path.parent.is_dir():
+        raise SpecError(f"{path}: {path.parent} is not a directory; create it first")
 
 
 def open_to_append(path: Path) -> BinaryIO:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from unlearn_audit.api.problems import one_of
 from unlearn_audit.api.writer import Material
 from unlearn_audit.errors import AuditError
+from unlearn_audit.evidence.manifest import PLAN, RESULT
 from unlearn_audit.finished.redecide import material_of, redecide, written
 from unlearn_audit.finished.trackers import Tracker, log_to
 from unlearn_audit.report import write_to, writer_named
 from unlearn_audit.report.formats import notebook, tables
 from unlearn_audit.report.formats.figure import Figure, drawings, one_figure
+from unlearn_audit.report.sections.summary import headline
+from unlearn_audit.spec.given import policy_given
 from unlearn_audit.spec.policy import Policy
-from unlearn_audit.spec.spec import load_policy, load_waivers
+from unlearn_audit.spec.spec import load_waivers
 from unlearn_audit.verdict.result import Outcome, Result, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_NAMED = 5
 _FORMATS = {
     ".html": "html",
     ".pdf": "pdf",
@@ -108,7 +114,7 @@ class Audit:
 
         Raises:
             SpecError: there is no such format.
-            AuditError: no format is named, and the ending says none.
+            AuditError: no format is named, and the ending says none; or the folder is not there.
         """
         target = Path(path)
         writer = writer_named(format or _format_of(target))
@@ -116,17 +122,20 @@ class Audit:
         (done,) = write_to(self._material, [(writer, target)])
         return done
 
-    def gate(self, policy: Policy | str | Path | None = None, waivers: str | Path | None = None) -> Audit:
+    def gate(
+        self, policy: Policy | Mapping[str, Any] | str | Path | None = None, waivers: str | Path | None = None
+    ) -> Audit:
         """The same evidence, decided again: what `unlearn-audit gate` does. Nothing on disk changes.
 
         Args:
-            policy: one, or a `policy.yaml`; by default the run's own.
+            policy: one, its keys and values, or a `policy.yaml`; by default the run's own.
             waivers: a `waivers.yaml`; by default the run's own.
 
         Raises:
+            SpecError: the policy or the waivers cannot be read.
             IntegrityError: the run's files are not what the run wrote.
         """
-        chosen = policy if policy is None or isinstance(policy, Policy) else load_policy(Path(policy))
+        chosen = None if policy is None else policy_given(policy)
         result = redecide(self.run, chosen, None if waivers is None else load_waivers(Path(waivers)))
         return Audit(run=self.run, result=result)
 
@@ -134,16 +143,17 @@ class Audit:
         """Logs settings, numbers and reports to `mlflow` or `wandb` (extras): into the active run, or one of its own.
 
         Raises:
+            SpecError: it is another.
             MissingExtraError: the library is not installed.
         """
-        log_to(Tracker(tracker), self.run, self.result)
+        log_to(one_of(Tracker, tracker, "tracker"), self.run, self.result)
 
     @property
     def _material(self) -> Material:
         return material_of(self.run, self.result)
 
     def __repr__(self) -> str:
-        return f"<Audit {self.run}: {self.verdict.sentence}>"
+        return f"<Audit {self.run}: {self.outcome}. {headline(self.result)}>"
 
     def _repr_html_(self) -> str:
         return notebook.render(self.result)
@@ -157,7 +167,20 @@ def load(run: str | Path) -> Audit:
         IntegrityError: its `result.json` is not what the run wrote.
     """
     directory = Path(run)
+    if not (directory / RESULT).is_file():
+        raise AuditError(f"{directory}: {_why_none(directory)}")
     return Audit(run=directory, result=written(directory))
+
+
+def _why_none(directory: Path) -> str:
+    """Why no audit can be loaded from a directory, and what to do."""
+    if not directory.is_dir():
+        return "expected the run directory of an audit, and there is none; check the path"
+    if (directory / PLAN).is_file():
+        return "this audit has not ended; call the same `audit` or `unlearn-audit run` again, and it continues"
+    runs = sorted(path.parent.name for path in directory.glob(f"*/{RESULT}"))
+    hint = f"load one of its folders: {', '.join(runs[:_MOST_NAMED])}" if runs else "check the path"
+    return f"expected the run directory of an audit, and it has no {RESULT}; {hint}"
 
 
 def _format_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unlearn_audit.api.plugins import WRITERS, named
 from unlearn_audit.api.writer import Material, Writer
-from unlearn_audit.evidence.files import write_bytes, write_text
+from unlearn_audit.evidence.files import refuse_no_folder, write_bytes, write_text
 from unlearn_audit.verdict.result import Result
 
 __all__ = [
@@ -59,8 +59,10 @@ def write(result: Result, directory: Path, formats: Iterable[str]) -> tuple[Path
 
 def write_to(material: Material, targets: Sequence[tuple[Writer, Path]]) -> tuple[Path, ...]:
     """Writes reports into files. All are rendered before the first is written; each appears whole or not at all."""
-    documents = [writer.render(material) for writer, _ in targets]
     paths = tuple(path for _, path in targets)
+    for path in paths:
+        refuse_no_folder(path)
+    documents = [writer.render(material) for writer, _ in targets]
     for path, document in zip(paths, documents, strict=True):
         if isinstance(document, bytes):
             write_bytes(path, document)

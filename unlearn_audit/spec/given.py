@@ -73,7 +73,7 @@ def spec_given(spec: AuditSpec | Place | None, settings: Mapping[str, Any]) -> A
     """
     given = {name: _plain(value) for name, value in settings.items() if value is not None}
     if isinstance(given.get("policy"), str):
-        given["policy"] = load_policy(Path(given["policy"])).model_dump(mode="json")
+        given["policy"] = policy_given(given["policy"]).model_dump(mode="json")
     if isinstance(given.get("retrained"), str):
         raise SpecError(f"'retrained': expected a list of models, got {given['retrained']!r}; put it into a list")
     models = {name: given.pop(name) for name in ModelOptions.model_fields if name in given}
@@ -81,6 +81,19 @@ def spec_given(spec: AuditSpec | Place | None, settings: Mapping[str, Any]) -> A
         before = spec.model_dump(mode="json")
         return validate(AuditSpec, {**before, **given, "models": {**before["models"], **models}}, None)
     return load_spec(None if spec is None else Path(spec), {**given, "models": models})
+
+
+def policy_given(policy: Policy | Place | Mapping[str, Any]) -> Policy:
+    """A policy as somebody gives it: a file, its keys and values, or itself.
+
+    Raises:
+        SpecError: it cannot be read, or has a key or value that no policy has.
+    """
+    if isinstance(policy, Policy):
+        return policy
+    if isinstance(policy, Mapping):
+        return validate(Policy, dict(policy), None)
+    return load_policy(Path(policy))
 
 
 def default_run(spec: AuditSpec) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.api.problems import did_you_mean
 from unlearn_audit.errors import AuditError
-from unlearn_audit.evidence.files import write_text
+from unlearn_audit.evidence.files import refuse_no_folder, write_text
 from unlearn_audit.report.figures import dose_curves, forest, membership_roc, tradeoff
 from unlearn_audit.report.figures.panels import WIDTH, Glyph, Panels
 from unlearn_audit.report.sections import layers, quantizers, summary
@@ -55,12 +55,20 @@ class Figure:
 
     name: str
     caption: str
-    svg: str
+    svg: str = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the SVG and returns where."""
-        write_text(Path(path), self.svg)
-        return Path(path)
+        """Writes the SVG and returns where.
+
+        Raises:
+            AuditError: the name has another ending, or its folder is not there.
+        """
+        target = Path(path)
+        if target.suffix != ".svg":
+            raise AuditError(f"{target}: a figure is an SVG file; name it {target.with_suffix('.svg').name}")
+        refuse_no_folder(target)
+        write_text(target, self.svg)
+        return target
 
     def _repr_html_(self) -> str:
         return f'<figure style="margin:0">{self.svg}<figcaption>{escape(self.caption)}</figcaption></figure>'

@@ -8,7 +8,7 @@ from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.report.page import subject_of, verdict_sentence
 from unlearn_audit.report.parts.numbers import count, percent, percent_range, points
 from unlearn_audit.report.parts.view import STATUS_WORDS
-from unlearn_audit.report.sections.summary import by_gravity
+from unlearn_audit.report.sections.summary import by_gravity, headline
 from unlearn_audit.verdict.result import Finding, Outcome, Result
 
 _MOST_ROWS = 30
@@ -29,11 +29,13 @@ def render(result: Result) -> str:
     return Markup(
         '<div style="border-left:6px solid {color};padding:4px 14px">'
         '<p style="margin:0"><strong style="color:{color};font-size:1.4em">{outcome}</strong> {subject}</p>'
-        '<p style="margin:.4em 0">{sentence}</p>{table}{more}</div>'
+        '<p style="margin:.4em 0">{headline}</p>{table}{more}'
+        '<p style="margin:.4em 0"><small>{sentence}</small></p></div>'
     ).format(
         color=_COLORS[result.outcome],
         outcome=result.outcome.value,
         subject=clean(subject_of(result), 200),
+        headline=headline(result),
         sentence=verdict_sentence(result),
         table=_table(deciding[:_MOST_ROWS]),
         more=Markup("<p>{}</p>").format(f"{count(left, 'more finding')} in the report.") if left > 0 else "",
