@@ -35,7 +35,20 @@ def reference() -> str:
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name=TOOL)  # type: ignore[arg-type]
     text = get_docs_for_click(obj=command, ctx=context, name=TOOL, title="Command line")  # type: ignore[arg-type]
-    return HEAD + text.rstrip() + "\n"
+    return HEAD + _with_whole_sentences(text, command).rstrip() + "\n"
+
+
+def _with_whole_sentences(text: str, command: object) -> str:
+    """The lists of commands with the first sentence of each as it is: typer cuts it to the width of a terminal."""
+    for name, one in getattr(command, "commands", {}).items():
+        text = text.replace(f"* `{name}`: {one.get_short_help_str()}\n", f"* `{name}`: {_sentence(one)}\n")
+        text = _with_whole_sentences(text, one)
+    return text
+
+
+def _sentence(command: object) -> str:
+    first = " ".join((getattr(command, "help", "") or "").split("\n\n")[0].split())
+    return first.partition(". ")[0].rstrip(".") + "."
 
 
 def known() -> dict[str, frozenset[str]]:

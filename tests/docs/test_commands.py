@@ -37,3 +37,9 @@ def test_a_call_is_held_against_the_commands(text: str, problem: str | None) -> 
 def test_the_reference_has_every_command() -> None:
     text = commands.reference()
     assert all(f"## `unlearn-audit {name}`" in text for name in commands.known())
+
+
+def test_no_sentence_of_the_reference_is_cut() -> None:
+    listed = [line for line in commands.reference().splitlines() if line.startswith("* `") and "--" not in line]
+    assert len(listed) >= len(commands.known())
+    assert not [line for line in listed if line.endswith("...")]
