@@ -5,7 +5,8 @@
 #   docker run --rm -v "$PWD:/work" unlearn-audit run --spec audit.yaml --out runs/x
 #   docker run --rm --gpus all -v "$PWD:/work" unlearn-audit:cuda run --spec audit.yaml --out runs/x
 #
-# torch comes first and from its own index, so that pip leaves its build in place.
+# torch comes first, so that pip leaves its build in place. Its own index has that build (2.13.0+cpu goes before PyPI's 2.13.0),
+# but not every version of what torch needs: that is PyPI's.
 ARG PYTHON=3.11
 FROM python:${PYTHON}-slim AS build
 ARG TORCH=cpu
@@ -16,7 +17,7 @@ RUN python -m venv /opt/unlearn-audit
 ENV PATH=/opt/unlearn-audit/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 COPY constraints.txt ./
-RUN pip install -c constraints.txt --index-url "https://download.pytorch.org/whl/${TORCH}" torch
+RUN pip install -c constraints.txt --extra-index-url "https://download.pytorch.org/whl/${TORCH}" torch
 COPY pyproject.toml README.md LICENSE ./
 COPY unlearn_audit unlearn_audit
 COPY attacks attacks

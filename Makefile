@@ -20,7 +20,7 @@ test-all: $(READY)
 .PHONY: test-ecosystem
 test-ecosystem: # bridges and notebooks beside the real libraries, in an environment of their own
 	test -x build/ecosystem/bin/python || $(PYTHON) -m venv build/ecosystem
-	build/ecosystem/bin/python -m pip install -q -e ".[dev,mlflow,wandb,notebooks]" lm-eval inspect-ai
+	build/ecosystem/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,ecosystem]"
 	build/ecosystem/bin/pytest -q -m "ecosystem or notebooks"
 
 check: $(READY)
