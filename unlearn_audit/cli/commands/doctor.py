@@ -21,11 +21,15 @@ EXTRAS = {
     "gptq": "gptqmodel",
     "hqq": "hqq",
     "torchao": "torchao",
+    "llama-cpp": "llama_cpp",
     "ray": "ray",
     "sign": "securesystemslib",
     "mlflow": "mlflow",
     "wandb": "wandb",
 }
+"""Extra -> the module that shows that it is there."""
+DISTRIBUTIONS = {"llama_cpp": "llama-cpp-python"}
+"""Where the module has another name than its distribution."""
 
 
 def examine(console: Console, checkpoint: str | None, base: str | None) -> bool:
@@ -73,7 +77,7 @@ def _extras(console: Console) -> bool:
             _say(console, None, f"extra {extra!r} is not installed: pip install 'unlearn-audit[{extra}]'")
         else:
             try:
-                _say(console, True, f"extra {extra!r}: {module} {version(module)}")
+                _say(console, True, f"extra {extra!r}: {module} {version(DISTRIBUTIONS.get(module, module))}")
             except PackageNotFoundError:
                 _say(console, False, f"extra {extra!r}: {module} can be imported but has no metadata")
     return True
