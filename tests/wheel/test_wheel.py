@@ -109,6 +109,19 @@ def test_what_is_said_to_be_missing_is_what_the_extra_installs() -> None:
     assert checked == extra - {"bitsandbytes"}
 
 
+def test_what_is_asked_for_is_pinned_and_every_install_keeps_to_it() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {canonicalize_name(name): number for name, _, number in (line.partition("==") for line in lines) if number}
+    asked = [Requirement(one) for group in PROJECT["optional-dependencies"].values() for one in group]
+    asked += [Requirement(one) for one in PROJECT["dependencies"]]
+    for one in asked:
+        if one.name != PROJECT["name"]:
+            assert one.specifier.contains(pinned[canonicalize_name(one.name)]), one
+    for name in ("Makefile", "Dockerfile"):
+        installs = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if "pip install" in line]
+        assert installs and all("-c constraints.txt" in line for line in installs)
+
+
 @pytest.mark.parametrize(("run", "code"), [("good", 0), ("bad", 1)])
 def test_the_base_gates(base: Installation, runs: Path, run: str, code: int) -> None:
     done = base.run("gate", runs / run, "--json", cwd=runs)
