@@ -97,6 +97,11 @@ def test_the_image_is_built_from_what_is_there() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
     assert "ARG TORCH=cpu" in lines
+    (torch,) = (line for line in lines if line.endswith(" torch"))
+    assert (
+        '--extra-index-url "https://download.pytorch.org/whl/${TORCH}"' in torch
+    )  # its own has not all that torch needs
+    assert lines.index("USER auditor") > max(place for place, line in enumerate(lines) if line.startswith("FROM "))
 
 
 @pytest.mark.parametrize("variant", sorted(sample.ALL))
