@@ -163,7 +163,7 @@ class Policy(BaseModel):
             Release.API: ("as-is", "quantization@nf4", "quantization@int8"),
             Release.OPEN_WEIGHTS: ("as-is", "quantization@nf4", "quantization@int8", "relearning"),
         },
-        description="What must have been tried, with power, for an audit to pass: attack[@dose][/probe], the dose a "
+        description="What must have been tried, with power, for an audit to pass: `attack[@dose][/probe]`, the dose a "
         "name or a glob. Missing for any reason, it rules out a PASS.",
     )
     without: dict[Arm, str] = Field(
