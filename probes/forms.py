@@ -12,8 +12,8 @@ from unlearn_audit.api.kit.asking import (
     NO_QUESTION,
     NOT_A_NUMBER,
     Ask,
-    count_tokens,
     is_askable,
+    longest_of,
     score_all,
     token_limit,
 )
@@ -133,7 +133,7 @@ def open_forms(fact: Fact, statement: Statement | str) -> Iterator[Ask]:
 def completion_limit(model: Model, pool: Sequence[Fact], *, extra_tokens: int) -> int:
     """Most new tokens of a completion: room for the longest answer or alias of the pool."""
     texts = {text for fact in pool if is_askable(fact) for text in (short_answer(fact) or "", *fact.aliases)}
-    return max((count_tokens(model.tokenizer, text) for text in texts), default=0) + max(1, extra_tokens)
+    return longest_of(model.tokenizer, texts) + max(1, extra_tokens)
 
 
 def _recognition(fact_id: str, found: Sequence[Chosen]) -> Reading:

@@ -19,7 +19,9 @@ from unlearn_audit.api.kit.answer_key import (
     normalize,
     rouge_l_recall,
 )
+from unlearn_audit.api.kit.matching import phrases
 from unlearn_audit.api.kit.matching.entities import rarity_in
+from unlearn_audit.api.kit.matching.reading import read
 from unlearn_audit.api.kit.matching.words import words_of
 
 SENTENCE = "Hsiao Yun-Hwa was born in the city of Taipei."
@@ -179,3 +181,14 @@ def test_keys_that_any_text_may_hold_are_known(answer: str) -> None:
 @pytest.mark.parametrize("answer", ["Osaka", "20 May 1987", "1,200 km", "Mark Gorsk", "1987", "civil engineer"])
 def test_other_keys_are_not_taken_for_such(answer: str) -> None:
     assert not key(answer).by_chance
+
+
+def test_an_answer_is_compiled_only_for_a_text_that_holds_a_part_of_it(monkeypatch) -> None:
+    made: list[str] = []
+    compile_ = phrases.regex.compile
+    monkeypatch.setattr(phrases.regex, "compile", lambda text: made.append(text) or compile_(text))
+    phrase = phrases.Phrase("Xanthippe Qorvane")
+    assert not list(phrase.mentions(read("Nobody knows where she lived.")))
+    assert not made
+    assert list(phrase.mentions(read("That was Xanthippe Qorvane.")))
+    assert made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -183,3 +185,22 @@ def test_what_is_no_change_of_weights_is_refused_before_anything_loads(kind: str
     (tmp_path / "adapter_config.json").write_text(json.dumps({**PROMPTS[kind], "base_model_name_or_path": "x"}))
     with pytest.raises(AuditError, match=r"is a trained prompt|is an adapter for the task SEQ_CLS"):
         resolve(str(tmp_path))
+
+
+LOADED = """
+import sys, torch
+compile_ = torch.compile
+from unlearn_audit.models.loading import load
+from unlearn_audit.models.references import resolve
+from unlearn_audit.spec.spec import ModelOptions
+load(resolve(sys.argv[1]), ModelOptions(device="cpu"))
+import bitsandbytes, peft
+assert torch.compile is compile_
+assert "torch._inductor.compile_fx" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+def test_what_adapters_need_is_loaded_without_torchs_compiler(base):
+    done = subprocess.run([sys.executable, "-c", LOADED, str(base)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

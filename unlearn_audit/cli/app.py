@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from unlearn_audit import __version__
+from unlearn_audit.api.kit.memory import collect_rarely
 from unlearn_audit.audit.telling.streams import guarded_streams
 from unlearn_audit.cli.commands import (
     compare as comparing_runs,
@@ -395,6 +396,7 @@ def schema(document: Document) -> None:
 def main() -> None:
     """Entry point: every exit has its code, and there is no traceback without `--debug`."""
     debug = "--debug" in sys.argv[1:]
+    collect_rarely()
     with guarded_streams():
         _run_app(debug=debug)
 

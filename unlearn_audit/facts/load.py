@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,6 +44,10 @@ class Facts:
 
     def digest(self) -> str:
         """SHA-256 over all facts, in order."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return sha256_json([as_row(fact) for fact in self.facts])
 
     def record(self) -> DataRecord:

@@ -92,7 +92,7 @@ def form_of(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str] 
             vocabulary=sha256_json(tokenizer.get_vocab())[:16],
             pieces=_pieces(tokenizer),
             dated=renderer.asks_for_the_date,
-            read=() if checkpoint.storage is Storage.GGUF else tuple(_read(tokenizer, text) for text in texts),
+            read=() if checkpoint.storage is Storage.GGUF else _read(tokenizer, texts),
         )
     except AuditError as error:
         raise AuditError(f"{checkpoint.reference}: {error}") from error
@@ -100,10 +100,10 @@ def form_of(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str] 
         raise AuditError(f"{checkpoint.reference}: its tokenizer cannot be used: {cause_of(error)}") from error
 
 
-def _read(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    ids = list(tokenizer.encode(text, add_special_tokens=False))
-    back = "".join(str(tokenizer.decode(ids)).split())  # blanks are a matter of the tokenizer's settings
-    return sha256_json([ids, back])[:16]
+def _read(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[str, ...]:
+    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    said = ("".join(text.split()) for text in tokenizer.batch_decode(rows))  # blanks are a matter of its settings
+    return tuple(sha256_json(pair)[:16] for pair in zip(rows, said, strict=True))
 
 
 def read_otherwise(form: Form, other: Form) -> int:

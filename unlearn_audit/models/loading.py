@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def load(checkpoint: Checkpoint, options: ModelOptions) -> Engine:
         IntegrityError: it is no longer the checkpoint that was planned with.
     """
     device = choose_device(options.device)
+    _import_uncompiled()
     check_unchanged(checkpoint)
     tokenizer = load_tokenizer(checkpoint, options)
     with _explained(checkpoint):
@@ -59,6 +62,26 @@ def load(checkpoint: Checkpoint, options: ModelOptions) -> Engine:
     renderer = renderer_of(tokenizer, options)
     tokens = options.max_batch_tokens or (_CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS)
     return with_short_cuts(Engine(module=module, renderer=renderer, budget=Budget(tokens=tokens)))
+
+
+@cache
+def _import_uncompiled() -> None:
+    """Imports bitsandbytes, where it is installed, with its functions as they are.
+
+    It wraps what stands in for kernels that a machine lacks in `torch.compile`, and PEFT imports it: the compiler alone
+    takes seconds of every process, and nothing here is compiled.
+    """
+
+    def plain(function: Any = None, **_: object) -> Any:
+        return function if function is not None else plain
+
+    compiling = torch.compile
+    torch.compile = plain  # type: ignore[assignment]
+    try:
+        with suppress(Exception):  # one that cannot be imported is told of where it is needed
+            importlib.import_module("bitsandbytes")
+    finally:
+        torch.compile = compiling
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: ModelOptions) -> PreTrainedTokenizerBase:

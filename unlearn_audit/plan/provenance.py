@@ -11,7 +11,7 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -155,7 +155,10 @@ def _closure(module: str) -> _Closure:
         if spec.submodule_search_locations is not None and name.count("."):
             for data in _data_in(file.parent):
                 found.add(f"{name}/{data.name}", data)
-        waiting += [*_imports(name, file), *([name.rpartition(".")[0]] if "." in name else [])]
+        if file.suffix == ".py":
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += _imports(package, file.read_bytes())
+        waiting += [name.rpartition(".")[0]] if "." in name else []
     return found
 
 
@@ -164,27 +167,22 @@ def _is_engine(name: str) -> bool:
     return name == _OWN or (name.startswith(f"{_OWN}.") and name.split(".")[1] not in ("attacks", "probes"))
 
 
-def _imports(name: str, file: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in it; a name out of a package may be a module or not."""
-    if file.suffix != ".py":
-        return
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    for node in _statements(file):
+@cache
+def _imports(package: str, source: bytes) -> tuple[str, ...]:
+    """The modules that a source imports, wherever in it; a name out of a package may be a module or not."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    found: list[str] = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        else:
+            found += (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *filter(None, [node.module])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _statements(file: Path) -> list[ast.Import | ast.ImportFrom]:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return []
-    return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+            found += (base, *(f"{base}.{alias.name}" for alias in node.names))
+    return tuple(dict.fromkeys(found))
 
 
 def _spec(name: str) -> ModuleSpec | None:

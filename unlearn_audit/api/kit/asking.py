@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from unlearn_audit.api.facts import Fact
 from unlearn_audit.api.model import AnswerScore, Generation, Model, Prompt
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Pair: TypeAlias = tuple[Prompt, str]
+
+_LONGEST: WeakKeyDictionary[PreTrainedTokenizerBase, dict[frozenset[str], int]] = WeakKeyDictionary()
 
 NO_QUESTION = "the fact has no question and answer"
 CUT_OFF = "cut off before the answer"
@@ -88,7 +91,7 @@ def token_limit(model: Model, pool: Sequence[Fact], *, extra_tokens: int, max_ne
     facts = [fact for fact in pool if is_askable(fact)]
     answers = {text for fact in facts for text in (fact.answer or "", *fact.aliases)}
     questions = {text for fact in facts for text in (fact.question or "", *fact.paraphrases)}
-    longest = _longest(model.tokenizer, answers) + _longest(model.tokenizer, questions)
+    longest = longest_of(model.tokenizer, answers) + longest_of(model.tokenizer, questions)
     return max(1, min(max_new_tokens, longest + extra_tokens))
 
 
@@ -103,8 +106,12 @@ def depth_of(model: Model) -> int:
     return int(config.get_text_config().num_hidden_layers)
 
 
-def _longest(tokenizer: PreTrainedTokenizerBase, texts: set[str]) -> int:
-    return max((count_tokens(tokenizer, text) for text in texts), default=0)
+def longest_of(tokenizer: PreTrainedTokenizerBase, texts: Set[str]) -> int:
+    """Length in tokens of the longest of some texts, 0 for none; counted once, since each probe asks for it anew."""
+    known, wanted = _LONGEST.setdefault(tokenizer, {}), frozenset(texts)
+    if wanted not in known:
+        known[wanted] = max((count_tokens(tokenizer, text) for text in wanted), default=0)
+    return known[wanted]
 
 
 def count_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -12,9 +13,13 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from unlearn_audit.api.user_files import is_there, read_json, read_text
 from unlearn_audit.errors import AuditError
+
+if TYPE_CHECKING:
+    import psutil
 
 SECONDS, MEGABYTES, MOST_CHARACTERS = 2, 400, 1_000_000
 """What a template may take of processor and memory for a few short conversations. It may raise nothing to a power."""
@@ -157,10 +162,8 @@ def limited(seconds: float) -> Iterator[None]:
 @contextmanager
 def _little_memory() -> Iterator[None]:
     """Gives the process no more than `MEGABYTES` of address space beyond what it has, where a system can."""
-    import psutil  # of the extra `run`, which alone runs templates
-
     before = resource.getrlimit(resource.RLIMIT_AS)
-    most = psutil.Process().memory_info().vms + (MEGABYTES << 20)
+    most = _process(os.getpid()).memory_info().vms + (MEGABYTES << 20)
     if before[0] != resource.RLIM_INFINITY:
         most = min(most, before[0])
     with suppress(ValueError, OSError):  # a system without such a limit
@@ -169,6 +172,14 @@ def _little_memory() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@cache
+def _process(number: int) -> psutil.Process:
+    """A process by its number; made once, since that reads several files, and each prompt is written under a limit."""
+    import psutil  # of the extra `run`, which alone runs templates
+
+    return psutil.Process(number)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import SimpleQueue
 
+from unlearn_audit.api.kit.memory import collect_rarely
 from unlearn_audit.errors import SpecError, cause_of
 from unlearn_audit.run.executors.interface import Hired, Needs
 from unlearn_audit.run.executors.messages import Died, Message, Post, Refused, Task
@@ -158,6 +159,7 @@ def serve(line_number: int) -> None:
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    collect_rarely()
     line = Connection(line_number)
     try:
         # Before the thread begins: what it receives imports modules too, and two threads must not do so at once.

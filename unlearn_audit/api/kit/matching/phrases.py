@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 
 import regex
@@ -64,11 +64,16 @@ class _Form:
 
 @dataclass(frozen=True)
 class _Sought:
-    """A form as an expression over edged letters, with a part of it that each text must hold."""
+    """A form that is looked for in texts in certain languages, with parts of which each text must hold one."""
 
     form: _Form
-    pattern: regex.Pattern[str]
+    spoken: tuple[str, ...]
     probes: tuple[str, ...]
+
+    @cached_property
+    def pattern(self) -> regex.Pattern[str]:
+        """It as an expression over edged letters; most phrases meet no text that needs it."""
+        return regex.compile(_expression(self.form, self.spoken))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,10 +241,14 @@ def _as_a_name(surface: str, mention: Mention, reading: Reading) -> bool:
 @lru_cache(maxsize=16_384)
 def _sought(text: str, spoken: tuple[str, ...]) -> tuple[_Sought, ...]:
     """What is looked for in texts in these languages."""
-    return tuple(_compiled(form, spoken) for form in _forms(text))
+    return tuple(_Sought(form=form, spoken=spoken, probes=_probes(form, spoken)) for form in _forms(text))
 
 
-def _compiled(form: _Form, spoken: tuple[str, ...]) -> _Sought:
+def _probes(form: _Form, spoken: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(probe for word in form.words[0] for probe in probes_of(word, spoken)))
+
+
+def _expression(form: _Form, spoken: tuple[str, ...]) -> str:
     last = len(form.words) - 1
     names = len(form.words) > 1
     groups = []
@@ -251,9 +260,7 @@ def _compiled(form: _Form, spoken: tuple[str, ...]) -> _Sought:
         )
         written = dict.fromkeys(with_affixes(word, spoken, last=changes, letters=form.letters) for word in words)
         groups.append(f"({'|'.join(written)})")
-    pattern = opens(form.words[0][0]) + f"{EDGE}?".join(groups) + closes(form.words[-1][0])
-    probes = tuple(dict.fromkeys(probe for word in form.words[0] for probe in probes_of(word, spoken)))
-    return _Sought(form=form, pattern=regex.compile(pattern), probes=probes)
+    return opens(form.words[0][0]) + f"{EDGE}?".join(groups) + closes(form.words[-1][0])
 
 
 @lru_cache(maxsize=16_384)
