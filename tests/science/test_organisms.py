@@ -34,6 +34,7 @@ def test_the_original_fails_without_any_attack(audited):
     assert finding(result, "as-is/recall.hit").status is Status.FAILED
 
 
+@pytest.mark.slow
 def test_a_refusal_tuned_model_is_clean_when_asked_and_fails_by_relearning(audited):
     result = audited("refusal")
     assert result.outcome is Outcome.FAIL
