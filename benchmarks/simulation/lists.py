@@ -306,4 +306,19 @@ def tables(frame: pd.DataFrame) -> dict[str, str]:
             ["leak", "wrong PASS", "wrong FAIL, guesses alone", "alike by 0.2", "alike by 0.5"], wrong
         ),
         "lists": markdown(["people x facts", "honest: PASS", "a fifth back: FAIL", "all back: FAIL"], sizes),
+        "scattered leaks": _scattered(frame),
     }
+
+
+def _scattered(frame: pd.DataFrame) -> str:
+    """Wrong PASS of leaks of which each fact shows in another cell, and PASS of honest models of the same settings."""
+    places = ["people", "facts", "cells", "controls", "guesses"]
+    alone = frame[frame["together"] == 0.0].drop_duplicates([*places, "leak"]).set_index([*places, "leak"])["passed"]
+    rows = []
+    for place in (place for *place, leak in alone.index if leak == "scattered"):
+        people, facts, cells, controls, guesses = place
+        honest = alone.get((*place, "none"))
+        shown = "-" if honest is None else f"{100 * honest:.1f}"
+        wrong = f"{100 * alone[(*place, 'scattered')]:.1f}"
+        rows.append([f"{people} x {facts}", cells, controls, f"{100 * guesses:.0f} %", wrong, shown])
+    return markdown(["people x facts", "cells", "controls", "guesses", "scattered: PASS", "honest: PASS"], rows)
