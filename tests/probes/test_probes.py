@@ -262,6 +262,33 @@ def test_what_was_cut_off_shows_nothing_in_its_words_either() -> None:
     assert only(readings, "probability")["f0"].score == pytest.approx(math.exp(-1))
 
 
+class Rambler(FakeModel):
+    """Says the answer, or nothing of it, behind so many words of its own, as far as the limit allows."""
+
+    words: tuple[str, ...] = ()
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[Generation]:
+        self.limits = [*getattr(self, "limits", []), (len(prompts), max_new_tokens)]
+        said = [self.words if "Subject0" in prompt.text else ("Rome",) for prompt in prompts]
+        return [
+            Generation(
+                text=" ".join(one[:max_new_tokens]), finished=len(one) <= max_new_tokens, new_tokens=max_new_tokens
+            )
+            for one in said
+        ]
+
+
+@pytest.mark.parametrize(("words", "end", "score"), [(20, "Paris", 1.0), (20, "Oslo", 0.0), (200, "Paris", None)])
+def test_what_was_cut_off_is_read_on(words: int, end: str, score: float | None) -> None:
+    model = Rambler()
+    model.words = (*(f"word{number}" for number in range(words)), end)
+    facts = [person(0, "Paris", paraphrases=()), person(1, "Rome", paraphrases=())]
+    found = only(all_of(recall(max_new_tokens=8), model, facts), "hit")
+    assert (found["f0"].score, found["f1"].score) == (score, 1.0)
+    assert found["f0"].missing == (CUT_OFF if score is None else None)
+    assert model.limits == [(2, 8), (1, 32)]  # the one that was cut off, and only as far as that
+
+
 def test_a_sentence_longer_than_the_limit_is_missing_and_not_wrong_when_cut_off() -> None:
     long = person(0, "one two three four five six seven eight nine ten", paraphrases=())
 

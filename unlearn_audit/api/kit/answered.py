@@ -30,7 +30,16 @@ class QuestionParameters(Parameters):
     extra_tokens: int = Field(
         8, ge=0, description="Tokens an output may have beyond the longest question and answer of the set."
     )
-    max_new_tokens: int = Field(64, ge=1, description="Most tokens of an output; raise it for thinking models.")
+    max_new_tokens: int = Field(
+        64,
+        ge=1,
+        description="Most tokens of an output; one that ends there without the answer is read on, to four times as "
+        "many and 256 at most. Raise it for thinking models.",
+    )
+
+
+READ_ON, MOST_READ = 4, 256
+"""How many times as long an output may be that ended at its limit without the answer, and how many tokens at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +60,9 @@ class Answered:
 def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list[Answered]:
     """Puts every question that can be put, in one batch, and judges the outputs; asks that cannot be put are left out.
 
+    What ended at the limit before the answer could come is asked once more, with room to go on: whoever wants to know
+    reads on, and a model that begins to ramble for some steps of a training is no hole in the evidence.
+
     Args:
         model: what is asked.
         asks: the questions.
@@ -60,8 +72,19 @@ def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list
     put = [ask for ask in asks if ask.missing is None]
     if not put:
         return []
-    generations = model.generate([ask.prompt for ask in put], max_new_tokens=limit)
-    return judge_all(model, put, generations, twins)
+    answered = _asked(model, put, twins, limit)
+    longer = min(READ_ON * limit, MOST_READ)
+    places = [place for place, one in enumerate(answered) if one.missing == CUT_OFF]
+    if places and longer > limit:
+        again = _asked(model, [put[place] for place in places], twins, longer)
+        for place, one in zip(places, again, strict=True):
+            answered[place] = one
+    return answered
+
+
+def _asked(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list[Answered]:
+    generations = model.generate([ask.prompt for ask in asks], max_new_tokens=limit)
+    return judge_all(model, asks, generations, twins)
 
 
 def judge_all(model: Model, asks: Sequence[Ask], generations: Sequence[Generation], twins: Twins) -> list[Answered]:
