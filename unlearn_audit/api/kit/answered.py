@@ -60,8 +60,8 @@ class Answered:
 def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list[Answered]:
     """Puts every question that can be put, in one batch, and judges the outputs; asks that cannot be put are left out.
 
-    What ended at the limit before the answer could come is asked once more, with room to go on: whoever wants to know
-    reads on, and a model that begins to ramble for some steps of a training is no hole in the evidence.
+    What ended at the limit before the answer could come is asked once more, with room to go on, and what then comes to
+    its end is judged. What does not stays unknown, whatever it holds: who goes on naming things names the answer too.
 
     Args:
         model: what is asked.
@@ -72,19 +72,17 @@ def ask_all(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list
     put = [ask for ask in asks if ask.missing is None]
     if not put:
         return []
-    answered = _asked(model, put, twins, limit)
-    longer = min(READ_ON * limit, MOST_READ)
+    generations = model.generate([ask.prompt for ask in put], max_new_tokens=limit)
+    answered, longer = judge_all(model, put, generations, twins), min(READ_ON * limit, MOST_READ)
     places = [place for place, one in enumerate(answered) if one.missing == CUT_OFF]
     if places and longer > limit:
-        again = _asked(model, [put[place] for place in places], twins, longer)
-        for place, one in zip(places, again, strict=True):
-            answered[place] = one
+        asked = [put[place] for place in places]
+        generations = model.generate([ask.prompt for ask in asked], max_new_tokens=longer)
+        again = judge_all(model, asked, generations, twins)
+        for place, ask, generation, one in zip(places, asked, generations, again, strict=True):
+            if not _is_cut_off(model, ask, generation):
+                answered[place] = one
     return answered
-
-
-def _asked(model: Model, asks: Sequence[Ask], twins: Twins, limit: int) -> list[Answered]:
-    generations = model.generate([ask.prompt for ask in asks], max_new_tokens=limit)
-    return judge_all(model, asks, generations, twins)
 
 
 def judge_all(model: Model, asks: Sequence[Ask], generations: Sequence[Generation], twins: Twins) -> list[Answered]:
