@@ -64,7 +64,7 @@ LISTS = (
         name="guesses-are-coins-in-a-list",
         wrong="a person whom the checkpoint guesses whole is a leak of the list",
         file=COUNTS,
-        old="alike = max(together(one, facts) for one in (shown, *guessed))",
+        old="alike = max(together(one, facts) for one in hits)",
         new="alike = 0.0",
         tests=in_lists("guesses_that_go_together_inside_a_person_are_no_leak"),
     ),

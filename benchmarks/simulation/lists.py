@@ -14,7 +14,7 @@ a cell repeats a fact's first guess with probability sqrt(0.5), else guesses afr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -206,10 +206,7 @@ def _perhaps_scattered(world: World) -> BoolArray:
     sizes, facts, count = world.sizes, world.unlearned.shape[-1], len(world.controls)
     own = world.by_person(world.unlearned.any(axis=1)).sum(axis=-1)
     others = world.by_person(world.controls.any(axis=2))
-    alike = np.stack([correlations(one, sizes) for one in others]).max(axis=0)
-    if len(sizes) < FEW_PEOPLE:
-        alike = np.maximum(alike, ASSUMED_CORRELATION)
-    effect = 1.0 + ((sizes**2).sum() / sizes.sum() - 1.0) * alike
+    effect = _effects(others, sizes)
     too_many = np.floor(MARGIN * facts + TOLERANCE) + 1
     guessed = others.sum(axis=(0, 2))
     size = np.floor((facts - too_many) / effect + TOLERANCE)
@@ -244,10 +241,7 @@ def _p_values(world: World, unlearned: BoolArray, controls: BoolArray) -> FloatA
     """`counts.excess_p_value` of one cell with its design effect; shape (audits,)."""
     sizes, facts = world.sizes, unlearned.shape[-1]
     own, others = world.by_person(unlearned), world.by_person(controls)
-    alike = np.stack([correlations(one, sizes) for one in (own, *others)]).max(axis=0)
-    if len(sizes) < FEW_PEOPLE:
-        alike = np.maximum(alike, ASSUMED_CORRELATION)
-    effect = 1.0 + ((sizes**2).sum() / sizes.sum() - 1.0) * alike
+    effect = _effects((own, *others), sizes)
     allowed = MARGIN * facts
     beyond = np.floor((own.sum(axis=-1) - allowed) / effect + TOLERANCE)
     size = np.ceil((facts - allowed) / effect - TOLERANCE)
@@ -255,6 +249,15 @@ def _p_values(world: World, unlearned: BoolArray, controls: BoolArray) -> FloatA
     guessed = np.minimum(np.ceil(others.sum(axis=(0, 2)) / effect - TOLERANCE), others_size)
     tails: FloatArray = hypergeom.sf(beyond - 1, size + others_size, np.maximum(beyond, 0) + guessed, size)
     return np.where((beyond <= 0) | (others_size <= 0), 1.0, tails)
+
+
+def _effects(hits: Iterable[FloatArray], sizes: FloatArray) -> FloatArray:
+    """`counts.design_effect` of each audit; each model's hits are of shape (audits, people)."""
+    alike = np.stack([correlations(one, sizes) for one in hits]).max(axis=0)
+    if len(sizes) < FEW_PEOPLE:
+        alike = np.maximum(alike, ASSUMED_CORRELATION)
+    effect: FloatArray = 1.0 + ((sizes**2).sum() / sizes.sum() - 1.0) * alike
+    return effect
 
 
 def correlations(hits: FloatArray, sizes: FloatArray) -> FloatArray:

@@ -111,18 +111,17 @@ def together(hits: FloatArray, facts: FloatArray) -> float:
     return max(correlation(hits, facts), ASSUMED_CORRELATION if len(facts) < FEW_PEOPLE else 0.0)
 
 
-def design_effect(shown: FloatArray, guessed: FloatArray, facts: FloatArray) -> float:
+def design_effect(hits: FloatArray, facts: FloatArray) -> float:
     """How many facts are worth one, because those of a person go together: 1 + (m - 1) r (Kish, 1965).
 
-    r is the largest correlation in what the checkpoint and what each control shows (`together`). m is the mean of
-    facts a person, weighted by facts.
+    r is the largest correlation in what any of the models shows (`together`). m is the mean of facts a person, weighted
+    by facts.
 
     Args:
-        shown: by the checkpoint, shape (people,).
-        guessed: by each control, shape (controls, people).
+        hits: of each model, shape (models, people).
         facts: of each person, shape (people,), at least 1.
     """
-    alike = max(together(one, facts) for one in (shown, *guessed))
+    alike = max(together(one, facts) for one in hits)
     size = float((facts**2).sum() / facts.sum())
     return 1.0 + (size - 1.0) * alike
 

@@ -66,7 +66,7 @@ def provable(case: Case, margin: float, level: float) -> int | None:
     """
     facts, controls, may = len(case.subjects), max(len(case.controls), 1), margin * len(case.subjects)
     sizes = np.array(list(Counter(case.units.values()).values()), dtype=np.float64)
-    effect = design_effect(np.zeros(len(sizes)), np.zeros((1, len(sizes))), sizes)
+    effect = design_effect(np.zeros((1, len(sizes))), sizes)
 
     def proves(shown: int) -> bool:
         return excess_p_value(shown - may, facts - may, 0.0, controls * facts, effect) <= level

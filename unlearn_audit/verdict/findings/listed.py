@@ -122,7 +122,7 @@ def scattered_p_value(planned: PlannedFinding, scores: FindingScores, control: C
     _, codes = np.unique(table.items.facts.grouped(terms.units)[rows].astype(str), return_inverse=True)
     others = [table.own.low[rows, table.keys.index(control_key(name))] for name in terms.case.controls]
     guessed = np.stack([_by_person(codes, one) for one in others])
-    effect = design_effect(guessed[0], guessed, np.bincount(codes).astype(np.float64))
+    effect = design_effect(guessed, np.bincount(codes).astype(np.float64))
     facts, asked = float(len(rows)), float(len(rows) * len(others))
     too_many = math.floor(terms.margin * float(table.known[""].low[rows, 0].sum()) + TOLERANCE) + 1
     hits = float(guessed.sum())
@@ -151,13 +151,13 @@ def _p_value(table: ScoreTable, rows: Codes, units: NDArray[np.object_], control
         return 1.0
     _, codes = np.unique(units[rows].astype(str), return_inverse=True)
     own = table.own.low[rows, table.keys.index(UNLEARNED)]
+    shown = _by_person(codes, own)
     known = float(table.known[""].high[rows, 0].sum()) if terms.case.has_original else float(len(rows))
     beyond, left = float(own.sum()) - terms.margin * known, len(rows) - terms.margin * known
     facts_of = np.bincount(codes).astype(np.float64)
     p_values = []
     for guesses in _guesses(table, rows, control, terms):
-        guessed = np.stack([_by_person(codes, one) for one in guesses.T])
-        effect = design_effect(_by_person(codes, own), guessed, facts_of)
+        effect = design_effect(np.stack([shown, *(_by_person(codes, one) for one in guesses.T)]), facts_of)
         p_values.append(excess_p_value(beyond, left, float(guesses.sum()), float(guesses.size), effect))
     return max(p_values)
 
