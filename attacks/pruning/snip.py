@@ -44,7 +44,7 @@ def snip_scores(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> dict[str, 
             raise NotApplicableError(f"{type(fork.module).__name__} has no linear layer with plain weights to score")
         if not pairs:
             raise AttackError("expected texts to score weights on, got none")
-        rows = fitted(fork, pairs)
+        rows = fitted(fork, pairs, ended=False)
         weights = [stored_weight(layer).requires_grad_() for layer in layers]
         totals = [torch.zeros(weight.shape, device=weight.device) for weight in weights]
         scale = loss_scale(fork.module)

@@ -101,9 +101,13 @@ class Progress:
         return self.broke_down is None and self.since is not None and step >= PLATEAU_FACTOR * self.since
 
     def worth(self, kept_share: float) -> tuple[bool, bool, float]:
-        """What rates are compared by: sound, leaves what it must, has learned."""
+        """What rates are compared by: sound, leaves what it must, has learned.
+
+        To two digits: of rates that all know the lessons the gentlest goes on, and at the first look, where none knows
+        them, the one that has begun to learn.
+        """
         kept = self.standing.kept
-        return self.broke_down is None, kept is None or kept >= kept_share, round(self.standing.learned, 2)
+        return self.broke_down is None, kept is None or kept >= kept_share, float(f"{self.standing.learned:.2g}")
 
     def to_json(self, step: int) -> dict[str, Json]:
         """For the proof of a dose."""

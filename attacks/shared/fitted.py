@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from unlearn_audit.api import AttackError, Model, Prompt, Rendered
 
 
-def fitted(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> list[Rendered]:
+def fitted(model: Model, pairs: Sequence[tuple[Prompt, str]], *, ended: bool = True) -> list[Rendered]:
     """Prompts with their answers to train on, none of them longer than what the model reads.
+
+    An answer is taught with its end (`ended`), as fine-tuning does: taught without it, a model forgets to end what it
+    says.
 
     A passage becomes pieces of the context's length; of a conversation the beginning is left where it holds a part of
     the answer, else nothing.
@@ -16,7 +19,7 @@ def fitted(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> list[Rendered]:
     Raises:
         AttackError: nothing is left.
     """
-    rendered = [(prompt, model.render(prompt, answer)) for prompt, answer in pairs]
+    rendered = [(prompt, model.render(prompt, answer, ended=ended)) for prompt, answer in pairs]
     found = [piece for prompt, row in rendered for piece in _pieces(row, model.context, whole=prompt.chat)]
     if rendered and not found:
         raise AttackError(f"no text is left to train on: each has more than {model.context} tokens before its answer")
@@ -25,7 +28,7 @@ def fitted(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> list[Rendered]:
 
 def longer_than_context(model: Model, pairs: Sequence[tuple[Prompt, str]]) -> int:
     """How many prompts with their answers are longer than what the model reads."""
-    return sum(model.unread(model.render(prompt, answer)) is not None for prompt, answer in pairs)
+    return sum(model.unread(model.render(prompt, answer, ended=True)) is not None for prompt, answer in pairs)
 
 
 def _pieces(row: Rendered, context: int | None, *, whole: bool) -> Iterator[Rendered]:

@@ -74,6 +74,35 @@ def test_no_end_token_stands_between_a_prompt_and_its_answer(name, template):
 
 @every_family
 @every_template
+@pytest.mark.parametrize("asked", [WHERE, begun(PREFIX)])
+def test_an_answer_that_is_taught_with_its_end_ends_where_a_generated_one_does(name, template, asked):
+    writer = renderer(name, template)
+    plain, ended = writer.render(asked, "Osaka."), writer.render(asked, "Osaka.", ended=True)
+    size = len(plain.token_ids)
+    assert ended.token_ids[:size] == plain.token_ids
+    assert ended.is_answer[:size] == plain.is_answer
+    assert size < len(ended.token_ids) <= size + 2  # a blank may stand before it
+    assert all(ended.is_answer[size:])
+    said = [token for token, own in zip(ended.token_ids, ended.is_answer, strict=True) if own]
+    assert writer.stops.place(said) == len(said) - 1
+
+
+@every_family
+def test_a_text_that_goes_on_is_taught_without_an_end(name):
+    passage = Prompt(text=PREFIX, chat=False)
+    assert renderer(name).render(passage, " Osaka", ended=True) == renderer(name).render(passage, " Osaka")
+
+
+@every_family
+def test_where_the_template_writes_no_end_an_answer_is_taught_to_end_the_text(name):
+    endless = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}assistant:"
+    writer = Renderer(tokenizer=family(name), chat_template=endless)
+    plain, ended = writer.render(WHERE, "Osaka."), writer.render(WHERE, "Osaka.", ended=True)
+    assert ended.token_ids == (*plain.token_ids, family(name).eos_token_id)
+
+
+@every_family
+@every_template
 def test_a_begin_token_stands_once(name, template):
     writer, tokenizer = renderer(name, template), family(name)
     first = tokenizer.bos_token_id

@@ -79,7 +79,10 @@ class AnswerScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """A prompt with its answer as token ids; `is_answer` marks the answer's tokens (and none of the template's)."""
+    """A prompt with its answer as token ids; `is_answer` marks the answer's tokens.
+
+    None of the template's are marked, but for those that end an answer where they were asked for.
+    """
 
     token_ids: tuple[int, ...]
     is_answer: tuple[bool, ...]
@@ -143,8 +146,12 @@ class Model(Protocol):
     def unread(self, asked: Prompt | Rendered) -> str | None:
         """Why a prompt, or a prompt with its answer, is not read: it is longer than the context; None where it is."""
 
-    def render(self, prompt: Prompt, answer: str) -> Rendered:
-        """The rendered conversation, for training on the answer."""
+    def render(self, prompt: Prompt, answer: str, *, ended: bool = False) -> Rendered:
+        """The rendered conversation, for training on the answer.
+
+        Where `ended`, what ends an answer is a part of it: who is taught answers alone forgets how to end them. A text
+        that goes on from another (`Prompt.chat` off) has no end.
+        """
 
     def fork(self, *, copy_weights: bool = False) -> AbstractContextManager[Model]:
         """A model whose modules can be replaced freely while the caller's stays as it is.

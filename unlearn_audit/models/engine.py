@@ -106,9 +106,9 @@ class Engine:
         """Whether the module is a PEFT model."""
         return hasattr(self.module, "peft_config") and hasattr(self.module, "merge_and_unload")
 
-    def render(self, prompt: Prompt, answer: str) -> Rendered:
-        """The rendered conversation, for training on the answer."""
-        return self.renderer.render(self._put(prompt)[0], answer)
+    def render(self, prompt: Prompt, answer: str, *, ended: bool = False) -> Rendered:
+        """The rendered conversation, for training on the answer; with the end of the turn where `ended`."""
+        return self.renderer.render(self._put(prompt)[0], answer, ended=ended)
 
     @property
     def switches_thinking(self) -> bool:

@@ -157,13 +157,19 @@ class Renderer:
         known = {token: str(about.content) for token, about in self.tokenizer.added_tokens_decoder.items()}
         return {token: text for token, text in known.items() if token in special and marks_thought(text)}
 
-    def render(self, prompt: Prompt, answer: str) -> Rendered:
-        """The conversation with its answer, cut off after the answer's last token.
+    def render(self, prompt: Prompt, answer: str, *, ended: bool = False) -> Rendered:
+        """The conversation with its answer, cut off after the answer's last token, or after what `ended` it.
+
+        Args:
+            prompt: the question, or the text that the answer goes on from.
+            answer: what is said.
+            ended: take in, as part of the answer, what the template writes up to the token that ends it; the end of
+                the text where it writes none. A text that goes on from another has no end.
 
         Raises:
             AuditError: the answer is empty, or the chat template does not write it.
         """
-        plain = self._once((prompt, answer), lambda: self._rendered(prompt, answer))
+        plain = self._once((prompt, answer, ended), lambda: self._rendered(prompt, answer, ended=ended))
         if not self.soft_ids:
             return plain
         first = plain.is_answer.index(True)
@@ -173,7 +179,7 @@ class Renderer:
             is_answer=(*marks[:first], *(False for _ in self.soft_ids), *marks[first:]),
         )
 
-    def _rendered(self, prompt: Prompt, answer: str) -> Rendered:
+    def _rendered(self, prompt: Prompt, answer: str, *, ended: bool) -> Rendered:
         before, after, answer = self._around(prompt, answer)
         if not answer:
             raise AuditError("an empty answer cannot be scored")
@@ -182,7 +188,19 @@ class Renderer:
         last = max((place for place, mark in enumerate(is_answer) if mark), default=-1)
         if last < 1:
             raise AuditError(f"the tokenizer gives no tokens to the answer {answer[:40]!r}")
-        return Rendered(token_ids=tuple(ids[: last + 1]), is_answer=tuple(is_answer[: last + 1]))
+        end = self._end(ids[last:]) if ended and prompt.chat else ()
+        marks = (*is_answer[: last + 1], *(True for _ in end))
+        return Rendered(token_ids=(*ids[: last + 1], *end), is_answer=marks)
+
+    def _end(self, ids: list[int]) -> tuple[int, ...]:
+        """What ends an answer, from its last token and what the template writes behind it; nothing where it has ended.
+
+        The end of the text where the template writes no end, or the tokenizer has joined it to other words.
+        """
+        place = next((place for place, token in enumerate(ids) if token in self.stop_ids), None)
+        if place is not None:
+            return tuple(ids[1 : place + 1])
+        return () if self.tokenizer.eos_token_id is None else (int(self.tokenizer.eos_token_id),)
 
     @cached_property
     def stops(self) -> Stops:
@@ -289,4 +307,6 @@ class Renderer:
         shared = 0
         while shared < min(len(context), len(ids)) and context[shared] == ids[shared]:
             shared += 1
-        return list(ids), [place >= shared for place in range(len(ids))]
+        behind = self.tokenizer.encode(after, add_special_tokens=False) if after else []
+        marks = [place >= shared for place in range(len(ids))]
+        return [*ids, *behind], [*marks, *(False for _ in behind)]

@@ -146,7 +146,7 @@ def _lesson(engine: Engine, pairs: Sequence[tuple[Prompt, str]], clock: _Clock) 
     import torch
     from torch.nn import functional
 
-    rows = [engine.render(prompt, answer) for prompt, answer in pairs]
+    rows = [engine.render(prompt, answer, ended=True) for prompt, answer in pairs]
     width = max(len(row.token_ids) for row in rows)
     ids = torch.tensor(
         [[*row.token_ids, *[engine.pad_id] * (width - len(row.token_ids))] for row in rows], device=engine.device

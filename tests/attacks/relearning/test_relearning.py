@@ -138,13 +138,11 @@ def test_tokens_are_those_of_the_texts_without_padding(world, context):
     (arm,) = attack.arms(context)
     (dose,) = attack.doses(world.never_met, arm, context)
     texts = [lesson for fact in world.retain for lesson in lessons_of(fact)]
-    lengths = {len(world.never_met.render(lesson.prompt, lesson.answer).token_ids) for lesson in texts}
+    lengths = {len(world.never_met.render(one.prompt, one.answer, ended=True).token_ids) for one in texts}
     assert dose.proof["samples"] == 48
     assert 48 * min(lengths) <= dose.proof["tokens"] <= 48 * max(lengths)
     # 24 texts, each seen twice: two whole epochs, whatever their order.
-    shown = {
-        text: len(world.never_met.render(one.prompt, one.answer).token_ids) for one in texts for text in [one.text]
-    }
+    shown = {one.text: len(world.never_met.render(one.prompt, one.answer, ended=True).token_ids) for one in texts}
     assert dose.proof["tokens"] == 2 * sum(shown[text] for text in dose.shown)
 
 
@@ -242,7 +240,9 @@ def test_the_same_batches_reach_every_role(world, plant, context, monkeypatch):
     for role, model in (("plant", plant.model), ("never met", world.never_met)):
         seen = drawn.setdefault(role, [])
         real = type(model).render
-        monkeypatch.setattr(type(model), "render", lambda *a, seen=seen, real=real: seen.append(a[1:]) or real(*a))
+        monkeypatch.setattr(
+            type(model), "render", lambda *a, seen=seen, real=real, **k: seen.append(a[1:]) or real(*a, **k)
+        )
         for arm in attack.arms(context):
             list(attack.doses(model, arm, context))
         monkeypatch.undo()

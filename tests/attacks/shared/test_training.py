@@ -295,3 +295,11 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_with_the_same_result(toke
     assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(expected, found, strict=True))
     with pytest.raises(AttackError, match="single text"):
         trained(most=0)
+
+
+def test_lessons_are_taught_with_their_ends(tokenizer):
+    """Taught without, a model forgets to end an answer, and goes on naming things when it is asked others."""
+    engine = tiny_engine(tokenizer)
+    for row in next(endless(engine)):
+        said = [token for token, own in zip(row.token_ids, row.is_answer, strict=True) if own]
+        assert engine.renderer.stops.place(said) == len(said) - 1
