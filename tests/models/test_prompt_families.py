@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import LLAMA2
 from tests.models.families import MADE, family
 from unlearn_audit.api import Prompt
+from unlearn_audit.models import rendering
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.rendering import Renderer
+from unlearn_audit.models.rendering import Renderer, remembering
 from unlearn_audit.testing.models import CHATML, SWITCHING
 
 DATED = "{{ '<s>Today: ' + strftime_now('%d %B %Y') + '\n' }}" + CHATML
@@ -177,3 +180,28 @@ def test_what_was_said_before_stands_before_the_question_in_its_order(name, temp
     # The answer is scored behind the same conversation.
     whole = writer.render(asked, "Osaka.").token_ids
     assert sum(one == two for one, two in zip(whole, ids, strict=False)) >= len(ids) - 1
+
+
+def test_what_one_renderer_wrote_another_of_the_same_tokenizer_and_words_need_not_write(monkeypatch):
+    first, second = (remembering(renderer("byte BPE with BOS")) for _ in range(2))
+    row = first.render(WHERE, "Osaka.")
+    monkeypatch.setattr(Renderer, "_rendered", None)
+    assert second.render(WHERE, "Osaka.") is row
+
+
+def test_renderers_that_write_otherwise_remember_apart(monkeypatch):
+    monkeypatch.setattr(rendering, "_KEPT", {})
+    monkeypatch.setattr(rendering, "MOST_TOKENIZERS", 5)
+    plain = renderer("byte BPE with BOS")
+    marked = PreTrainedTokenizerFast(tokenizer_object=MADE["byte BPE with BOS"](), eos_token="<pad>")
+    others = [
+        renderer("byte BPE"),
+        replace(plain, tokenizer=marked),
+        replace(plain, system_prompt="Be brief."),
+        replace(plain, date=dt.date(1999, 1, 1)),
+    ]
+    kept = [remembering(one).kept for one in (plain, *others)]
+    assert len({id(one) for one in kept}) == 5
+    assert remembering(plain).kept is kept[0]
+    remembering(renderer("letters"))
+    assert len(rendering._KEPT) == 1

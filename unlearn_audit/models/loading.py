@@ -21,7 +21,7 @@ from unlearn_audit.models.adapters import merged, with_adapter
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.references import Checkpoint, Storage, check_unchanged
-from unlearn_audit.models.rendering import Renderer
+from unlearn_audit.models.rendering import Renderer, remembering
 from unlearn_audit.models.short_cuts import with_short_cuts
 from unlearn_audit.models.stored.codes import as_weights, notes_of
 from unlearn_audit.models.stored.files import model_files, tensor_tables
@@ -103,7 +103,10 @@ def renderer_of(tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> Re
     template = chat_template(tokenizer, options.chat_template)
     if template is not None:
         check_template(template)
-    return Renderer(tokenizer=tokenizer, chat_template=template, date=options.date, system_prompt=options.system_prompt)
+    plain = Renderer(
+        tokenizer=tokenizer, chat_template=template, date=options.date, system_prompt=options.system_prompt
+    )
+    return remembering(plain)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from transformers.utils.chat_template_utils import _compile_jinja_template
 from unlearn_audit.api import Prompt, Rendered
 from unlearn_audit.api.kit.asking import in_thought, marks_thought
 from unlearn_audit.errors import AuditError, cause_of
+from unlearn_audit.evidence.digests import sha256_text
 from unlearn_audit.models.stops import Stops, line_stops
 from unlearn_audit.models.stored.templates import limited
 from unlearn_audit.spec.spec import DATE
@@ -34,6 +35,9 @@ MOST_SECONDS = 2.0
 
 MOST_KEPT = 20_000
 """Conversations that are remembered; an audit asks the same ones of every attacked model."""
+
+MOST_TOKENIZERS = 4
+"""Tokenizers of which they are remembered at a time."""
 
 T = TypeVar("T")
 
@@ -52,7 +56,8 @@ class Renderer:
         date: the day that a template writes which asks for today's.
         system_prompt: the system text of every prompt that has none.
         soft_ids: ids behind the vocabulary that stand before every answer (a soft prompt).
-        kept: what was written before, shared by all that are made from this one.
+        kept: what was written before, shared by all that are made from this one (`remembering`: by all that write the
+            same).
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -310,3 +315,21 @@ class Renderer:
         behind = self.tokenizer.encode(after, add_special_tokens=False) if after else []
         marks = [place >= shared for place in range(len(ids))]
         return [*ids, *behind], [*marks, *(False for _ in behind)]
+
+
+_KEPT: dict[str, dict[Hashable, Any]] = {}
+
+
+def remembering(renderer: Renderer) -> Renderer:
+    """The renderer with what others of this process wrote that write the same.
+
+    The models of an audit are loaded in turn, mostly have one tokenizer, and are asked the same questions.
+    """
+    tokenizer = renderer.tokenizer
+    if not tokenizer.is_fast:
+        return renderer
+    marks = sorted((name, str(mark)) for name, mark in tokenizer.special_tokens_map.items())
+    same = repr((tokenizer.backend_tokenizer.to_str(), marks, renderer.date, renderer.system_prompt))
+    if (written := sha256_text(same)) not in _KEPT and len(_KEPT) >= MOST_TOKENIZERS:
+        _KEPT.clear()
+    return replace(renderer, kept=_KEPT.setdefault(written, {}))
