@@ -57,6 +57,22 @@ def test_a_wording_that_few_facts_were_scored_in_rules_out_a_pass(few: int, role
     assert f"{120 - 2 * few} of the 120 facts" in finding(verdict, planned("quantization", any_of=True).id).reason
 
 
+@pytest.mark.parametrize(
+    ("shown", "unscored", "hint"),
+    [(9, 6, "6 of them have no score, which counts as shown"), (14, 0, "another retrained control would narrow it")],
+)
+def test_an_open_finding_of_a_list_says_what_would_settle_it(shown: int, unscored: int, hint: str) -> None:
+    cell = {"role": "unlearned", "attack": "quantization", "dose": "nf4", "probe": "recall"}
+    ids = [f"s{place}-0" for place in range(shown + unscored)]
+    audit = Audit().score(1.0, **cell, fact_id=ids[:shown])
+    if not unscored:  # controls that guess: what all doses together show is held against theirs
+        audit.score(1.0, role="retrained", probe="recall", fact_id=subjects(40, 48))
+    audit = audit.score(np.nan, **cell, fact_id=ids[shown:]) if unscored else audit
+    one = finding(audit.decided(Policy(draws=10_000)), RECALL)
+    assert one.status is Status.INCONCLUSIVE
+    assert f"by count at most {shown + unscored} facts are shown, and 12 may come back; {hint}" in one.reason
+
+
 def test_a_fact_that_is_asked_in_fewer_wordings_is_no_hole() -> None:
     assert Audit().without(probe="recall", variant=WAYS[1], fact_id=subjects(0, 10)).decided().outcome is Outcome.PASS
 

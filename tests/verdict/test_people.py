@@ -134,7 +134,7 @@ def test_one_person_with_most_of_the_facts_does_not_hide_in_a_mean_of_people() -
     audit.score(1.0, **LEAK, fact_id=[f"s0-{f}" for f in range(40)])
     one = finding(audit.decided(REPORTED), RECALL)
     assert one.status is Status.INCONCLUSIVE
-    assert "by count 40 facts are shown, and 9.9 may come back" in one.reason
+    assert "by count at most 40 facts are shown, and 9.9 may come back" in one.reason
     sample = finding(audit.decided(REPORTED.model_copy(update={"population": Population.SAMPLE})), RECALL)
     assert sample.status is Status.INCONCLUSIVE and sample.bound > 0
 

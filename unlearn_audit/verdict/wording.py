@@ -9,6 +9,7 @@ from unlearn_audit.api import ScoreKind
 from unlearn_audit.api.terms import Status
 from unlearn_audit.plan.case import Case
 from unlearn_audit.spec.policy import Policy
+from unlearn_audit.statistics.bounds import TOLERANCE
 from unlearn_audit.verdict.clean_sentence import clean
 from unlearn_audit.verdict.findings.causes import some
 from unlearn_audit.verdict.findings.people import lines_about
@@ -103,15 +104,24 @@ def _open(one: Weighed, place: int | None) -> str:
     return (
         f"the upper bound of the {excess_over(one.terms.margin, case)} is {signed(one.bound)} (estimate "
         f"{signed(cell.excess.estimate)} at {cell.dose}, {cell.variant}, {counted(cell.subjects, unit)}"
-        f"{unresolved}), and a pass needs at most 0{_count_of(cell)}; more subjects would narrow it"
+        f"{unresolved}), and a pass needs at most 0{_count_of(cell)}; {_what_helps(cell, listed=one.terms.listed)}"
     )
+
+
+def _what_helps(cell: CellEstimate, *, listed: bool) -> str:
+    """What would settle a finding that is open; of a list nobody can give more than is on it."""
+    if cell.shown is not None and cell.shown_at_most is not None and cell.allowed is not None:
+        unscored = cell.shown_at_most - cell.shown
+        if cell.shown <= cell.allowed + TOLERANCE and unscored > 0:
+            return f"{shown(unscored)} of them have no score, which counts as shown: their scores could settle it"
+    return "another retrained control would narrow it" if listed else "more subjects would narrow it"
 
 
 def _count_of(cell: CellEstimate) -> str:
     """What a count says where it does not pass."""
     if cell.shown_at_most is None:
         return ""
-    return f"; by count {shown(cell.shown_at_most)} facts are shown, and {shown(cell.allowed)} may come back"
+    return f"; by count at most {shown(cell.shown_at_most)} facts are shown, and {shown(cell.allowed)} may come back"
 
 
 def sentence(
