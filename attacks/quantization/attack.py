@@ -25,15 +25,14 @@ from unlearn_audit.api import (
     Parameters,
     Planting,
     Profile,
-    Screen,
 )
 from unlearn_audit.api.kit.lora import without_adapter
 
 from ..shared.linear_layers import plain_model
-from ..shared.texts import generic_texts
 from .backends import missing, quantize
+from .calibration import Calibration, calibration
 from .formats import Backend, Quantizer, of_profile
-from .layers.gptq import GptqSettings, retain_texts
+from .layers.gptq import GptqSettings
 from .plant import rounding_planting
 
 if TYPE_CHECKING:
@@ -57,7 +56,17 @@ class QuantizationParameters(Parameters):
     gptq_calibration: Literal["generic", "retain"] = Field(
         "generic", description="Calibration data of GPTQ and AWQ: neutral text from the package, or retain facts."
     )
-    gptq_samples: int = Field(64, ge=1, le=512, description="Most calibration texts.")
+    gptq_samples: int | None = Field(
+        None,
+        ge=1,
+        le=512,
+        description="Most windows of calibration text; if absent 128 on a GPU and 32 on a CPU.",
+    )
+    gptq_tokens: int | None = Field(
+        None,
+        ge=8,
+        description="Tokens of such a window, or as many as the model reads; if absent 2,048 on a GPU, 512 on a CPU.",
+    )
     gptq_group_size: Literal[32, 64, 128] = Field(
         128, description="Weights per scale in GPTQ and AWQ; halved until it divides the width of every layer."
     )
@@ -136,41 +145,39 @@ class Quantization(Attack[QuantizationParameters]):
         reason = missing(quantizer)
         if reason is not None:
             raise AttackError(f"{quantizer.value} was requested, but {reason}")
-        texts, dropped = self._calibration(quantizer, context)
+        read = self._calibration(model, quantizer, context)
         with model.merged() as fork:
-            bits, made = self._quantize(fork, plain_model(fork.module), quantizer, texts, context)
+            bits, made = self._quantize(fork, plain_model(fork.module), quantizer, read.windows, context)
             yield Dose(
                 label=quantizer.value,
                 value=bits,
                 model=fork,
                 proof=made,
-                shown=texts,
-                dropped=dropped,
+                shown=read.texts,
+                dropped=read.dropped,
             )
         if context.prepared.get(ADAPTER_DOSES) is not True:
             return
         with model.fork() as fork, model.fork() as spare:
             # Unloading takes the adapter out of the module that it is called on: a fork made for that.
             whole = without_adapter(spare.module) if spare.is_adapter else spare.module
-            bits, made = self._quantize(fork, plain_model(whole), quantizer, texts, context)
+            bits, made = self._quantize(fork, plain_model(whole), quantizer, read.windows, context)
             yield Dose(
                 label=f"{quantizer.value}+adapter",
                 value=bits,
                 model=fork,
                 proof=made,
-                shown=texts,
-                dropped=dropped,
+                shown=read.texts,
+                dropped=read.dropped,
             )
 
-    def _calibration(self, quantizer: Quantizer, context: AttackContext) -> tuple[tuple[str, ...], int]:
-        """The calibration texts, without those that give a forget fact away, and how many those were."""
+    def _calibration(self, model: Model, quantizer: Quantizer, context: AttackContext) -> Calibration:
+        """The calibration texts, without those that give a forget fact away; none where nothing is calibrated."""
         if not (quantizer.is_calibrated or self._is_weighed(quantizer)):
-            return (), 0
-        count = self.parameters.gptq_samples
-        on_retain = self.parameters.gptq_calibration == "retain"
-        texts = retain_texts(context.retain, count) if on_retain else generic_texts(count)
-        found = Screen(context.forget)(texts)
-        return tuple(text for text, leaks in zip(texts, found.gives_away, strict=True) if not leaks), found.dropped
+            return Calibration()
+        chosen = self.parameters
+        retain = context.retain if chosen.gptq_calibration == "retain" else None
+        return calibration(model, context.forget, retain, windows=chosen.gptq_samples, tokens=chosen.gptq_tokens)
 
     def _is_weighed(self, quantizer: Quantizer) -> bool:
         return self.parameters.importance_matrix and quantizer.backend is Backend.LLAMA_CPP
@@ -218,6 +225,7 @@ class Quantization(Attack[QuantizationParameters]):
         return {
             "quantizer": quantizer.value,
             "calibration": chosen.gptq_calibration,
-            "samples": chosen.gptq_samples,
+            "windows": chosen.gptq_samples,
+            "tokens": chosen.gptq_tokens,
             "largest_group_size": chosen.gptq_group_size,
         }

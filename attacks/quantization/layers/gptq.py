@@ -11,12 +11,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearn_audit.api import AttackContext, AttackError, Fact, Json, Model, NotApplicableError
+from unlearn_audit.api import AttackContext, AttackError, Json, Model, NotApplicableError
 
 from ...shared.linear_layers import LinearLayer, block_weights, linear_layers, plain_model
 from ..proof import LayerChange, model_size, proof, squared_change
@@ -37,7 +37,7 @@ class GptqSettings:
     Attributes:
         method: `gptq` or `awq`.
         group_size: the largest number of weights that share a scale; halved until it divides every layer's width.
-        texts: the calibration texts.
+        texts: what it is calibrated on, a window each.
         budget_seconds: for the whole process.
     """
 
@@ -46,18 +46,6 @@ class GptqSettings:
     group_size: int
     texts: tuple[str, ...]
     budget_seconds: float
-
-
-def retain_texts(facts: Sequence[Fact], count: int) -> tuple[str, ...]:
-    """Question and answer, or the document, of the first retain facts.
-
-    Raises:
-        AttackError: where there are none.
-    """
-    if not facts:
-        raise AttackError("GPTQ calibration needs a retain set, which is empty; give one, or use `generic`")
-    texts = (fact.text if fact.question is None else f"{fact.question} {fact.answer}" for fact in facts[:count])
-    return tuple(text for text in texts if text)
 
 
 def quantize_with_gptq(

@@ -75,7 +75,7 @@ def context(scratch: Path, **changes: object) -> AttackContext:
 
 
 def run(engine: Engine, name: str, use: AttackContext, **parameters: object) -> list[tuple[Dose, torch.Tensor]]:
-    attack = Quantization(QuantizationParameters(quantizers=(name,), gptq_samples=16, **parameters))
+    attack = Quantization(QuantizationParameters(quantizers=(name,), gptq_samples=16, gptq_tokens=32, **parameters))
     (arm,) = attack.arms(use)
     assert arm == Arm(name=name, settings=arm.settings)
     return [(dose, logits(dose.model.module)) for dose in attack.doses(engine, arm, use)]

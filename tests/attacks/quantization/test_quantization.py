@@ -24,9 +24,8 @@ from unlearn_audit.attacks.quantization.layers import gptq
 from unlearn_audit.attacks.quantization.proof import LayerChange, proof
 from unlearn_audit.attacks.quantization.with_bitsandbytes import quantize_with_bitsandbytes
 from unlearn_audit.attacks.shared.linear_layers import LinearLayer, linear_layers
-from unlearn_audit.attacks.shared.texts import generic_texts
 
-from unlearn_audit.api import Arm, AttackContext, Dose, Fact, Profile
+from unlearn_audit.api import Arm, AttackContext, Dose, Profile
 from unlearn_audit.errors import AttackError
 from unlearn_audit.models.engine import Budget, Engine
 from unlearn_audit.models.rendering import Renderer
@@ -506,17 +505,3 @@ def test_group_sizes_shrink_until_they_divide_every_width() -> None:
     assert gptq._group_size({"a": wide, "b": odd}, 128) == 64
     with pytest.raises(AttackError, match="100"):
         gptq._group_size({"a": layer_of(torch.zeros(8, 100))}, 128)
-
-
-def test_calibration_texts() -> None:
-    generic = generic_texts(512)
-    assert len(generic) == len(set(generic)) == 64
-    assert generic_texts(3) == generic[:3]
-    facts = (
-        Fact(id="1", subject="a", question="Who?", answer="Me."),
-        Fact(id="2", subject="b", text="A passage."),
-        Fact(id="3", subject="c", question="What?", answer="That."),
-    )
-    assert gptq.retain_texts(facts, 2) == ("Who? Me.", "A passage.")
-    with pytest.raises(AttackError, match="empty"):
-        gptq.retain_texts((), 4)
