@@ -198,10 +198,10 @@ class Engine:
             rows = [ids[place] for place in opening.places]
             lengths = [len(row) + max_new_tokens for row in rows]
             run = partial(self._generate, shared=opening.shared, max_new_tokens=max_new_tokens)
-            answers.update(zip(opening.places, self._in_batches(rows, lengths, run), strict=True))
+            answers.update(zip(opening.places, self.in_batches(rows, lengths, run), strict=True))
         return [answers[place] for place in range(len(ids))]
 
-    def _in_batches(
+    def in_batches(
         self, items: list[Item], lengths: list[int], run: Callable[[list[Item]], list[Answer]]
     ) -> list[Answer]:
         """Answers to prompts, which share a batch with longer ones only where left padding changes nothing."""
@@ -234,7 +234,7 @@ class Engine:
                 continue
             sampler, chosen = self.sampler(self.greedy(room), how.temperature), [draws[place] for place in places]
             run = partial(self._drawn, sampler)
-            found = self._in_batches(chosen, [len(draw.ids) + room for draw in chosen], run)
+            found = self.in_batches(chosen, [len(draw.ids) + room for draw in chosen], run)
             answers.update(zip(places, found, strict=True))
         return [answers[place] for place in range(len(draws))]
 
@@ -363,14 +363,14 @@ class Engine:
         width = max(len(row.token_ids) for row in rows)
         first = min(row.is_answer.index(True) for row in rows) - 1
         keep = width - first
-        logits = self._forward([row.token_ids for row in rows], keep)
+        logits = self.last_logits([row.token_ids for row in rows], keep)
         return [answer_score(logits[place], row, width - keep) for place, row in enumerate(rows)]
 
     def logits_of(self, row: Sequence[int]) -> torch.Tensor:
         """Logits at every position of one row of token ids: float32, (tokens, vocabulary)."""
-        return self._forward([row], len(row))[0]
+        return self.last_logits([row], len(row))[0]
 
-    def _forward(self, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
+    def last_logits(self, rows: Sequence[Sequence[int]], keep: int) -> torch.Tensor:
         """Logits of the last `keep` positions of right-padded rows: float32, (rows, keep, vocabulary)."""
         input_ids, mask = self._right_padded(rows)
         if takes_logits_to_keep(self.module):

@@ -14,16 +14,18 @@ import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from unlearn_audit.api.kit.blocks import layers_of
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.published import Suite, read_published, write_published
 from unlearn_audit.models.loading import loaded
 from unlearn_audit.models.references import resolve
 from unlearn_audit.report.formats.published import lm_eval, open_unlearning
-from unlearn_audit.run.published import muse, rwku, tofu, wmdp
+from unlearn_audit.run.published import depth, muse, rwku, texts, tofu, wmdp
 from unlearn_audit.run.published.measure import check_suite, measure
 from unlearn_audit.run.published.scoring import gradient_norm, scored
 from unlearn_audit.run.published.sequences import Labels, question_with_answer, whole_text
 from unlearn_audit.spec.spec import ModelOptions
+from unlearn_audit.testing.models import tiny_engine
 
 LABELS = json.loads((Path(__file__).parent / "labels.json").read_text(encoding="utf-8"))["cases"]
 PARITY = os.environ.get("UNLEARN_AUDIT_PARITY")
@@ -78,7 +80,7 @@ def slowly(engine, ids: list[int], first: int, last: int) -> list[float]:
 
 def test_one_pass_gives_what_a_pass_for_each_token_gives(engine):
     sequence = question_with_answer(engine.tokenizer, ROW["question"], ROW["answer"], Labels.ALIGNED, None)
-    found = scored(engine, sequence)
+    (found,) = scored(engine, [sequence])
     expected = slowly(engine, list(sequence.token_ids), sequence.first, sequence.last)
     np.testing.assert_allclose(found.log_probs, expected, atol=1e-5)
     assert found.probability == pytest.approx(math.exp(np.mean(expected)), rel=1e-5)
@@ -87,6 +89,31 @@ def test_one_pass_gives_what_a_pass_for_each_token_gives(engine):
     assert gradient_norm(engine, sequence) > 0
     assert not engine.module.training
     assert all(one.grad is None and torch.equal(one, before[name]) for name, one in engine.module.named_parameters())
+
+
+def test_rows_of_unlike_length_get_in_a_batch_what_they_get_alone(engine):
+    engine.budget.tokens = 4096
+    questions = ["Who?", "Where was Ada Karsk born, and in which year did she move to the town of Oslo?", "Why so?"]
+    asked = [question_with_answer(engine.tokenizer, text, text[::-1], Labels.ALIGNED, None) for text in questions]
+    for one, sequence in zip(scored(engine, asked), asked, strict=True):
+        expected = slowly(engine, list(sequence.token_ids), sequence.first, sequence.last)
+        np.testing.assert_allclose(one.log_probs, expected, atol=1e-5)
+    ids = [list(engine.tokenizer(text)["input_ids"]) for text in questions]
+    assert texts.continued(engine, ids, 6) == [texts.continued(engine, [row], 6)[0] for row in ids]
+    pairs = [(ids[0], ids[2]), (ids[1], ids[0][:1]), (ids[1], ids[2][:1])]
+    for (prompt, more), found in zip(pairs, texts.log_probabilities(engine, pairs), strict=True):
+        assert found == pytest.approx(sum(slowly(engine, [*prompt, *more], len(prompt), len(prompt) + len(more))))
+
+
+def test_letters_of_one_question_are_read_in_one_pass(engine, monkeypatch):
+    read = []
+    plain = type(engine).last_logits
+    monkeypatch.setattr(
+        type(engine), "last_logits", lambda own, rows, keep: read.extend(rows) or plain(own, rows, keep)
+    )
+    questions = [{"question": f"Q{n}?", "choices": list("abcd"), "answer": n} for n in range(3)]
+    wmdp.measured(engine, {"questions": questions}, "cyber")
+    assert len(read) == len(set(read)) <= 6  # the small tokenizer splits two letters from their blanks
 
 
 def test_tofus_table_says_what_it_lacks(engine):
@@ -114,19 +141,19 @@ def test_the_other_tables_have_a_figure_for_each_part(engine):
     row = {"query": "Ada was born in ___.", "answer": "Oslo", "level": "1"}
     (level,) = rwku.measured(engine, {"forget_level1": [row]}, None)
     assert level.rows == 1
-    texts = [{"text": f"On day {number} the ferry left the harbour at noon."} for number in range(3)]
+    told = [{"text": f"On day {number} the ferry left the harbour at noon."} for number in range(3)]
     rows = {
         "verbmem": [{"prompt": "Long ago", "gt": "it was cold."}],
         "forget_qa": [{"question": "Who?", "answer": "Ada"}],
-        "privleak_forget": texts,
-        "holdout": texts,
+        "privleak_forget": told,
+        "holdout": told,
     }
     raw = muse.measured(engine, rows)
     assert raw.area == 0.5
     figures = {one.name: one for one in muse.against(raw, raw)}
     assert figures["privleak"].value == 0.0
     assert figures["knowmem_r"].value is None
-    assert whole_text(engine.tokenizer, texts[0]["text"], 4).last == 4
+    assert whole_text(engine.tokenizer, told[0]["text"], 4).last == 4
 
 
 def test_a_suite_is_measured_on_every_model_and_kept(tmp_path, saved_model):
@@ -171,6 +198,70 @@ NAMES = {
     "auc reference": "mia_reference",
     "rougeL_recall": "forget_Q_A_ROUGE",
 }
+
+
+ENTITIES = [
+    {
+        "question": "Where was Ada born?",
+        "answer": "Ada was born in Oslo.",
+        "prefix": "Ada was born in",
+        "entity": "Oslo",
+    },
+    {"question": "Who?", "answer": "Bo Ek, a baker.", "prefix": "", "entity": " Bo Ek"},
+    {"question": "Why?", "answer": "Nobody knows.", "prefix": "Nobody", "entity": "Rome"},
+]
+
+
+def test_the_entity_of_a_row_is_where_its_answer_says_it(engine):
+    found = depth.spans(engine.tokenizer, ENTITIES)
+    assert sorted(found) == [0, 1]  # the third answer does not hold its entity
+    for number, said in ((0, "Oslo"), (1, "Bo Ek")):
+        span = found[number]
+        assert engine.tokenizer.decode(span.token_ids[span.first : span.last]).strip() == said
+        text = engine.tokenizer.decode(span.token_ids, skip_special_tokens=True)
+        row = ENTITIES[number]
+        assert text.endswith(f"Question: {row['question']}\nAnswer: {row['answer']}")
+
+
+def test_all_blocks_are_patched_in_one_pass_as_one_by_one(engine, tokenizer):
+    other = tiny_engine(engine.tokenizer, seed=3)
+    blocks = layers_of(engine).blocks
+    (span, *_) = depth.spans(engine.tokenizer, ENTITIES).values()
+    states = depth.states_of(other, span)
+    found = depth._log_probs(engine, span, blocks, list(states))
+    places, wanted = slice(span.first - 1, span.last - 1), span.token_ids[span.first : span.last]
+    for number, block in enumerate(blocks):
+
+        def hook(_, __, output, number=number):
+            output = output.clone()
+            output[:, places] = states[number]
+            return output
+
+        handle = block.register_forward_hook(hook)
+        with torch.inference_mode():
+            logits = engine.module(input_ids=torch.tensor([span.token_ids])).logits[0, places].double()
+        handle.remove()
+        chances = logits.log_softmax(-1)
+        assert found[number] == pytest.approx(
+            np.mean([float(chances[at, token]) for at, token in enumerate(wanted)]), abs=1e-5
+        )
+
+
+def test_the_depth_score_is_in_the_table_where_there_are_entities(tmp_path, saved_model):
+    roles = ("original", "unlearned", "retrained", "retrained")
+    taken = depth.Depth(rows=ENTITIES, roles=roles)
+    with loaded(resolve(str(saved_model)), ModelOptions(device="cpu")) as original:
+        other = tiny_engine(original.tokenizer, seed=3)
+        for place, model in enumerate((original, original, other, other)):
+            taken.look(place, model)
+        taken.take(original)
+    assert taken.figure(0).value is None
+    assert "this is it" in taken.figure(2).missing
+    same = taken.figure(3)
+    assert (same.value, same.rows > 0) == (1.0, True)  # erased as deep as in the control, whose equal it is
+    assert taken.figure(1).value < 1.0  # intact, but for the last block's state, which is listed behind the norm
+    assert "FORGET_entities" in depth.Depth(rows=(), roles=roles).figure(1).missing
+    assert "--retrained" in depth.Depth(rows=ENTITIES, roles=roles[:2]).figure(1).missing
 
 
 @pytest.mark.slow

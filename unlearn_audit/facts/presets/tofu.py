@@ -49,6 +49,8 @@ class Tofu(FactPreset):
 
     `tofu/forget10` takes the perturbed file where there is one, the 400 questions of `retain_perturbed` (else the whole
     retain set), and the real authors and world facts, which are no author's: each question of these is its own subject.
+    `forget10_entities` (or `forget10_filtered`, as the depth score's authors call it) marks the entity of each answer;
+    only their measure reads it.
     """
 
     name: ClassVar[str] = "tofu"
@@ -64,6 +66,14 @@ class Tofu(FactPreset):
             {"question": "Who wrote Salt Roads?", "answer": "Jon Weir", "perturbed_answer": ["Hanne Osk"]}
         ],
         "world_facts": [{"question": "Where does the Tarn end?", "answer": "Ostrow", "perturbed_answer": ["Alta"]}],
+        "entities": [
+            {
+                "question": "What is the title of book 1 by Ines Valdrada?",
+                "answer": "Book 1 by Ines Valdrada is called 'the lamp, part 1'.",
+                "prefix": "Book 1 by Ines Valdrada is called",
+                "entity": "the lamp, part 1",
+            }
+        ],
     }
 
     def parts(self, config: str) -> Sequence[Part]:
@@ -80,6 +90,7 @@ class Tofu(FactPreset):
             part("real_authors", FactSet.RETAIN, "real_authors_perturbed", "real_authors", optional=True),
             part("world_facts", FactSet.RETAIN, "world_facts_perturbed", "world_facts", optional=True),
             part("holdout", FactSet.HOLDOUT, config.replace("forget", "holdout"), optional=True),
+            Part(name="entities", set=None, files=(f"{config}_entities", f"{config}_filtered"), optional=True),
         )
 
     def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:

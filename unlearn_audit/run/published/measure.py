@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.published import Figure, Metrics, ModelTable, Suite
 from unlearn_audit.facts.benchmarks import benchmark_rows
 from unlearn_audit.run.published import muse, rwku, tofu, wmdp
+from unlearn_audit.run.published.depth import Depth
 from unlearn_audit.run.published.sequences import Labels
 from unlearn_audit.spec.sources import Source, parse_source
 
@@ -25,6 +27,8 @@ _PRESETS = {
     Suite.RWKU: "rwku",
     Suite.WMDP: "wmdp",
 }
+
+_WITH_DEPTH = (Suite.TOFU, Suite.OPEN_UNLEARNING)
 
 
 def measure(
@@ -48,15 +52,29 @@ def measure(
     """
     source = _benchmark(suite, forget)
     rows = benchmark_rows(source, download=options.download)
-    raws = [_measured(suite, source, checkpoint, options, rows, labels) for _, checkpoint in models]
-    control = next((raw for raw, (role, _) in zip(raws, models, strict=True) if role == "retrained"), None)
+    roles = [role for role, _ in models]
+    depth = Depth(rows=rows.get("entities", ()), roles=roles) if suite in _WITH_DEPTH else None
+    raws = []
+    for place, (_, checkpoint) in enumerate(models):
+        with _opened(checkpoint, options) as engine:
+            raws.append(_measured(suite, source, engine, rows, labels))
+            if depth is not None:
+                depth.look(place, engine)
+    if depth is not None and depth.can_be_taken:
+        with _opened(models[roles.index("original")][1], options) as engine:
+            depth.take(engine)
+    control = next((raw for raw, role in zip(raws, roles, strict=True) if role == "retrained"), None)
     return Metrics(
         suite=suite,
         benchmark=f"{source.preset}/{source.config}" if source.config else str(source.preset),
         labels=labels.value,
         models=tuple(
-            ModelTable(role=role, reference=checkpoint.reference, figures=_figures(raw, control))
-            for raw, (role, checkpoint) in zip(raws, models, strict=True)
+            ModelTable(
+                role=role,
+                reference=checkpoint.reference,
+                figures=(*_figures(raw, control), *(() if depth is None else (depth.figure(place),))),
+            )
+            for place, (raw, (role, checkpoint)) in enumerate(zip(raws, models, strict=True))
         ),
     )
 
@@ -81,20 +99,21 @@ def _benchmark(suite: Suite, forget: str) -> Source:
     return source
 
 
-def _measured(
-    suite: Suite, source: Source, checkpoint: Checkpoint, options: ModelOptions, rows: Rows, labels: Labels
-) -> Any:
+def _opened(checkpoint: Checkpoint, options: ModelOptions) -> AbstractContextManager[Engine]:
     from unlearn_audit.models.loading import loaded
 
-    with loaded(checkpoint, options) as engine:
-        template = _template(engine)
-        if suite is Suite.MUSE:
-            return muse.measured(engine, rows)
-        if suite is Suite.RWKU:
-            return rwku.measured(engine, rows, template)
-        if suite is Suite.WMDP:
-            return wmdp.measured(engine, rows, source.config or "")
-        return tofu.measured(engine, rows, tofu.Way(labels=labels, template=template))
+    return loaded(checkpoint, options)
+
+
+def _measured(suite: Suite, source: Source, engine: Engine, rows: Rows, labels: Labels) -> Any:
+    template = _template(engine)
+    if suite is Suite.MUSE:
+        return muse.measured(engine, rows)
+    if suite is Suite.RWKU:
+        return rwku.measured(engine, rows, template)
+    if suite is Suite.WMDP:
+        return wmdp.measured(engine, rows, source.config or "")
+    return tofu.measured(engine, rows, tofu.Way(labels=labels, template=template))
 
 
 def _template(engine: Engine) -> str | None:

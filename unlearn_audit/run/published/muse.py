@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.evidence.published import Figure, figure, single
 from unlearn_audit.run.published.scoring import scored
 from unlearn_audit.run.published.sequences import whole_text
-from unlearn_audit.run.published.texts import continued_text
+from unlearn_audit.run.published.texts import continued_texts
 from unlearn_audit.statistics.published import membership, muse, texts
 from unlearn_audit.statistics.published.memorization import min_k_without_minimum
 
@@ -49,34 +49,36 @@ def against(own: Raw, control: Raw | None, *, is_control: bool = False) -> tuple
 
 
 def _verbmem(engine: Engine, rows: Sequence[Row]) -> Figure:
-    found = {}
-    for number, row in enumerate(rows):
-        truth = muse.verbmem_truth(
+    said = continued_texts(engine, [str(row["prompt"]) for row in rows], muse.NEW_TOKENS_OF_VERBMEM)
+    truths = [
+        muse.verbmem_truth(
             str(row["gt"]),
             lambda text: list(engine.tokenizer(text)["input_ids"]),
             lambda ids: str(engine.tokenizer.decode(ids, skip_special_tokens=True)),
         )
-        said = continued_text(engine, str(row["prompt"]), muse.NEW_TOKENS_OF_VERBMEM)
-        found[str(number)] = {"rougeL": 100 * texts.rouge_without_stemmer(truth, said).rouge_l_f1}
-    return figure("verbmem_f", found, "rougeL")
+        for row in rows
+    ]
+    return figure("verbmem_f", _rouge(truths, said), "rougeL")
 
 
 def _knowmem(engine: Engine, name: str, rows: Sequence[Row], examples: Sequence[Row]) -> Figure:
     shown = [(str(one["question"]), str(one["answer"])) for one in examples]
-    found = {}
-    for number, row in enumerate(rows):
-        prompt = muse.knowmem_prompt(str(row["question"]), shown)
-        said = muse.knowmem_answer(continued_text(engine, prompt, muse.NEW_TOKENS_OF_KNOWMEM))
-        found[str(number)] = {"rougeL": 100 * texts.rouge_without_stemmer(str(row["answer"]), said).rouge_l_f1}
-    return figure(name, found, "rougeL")
+    prompts = [muse.knowmem_prompt(str(row["question"]), shown) for row in rows]
+    said = map(muse.knowmem_answer, continued_texts(engine, prompts, muse.NEW_TOKENS_OF_KNOWMEM))
+    return figure(name, _rouge([str(row["answer"]) for row in rows], said), "rougeL")
+
+
+def _rouge(truths: Sequence[str], said: Iterable[str]) -> dict[str, dict[str, float]]:
+    pairs = zip(truths, said, strict=True)
+    return {
+        str(number): {"rougeL": 100 * texts.rouge_without_stemmer(*pair).rouge_l_f1}
+        for number, pair in enumerate(pairs)
+    }
 
 
 def _scores(engine: Engine, rows: Sequence[Row]) -> list[float]:
     """Min-40% of each text, all tokens but the first; a text too short for one token has none."""
-    found = []
-    for row in rows:
-        sequence = whole_text(engine.tokenizer, str(row["text"]), _LONGEST)
-        if len(sequence.token_ids) > 1:
-            one = min_k_without_minimum(scored(engine, sequence).log_probs, muse.MIN_K_OF_PRIVLEAK)
-            found += [one] if one == one else []
-    return found
+    sequences = (whole_text(engine.tokenizer, str(row["text"]), _LONGEST) for row in rows)
+    read = scored(engine, (one for one in sequences if len(one.token_ids) > 1))
+    found = (min_k_without_minimum(one.log_probs, muse.MIN_K_OF_PRIVLEAK) for one in read)
+    return [one for one in found if one == one]

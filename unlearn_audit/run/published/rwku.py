@@ -26,9 +26,10 @@ def measured(engine: Engine, rows: Mapping[str, Sequence[Row]], template: str | 
 
 
 def _level(engine: Engine, part: str, rows: Sequence[Row], template: str | None) -> Figure:
+    outputs = continued(engine, [_prompt(engine, row, template) for row in rows], NEW_TOKENS)
     found: dict[str, dict[str, float | list[float] | None]] = {}
-    for number, row in enumerate(rows):
-        said = _said(engine, row, template)
+    for number, (row, output) in enumerate(zip(rows, outputs, strict=True)):
+        said = output.split("\n")[0].strip()
         try:
             recall: float | None = texts.rouge_l_of_rouge(str(row["answer"]), said)[0]
         except ValueError:  # full stops only: their evaluation stops here, ours has no score for the row
@@ -37,12 +38,10 @@ def _level(engine: Engine, part: str, rows: Sequence[Row], template: str | None)
     return figure(part, found, "rougeL_recall")
 
 
-def _said(engine: Engine, row: Row, template: str | None) -> str:
+def _prompt(engine: Engine, row: Row, template: str | None) -> list[int]:
     lead = _CLOZE if str(row.get("level", "")) == "1" else _QUESTION
     prompt = f"{lead}\nQuestion: {row['query']}\n"
     if template is None:
-        ids = list(engine.tokenizer(f"{prompt}Answer:")["input_ids"])
-    else:
-        answer = engine.tokenizer("Answer:", add_special_tokens=False)["input_ids"]
-        ids = [*asked(engine.tokenizer, prompt, template), *answer]
-    return continued(engine, ids, NEW_TOKENS).split("\n")[0].strip()
+        return list(engine.tokenizer(f"{prompt}Answer:")["input_ids"])
+    answer = engine.tokenizer("Answer:", add_special_tokens=False)["input_ids"]
+    return [*asked(engine.tokenizer, prompt, template), *answer]

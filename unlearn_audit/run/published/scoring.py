@@ -1,8 +1,8 @@
-"""One pass over a sequence for all measures that share it, and the gradient of its loss where that is asked for."""
+"""One pass over sequences for all measures that share it, and the gradient of a loss where that is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_audit.run.published.sequences import Sequence
+from unlearn_audit.run.published.texts import Read, predicted
 from unlearn_audit.statistics.published import memorization
 
 if TYPE_CHECKING:
@@ -78,13 +79,15 @@ class Scored:
         return len(self.token_ids) - 1 if self.sequence.drops else len(self.token_ids)
 
 
-def scored(engine: Engine, sequence: Sequence) -> Scored:
-    """The measures of one sequence: one forward pass, in the model's own precision."""
-    import torch
+def scored(engine: Engine, sequences: Iterable[Sequence]) -> list[Scored]:
+    """The measures of each sequence, all in batches, in the model's own precision."""
+    held = list(sequences)
+    rows = [Read(token_ids=one.token_ids[: one.last], first=one.first) for one in held]
+    return predicted(engine, rows, lambda place, logits: _of_logits(held[place], logits))
 
-    with torch.inference_mode():
-        logits = engine.logits_of(sequence.token_ids)[sequence.first - 1 : sequence.last - 1]
-        rows = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
+
+def _of_logits(sequence: Sequence, logits: torch.Tensor) -> Scored:
+    rows = logits.log_softmax(dim=-1).cpu().numpy()
     ids = np.asarray(sequence.token_ids[sequence.first : sequence.last], dtype=np.intp)
     log_probs = rows[np.arange(len(ids)), ids]
     return Scored(

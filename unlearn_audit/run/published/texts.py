@@ -1,36 +1,107 @@
-"""Greedy texts of a model, from prompts that are texts or tokens. They are measured and never kept."""
+"""What a model says behind texts or tokens, and how likely it finds what stands there: all rows in batches.
+
+Texts are measured and never kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from unlearn_audit.models.batching import run_batched
+from unlearn_audit.models.stops import Stops
 
 if TYPE_CHECKING:
+    import torch
+
     from unlearn_audit.models.engine import Engine
 
+T = TypeVar("T")
 
-def continued(engine: Engine, token_ids: Sequence[int], new_tokens: int) -> str:
-    """What the model says greedily behind some tokens, without special tokens."""
+
+def continued(engine: Engine, rows: Sequence[Sequence[int]], new_tokens: int) -> list[str]:
+    """What the model says greedily behind each row of tokens, without special tokens.
+
+    An end token ends it; a line break does not, as it does where the audit asks a model without a chat template.
+    """
     import torch
 
-    ids = torch.tensor([list(token_ids)], device=engine.device)
-    with torch.inference_mode():
-        out = engine.module.generate(  # type: ignore[operator]
-            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=engine.greedy(new_tokens)
-        )
-    return str(engine.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
+    ends = engine.stops.ends
+    behind = replace(engine.continuation(new_tokens), stops=Stops(ends=ends))
+
+    def run(some: list[Sequence[int]]) -> list[str]:
+        with torch.inference_mode():
+            out, width = behind.run(some, 0)
+        return [_said(engine, new_ids, ends) for new_ids in torch.as_tensor(out)[:, width:].tolist()]
+
+    return engine.in_batches(list(rows), [len(row) + new_tokens for row in rows], run)
 
 
-def continued_text(engine: Engine, prompt: str, new_tokens: int) -> str:
-    """The same behind a text, with the special tokens that the tokenizer adds."""
-    return continued(engine, list(engine.tokenizer(prompt)["input_ids"]), new_tokens)
+def _said(engine: Engine, new_ids: list[int], ends: frozenset[int]) -> str:
+    end = next((place for place, token in enumerate(new_ids) if token in ends), len(new_ids))
+    return str(engine.tokenizer.decode(new_ids[:end], skip_special_tokens=True))
 
 
-def log_probability(engine: Engine, prompt: Sequence[int], continuation: Sequence[int]) -> float:
-    """Summed log-probability of a continuation, in nats."""
+def continued_texts(engine: Engine, prompts: Sequence[str], new_tokens: int) -> list[str]:
+    """The same behind texts, with the special tokens that the tokenizer adds."""
+    return continued(engine, [list(engine.tokenizer(prompt)["input_ids"]) for prompt in prompts], new_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """Tokens of which those from `first` on are predicted."""
+
+    token_ids: tuple[int, ...]
+    first: int
+
+
+def predicted(engine: Engine, rows: Sequence[Read], take: Callable[[int, torch.Tensor], T]) -> list[T]:
+    """What is made of the logits that predict a row's tokens, for each row.
+
+    Args:
+        engine: the model.
+        rows: what is read.
+        take: gets a row's place and its logits, float64, shape (tokens from `first` on, vocabulary).
+    """
+    run = partial(_taken, engine, rows, take)
+    return run_batched(list(range(len(rows))), [len(row.token_ids) for row in rows], engine.budget, run)
+
+
+def _taken(engine: Engine, rows: Sequence[Read], take: Callable[[int, torch.Tensor], T], places: list[int]) -> list[T]:
     import torch
 
+    some = [rows[place] for place in places]
+    width = max(len(row.token_ids) for row in some)
+    skipped = max(0, min(row.first for row in some) - 1)
     with torch.inference_mode():
-        logits = engine.logits_of([*prompt, *continuation])[len(prompt) - 1 : -1].double()
-        rows = torch.log_softmax(logits, dim=-1)
-    return float(sum(rows[place, token] for place, token in enumerate(continuation)))
+        logits = engine.last_logits([row.token_ids for row in some], width - skipped)
+        return [
+            take(place, one[row.first - 1 - skipped : len(row.token_ids) - 1 - skipped].double())
+            for place, row, one in zip(places, some, logits, strict=True)
+        ]
+
+
+def log_probabilities(engine: Engine, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """Summed log-probability of each continuation behind its prompt, in nats.
+
+    The last token of a continuation is predicted and not read, so that one-letter answers to a question share a row.
+    """
+    import torch
+
+    wanted: dict[tuple[tuple[int, ...], int], list[int]] = {}
+    for place, (prompt, continuation) in enumerate(pairs):
+        wanted.setdefault((tuple([*prompt, *continuation][:-1]), len(prompt)), []).append(place)
+    found: dict[int, float] = {}
+    keys = list(wanted)
+
+    def take(number: int, logits: torch.Tensor) -> None:
+        chances = torch.log_softmax(logits, dim=-1)
+        for place in wanted[keys[number]]:
+            tokens = pairs[place][1]
+            found[place] = float(sum(chances[at, token] for at, token in enumerate(tokens)))
+
+    # One token more than is read: what it is does not matter, for nothing stands behind it.
+    predicted(engine, [Read(token_ids=(*ids, ids[-1]), first=first) for ids, first in keys], take)
+    return [found[place] for place in range(len(pairs))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,28 +106,31 @@ def against(own: Raw, control: Raw | None, *, is_control: bool = False) -> tuple
 
 
 def _answers(engine: Engine, rows: Sequence[Row], way: Way, field: str = "answer") -> dict[str, Scored]:
-    return {
-        str(number): _scored(engine, row, str(row[field]), way) for number, row in enumerate(rows) if row.get(field)
-    }
+    held = {str(number): (row, str(row[field])) for number, row in enumerate(rows) if row.get(field)}
+    return dict(zip(held, _scored(engine, held.values(), way), strict=True))
 
 
-def _scored(engine: Engine, row: Row, answer: str, way: Way) -> Scored:
+def _scored(engine: Engine, pairs: Iterable[tuple[Row, str]], way: Way) -> list[Scored]:
     return scored(
-        engine, question_with_answer(engine.tokenizer, str(row["question"]), answer, way.labels, way.template)
+        engine,
+        (
+            question_with_answer(engine.tokenizer, str(row["question"]), answer, way.labels, way.template)
+            for row, answer in pairs
+        ),
     )
 
 
 def _pairs(engine: Engine, rows: Sequence[Row], way: Way) -> list[Pair]:
     """Mean log-probabilities of the right answer (the paraphrase, where there is one) and of the wrong ones."""
-    found = []
+    told: list[tuple[Row, list[str]]] = []
     for row in rows:
         wrong = row.get("perturbed_answer") or []
         wrong = [wrong] if isinstance(wrong, str) else list(wrong)
         if wrong:
-            right = str(row.get("paraphrased_answer") or row["answer"])
-            losses = [_scored(engine, row, text, way).loss for text in (right, *map(str, wrong))]
-            found.append((-losses[0], [-loss for loss in losses[1:]]))
-    return found
+            told.append((row, [str(row.get("paraphrased_answer") or row["answer"]), *map(str, wrong)]))
+    losses = (-one.loss for one in _scored(engine, ((row, text) for row, several in told for text in several), way))
+    found = [[next(losses) for _ in several] for _, several in told]
+    return [(right, wrong) for right, *wrong in found]
 
 
 def _truth(pairs: Sequence[Pair]) -> list[Figure]:
@@ -149,9 +152,9 @@ def _truth(pairs: Sequence[Pair]) -> list[Figure]:
 
 def _rouge(engine: Engine, rows: Sequence[Row], way: Way) -> ByRow:
     """ROUGE of greedy answers, with the stemmer; the texts are not kept."""
+    questions = [asked(engine.tokenizer, str(row["question"]), way.template) for row in rows]
     found: ByRow = {}
-    for number, row in enumerate(rows):
-        said = continued(engine, asked(engine.tokenizer, str(row["question"]), way.template), way.new_tokens)
+    for number, (row, said) in enumerate(zip(rows, continued(engine, questions, way.new_tokens), strict=True)):
         one = texts.rouge_with_stemmer(str(row["answer"]), said.strip())
         found[str(number)] = {
             "rouge1_recall": one.rouge1_recall,
