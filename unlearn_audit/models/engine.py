@@ -18,6 +18,7 @@ import torch
 from transformers import GenerationConfig
 
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
+from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.adapters import adapted_layers, merged
@@ -38,7 +39,7 @@ from unlearn_audit.models.openings import Continuation, Opening, openings
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.models.rendering import Renderer
 from unlearn_audit.models.sampling import Draw, Sampler, Sampling
-from unlearn_audit.models.shared_prefix import answer_score, group_rows, in_passes, score_groups, takes_logits_to_keep
+from unlearn_audit.models.shared_prefix import answer_score, group_rows, in_passes, score_groups
 from unlearn_audit.models.stops import Stops
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE, takes_logits_to_keep
+from unlearn_audit.api.kit.blocks import takes_logits_to_keep
+from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE
 from unlearn_audit.models.stops import Stops, line_end
 
 FEWEST_ROWS, FEWEST_TOKENS, SHARE = 8, 8, 0.5

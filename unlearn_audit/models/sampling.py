@@ -16,8 +16,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from unlearn_audit.api import Prompt, derive_seed
+from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.models.openings import begin_alike, with_logits
-from unlearn_audit.models.shared_prefix import takes_logits_to_keep
 from unlearn_audit.models.stops import Stops, line_end
 
 

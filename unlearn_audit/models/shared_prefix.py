@@ -6,7 +6,6 @@ to give the plain scores (`Engine.checked`); recurrent models, for one, keep no 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from unlearn_audit.api import AnswerScore, Rendered
+from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 
 NO_SUCH_CACHE = (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError)
 """What an architecture raises that keeps no cache of the form that is asked of it."""
@@ -123,12 +123,6 @@ def _continue(
         use_cache=True,
     )
     return torch.as_tensor(out.logits).float()
-
-
-def takes_logits_to_keep(module: torch.nn.Module) -> bool:
-    """Whether the model can skip the logits of all but the last positions."""
-    base = module.get_base_model() if hasattr(module, "get_base_model") else module  # type: ignore[operator]
-    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def answer_score(logits: torch.Tensor, row: Rendered, offset: int) -> AnswerScore:

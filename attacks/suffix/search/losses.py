@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from transformers import DynamicCache
 
 from unlearn_audit.api import AttackError
+from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
 
 from ...shared.training import loss_scale
@@ -30,7 +31,6 @@ from .passes import (
     keep_head_inputs_whole,
     layers_of,
     stacked,
-    takes_logits_to_keep,
 )
 from .tokens import Frame, Slot
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,12 +34,6 @@ def groups(rests: Sequence[int], pass_tokens: int) -> Iterator[list[int]]:
         low, high = values[end - 1], values[begins[end]]
         yield [place for place, rest in enumerate(rests) if low <= rest <= high]
         end = begins[end]
-
-
-def takes_logits_to_keep(module: torch.nn.Module) -> bool:
-    """Whether the model can skip the logits of all but the last positions."""
-    base = module.get_base_model() if hasattr(module, "get_base_model") else module  # type: ignore[operator]
-    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def keep_head_inputs_whole(module: torch.nn.Module) -> None:

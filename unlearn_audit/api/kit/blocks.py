@@ -7,6 +7,7 @@ stream and probes that read it find the blocks here, so that both mean the same 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -203,6 +204,12 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two states agree at the last position."""
     one, other = one[0, -1].float().cpu(), other[0, -1].float().cpu()
     return one.shape == other.shape and torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def takes_logits_to_keep(module: torch.nn.Module) -> bool:
+    """Whether the model can skip the logits of all but the last positions."""
+    base = module.get_base_model() if hasattr(module, "get_base_model") else module  # type: ignore[operator]
+    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 Note: TypeAlias = Callable[[torch.nn.Module, torch.Tensor], Any]

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from unlearn_audit.models.batching import run_batched
-from unlearn_audit.models.stops import Stops
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,8 @@ def continued(engine: Engine, rows: Sequence[Sequence[int]], new_tokens: int) ->
     import torch
 
     ends = engine.stops.ends
-    behind = replace(engine.continuation(new_tokens), stops=Stops(ends=ends))
+    behind = engine.continuation(new_tokens)
+    behind = replace(behind, stops=replace(behind.stops, line_breaks=frozenset()))
 
     def run(some: list[Sequence[int]]) -> list[str]:
         with torch.inference_mode():
