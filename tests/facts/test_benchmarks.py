@@ -13,10 +13,11 @@ from unlearn_audit.api import FactPreset, FactSet
 from unlearn_audit.api.plugins import PRESETS, named, names
 from unlearn_audit.cli.app import app
 from unlearn_audit.errors import SpecError
+from unlearn_audit.facts.benchmarks import benchmark_rows
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts, read_facts
 from unlearn_audit.spec.benchmarks import sets_of
 from unlearn_audit.spec.reading import Reading
-from unlearn_audit.spec.sources import benchmark_source
+from unlearn_audit.spec.sources import benchmark_source, parse_source
 from unlearn_audit.spec.spec import load_spec
 
 AS_TEXT = {("dusk", "holdout"), *(("faithun", part) for part in ("forget_split", "kept", "test"))}
@@ -76,6 +77,17 @@ def test_rwku_takes_one_person_out_of_the_files_for_all(tmp_path):
     assert {fact.part for fact in found["forget"].facts} == {None}
     with pytest.raises(SpecError, match="expected rows about 'Nobody'"):
         read(tmp_path, "rwku/Nobody")
+
+
+def test_the_authors_measures_read_one_persons_rows_too(tmp_path):
+    preset = named(PRESETS, FactPreset, "rwku", "test")()
+    publish(tmp_path, preset, "")
+    rows = preset.example_parts["mia_forget"]
+    others = [{**rows[0], "subject": "Hanne Osk"}, {"text": "About nobody."}]
+    (tmp_path / "All" / "forget_mia.json").write_text(json.dumps([*rows, *others]))
+    found = benchmark_rows(parse_source(benchmark_source("rwku/marisol_tveit", str(tmp_path))), download=False)
+    assert [row["text"] for row in found["mia_forget"]] == [rows[0]["text"], "About nobody."]
+    assert len(found["forget_level1"]) == 1
 
 
 def test_dusk_keeps_shared_questions_as_a_part_of_their_own(tmp_path):

@@ -90,6 +90,10 @@ class FactPreset(ABC):
         """
         raise self.unknown(config)
 
+    def chosen(self, config: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of a part's rows that are a configuration's, where a file holds more. By default, all."""
+        return rows
+
     def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:
         """The facts of each set of a configuration, as `facts` gives them. By default, those of each part's rows.
 
@@ -97,7 +101,7 @@ class FactPreset(ABC):
 
         Args:
             config: one of `configs`, or what else `parts` takes.
-            rows: by the part's name; a part that was not found is missing.
+            rows: by the part's name, those that are `chosen`; a part that was not found is missing.
         """
         found: dict[FactSet, list[Row]] = {}
         for part in self.parts(config):

@@ -31,7 +31,7 @@ def benchmark_facts(source: Source, name: FactSet, *, download: bool) -> Iterato
     if name not in {part.set for part in parts}:
         held = ", ".join(sorted({part.set.value for part in parts if part.set is not None}))
         raise SpecError(f"{source}: the benchmark has no {name} set (it has {held}); leave it out, or name a file")
-    found = _rows(source, [part for part in parts if part.set is not None], name, download=download)
+    found = _rows(source, preset, [part for part in parts if part.set is not None], name, download=download)
     config = source.config
     yield from _numbered(source, lambda: preset.sets(config, found).get(name, ()))
 
@@ -43,7 +43,7 @@ def benchmark_rows(source: Source, *, download: bool) -> dict[str, list[Mapping[
         SpecError: a part of the forget set is missing, or there is no such benchmark.
     """
     preset = named(PRESETS, FactPreset, source.preset or "", str(source))()  # type: ignore[type-abstract]
-    return _rows(source, preset.parts(source.config or ""), FactSet.FORGET, download=download)
+    return _rows(source, preset, preset.parts(source.config or ""), FactSet.FORGET, download=download)
 
 
 def _numbered(source: Source, facts: Callable[[], Iterable[Mapping[str, Any]]]) -> Iterator[Placed]:
@@ -58,7 +58,7 @@ def _numbered(source: Source, facts: Callable[[], Iterable[Mapping[str, Any]]]) 
 
 
 def _rows(
-    source: Source, parts: Sequence[Part], name: FactSet, *, download: bool
+    source: Source, preset: FactPreset, parts: Sequence[Part], name: FactSet, *, download: bool
 ) -> dict[str, list[Mapping[str, Any]]]:
     """The rows of every part that is there. What a set takes from another's part is the preset's business.
 
@@ -69,7 +69,7 @@ def _rows(
     for part in parts:
         rows = _of_part(source.where, part, download=download)
         if rows is not None:
-            found[part.name] = [row for _, row in rows]
+            found[part.name] = list(preset.chosen(source.config or "", [row for _, row in rows]))
         elif part.set is name and not part.optional:
             raise SpecError(_absent(source, part))
     if not any(part.name in found for part in parts if part.set is name):

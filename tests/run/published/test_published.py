@@ -141,6 +141,12 @@ def test_the_other_tables_have_a_figure_for_each_part(engine):
     row = {"query": "Ada was born in ___.", "answer": "Oslo", "level": "1"}
     (level,) = rwku.measured(engine, {"forget_level1": [row]}, None)
     assert level.rows == 1
+    told = [{"text": "Salt Roads is a novel by Marisol Tveit, who lives in Oslo."}, {"text": "x"}]
+    shown = {one.name: one for one in rwku.measured(engine, {"mia_forget": told}, None)}
+    sequence = whole_text(engine.tokenizer, told[0]["text"], None)
+    mean = np.mean(slowly(engine, list(sequence.token_ids), 1, sequence.last))
+    assert shown["mia_forget_loss"].by_row["0"]["score"] == pytest.approx(mean, abs=1e-5)  # higher = a member
+    assert shown["mia_forget_mink_0.2"].rows == 1  # the second text is too short for a fifth of its tokens
     told = [{"text": f"On day {number} the ferry left the harbour at noon."} for number in range(3)]
     rows = {
         "verbmem": [{"prompt": "Long ago", "gt": "it was cold."}],

@@ -31,6 +31,7 @@ class Rwku(FactPreset):
     `rwku/SUBJECT` takes one person (`rwku/Stephen_King`), from the folder of the person or out of the files for all;
     `rwku` takes all 200. Ids tell the level: `rwku-1-...` is a cloze. A neighbour's row names the person whose
     neighbour it is, so its subject is the neighbour where the row names it, and else "neighbours of" that person.
+    The texts of `forget_mia` and `retain_mia` are read by `--metrics rwku` alone.
     """
 
     name: ClassVar[str] = "rwku"
@@ -45,6 +46,8 @@ class Rwku(FactPreset):
         "forget_level3": _LEVELS[2:],
         "neighbor_level1": [{**_ROW, "query": "The Mill was written by ___.", "answer": "Hanne Osk"}],
         "neighbor_level2": [{**_ROW, "query": "Who wrote The Mill?", "answer": "Hanne Osk", "level": "2"}],
+        "mia_forget": [{"text": "Salt Roads is a novel by Marisol Tveit.", "subject": "Marisol Tveit"}],
+        "mia_retain": [{"text": "The ferry leaves at noon.", "subject": "Marisol Tveit"}],
     }
 
     def parts(self, config: str) -> Sequence[Part]:
@@ -61,17 +64,33 @@ class Rwku(FactPreset):
             part("forget_level3", FactSet.FORGET, optional=True),
             part("neighbor_level1", FactSet.RETAIN),
             part("neighbor_level2", FactSet.RETAIN),
+            *(
+                Part(
+                    name=f"mia_{name}",
+                    set=None,
+                    files=tuple(f"{folder}{name}_mia" for folder in folders),
+                    dataset=f"{_HUB}:mia_{name}@test",
+                    optional=True,
+                )
+                for name in ("forget", "retain")
+            ),
         )
+
+    def chosen(self, config: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those about the person; all of the texts that are about nobody whom the rows name."""
+        if not config:
+            return rows
+        return [row for row in rows if "subject" not in row or _slug(row["subject"]) == _slug(config)]
 
     def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:
         """The person's rows of each level, and those about neighbours as what must stay."""
         found: dict[FactSet, list[Row]] = {FactSet.FORGET: [], FactSet.RETAIN: []}
-        for name, part in rows.items():
-            mine = [row for row in part if not config or _slug(row.get("subject")) == _slug(config)]
+        for name in (part.name for part in self.parts(config) if part.set is not None and part.name in rows):
+            mine = self.chosen(config, rows[name])
             found[FactSet.RETAIN if name.startswith("neighbor") else FactSet.FORGET].extend(
                 _neighbours(mine) if name.startswith("neighbor") else mine
             )
-        if not found[FactSet.FORGET] and any(rows.values()):
+        if config and not found[FactSet.FORGET]:
             raise SpecError(f"expected rows about {config!r}, found none; write the name as in `subject`, with _")
         near = ({**fact, "part": "neighbours"} for fact in self.facts(found[FactSet.RETAIN]))
         sets = {FactSet.FORGET: self.facts(found[FactSet.FORGET]), FactSet.RETAIN: near}
