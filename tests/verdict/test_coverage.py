@@ -33,7 +33,7 @@ def test_a_dose_under_an_adapter_is_the_dose() -> None:
 def test_facts_that_nobody_asked_about_rule_out_a_pass() -> None:
     verdict = Audit().without(attack="quantization", fact_id=subjects(0, 20)).decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "quantization: at nf4 80 of the 120 listed facts have a score in every model, and a pass needs 95%" in (
+    assert "quantization: at nf4 80 of the 120 listed facts have a score of the checkpoint, and a pass needs 95%" in (
         verdict.reasons
     )
 
@@ -41,7 +41,7 @@ def test_facts_that_nobody_asked_about_rule_out_a_pass() -> None:
 def test_facts_that_another_dose_asked_about_are_a_hole_where_they_are_absent() -> None:
     audit = Audit().without(attack="quantization", dose="nf4", probe="recall", fact_id=subjects(0, 10))
     reason = finding(audit.decided(), RECALL).reason
-    assert reason.startswith("at nf4 100 of the 120 facts that it asked about have a score in every model")
+    assert reason.startswith("at nf4 100 of the 120 facts that it asked about have a score of the checkpoint")
 
 
 @pytest.mark.parametrize("role", [None, "retrained"])
@@ -50,7 +50,8 @@ def test_a_wording_that_few_facts_were_scored_in_rules_out_a_pass(few: int, role
     holes: dict[str, object] = {} if role is None else {"role": role}
     cell = {"attack": "quantization", "dose": "nf4", "probe": "recall", "variant": WAYS[1]}
     audit = Audit().score(np.nan, **cell, fact_id=subjects(0, few), **holes)
-    line = f"{120 - 2 * few} of the 120 facts that it asked so have a score in every model"
+    who = "the checkpoint" if role is None else "retrained-1"
+    line = f"{120 - 2 * few} of the 120 facts that it asked so have a score of {who}"
     verdict = audit.but(planned=(*PLANNED, planned("quantization", any_of=True))).decided()
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert f"at nf4, {WAYS[1]}, {line}" in finding(verdict, RECALL).reason
@@ -71,6 +72,22 @@ def test_an_open_finding_of_a_list_says_what_would_settle_it(shown: int, unscore
     one = finding(audit.decided(Policy(draws=10_000)), RECALL)
     assert one.status is Status.INCONCLUSIVE
     assert f"by count at most {shown + unscored} facts are shown, and 12 may come back; {hint}" in one.reason
+
+
+@pytest.mark.parametrize(("holes", "outcome"), [(5, Outcome.PASS), (7, Outcome.INCONCLUSIVE)])
+def test_each_model_is_held_to_coverage_for_itself(holes: int, outcome: Outcome) -> None:
+    """A control more must not make a pass rarer: what four models lack together is more than any of them does."""
+    audit = Audit()
+    models = {"unlearned": 5, "original": 5, "retrained-1": 5, "retrained-2": holes}
+    first = 0
+    for model, count in models.items():
+        ids = [f"s{place}-1" for place in range(first, first + count)]
+        audit.score(np.nan, model=model, attack="quantization", dose="nf4", probe="recall", fact_id=ids)
+        first += count
+    verdict = audit.decided(Policy(draws=10_000))
+    assert verdict.outcome is outcome
+    if outcome is not Outcome.PASS:
+        assert "113 of the 120 facts that it asked about have a score of retrained-2" in finding(verdict, RECALL).reason
 
 
 def test_a_fact_that_is_asked_in_fewer_wordings_is_no_hole() -> None:
@@ -97,9 +114,7 @@ def test_what_can_have_no_score_is_said_before_the_run() -> None:
     mute = {"recall.hit": subjects(0, 10), "forced-choice.probability": subjects(0, 10)}
     said = cannot_be_met(audit.but(unscorable=mute).case, Policy())
     assert said is not None
-    assert (
-        "as-is: at any dose 100 of the 120 listed facts can have a score in every model, and a pass needs 95%" in said
-    )
+    assert "as-is: at any dose 100 of the 120 listed facts can have a score of any model, and a pass needs 95%" in said
     assert "masking: what cannot come from refusing covers too little: at as-is 100 of the 120" in said
     # What one measure cannot ask another may; what cannot come from refusing must cover all that it vouches for.
     assert cannot_be_met(Audit().but(unscorable={"recall.hit": subjects(0, 10)}).case, Policy()) is None

@@ -442,7 +442,7 @@ def test_missing_scores_of_the_checkpoint_do_not_pass() -> None:
     assert one.worst is not None
     assert (one.worst.unresolved, one.worst.missing) == (40, 0)
     assert one.worst.unlearned == 0.0  # of what was scored
-    assert "at nf4 80 of the 120 facts that it asked about have a score in every model" in one.reason
+    assert "at nf4 80 of the 120 facts that it asked about have a score of the checkpoint" in one.reason
     assert audit.decided().outcome is Outcome.INCONCLUSIVE
 
 

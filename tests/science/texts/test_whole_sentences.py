@@ -44,7 +44,7 @@ def test_what_a_file_in_tofus_form_cannot_show_is_said_before_the_run(invoke, re
     assert "38 of 40 facts answer in a whole sentence without aliases" in told
     assert "40 of 40 facts have no `relation`, and 40 of these no `aliases`" in told
     assert "perturbed.answer cannot score 7 of 40 facts" in told
-    assert "33 of the 40 listed facts can have a score in every model, and a pass needs 95%" in plan["obstacle"]
+    assert "33 of the 40 listed facts can have a score of any model, and a pass needs 95%" in plan["obstacle"]
     (left,) = [one for one in plan["case"]["left_out"] if one["what"] == "forced-choice.probability"]
     assert left["why"].startswith(NO_OPTIONS)
 

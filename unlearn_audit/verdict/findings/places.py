@@ -37,6 +37,12 @@ _SCORES = ["score", *BESIDE.values()]
 _COLUMNS = ["role", "model", "attack", "dose", "dose_value", "probe", "measure", *ITEM[1:], *_SCORES, "sham"]
 
 
+def named_model(key: str) -> str:
+    """How a column is called where people read it."""
+    known = {UNLEARNED: "the checkpoint", ORIGINAL: "the original"}
+    return known.get(key, key.removeprefix(_CONTROL))
+
+
 def control_key(name: str) -> str:
     """The key under which a retrained model's scores stand in a cell."""
     return _CONTROL + name
@@ -103,8 +109,9 @@ class FindingScores:
         shares: share of the checkpoint's and the original's scores that carry a twin score (`TWINS`), a placebo's
             (`PLACEBO`).
         fact_ids: all facts that were scored in some model; `asked` those that any model has a row of.
-        covered: the facts that every model has a score for, in some way of asking, by dose.
-        met: by dose and way of asking, how many facts every model has all scores for, and how many were asked.
+        covered: the facts that a model has a score for, in some way of asking, by dose and model.
+        met: by dose and way of asking, the model with the fewest facts that it has all scores for, how many those are,
+            and how many were asked.
         table: the scores themselves.
         union: all cells and seeds as one; None where there is but one of them.
     """
@@ -114,8 +121,8 @@ class FindingScores:
     shares: Mapping[str, float]
     fact_ids: frozenset[str]
     asked: frozenset[str]
-    covered: Mapping[str, frozenset[str]]
-    met: Mapping[tuple[str, str], tuple[int, int]]
+    covered: Mapping[str, Mapping[str, frozenset[str]]]
+    met: Mapping[tuple[str, str], tuple[str, int, int]]
     table: ScoreTable
     union: Cell | None
 
@@ -220,23 +227,32 @@ def _union(table: ScoreTable, terms: Terms) -> Cell | None:
     return next(iter(_cells(table.together, terms)), None)
 
 
-def _covered(table: ScoreTable) -> dict[str, frozenset[str]]:
-    """By dose: the facts that every model has a score for."""
+def _covered(table: ScoreTable) -> dict[str, dict[str, frozenset[str]]]:
+    """By dose and model: the facts that it has a score for."""
     doses, facts = table.items.doses, table.items.facts
-    whole = np.isfinite(table.own.scored).all(axis=1)
+    scored = np.isfinite(table.own.scored)
+
+    def known(dose: int, model: int) -> frozenset[str]:
+        there = scored[:, model] & (doses.codes == dose)
+        return frozenset(map(str, facts.known[np.unique(facts.codes[there])]))
+
     return {
-        str(doses.known[dose]): frozenset(map(str, facts.known[np.unique(facts.codes[whole & (doses.codes == dose)])]))
+        str(doses.known[dose]): {key: known(dose, model) for model, key in enumerate(table.keys)}
         for dose in np.unique(doses.codes)
     }
 
 
-def _met(table: ScoreTable) -> dict[tuple[str, str], tuple[int, int]]:
-    """By dose and way of asking: facts with a score of every model in every run, and facts that were asked."""
-    facts, blank = table.items.facts.codes, np.isnan(table.own.scored).any(axis=1)
+def _met(table: ScoreTable) -> dict[tuple[str, str], tuple[str, int, int]]:
+    """By dose and way of asking: the model with the fewest facts scored in every run, how many, and of how many."""
+    facts, blank = table.items.facts.codes, np.isnan(table.own.scored)
     found = {}
     for dose, way, there in table.items.cells():
         asked = len(np.unique(facts[there]))
-        found[dose, way] = asked - len(np.unique(facts[there & blank])), asked
+        least, fewest = min(
+            ((asked - len(np.unique(facts[there & blank[:, model]])), key) for model, key in enumerate(table.keys)),
+            key=lambda one: one[0],
+        )
+        found[dose, way] = fewest, least, asked
     return found
 
 
