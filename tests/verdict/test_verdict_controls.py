@@ -284,6 +284,17 @@ def test_facts_without_a_twin_answer_are_out_for_every_model():
     assert (one.subjects, one.facts, one.status) == (120, 240, Status.PASSED)
 
 
+def test_facts_without_a_twin_answer_are_covered_where_a_measure_without_sham_scores_them():
+    roles = {"unlearned": 0.0, "original": 1.0, "retrained": 0.0}
+    audit = shammed(roles, dict.fromkeys(roles, 0.0))
+    planned = tuple(
+        one.model_copy(update={"sham": one.attack == "relearning" and one.probe == "recall"}) for one in PLANNED
+    )
+    audit.but(planned=planned).without(sham=True, probe="forced-choice")
+    audit.without(sham=True, fact_id=subjects(0, 20))
+    assert not [reason for reason in audit.decided().reasons if "listed facts" in reason]
+
+
 def test_without_a_retrained_model_the_sham_is_the_control():
     roles = {"unlearned": 0.0, "original": 1.0}
     audit = shammed(roles, dict.fromkeys(roles, 0.0)).without(role="retrained").but(controls=()).twins(0.0)

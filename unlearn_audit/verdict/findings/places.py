@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from unlearn_audit.api import Role
 from unlearn_audit.errors import AuditError
@@ -227,32 +228,37 @@ def _union(table: ScoreTable, terms: Terms) -> Cell | None:
     return next(iter(_cells(table.together, terms)), None)
 
 
+def _scored(table: ScoreTable) -> dict[str, NDArray[np.bool_]]:
+    """By model, shape (items,): whether it has a score there, and of the twin answer too where that is subtracted."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for key, column in zip(table.keys, np.isfinite(table.own.scored).T, strict=True):
+        model = key.removesuffix(SHAM)
+        found[model] = found[model] & column if model in found else column
+    return found
+
+
 def _covered(table: ScoreTable) -> dict[str, dict[str, frozenset[str]]]:
     """By dose and model: the facts that it has a score for."""
-    doses, facts = table.items.doses, table.items.facts
-    scored = np.isfinite(table.own.scored)
+    doses, facts, scored = table.items.doses, table.items.facts, _scored(table)
 
-    def known(dose: int, model: int) -> frozenset[str]:
-        there = scored[:, model] & (doses.codes == dose)
+    def known(there: NDArray[np.bool_]) -> frozenset[str]:
         return frozenset(map(str, facts.known[np.unique(facts.codes[there])]))
 
     return {
-        str(doses.known[dose]): {key: known(dose, model) for model, key in enumerate(table.keys)}
+        str(doses.known[dose]): {key: known(own & (doses.codes == dose)) for key, own in scored.items()}
         for dose in np.unique(doses.codes)
     }
 
 
 def _met(table: ScoreTable) -> dict[tuple[str, str], tuple[str, int, int]]:
     """By dose and way of asking: the model with the fewest facts scored in every run, how many, and of how many."""
-    facts, blank = table.items.facts.codes, np.isnan(table.own.scored)
+    facts, scored = table.items.facts.codes, _scored(table)
     found = {}
     for dose, way, there in table.items.cells():
         asked = len(np.unique(facts[there]))
-        least, fewest = min(
-            ((asked - len(np.unique(facts[there & blank[:, model]])), key) for model, key in enumerate(table.keys)),
-            key=lambda one: one[0],
-        )
-        found[dose, way] = fewest, least, asked
+        met = {key: asked - len(np.unique(facts[there & ~own])) for key, own in scored.items()}
+        fewest = min(met, key=met.__getitem__)
+        found[dose, way] = fewest, met[fewest], asked
     return found
 
 
