@@ -191,17 +191,21 @@ def test_what_one_renderer_wrote_another_of_the_same_tokenizer_and_words_need_no
 
 def test_renderers_that_write_otherwise_remember_apart(monkeypatch):
     monkeypatch.setattr(rendering, "_KEPT", {})
-    monkeypatch.setattr(rendering, "MOST_TOKENIZERS", 5)
+    monkeypatch.setattr(rendering, "MOST_TOKENIZERS", 6)
     plain = renderer("byte BPE with BOS")
     marked = PreTrainedTokenizerFast(tokenizer_object=MADE["byte BPE with BOS"](), eos_token="<pad>")
+    split = PreTrainedTokenizerFast(  # reads what looks like a special token as text
+        tokenizer_object=MADE["byte BPE with BOS"](), split_special_tokens=True, **family("letters").special_tokens_map
+    )
     others = [
         renderer("byte BPE"),
+        replace(plain, tokenizer=split),
         replace(plain, tokenizer=marked),
         replace(plain, system_prompt="Be brief."),
         replace(plain, date=dt.date(1999, 1, 1)),
     ]
     kept = [remembering(one).kept for one in (plain, *others)]
-    assert len({id(one) for one in kept}) == 5
+    assert len({id(one) for one in kept}) == 6
     assert remembering(plain).kept is kept[0]
     remembering(renderer("letters"))
     assert len(rendering._KEPT) == 1

@@ -329,7 +329,8 @@ def remembering(renderer: Renderer) -> Renderer:
     if not tokenizer.is_fast:
         return renderer
     marks = sorted((name, str(mark)) for name, mark in tokenizer.special_tokens_map.items())
-    same = repr((tokenizer.backend_tokenizer.to_str(), marks, renderer.date, renderer.system_prompt))
+    way = type(tokenizer).__qualname__, tokenizer.split_special_tokens, tokenizer.backend_tokenizer.to_str(), marks
+    same = repr((*way, renderer.date, renderer.system_prompt))
     if (written := sha256_text(same)) not in _KEPT and len(_KEPT) >= MOST_TOKENIZERS:
         _KEPT.clear()
     return replace(renderer, kept=_KEPT.setdefault(written, {}))
