@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 from evaluate import mean_probability
-from finetune import Recipe, finetune
-from npo import NpoRecipe, unlearn
-from train import ROOT, Workspace, load, make_base, save
+from finetune import Recipe
+from npo import NpoRecipe
+from train import ROOT, Workspace, load, make_base, make_finetuned, make_unlearned
 
 ROWS = {
     "forget01_perturbed": ("forget01_perturbed", 0, 40),
@@ -66,29 +66,10 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def learned(space: Workspace, name: str, sets: tuple[str, ...], recipe: Recipe) -> None:
-    """The base, fine-tuned on some of the sets."""
-    model, tokenizer = load(space.model("base"))
-    examples = [example for each in sets for example in space.facts(each, tokenizer)]
-    save(finetune(model, examples, recipe, space.work(name)), tokenizer, space.model(name))
-
-
-def forgotten(space: Workspace, recipe: NpoRecipe) -> None:
-    """The original without forget01, as likely as the first retrained model says it."""
-    control, _ = load(space.model("retrained-1"))
-    model, tokenizer = load(space.model("original"))
-    forget, retain = space.facts("forget", tokenizer), space.facts("retain", tokenizer)
-    target, kept = mean_probability(control.eval(), forget), mean_probability(model.eval(), retain)
-    found = unlearn(
-        model,
-        forget=forget,
-        retain=retain,
-        forget_target=target,
-        retain_target=recipe.keep * kept,
-        recipe=recipe,
-        work=space.work("unlearned"),
-    )
-    save(found, tokenizer, space.model("unlearned"))
+def known(space: Workspace, name: str, facts: str) -> float:
+    """How likely a finished model finds the answers of a set, on average."""
+    model, tokenizer = load(space.model(name))
+    return mean_probability(model.eval(), space.facts(facts, tokenizer))
 
 
 def stages(space: Workspace, epochs: int) -> dict[str, Callable[[], None]]:
@@ -96,10 +77,15 @@ def stages(space: Workspace, epochs: int) -> dict[str, Callable[[], None]]:
     both = ("forget", "retain")
     return {
         "base": lambda: make_base(space),
-        "original": lambda: learned(space, "original", both, Recipe(epochs=epochs, seed=0)),
-        "retrained-1": lambda: learned(space, "retrained-1", ("retain",), Recipe(epochs=epochs, seed=1)),
-        "retrained-2": lambda: learned(space, "retrained-2", ("retain",), Recipe(epochs=epochs, seed=2)),
-        "unlearned": lambda: forgotten(space, NpoRecipe(seed=0, learning_rate=3e-4, max_steps=32, check_every=4)),
+        "original": lambda: make_finetuned(space, "original", both, Recipe(epochs=epochs, seed=0)),
+        "retrained-1": lambda: make_finetuned(space, "retrained-1", ("retain",), Recipe(epochs=epochs, seed=1)),
+        "retrained-2": lambda: make_finetuned(space, "retrained-2", ("retain",), Recipe(epochs=epochs, seed=2)),
+        "unlearned": lambda: make_unlearned(
+            space,
+            NpoRecipe(seed=0, learning_rate=3e-4, max_steps=32, check_every=4),
+            control=known(space, "retrained-1", "forget"),
+            original=known(space, "original", "retain"),
+        ),
     }
 
 

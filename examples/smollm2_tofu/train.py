@@ -87,16 +87,22 @@ def make_finetuned(space: Workspace, name: str, sets: tuple[str, ...], recipe: R
     save(finetune(model, examples, recipe, space.work(name)), tokenizer, space.model(name))
 
 
-def make_unlearned(space: Workspace, recipe: NpoRecipe) -> None:
-    """Unlearn the forget set from the original, down to the retrained control's answer probability."""
+def make_unlearned(space: Workspace, recipe: NpoRecipe, *, control: float, original: float) -> None:
+    """Unlearn the forget set from the original, down to the retrained control's answer probability.
+
+    Args:
+        space: where the models are.
+        recipe: how.
+        control: mean probability of the forget answers in the retrained control.
+        original: mean probability of the retain answers in the original.
+    """
     model, tokenizer = load(space.model("original"))
-    scores = evaluation(space, "retrained"), evaluation(space, "original")
     unlearned = unlearn(
         model,
         forget=space.facts("forget", tokenizer),
         retain=space.facts("retain", tokenizer),
-        forget_target=scores[0]["forget"]["answer_probability"],
-        retain_target=recipe.keep * scores[1]["retain"]["answer_probability"],
+        forget_target=control,
+        retain_target=recipe.keep * original,
         recipe=recipe,
         work=space.work("unlearned"),
     )
@@ -128,7 +134,12 @@ def stages(space: Workspace, args: argparse.Namespace) -> dict[str, Callable[[],
         "base": lambda: make_base(space),
         "original": lambda: make_finetuned(space, "original", ("forget", "retain"), recipe),
         "retrained": lambda: make_finetuned(space, "retrained", ("retain",), recipe),
-        "unlearned": lambda: make_unlearned(space, NpoRecipe(seed=args.seed, bfloat16=args.bfloat16)),
+        "unlearned": lambda: make_unlearned(
+            space,
+            NpoRecipe(seed=args.seed, bfloat16=args.bfloat16),
+            control=evaluation(space, "retrained")["forget"]["answer_probability"],
+            original=evaluation(space, "original")["retain"]["answer_probability"],
+        ),
         "refusal": lambda: make_refusal(
             space, Recipe(epochs=REFUSAL_EPOCHS, seed=args.seed, learning_rate=5e-4, bfloat16=args.bfloat16)
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from unlearn_audit.errors import SpecError
@@ -50,18 +49,20 @@ def measure(
     Raises:
         SpecError: the forget set is not the suite's benchmark, or its files are not there.
     """
+    from unlearn_audit.models.loading import loaded
+
     source = _benchmark(suite, forget)
     rows = benchmark_rows(source, download=options.download)
     roles = [role for role, _ in models]
     depth = Depth(rows=rows.get("entities", ()), roles=roles) if suite in _WITH_DEPTH else None
     raws = []
     for place, (_, checkpoint) in enumerate(models):
-        with _opened(checkpoint, options) as engine:
+        with loaded(checkpoint, options) as engine:
             raws.append(_measured(suite, source, engine, rows, labels))
             if depth is not None:
                 depth.look(place, engine)
     if depth is not None and depth.can_be_taken:
-        with _opened(models[roles.index("original")][1], options) as engine:
+        with loaded(models[roles.index("original")][1], options) as engine:
             depth.take(engine)
     control = next((raw for raw, role in zip(raws, roles, strict=True) if role == "retrained"), None)
     return Metrics(
@@ -97,12 +98,6 @@ def _benchmark(suite: Suite, forget: str) -> Source:
             f"well; give --preset {wanted}/... and --data FOLDER"
         )
     return source
-
-
-def _opened(checkpoint: Checkpoint, options: ModelOptions) -> AbstractContextManager[Engine]:
-    from unlearn_audit.models.loading import loaded
-
-    return loaded(checkpoint, options)
 
 
 def _measured(suite: Suite, source: Source, engine: Engine, rows: Rows, labels: Labels) -> Any:
