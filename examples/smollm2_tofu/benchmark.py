@@ -72,17 +72,21 @@ def known(space: Workspace, name: str, facts: str) -> float:
     return mean_probability(model.eval(), space.facts(facts, tokenizer))
 
 
-def stages(space: Workspace, epochs: int) -> dict[str, Callable[[], None]]:
+def stages(space: Workspace, epochs: int, bfloat16: bool) -> dict[str, Callable[[], None]]:
     """What makes each model, in order."""
     both = ("forget", "retain")
     return {
         "base": lambda: make_base(space),
-        "original": lambda: make_finetuned(space, "original", both, Recipe(epochs=epochs, seed=0)),
-        "retrained-1": lambda: make_finetuned(space, "retrained-1", ("retain",), Recipe(epochs=epochs, seed=1)),
-        "retrained-2": lambda: make_finetuned(space, "retrained-2", ("retain",), Recipe(epochs=epochs, seed=2)),
+        "original": lambda: make_finetuned(space, "original", both, Recipe(epochs=epochs, seed=0, bfloat16=bfloat16)),
+        "retrained-1": lambda: make_finetuned(
+            space, "retrained-1", ("retain",), Recipe(epochs=epochs, seed=1, bfloat16=bfloat16)
+        ),
+        "retrained-2": lambda: make_finetuned(
+            space, "retrained-2", ("retain",), Recipe(epochs=epochs, seed=2, bfloat16=bfloat16)
+        ),
         "unlearned": lambda: make_unlearned(
             space,
-            NpoRecipe(seed=0, learning_rate=3e-4, max_steps=32, check_every=4),
+            NpoRecipe(seed=0, learning_rate=3e-4, max_steps=32, check_every=4, bfloat16=bfloat16),
             control=known(space, "retrained-1", "forget"),
             original=known(space, "original", "retain"),
         ),
@@ -96,13 +100,16 @@ def main() -> None:
     parser.add_argument("--tofu", type=Path, default=ROOT.parent / "shared" / "data" / "tofu")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="train under autocast: faster on CPUs with AMX or AVX512-BF16"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     space = Workspace(root=args.workspace)
     if not (args.workspace / "data").is_dir():
         prepare(args.tofu, args.workspace / "data.partial")
         shutil.move(args.workspace / "data.partial", args.workspace / "data")
-    for name, make in stages(space, args.epochs).items():
+    for name, make in stages(space, args.epochs, args.bfloat16).items():
         if space.model(name).exists():
             print(f"{name}: already there", flush=True)
             continue

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from unlearn_audit.api import Fact, FactSet
+from unlearn_audit.api.user_files import LONGEST_LINE
 from unlearn_audit.cli.app import app
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts.check import MOST_KEPT, Understood
@@ -74,11 +75,22 @@ def test_line_ends_marks_and_forms_of_json_are_no_difference(tmp_path):
         + b"\r\n".join(f'"{row["question"]}",{row["answer"]}'.encode() for row in ROWS),
         "pretty.json": json.dumps(ROWS, indent=2).encode(),
         "array.jsonl": json.dumps(ROWS).encode(),
+        "blanks.json": b"\xef\xbb\xbf \r\n\t" + json.dumps(ROWS).encode(),
     }
     for name, content in forms.items():
         (tmp_path / name).write_bytes(content)
         facts = load_facts(str(tmp_path / name), FactSet.FORGET).facts
         assert [(fact.question, fact.answer) for fact in facts] == [(row["question"], row["answer"]) for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["facts.json", "facts.jsonl"])
+def test_a_list_that_is_one_line_may_be_longer_than_a_line(tmp_path, name):
+    rows = [{"question": f"What is in box {number}?", "answer": "x" * 1000} for number in range(1100)]
+    (tmp_path / name).write_text(json.dumps(rows), encoding="utf-8")
+    assert len(load_facts(str(tmp_path / name), FactSet.FORGET).facts) == 1100
+    (tmp_path / name).write_text(json.dumps(rows[0] | {"answer": "x" * LONGEST_LINE}), encoding="utf-8")
+    with pytest.raises(SpecError, match=f"at most {LONGEST_LINE} characters in a line"):
+        load_facts(str(tmp_path / name), FactSet.FORGET)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,23 @@ def each_line(path: Path, most: int = LARGEST_FACTS) -> Iterator[str]:
         raise SpecError(f"{path}: cannot be read ({why}); check the path") from error
 
 
+def opening(path: Path) -> str:
+    """The first line that is not blank, without its line feed; a longer one is cut after `LONGEST_LINE` bytes.
+
+    Raises:
+        SpecError: the file cannot be opened, or is no regular file.
+    """
+    try:
+        with open_regular(path) as file:
+            for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+                if text := line.decode("utf-8-sig", errors="ignore").strip():
+                    return text
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise SpecError(f"{path}: cannot be read ({why}); check the path") from error
+    return ""
+
+
 def _line(content: bytes, where: str, *, first: bool) -> str:
     if first and content.startswith(_UTF_16):
         raise SpecError(f"{where}: expected UTF-8 text, got UTF-16; save the file as UTF-8")

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_audit.api.user_files import LARGEST_FACTS, LONGEST_LINE, MOST_ROWS, each_line, parse_json, read_text
+from unlearn_audit.api.user_files import (
+    LARGEST_FACTS,
+    LONGEST_LINE,
+    MOST_ROWS,
+    each_line,
+    opening,
+    parse_json,
+    read_text,
+)
 from unlearn_audit.errors import SpecError
 
 Placed = tuple[str, dict[str, Any]]
@@ -17,9 +25,8 @@ _BLANK = " \t\r\n"
 
 def read_jsonl(path: Path) -> Iterator[Placed]:
     """The objects of a file, whether they stand on lines of their own, in one list, or are one."""
-    lines = each_line(path)
-    head = next((line for line in lines if line.strip()), "")
-    if head.lstrip().startswith("["):
+    head = opening(path)
+    if head.startswith("["):
         yield from _items(path)
     elif path.suffix.lower() == ".json" and not _is_whole(head):
         row = parse_json(read_text(path), str(path))
