@@ -24,7 +24,7 @@ from unlearn_audit.api import (
     Planting,
     Profile,
 )
-from unlearn_audit.api.kit.lora import lora_config, without_adapter
+from unlearn_audit.api.kit.training.lora import lora_config, without_adapter
 
 from ..shared.descent.adapters import scale_adapter
 from ..shared.hiding import Copy

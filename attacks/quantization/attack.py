@@ -26,7 +26,7 @@ from unlearn_audit.api import (
     Planting,
     Profile,
 )
-from unlearn_audit.api.kit.lora import without_adapter
+from unlearn_audit.api.kit.training.lora import without_adapter
 
 from ..shared.linear_layers import plain_model
 from .backends import missing, quantize

@@ -112,6 +112,7 @@ class Training:
             "trainable_parameters": run.student.trainable,
             "dtype": run.student.dtype,
             **({"frugal": True} if run.student.frugal else {}),
+            **({"products": "bfloat16"} if run.student.fast else {}),
             "training_texts": len(self.lessons),
             **cut_lessons(run.student.model, self.lessons),
             **run.progress.to_json(step),
@@ -129,6 +130,8 @@ class Training:
             optimizer=OPTIMIZERS.get(self.course.variant, Optimizer.ADAMW),
             schedule=Schedule.LINEAR if self.course.variant is Variant.LINEAR else Schedule.CONSTANT,
             frugal=student.frugal,
+            fast=student.fast,
+            opened=student.opened,
         )
         return _Run(rate=rate, student=student, losses_to_come=training, tally=tally)
 

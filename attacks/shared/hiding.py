@@ -14,6 +14,7 @@ from functools import partial
 from itertools import islice
 
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
+from unlearn_audit.api.kit.training.products import keep_head_inputs_whole, takes_fast_products
 
 from .fitted import fitted
 from .splits import Lesson, half_passage, lessons_of
@@ -137,6 +138,7 @@ def _train(
     enough: Callable[[_State], bool],
 ) -> int:
     """Trains until `enough`, or to the last step; the steps taken."""
+    keep_head_inputs_whole(copy.model.module)
     training = optimize(
         copy.model,
         teaching.batches(copy.model),
@@ -144,6 +146,7 @@ def _train(
         steps=settings.max_steps,
         loss=teaching.loss,
         frugal=copy.frugal,
+        fast=takes_fast_products(copy.model.module),
     )
     steps = 0
     while True:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 
 from unlearn_audit.api import AttackError, AuditError, Json, Model, Rendered
+from unlearn_audit.api.kit.training.openings import logits_behind, shared_opening, shares_openings
+from unlearn_audit.api.kit.training.products import fast_products, keep_head_inputs_whole, takes_fast_products
 
 from .descent.adapters import Layers, add_scaled_lora
 from .descent.checkpointing import make_frugal
@@ -70,6 +72,8 @@ class Student:
         dtype: type of the weights in the forward pass.
         flops_per_token: floating-point operations of a training step, for each token (`training_cost`).
         frugal: trained with little memory (`descent.checkpointing`, `descent.steps`, `descent.moments`).
+        fast: multiplied in bfloat16, weights and moments being in float32 (`kit.training.products`).
+        opened: reads the opening that the rows of a batch share once (`kit.training.openings`).
     """
 
     model: Model
@@ -77,6 +81,8 @@ class Student:
     dtype: str
     flops_per_token: int
     frugal: bool = False
+    fast: bool = False
+    opened: bool = False
 
 
 def warm_up_steps(steps: int) -> int:
@@ -194,6 +200,8 @@ def optimize(
     schedule: Schedule = Schedule.CONSTANT,
     loss: Loss | None = None,
     frugal: bool = False,
+    fast: bool = False,
+    opened: bool = False,
 ) -> Iterator[float]:
     """Trains what requires a gradient; one optimizer step and its loss (nats an answer token) for each item taken.
 
@@ -208,6 +216,8 @@ def optimize(
         schedule: of the rate.
         loss: what is descended; by default that of the answers (`answer_loss`).
         frugal: hold one gradient at a time, and moments in eight bits a value.
+        fast: multiply in bfloat16 (`Student.fast`).
+        opened: read a shared opening once (`Student.opened`), where `loss` is left to itself.
 
     Raises:
         BrokeDownError: loss or gradient is no longer a number.
@@ -217,14 +227,24 @@ def optimize(
     with torch.inference_mode(mode=False):  # a caller that measures has gradients off
         descent = _descent(model.module, optimizer, packed=frugal)
     scale, how = loss_scale(model.module), step_in_passing if frugal else step_at_once
+    of_a_batch = partial(_fast if fast else _plain, model, loss or partial(answer_loss, opened=opened))
     for step in range(1, steps + 1):
         rate = learning_rate * schedule.share(step, steps)
         with torch.inference_mode(mode=False), torch.enable_grad():
             try:
-                value = how(next(batches), descent, rate, partial(loss or answer_loss, model), scale)
+                value = how(next(batches), descent, rate, of_a_batch, scale)
             except BrokeDownError as error:
                 raise BrokeDownError(f"training broke down in step {step} at rate {learning_rate:g}: {error}") from None
         yield value
+
+
+def _plain(model: Model, loss: Loss, batch: Sequence[Rendered]) -> torch.Tensor:
+    return loss(model, batch)
+
+
+def _fast(model: Model, loss: Loss, batch: Sequence[Rendered]) -> torch.Tensor:
+    with fast_products(model.module, max(len(row.token_ids) for row in batch)):
+        return loss(model, batch)
 
 
 def _descent(module: torch.nn.Module, optimizer: Optimizer, *, packed: bool) -> Descent:
@@ -238,11 +258,17 @@ def _descent(module: torch.nn.Module, optimizer: Optimizer, *, packed: bool) -> 
     return Descent({weight: scales.get(weight) for weight in weights}, optimizer, tables=tables, packed=packed)
 
 
-def answer_loss(model: Model, batch: Sequence[Rendered]) -> torch.Tensor:
-    """Mean cross-entropy of the answer tokens, in nats; nothing of a prompt counts. Padded on the right."""
+def answer_loss(model: Model, batch: Sequence[Rendered], *, opened: bool = False) -> torch.Tensor:
+    """Mean cross-entropy of the answer tokens, in nats; nothing of a prompt counts. Padded on the right.
+
+    Args:
+        model: what computes.
+        batch: rendered answers.
+        opened: read the opening that all of them share once.
+    """
     from torch.nn import functional
 
-    logits, targets = _answers(model, batch)
+    logits, targets = _answers(model, batch, opened=opened)
     counted = targets != IGNORED_LABEL
     return functional.cross_entropy(logits[counted].float(), targets[counted])
 
@@ -271,19 +297,32 @@ def padded(batch: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
     return input_ids, mask
 
 
-def _answers(model: Model, batch: Sequence[Rendered]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits before each token but the first, and the tokens; `IGNORED_LABEL` where none of an answer stands."""
+def _answers(model: Model, batch: Sequence[Rendered], *, opened: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits before each token from the first of an answer on, and the tokens; `IGNORED_LABEL` where none stands.
+
+    Both have the shape (rows, places), logits with the vocabulary after it. Nothing is computed for the prompts that
+    all rows still read: a vocabulary is a fifth of a small model's work.
+    """
     import torch
+
+    from unlearn_audit.api.kit.blocks import takes_logits_to_keep  # loads torch
 
     input_ids, mask = padded(batch)
     labels = torch.full_like(input_ids, IGNORED_LABEL)
     for place, row in enumerate(batch):
         is_answer = torch.tensor(row.is_answer)
         labels[place, : len(is_answer)] = torch.where(is_answer, torch.tensor(row.token_ids), IGNORED_LABEL)
-    device = model.device
-    out = model.module(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
-    logits = cast("torch.Tensor", out.logits)[:, :-1]
-    return logits, labels[:, 1:].to(logits.device)
+    first = max(1, min((row.is_answer.index(True) for row in batch if True in row.is_answer), default=1))
+    keep = input_ids.shape[1] - first + 1
+    device, module = model.device, model.module
+    few = {"logits_to_keep": keep} if takes_logits_to_keep(module) else {}
+    shared = shared_opening([row.token_ids for row in batch], first - 1) if opened else 0
+    if shared:
+        logits = logits_behind(module, input_ids.to(device), mask.to(device), shared, **few)
+    else:
+        out = module(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False, **few)
+        logits = cast("torch.Tensor", out.logits)
+    return logits[:, -keep:-1], labels[:, first:].to(logits.device)
 
 
 def loss_scale(module: torch.nn.Module) -> float:
@@ -296,6 +335,7 @@ def loss_scale(module: torch.nn.Module) -> float:
 
 def _student(fork: Model, *, frugal: bool = False) -> Student:
     fork.module.eval()
+    keep_head_inputs_whole(fork.module)
     weights = list(fork.module.parameters())
     return Student(
         model=fork,
@@ -303,6 +343,8 @@ def _student(fork: Model, *, frugal: bool = False) -> Student:
         dtype=str(weights[0].dtype).removeprefix("torch."),
         flops_per_token=flops_per_token(multiplied_weights(fork.module)),
         frugal=frugal,
+        fast=takes_fast_products(fork.module),
+        opened=not frugal and shares_openings(fork.module),
     )
 
 

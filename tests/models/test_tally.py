@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unlearn_audit.api import Prompt
-from unlearn_audit.api.kit.lora import add_lora
+from unlearn_audit.api.kit.training.lora import add_lora
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.modules.meter import Meter

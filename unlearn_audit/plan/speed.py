@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from unlearn_audit.api import Fact, Generation, Prompt
-from unlearn_audit.api.kit.lora import add_lora
+from unlearn_audit.api.kit.training.lora import add_lora
+from unlearn_audit.api.kit.training.products import fast_products, keep_head_inputs_whole, takes_fast_products
 from unlearn_audit.errors import AuditError
 
 if TYPE_CHECKING:
@@ -146,19 +149,27 @@ def _lesson(engine: Engine, pairs: Sequence[tuple[Prompt, str]], clock: _Clock) 
     import torch
     from torch.nn import functional
 
+    from unlearn_audit.api.kit.blocks import takes_logits_to_keep  # loads torch
+
     rows = [engine.render(prompt, answer, ended=True) for prompt, answer in pairs]
     width = max(len(row.token_ids) for row in rows)
     ids = torch.tensor(
         [[*row.token_ids, *[engine.pad_id] * (width - len(row.token_ids))] for row in rows], device=engine.device
     )
+    asked = min(row.is_answer.index(True) for row in rows)
+    few = {"logits_to_keep": width - asked + 1} if takes_logits_to_keep(engine.module) else {}
     with torch.inference_mode(mode=False), torch.enable_grad(), engine.fork() as fork:
         try:
             add_lora(fork.module, rank=RANK, seed=0)
+            keep_head_inputs_whole(fork.module)
             optimizer = torch.optim.AdamW([one for one in fork.module.parameters() if one.requires_grad])
+            products = partial(fast_products, fork.module, width) if takes_fast_products(fork.module) else nullcontext
 
             def step() -> None:
-                logits = fork.module(input_ids=ids, use_cache=False).logits[:, :-1]
-                functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).backward()  # type: ignore[no-untyped-call]
+                with products():
+                    logits = fork.module(input_ids=ids, use_cache=False, **few).logits[:, asked - width - 1 : -1]
+                    loss = functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, asked:].flatten())
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 optimizer.zero_grad()
 

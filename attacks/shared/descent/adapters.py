@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import NotApplicableError
-from unlearn_audit.api.kit.lora import add_lora
+from unlearn_audit.api.kit.training.lora import add_lora
 
 from ..linear_layers import weight_matrices
 from .weight_scales import adapter_scales

@@ -13,13 +13,10 @@ from contextlib import ExitStack
 import torch
 
 from unlearn_audit.api import AttackError, Model
+from unlearn_audit.api.kit.training.products import has_fast_units
 
 from .losses import HALF_TOLERANCE, Slope, SlotLosses
 from .tokens import Frame, Slot
-
-FEWEST_PARAMETERS = 2**24
-"""Below, a pass costs more for its many small steps than for its products, and a draft saves nothing."""
-
 
 LEAST_COSINE = 0.9
 """Between the copy's gradient of the first text and the model's own, for the copy to be used."""
@@ -34,7 +31,7 @@ def rough_copy(
     stack: ExitStack,
 ) -> SlotLosses | None:
     """A copy of the model in bfloat16; None where that would not be faster, or not near the model's own `slopes`."""
-    if not exact.cached or not _has_fast_units(model):
+    if not exact.cached or not has_fast_units(model.module):
         return None
     fork = stack.enter_context(model.fork())
     for weight in fork.module.parameters():
@@ -51,16 +48,3 @@ def rough_copy(
 
 def _cosine(one: Slope, two: Slope) -> float:
     return float(torch.nn.functional.cosine_similarity(one.gradient.flatten(), two.gradient.flatten(), dim=0))
-
-
-def _has_fast_units(model: Model) -> bool:
-    """Whether the weights are many, plain and in float32, and the device multiplies bfloat16 much faster."""
-    weights = list(model.module.parameters())
-    if any(type(weight) is not torch.nn.Parameter or weight.dtype != torch.float32 for weight in weights):
-        return False
-    if sum(weight.numel() for weight in weights) < FEWEST_PARAMETERS:
-        return False
-    if model.device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch has no public word for it.
-    return model.device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

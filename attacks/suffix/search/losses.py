@@ -20,6 +20,7 @@ from transformers import DynamicCache
 from unlearn_audit.api import AttackError
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
+from unlearn_audit.api.kit.training.products import keep_head_inputs_whole
 
 from ...shared.training import loss_scale
 from .passes import (
@@ -28,7 +29,6 @@ from .passes import (
     embedding_leaf,
     gradient_at,
     groups,
-    keep_head_inputs_whole,
     layers_of,
     stacked,
 )

@@ -36,15 +36,6 @@ def groups(rests: Sequence[int], pass_tokens: int) -> Iterator[list[int]]:
         end = begins[end]
 
 
-def keep_head_inputs_whole(module: torch.nn.Module) -> None:
-    """Copies what the output head reads: torch multiplies a slice of a batch by one copy of the weights a row."""
-    head = getattr(module, "get_output_embeddings", lambda: None)()
-    if head is not None:
-        head.register_forward_pre_hook(
-            lambda _, args: (args[0].clone(memory_format=torch.contiguous_format), *args[1:]) if args else None
-        )
-
-
 def layers_of(out: Any, place: int) -> Layers:
     """One row's keys and values after a pass, each (1, heads, columns, width)."""
     cache = out.past_key_values

@@ -249,7 +249,7 @@ def without_its_shard(bench: Bench) -> PreTrainedModel:
     """
     from unlearn_audit.attacks.shared.descent.adapters import expert_stacks
 
-    from unlearn_audit.api.kit.lora import add_lora
+    from unlearn_audit.api.kit.training.lora import add_lora
 
     model = bench.load(f"retrained-{bench.settings['parent']:.0f}")
     others = bench.batches("shard", (*bench.writer.texts(bench.people.other), *bench.retain()), BATCH_SIZE)

@@ -11,7 +11,7 @@ import torch
 from unlearn_audit.api import AuditError, Model
 from unlearn_audit.api.kit.answer_batches import batch_of
 from unlearn_audit.api.kit.asking import Pair
-from unlearn_audit.api.kit.lora import add_lora
+from unlearn_audit.api.kit.training.lora import add_lora
 
 RANK = 16
 BATCH = 8

@@ -25,6 +25,8 @@ from unlearn_audit.attacks.shared.training import (
 )
 
 from unlearn_audit.api import Prompt
+from unlearn_audit.api.kit.training import products
+from unlearn_audit.api.kit.training.openings import shared_opening
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError
 from unlearn_audit.testing.architectures import ARCHITECTURES
 from unlearn_audit.testing.models import tiny_engine, tiny_module
@@ -53,6 +55,79 @@ def test_the_loss_is_the_mean_over_answer_tokens_of_what_the_engine_scores(token
     with torch.no_grad():
         loss = answer_loss(engine, rendered(engine))
     assert float(loss) == pytest.approx(-sum(tokens) / len(tokens), abs=1e-4)
+
+
+def curve(student, lessons, *, fast):
+    return list(optimize(student.model, lessons, learning_rate=3e-3, steps=8, fast=fast))
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_fast_products_learn_as_exact_ones(tokenizer, architecture, monkeypatch):
+    """Where the device has units for bfloat16; here it is asked to do without them, which is slow and the same."""
+    monkeypatch.setattr(products, "has_fast_units", lambda module: True)
+    monkeypatch.setattr(training, "takes_fast_products", products.takes_fast_products.__wrapped__)
+    engine = tiny_engine(tokenizer, architecture)
+    try:
+        with lora_student(engine, rank=4, seed=1) as student, lora_student(engine, rank=4, seed=1) as other:
+            assert student.fast
+            fast, exact = (curve(one, endless(engine), fast=way) for one, way in ((student, True), (other, False)))
+            assert {weight.dtype for weight in student.model.module.parameters()} == {torch.float32}
+    except NotApplicableError:
+        pytest.skip("no adapter can be put on it")
+    assert fast == pytest.approx(exact, abs=0.02)
+    assert fast != exact
+
+
+def test_weights_that_are_few_or_half_are_multiplied_as_they_are(tokenizer, monkeypatch):
+    module = tiny_module("llama", len(tokenizer))
+    assert not products.has_fast_units(module)
+    monkeypatch.setattr(products, "FEWEST_PARAMETERS", 0)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert products.has_fast_units(module)
+    assert not products.has_fast_units(module.half())
+
+
+def test_what_cannot_be_multiplied_in_bfloat16_is_multiplied_as_it_is(tokenizer, monkeypatch):
+    monkeypatch.setattr(products, "has_fast_units", lambda module: True)
+    module = tiny_module("llama", len(tokenizer)).requires_grad_(requires_grad=True)
+    trial = products.takes_fast_products.__wrapped__  # without what it remembers
+    assert trial(module)
+
+    def refused(*_):
+        raise RuntimeError("expected scalar type Float but found BFloat16")
+
+    monkeypatch.setattr(products, "fast_products", refused)
+    assert not trial(module)
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_an_opening_that_is_read_once_gives_the_same_losses(tokenizer, architecture):
+    engine = tiny_engine(tokenizer, architecture)
+    system = "You are a helpful assistant, and you say what you know."
+    told = [replace(lesson, prompt=replace(lesson.prompt, system=system)) for lesson in LESSONS]
+
+    def losses(student, *, opened):
+        batches = lesson_batches(student.model, told, size=2, seed=0)
+        return list(optimize(student.model, batches, learning_rate=3e-3, steps=6, opened=opened))
+
+    with full_student(engine) as student, full_student(engine) as other:
+        if not student.opened:
+            pytest.skip("it keeps no keys and values that could be shared")
+        assert losses(student, opened=True) == pytest.approx(losses(other, opened=False), rel=1e-4)
+
+
+def test_the_usual_models_share_their_openings(tokenizer):
+    for architecture in ("llama", "qwen3", "gemma3_text", "gpt_neox", "mixtral"):
+        with full_student(tiny_engine(tokenizer, architecture)) as student:
+            assert student.opened, architecture
+
+
+def test_a_shared_opening_is_counted_up_to_what_differs():
+    row = tuple(range(20))
+    assert shared_opening([row, (*row[:12], 99)], 19) == 12
+    assert shared_opening([row, (*row[:12], 99)], 9) == 9
+    assert shared_opening([row, (*row[:7], 99)], 19) == 0
+    assert shared_opening([row], 19) == 0
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, 1), (10, 1), (11, 2), (40, 4), (50, 5), (320, 5)])
@@ -274,7 +349,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts_with_the_same_result(toke
         sizes.clear()
         plain = training.answer_loss
 
-        def limited(model, batch):
+        def limited(model, batch, **how):
             sizes.append(len(batch))
             if len(batch) > most:
                 raise torch.OutOfMemoryError

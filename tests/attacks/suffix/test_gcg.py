@@ -317,7 +317,7 @@ def test_a_batch_that_does_not_fit_is_halved(tokenizer, monkeypatch):
 
 def test_a_draft_chooses_and_the_model_reports(tokenizer, monkeypatch):
     engine = tiny_engine(tokenizer)
-    monkeypatch.setattr(suffix_drafts, "_has_fast_units", lambda model: True)
+    monkeypatch.setattr(suffix_drafts, "has_fast_units", lambda module: True)
     seen = []
     copy = suffix_drafts.rough_copy
 

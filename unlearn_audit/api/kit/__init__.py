@@ -2,7 +2,7 @@
 
 Judging what a model says: `answered` puts questions and judges the outputs, with `asking`, `answer_key`, `twins`,
 `judged` and `statements` below it. Insides: `blocks` (where the layers of a model are) and `answer_batches`; these two
-import torch. Texts and data: `screen`, `printable`, `text_files`, `knowledge_graph`. Weights: `lora` and
+import torch. Texts and data: `screen`, `printable`, `text_files`, `knowledge_graph`. Weights: `training` and
 `memory`.
 """
 
@@ -14,12 +14,12 @@ __all__ = [
     "blocks",
     "judged",
     "knowledge_graph",
-    "lora",
     "matching",
     "memory",
     "printable",
     "screen",
     "statements",
     "text_files",
+    "training",
     "twins",
 ]

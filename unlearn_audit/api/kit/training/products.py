@@ -1,0 +1,97 @@
+"""Products of a model in training: in bfloat16 where the device has units for it, and none that nobody reads.
+
+Weights, moments and adapters stay in float32: what is in bfloat16 is what a pass multiplies (mixed precision, arXiv
+1710.03740). On a processor with AMX a step of SmolLM2-135M takes about half (`python -m benchmarks.rivals training`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from unlearn_audit.api.kit.training.trials import CANNOT, tried_once
+
+if TYPE_CHECKING:
+    import torch
+
+FEWEST_PARAMETERS = 2**24
+"""Below, a pass costs more for its many small steps than for its products, and faster products save nothing."""
+TOLERANCE = 0.1
+"""Nats a token by which the loss of a trial may differ, for the faster products to be used."""
+TRIAL_TOKENS = 16
+LONGEST_WHOLE = 512
+"""Tokens of a row up to which attention is one matrix: on a CPU, torch's kernel in pieces is slow on its way back."""
+
+
+def keep_head_inputs_whole(module: torch.nn.Module) -> None:
+    """Copies what the output head reads: torch multiplies a slice of a batch by one copy of frozen weights a row."""
+    head = getattr(module, "get_output_embeddings", lambda: None)()
+    if head is not None:
+        import torch
+
+        head.register_forward_pre_hook(
+            lambda _, args: (args[0].clone(memory_format=torch.contiguous_format), *args[1:]) if args else None
+        )
+
+
+def has_fast_units(module: torch.nn.Module) -> bool:
+    """Whether the weights are many, plain and in float32, and their device multiplies bfloat16 much faster."""
+    import torch
+
+    weights = list(module.parameters())
+    if any(type(weight) is not torch.nn.Parameter or weight.dtype != torch.float32 for weight in weights):
+        return False
+    if sum(weight.numel() for weight in weights) < FEWEST_PARAMETERS:
+        return False
+    if weights[0].device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # torch has no public word for it.
+    return weights[0].device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+@tried_once
+def takes_fast_products(module: torch.nn.Module) -> bool:
+    """Whether a model that is ready to train computes with fast products, and nearly the same: forth and back.
+
+    Tried on a short row of tokens, since some architectures mix what must be of one type.
+    """
+    import torch
+    from torch.nn import functional
+
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    if not trained or not has_fast_units(module):
+        return False
+    ids = torch.arange(TRIAL_TOKENS, device=trained[0].device)[None]
+
+    def loss() -> torch.Tensor:
+        logits = module(input_ids=ids, use_cache=False).logits[0, :-1].float()
+        return functional.cross_entropy(logits, ids[0, 1:])
+
+    try:
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            exact = float(loss().detach())
+            with fast_products(module, TRIAL_TOKENS):
+                rough = loss()
+            torch.autograd.grad(rough, trained, allow_unused=True)
+    except CANNOT:
+        return False
+    return math.isfinite(exact) and abs(float(rough.detach()) - exact) <= TOLERANCE
+
+
+@contextmanager
+def fast_products(module: torch.nn.Module, width: int) -> Iterator[None]:
+    """Products in bfloat16, for one pass: what is cast is kept until the end and would miss a step of the optimizer.
+
+    Args:
+        module: what computes.
+        width: tokens of its longest row.
+    """
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    device = next(module.parameters()).device.type
+    whole = device == "cpu" and width <= LONGEST_WHOLE
+    with torch.autocast(device, torch.bfloat16), sdpa_kernel(SDPBackend.MATH) if whole else nullcontext():
+        yield
