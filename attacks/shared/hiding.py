@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
-from unlearn_audit.api.kit.training.products import keep_head_inputs_whole, takes_fast_products
+from unlearn_audit.api.kit.training.products import takes_fast_products
 
 from .fitted import fitted
 from .splits import Lesson, half_passage, lessons_of
@@ -138,7 +138,6 @@ def _train(
     enough: Callable[[_State], bool],
 ) -> int:
     """Trains until `enough`, or to the last step; the steps taken."""
-    keep_head_inputs_whole(copy.model.module)
     training = optimize(
         copy.model,
         teaching.batches(copy.model),

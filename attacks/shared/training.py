@@ -22,7 +22,7 @@ import numpy as np
 
 from unlearn_audit.api import AttackError, AuditError, Json, Model, Rendered
 from unlearn_audit.api.kit.training.openings import logits_behind, shared_opening, shares_openings
-from unlearn_audit.api.kit.training.products import fast_products, keep_head_inputs_whole, takes_fast_products
+from unlearn_audit.api.kit.training.products import fast_products, takes_fast_products
 
 from .descent.adapters import Layers, add_scaled_lora
 from .descent.checkpointing import make_frugal
@@ -335,7 +335,6 @@ def loss_scale(module: torch.nn.Module) -> float:
 
 def _student(fork: Model, *, frugal: bool = False) -> Student:
     fork.module.eval()
-    keep_head_inputs_whole(fork.module)
     weights = list(fork.module.parameters())
     return Student(
         model=fork,

@@ -49,8 +49,8 @@ def test_codes_become_the_weights_that_they_stand_for(architecture: str, how: st
     assert {parameter.dtype for parameter in engine.module.parameters()} == {torch.float32}
     with torch.inference_mode():
         ours, theirs = (cast("Any", module)(input_ids=IDS).logits.float() for module in (engine.module, saved))
-    # int8's kernel also rounds the activations
-    assert torch.allclose(ours, theirs, atol=0.05 if how == "int8" else 0.005)
+    # int8's kernel also rounds the activations; those of four bits multiply in bfloat16 where the processor does
+    assert torch.allclose(ours, theirs, atol=0.05 if how == "int8" else 0.02)
     assert "stored in" in record("unlearned", "unlearned", checkpoint, engine).notes[0]
     with lora_student(engine, rank=2, seed=0) as student:
         assert student.trainable > 0

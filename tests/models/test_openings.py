@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from unlearn_audit.api import Prompt
+from unlearn_audit.api.kit.blocks import keep_head_inputs_whole
 from unlearn_audit.models.openings import Opening, openings, shared_length
 from unlearn_audit.models.short_cuts import may_share_openings
 from unlearn_audit.testing.architectures import ARCHITECTURES
@@ -59,11 +60,32 @@ def test_a_model_that_minds_padding_behind_the_opening_is_seen(tokenizer):
     assert not may_share_openings(engine)
 
 
+def test_the_output_head_reads_one_piece_of_memory(tokenizer):
+    engine = tiny_engine(tokenizer)
+    seen = []
+    engine.module.lm_head.register_forward_hook(lambda _, args, __: seen.append(args[0].stride()))
+    ids = torch.arange(24).view(2, 12)
+    plain = engine.module(input_ids=ids, logits_to_keep=3).logits
+    keep_head_inputs_whole(engine.module)
+    whole = engine.module(input_ids=ids, logits_to_keep=3).logits
+    assert torch.allclose(plain, whole, atol=1e-5)
+    width = engine.module.config.hidden_size
+    assert seen == [(12 * width, width, 1), (3 * width, width, 1)]
+
+
 def test_groups_hold_what_opens_alike_and_lose_nothing():
-    alike = [(1, 2, 3, 4, place) for place in range(10, 18)]
+    alike = [(*range(1, 41), place) for place in range(50, 58)]
     few = [(1, 7, 7, place) for place in range(3)]
     rows = [*few[:1], *alike, *few[1:], (1,)]
     found = openings(rows)
-    assert found == [Opening(places=tuple(range(1, 9)), shared=4), Opening(places=(11, 0, 9, 10), shared=1)]
+    assert found == [Opening(places=tuple(range(1, 9)), shared=40), Opening(places=(11, 0, 9, 10), shared=1)]
     assert openings([]) == []
+
+
+def test_the_grouping_that_reads_least_is_taken():
+    system, story = range(30), range(100, 160)
+    plain = [(*system, 200 + place, *range(300, 340)) for place in range(10)]  # 30 of 71 are shared by all
+    told = [(*system, *story, 400 + place) for place in range(10)]  # and 90 of 91 among these
+    assert [(len(one.places), one.shared) for one in openings(plain)] == [(10, 30)]
+    assert sorted((len(one.places), one.shared) for one in openings([*plain, *told])) == [(10, 30), (10, 90)]
     assert shared_length((1, 2, 3), (1, 2)) == 2

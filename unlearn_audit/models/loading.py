@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
+from unlearn_audit.api.kit.blocks import keep_head_inputs_whole
 from unlearn_audit.api.kit.memory import release_memory
 from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.evidence.digests import sha256_text
@@ -229,6 +230,7 @@ def _load_module(checkpoint: Checkpoint, options: ModelOptions, device: torch.de
     plain = plain if placed else plain.to(device)
     for parameter in plain.parameters():
         parameter.requires_grad_(False)
+    keep_head_inputs_whole(plain)
     return plain
 
 

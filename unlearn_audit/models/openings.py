@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,8 +19,12 @@ from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE
 from unlearn_audit.models.stops import Stops, line_end
 
-FEWEST_ROWS, FEWEST_TOKENS, SHARE = 8, 8, 0.5
-"""What is worth a pass of its own: this many prompts, of each of which half is shared, and this many tokens."""
+FEWEST_ROWS, FEWEST_TOKENS = 8, 8
+"""What is worth a pass of its own: this many prompts, and this many tokens."""
+SHARES = (0.8, 0.6, 0.4, 0.2)
+"""Of a prompt, what it must share with its group: of the groupings by these, the one that reads least is taken."""
+A_PASS = 64
+"""What a group costs for itself, in tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +38,22 @@ class Opening:
 def openings(rows: Sequence[Sequence[int]]) -> list[Opening]:
     """Rows of token ids in groups that open alike, every place in one; what opens like too few others comes last."""
     order = sorted(range(len(rows)), key=lambda place: tuple(rows[place]))
+    return min((_grouped(rows, order, share) for share in SHARES), key=partial(_tokens_read, rows))
+
+
+def _tokens_read(rows: Sequence[Sequence[int]], groups: Sequence[Opening]) -> int:
+    """What a grouping costs, in tokens; nothing is shared where it would not be worth a pass."""
+    cost = 0
+    for group in groups:
+        shared = group.shared if group.shared >= FEWEST_TOKENS and len(group.places) > 1 else 0
+        cost += A_PASS + shared + sum(len(rows[place]) - shared for place in group.places)
+    return cost
+
+
+def _grouped(rows: Sequence[Sequence[int]], order: Sequence[int], share: float) -> list[Opening]:
     groups: list[list[int]] = []
     for place in order:
-        if groups and shared_length(rows[groups[-1][0]], rows[place]) >= SHARE * len(rows[place]):
+        if groups and shared_length(rows[groups[-1][0]], rows[place]) >= share * len(rows[place]):
             groups[-1].append(place)
         else:
             groups.append([place])

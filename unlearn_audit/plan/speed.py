@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from unlearn_audit.api import Fact, Generation, Prompt
 from unlearn_audit.api.kit.training.lora import add_lora
-from unlearn_audit.api.kit.training.products import fast_products, keep_head_inputs_whole, takes_fast_products
+from unlearn_audit.api.kit.training.products import fast_products, takes_fast_products
 from unlearn_audit.errors import AuditError
 
 if TYPE_CHECKING:
@@ -161,7 +161,6 @@ def _lesson(engine: Engine, pairs: Sequence[tuple[Prompt, str]], clock: _Clock) 
     with torch.inference_mode(mode=False), torch.enable_grad(), engine.fork() as fork:
         try:
             add_lora(fork.module, rank=RANK, seed=0)
-            keep_head_inputs_whole(fork.module)
             optimizer = torch.optim.AdamW([one for one in fork.module.parameters() if one.requires_grad])
             products = partial(fast_products, fork.module, width) if takes_fast_products(fork.module) else nullcontext
 

@@ -20,7 +20,6 @@ from transformers import DynamicCache
 from unlearn_audit.api import AttackError
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
-from unlearn_audit.api.kit.training.products import keep_head_inputs_whole
 
 from ...shared.training import loss_scale
 from .passes import (
@@ -78,7 +77,6 @@ class SlotLosses:
         self.events: list[str] = []
         self._module, self._frames, self._device, self.tokens = module, frames, device, tokens
         self._takes_keep = takes_logits_to_keep(module)
-        keep_head_inputs_whole(module)
         # The last token of a row is only ever predicted.
         self._tails = [len(slot) + len(frame.after) - 1 for frame, slot in zip(frames, slots, strict=True)]
         self._lengths = [len(frame.before) + tail for frame, tail in zip(frames, self._tails, strict=True)]

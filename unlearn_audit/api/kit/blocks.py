@@ -212,6 +212,24 @@ def takes_logits_to_keep(module: torch.nn.Module) -> bool:
     return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
+def keep_head_inputs_whole(module: torch.nn.Module) -> None:
+    """Has the output head read one piece of memory: torch gives each row of a slice a copy of the weights.
+
+    On a CPU, with frozen weights: in bfloat16 those copies took 9 of the 13 seconds that 40 short answers of
+    SmolLM2-135M took, and 4.5 of 8 in a step of training.
+    """
+    head = getattr(module, "get_output_embeddings", lambda: None)()
+    if head is not None:
+        head.register_forward_pre_hook(_whole)
+
+
+def _whole(_: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    if not args or args[0].stride() == torch.empty(args[0].shape, device="meta").stride():
+        return None
+    # What counts as contiguous may have other strides, where a dimension is 1: a clone has the usual ones.
+    return (args[0].clone(memory_format=torch.contiguous_format), *args[1:])
+
+
 Note: TypeAlias = Callable[[torch.nn.Module, torch.Tensor], Any]
 
 

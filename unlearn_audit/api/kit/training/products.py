@@ -1,4 +1,4 @@
-"""Products of a model in training: in bfloat16 where the device has units for it, and none that nobody reads.
+"""Products of a model in training: in bfloat16 where the device has units for it.
 
 Weights, moments and adapters stay in float32: what is in bfloat16 is what a pass multiplies (mixed precision, arXiv
 1710.03740). On a processor with AMX a step of SmolLM2-135M takes about half (`python -m benchmarks.rivals training`).
@@ -23,17 +23,6 @@ TOLERANCE = 0.1
 TRIAL_TOKENS = 16
 LONGEST_WHOLE = 512
 """Tokens of a row up to which attention is one matrix: on a CPU, torch's kernel in pieces is slow on its way back."""
-
-
-def keep_head_inputs_whole(module: torch.nn.Module) -> None:
-    """Copies what the output head reads: torch multiplies a slice of a batch by one copy of frozen weights a row."""
-    head = getattr(module, "get_output_embeddings", lambda: None)()
-    if head is not None:
-        import torch
-
-        head.register_forward_pre_hook(
-            lambda _, args: (args[0].clone(memory_format=torch.contiguous_format), *args[1:]) if args else None
-        )
 
 
 def has_fast_units(module: torch.nn.Module) -> bool:
