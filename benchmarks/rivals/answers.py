@@ -25,7 +25,7 @@ def compare(asked: Asked, *, new_tokens: int, batch: int) -> None:
     def ours() -> None:
         texts["ours"] = [one.text.strip() for one in engine.generate(prompts, max_new_tokens=new_tokens)]
 
-    harness, requests = _harness(engine, prompts, new_tokens=new_tokens, batch=batch)
+    harness, requests = _harness(engine, asked.plain(), prompts, new_tokens=new_tokens, batch=batch)
 
     def theirs() -> None:
         texts["theirs"] = [text.strip() for text in harness.generate_until(requests, disable_tqdm=True)]
@@ -45,12 +45,14 @@ def compare(asked: Asked, *, new_tokens: int, batch: int) -> None:
     )
 
 
-def _harness(engine: Engine, prompts: Sequence[Prompt], *, new_tokens: int, batch: int) -> tuple[Any, list[Any]]:
+def _harness(
+    engine: Engine, module: Any, prompts: Sequence[Prompt], *, new_tokens: int, batch: int
+) -> tuple[Any, list[Any]]:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     tokenizer = engine.tokenizer
-    lm = HFLM(pretrained=engine.module, tokenizer=tokenizer, batch_size=batch, backend="causal")
+    lm = HFLM(pretrained=module, tokenizer=tokenizer, batch_size=batch, backend="causal")
     until = [tokenizer.decode([token]) for token in sorted(engine.stops.ends)]
     settings = {"until": until, "max_gen_toks": new_tokens, "do_sample": False}
     return lm, [

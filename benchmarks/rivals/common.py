@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from transformers import AutoModelForCausalLM
 
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.loading import load
@@ -41,6 +42,11 @@ class Asked:
     def engine(self) -> Engine:
         """Our engine with the checkpoint."""
         return load(resolve(self.checkpoint), ModelOptions(device="cpu", dtype=self.dtype))  # type: ignore[arg-type]
+
+    def plain(self) -> Any:
+        """The checkpoint as transformers loads it for anyone, for the other side."""
+        dtype = getattr(torch, self.dtype)
+        return AutoModelForCausalLM.from_pretrained(self.checkpoint, dtype=dtype, local_files_only=True).eval()
 
     def pairs(self) -> list[tuple[str, str]]:
         """Questions with their answers."""

@@ -49,7 +49,7 @@ def _theirs(engine: Engine, asked: Asked, folder: Path) -> Mapping[str, float]:
     from evals.metrics import memorization
     from omegaconf import OmegaConf
 
-    tokenizer, module = engine.tokenizer, engine.module
+    tokenizer, module = engine.tokenizer, asked.plain()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     settings = {"tokenizer": tokenizer, "batch_size": BATCH}

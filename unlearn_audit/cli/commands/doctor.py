@@ -67,8 +67,19 @@ def _device(console: Console) -> bool:
         name = torch.cuda.get_device_name()
         _say(console, True, f"CUDA: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     else:
-        _say(console, True, f"no CUDA device: models run on the CPU, {torch.get_num_threads()} threads, in float32")
+        threads = torch.get_num_threads()
+        _say(console, True, f"no CUDA device: models run on the CPU, {threads} threads, in float32{_hint()}")
     return True
+
+
+def _hint() -> str:
+    import torch
+
+    from unlearn_audit.api.kit.training.products import multiplies_bfloat16
+
+    if not multiplies_bfloat16(torch.device("cpu")):
+        return ""
+    return "; this processor multiplies bfloat16, so --dtype bfloat16 reads a large model faster (docs/performance.md)"
 
 
 def _extras(console: Console) -> bool:

@@ -25,6 +25,16 @@ LONGEST_WHOLE = 512
 """Tokens of a row up to which attention is one matrix: on a CPU, torch's kernel in pieces is slow on its way back."""
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has units for products in bfloat16: most cards, and processors with AMX."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # torch has no public word for it.
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 def has_fast_units(module: torch.nn.Module) -> bool:
     """Whether the weights are many, plain and in float32, and their device multiplies bfloat16 much faster."""
     import torch
@@ -34,10 +44,14 @@ def has_fast_units(module: torch.nn.Module) -> bool:
         return False
     if sum(weight.numel() for weight in weights) < FEWEST_PARAMETERS:
         return False
-    if weights[0].device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch has no public word for it.
-    return weights[0].device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return multiplies_bfloat16(weights[0].device)
+
+
+def without_casts(module: torch.nn.Module) -> None:
+    """Has adapters take what they read as it comes: PEFT makes it float32, which fast products would undo at once."""
+    for part in module.modules():
+        if hasattr(part, "cast_input_dtype_enabled"):
+            setattr(part, "cast_input_dtype_enabled", False)  # noqa: B010 (no attribute that torch's types know)
 
 
 @tried_once
