@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from unlearn_audit.api import Prompt
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.sampling import Draw, GumbelNoise
+from unlearn_audit.models.writing.sampling import Draw, GumbelNoise
 from unlearn_audit.testing.architectures import ARCHITECTURES
 from unlearn_audit.testing.models import CHATML, tiny_engine
 

@@ -35,12 +35,12 @@ from unlearn_audit.models.batching import (
 )
 from unlearn_audit.models.modules.forks import fork_module
 from unlearn_audit.models.modules.tally import Tally
-from unlearn_audit.models.openings import Continuation, Opening, openings
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.models.rendering import Renderer
-from unlearn_audit.models.sampling import Draw, Sampler, Sampling
 from unlearn_audit.models.shared_prefix import answer_score, group_rows, in_passes, score_groups
-from unlearn_audit.models.stops import Stops
+from unlearn_audit.models.writing.openings import Continuation, Opening, openings
+from unlearn_audit.models.writing.sampling import Draw, Sampler, Sampling
+from unlearn_audit.models.writing.stops import Stops
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,6 +62,7 @@ class Engine:
     shares_prefixes: bool = False
     repeats_prompts: bool = False
     shares_openings: bool = False
+    rows_leave: bool = False
     ways: tuple[Way, ...] = ()
     draws: Sampling | None = None
     ends: bool = True
@@ -255,8 +256,7 @@ class Engine:
         )
 
     def _generate(self, rows: list[list[int]], *, shared: int, max_new_tokens: int) -> list[Generation]:
-        out, width = self.continuation(max_new_tokens).run(rows, shared)
-        return [self._answer(row) for row in torch.as_tensor(out)[:, width:].tolist()]
+        return [self._answer(row) for row in self.continuation(max_new_tokens).new_ids(rows, shared)]
 
     def continuation(self, max_new_tokens: int) -> Continuation:
         """Answers prompts greedily."""
@@ -266,6 +266,7 @@ class Engine:
             pad_id=self.pad_id,
             device=self.device,
             stops=self.stops,
+            leaves=self.rows_leave and self.ends,
         )
 
     def greedy(self, max_new_tokens: int) -> GenerationConfig:

@@ -20,8 +20,8 @@ from unlearn_audit.api import Prompt, Rendered
 from unlearn_audit.api.kit.asking import in_thought, marks_thought
 from unlearn_audit.errors import AuditError, cause_of
 from unlearn_audit.evidence.digests import sha256_text
-from unlearn_audit.models.stops import Stops, line_stops
 from unlearn_audit.models.stored.templates import limited
+from unlearn_audit.models.writing.stops import Stops, line_stops
 from unlearn_audit.spec.spec import DATE
 
 if TYPE_CHECKING:

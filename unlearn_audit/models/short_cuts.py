@@ -8,8 +8,8 @@ import torch
 
 from unlearn_audit.api import Prompt
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.openings import shared_length, with_logits
 from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE, group_rows, score_groups
+from unlearn_audit.models.writing.openings import shared_length, with_logits
 
 TOLERANCE = {torch.float32: 1e-3}
 HALF_TOLERANCE = 0.1
@@ -29,6 +29,7 @@ def with_short_cuts(engine: Engine) -> Engine:
         engine,
         repeats_prompts=engine.shares_prefixes and may_repeat_prompts(engine),
         shares_openings=engine.shares_prefixes and may_share_openings(engine),
+        rows_leave=engine.left_padding and rows_may_leave(engine),
     )
 
 
@@ -82,6 +83,12 @@ def may_share_openings(engine: Engine) -> bool:
     asked = [f"What is the capital of France, if you please, and of {land}?" for land in ("Spain", "Great Britain")]
     rows = [engine.renderer.prompt_ids(Prompt(text=text)) for text in asked]
     return engine.continuation(2).agrees(rows, shared_length(*rows), tolerance(engine))
+
+
+def rows_may_leave(engine: Engine) -> bool:
+    """Whether the answers of a batch stay what they are where a row leaves it."""
+    rows = [engine.renderer.prompt_ids(prompt) for prompt in (SHORT, QUESTION, SHORT)]
+    return engine.continuation(3).leaves_alike(rows, tolerance(engine))
 
 
 def tolerance(engine: Engine) -> float:

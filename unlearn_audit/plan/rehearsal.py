@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 
 from unlearn_audit.api import AnswerScore, Fact, FactSet, Generation, Prompt
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.openings import Opening, openings
-from unlearn_audit.models.sampling import Sampling
+from unlearn_audit.models.writing.openings import Opening, openings
+from unlearn_audit.models.writing.sampling import Sampling
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.speed import Speed
 

@@ -25,7 +25,7 @@ from unlearn_audit.evidence.files import SAVES, open_to_append, write_bytes
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.facts.privacy import Withheld
 from unlearn_audit.models.batching import Memory
-from unlearn_audit.models.sampling import Sampling
+from unlearn_audit.models.writing.sampling import Sampling
 from unlearn_audit.run.text_policy import KeptText
 
 _VERSION = 1

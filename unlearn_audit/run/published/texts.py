@@ -33,8 +33,7 @@ def continued(engine: Engine, rows: Sequence[Sequence[int]], new_tokens: int) ->
 
     def run(some: list[Sequence[int]]) -> list[str]:
         with torch.inference_mode():
-            out, width = behind.run(some, 0)
-        return [_said(engine, new_ids, ends) for new_ids in torch.as_tensor(out)[:, width:].tolist()]
+            return [_said(engine, new_ids, ends) for new_ids in behind.new_ids(some, 0)]
 
     return engine.in_batches(list(rows), [len(row) + new_tokens for row in rows], run)
 

@@ -33,10 +33,15 @@ class Stops:
         """Where an answer ends, or None where it does not."""
         said = False
         for place, token in enumerate(token_ids):
-            if token in self.ends or (token in self.line_breaks and (said or token not in self.silent)):
+            ended, said = self.after(token, said=said)
+            if ended:
                 return place
-            said = said or token not in self.blank
         return None
+
+    def after(self, token: int, *, said: bool) -> tuple[bool, bool]:
+        """Whether a token ends an answer that has `said` something before or not, and whether it has then."""
+        ended = token in self.ends or (token in self.line_breaks and (said or token not in self.silent))
+        return ended, said or token not in self.blank
 
 
 def line_stops(texts: Sequence[str], ends: frozenset[int], special: frozenset[int]) -> Stops:

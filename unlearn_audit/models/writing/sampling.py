@@ -17,8 +17,8 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from unlearn_audit.api import Prompt, derive_seed
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
-from unlearn_audit.models.openings import begin_alike, with_logits
-from unlearn_audit.models.stops import Stops, line_end
+from unlearn_audit.models.writing.openings import begin_alike, with_logits
+from unlearn_audit.models.writing.stops import Stops, line_end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

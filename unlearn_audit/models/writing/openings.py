@@ -16,8 +16,10 @@ import torch
 from transformers import GenerationConfig
 
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
+from unlearn_audit.api.kit.memory import is_out_of_memory
 from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE
-from unlearn_audit.models.stops import Stops, line_end
+from unlearn_audit.models.writing.decoding import Decoder, Read, Seen
+from unlearn_audit.models.writing.stops import Stops, line_end
 
 FEWEST_ROWS, FEWEST_TOKENS = 8, 8
 """What is worth a pass of its own: this many prompts, and this many tokens."""
@@ -79,6 +81,7 @@ class Continuation:
 
     Attributes:
         pad_id: fills up the rows, on the left or behind the opening; masked.
+        leaves: rows that have ended leave the batch (`decoding`).
     """
 
     module: torch.nn.Module
@@ -86,24 +89,50 @@ class Continuation:
     pad_id: int
     device: torch.device
     stops: Stops
+    leaves: bool = False
+
+    def new_ids(self, rows: Sequence[Sequence[int]], shared: int) -> list[list[int]]:
+        """New token ids of each row, which may have padding behind its end; `shared` 0 reads every row whole."""
+        if self.leaves:
+            try:
+                most = [int(self.config.max_new_tokens or 1)] * len(rows)
+                return self.decoder().answers(self._read(rows, shared), most)
+            except NO_SUCH_CACHE as error:  # what an attack made of the module may keep another cache
+                if is_out_of_memory(error):
+                    raise
+        out, width = self.run(rows, shared)
+        found: list[list[int]] = torch.as_tensor(out)[:, width:].tolist()
+        return found
+
+    def decoder(self, seen: Seen | None = None) -> Decoder:
+        """Answers in place of `generate`."""
+        return Decoder(module=self.module, stops=self.stops, seen=seen)
 
     def run(self, rows: Sequence[Sequence[int]], shared: int) -> tuple[Any, int]:
         """What `generate` gives for the rows, and their padded length; `shared` 0 reads every row whole."""
+        read = self._read(rows, shared)
+        out = self.module.generate(  # type: ignore[operator]
+            input_ids=read.ids,
+            attention_mask=read.mask,
+            generation_config=self.config,
+            **line_end(self.stops, self.device),
+            **({"past_key_values": read.cache} if read.cached else {}),
+        )
+        return out, read.ids.shape[1]
+
+    def _read(self, rows: Sequence[Sequence[int]], shared: int) -> Read:
         shared = min(shared, min(map(len, rows)) - 1)
         if shared < FEWEST_TOKENS or len(rows) < 2:
             shared = 0
         width = max(map(len, rows))
         ids = [[*row[:shared], *[self.pad_id] * (width - len(row)), *row[shared:]] for row in rows]
         mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
-        cached = {"past_key_values": self._cache(rows[0][:shared], len(rows))} if shared else {}
-        out = self.module.generate(  # type: ignore[operator]
-            input_ids=torch.tensor(ids, device=self.device),
-            attention_mask=torch.tensor(mask, device=self.device),
-            generation_config=self.config,
-            **line_end(self.stops, self.device),
-            **cached,
+        return Read(
+            ids=torch.tensor(ids, device=self.device),
+            mask=torch.tensor(mask, device=self.device),
+            cache=self._cache(rows[0][:shared], len(rows)) if shared else None,
+            cached=shared,
         )
-        return out, width
 
     def _cache(self, opening: Sequence[int], copies: int) -> Any:
         fewest = {"logits_to_keep": 1} if takes_logits_to_keep(self.module) else {}
@@ -121,6 +150,26 @@ class Continuation:
         """
         seen = replace(self, config=with_logits(self.config))
         return begin_alike(lambda: seen.run(rows, 0)[0], lambda: seen.run(rows, shared)[0], tolerance)
+
+    def leaves_alike(self, rows: Sequence[Sequence[int]], tolerance: float) -> bool:
+        """Whether answers are those of `generate` where rows leave the batch: the first row does so after a step.
+
+        Args:
+            rows: token ids of unlike length, at least two.
+            tolerance: largest difference of logits, as a share of the largest.
+        """
+        endless = replace(self, config=with_logits(self.config), stops=Stops(ends=frozenset()))
+        endless.config.eos_token_id = None
+        plain = endless.run(rows, 0)[0].logits
+        found: list[torch.Tensor] = []
+        decoder = endless.decoder(
+            seen=lambda here, logits: found.append(logits[[at for at, one in enumerate(here) if one]])
+        )
+        try:
+            decoder.answers(self._read(rows, 0), [1, *[len(plain)] * (len(rows) - 1)])
+        except NO_SUCH_CACHE:
+            return False
+        return agree([step[1:] for step in plain], found, tolerance)
 
 
 def with_logits(config: GenerationConfig) -> GenerationConfig:
