@@ -141,6 +141,71 @@ def test_shards_of_parquet_are_one_part(tmp_path):
     assert found["forget"].facts[0].wrong_answers == ("a",)
 
 
+@pytest.mark.parametrize("place", ["train-00000-of-00001", "train/0000"])
+def test_a_part_is_found_as_the_hub_names_it(tmp_path, place):
+    preset = named(PRESETS, FactPreset, "tofu", "presets")()
+    for part in preset.parts("forget01"):
+        file = tmp_path / part.files[0] / f"{place}.parquet"
+        file.parent.mkdir(parents=True)
+        pd.DataFrame(preset.example_parts[part.name]).to_parquet(file)
+    found = read(tmp_path, "tofu/forget01")
+    assert {name: len(one.facts) for name, one in found.items()} == {"forget": 20, "retain": 22, "holdout": 20}
+
+
+def test_a_part_may_be_a_folder_of_splits_or_written_in_another_case(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    preset = named(PRESETS, FactPreset, "rwku", "presets")()
+    for part in preset.parts(""):
+        rows = datasets.Dataset.from_list([dict(row) for row in preset.example_parts[part.name]])
+        datasets.DatasetDict({"test": rows}).save_to_disk(str(tmp_path / "saved" / part.name))
+        (tmp_path / "upper").mkdir(exist_ok=True)
+        (tmp_path / "upper" / f"{part.name.upper()}.JSONL").write_text(
+            "".join(json.dumps(row) + "\n" for row in preset.example_parts[part.name])
+        )
+    expected = {"forget": 3, "retain": 2}
+    for form in ("saved", "upper"):
+        assert {name: len(one.facts) for name, one in read(tmp_path / form, "rwku").items()} == expected
+
+
+def test_lists_in_the_cells_of_a_benchmarks_table_are_lists(tmp_path):
+    wrong = ["It is 'A', of 1901.", 'It is "B".']
+    rows = [{**row, "perturbed_answer": wrong} for row in named(PRESETS, FactPreset, "tofu", "presets").example]
+    for number, cell in enumerate((str, json.dumps)):
+        path = tmp_path / f"{number}.csv"
+        pd.DataFrame([{**row, "perturbed_answer": cell(wrong)} for row in rows]).to_csv(path)
+        assert {fact.wrong_answers for fact in load_facts(f"tofu:{path}", FactSet.FORGET).facts} == {tuple(wrong)}
+    choices = [{"question": "Which?", "choices": ["Anlo", "Tarn"], "answer": 1}]
+    pd.DataFrame(choices).to_csv(tmp_path / "wmdp-bio.csv", index=False)
+    (fact,) = load_facts(benchmark_source("wmdp/bio", str(tmp_path)), FactSet.FORGET).facts
+    assert (fact.answer, fact.wrong_answers) == ("Tarn", ("Anlo",))
+
+
+@pytest.mark.parametrize(
+    ("preset", "row"),
+    [
+        ("rwku", {"query": "When?", "answer": 1947, "level": 2, "subject": "Hanne Osk"}),
+        ("lume", {"id": "aqa1", "input": "When?", "output": 1947}),
+        ("muse", {"question": "When?", "answer": [1947, "MCMXLVII"]}),
+        ("dusk", {"question": "When?", "answer": 1947}),
+        ("blur", {"text": "When?", "answer": 1947}),
+    ],
+)
+def test_a_number_is_an_answer_of_a_benchmark_too(tmp_path, preset, row):
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    (fact,) = load_facts(f"{preset}:{tmp_path / 'rows.json'}", FactSet.FORGET).facts
+    assert (fact.answer, fact.aliases) == ("1947", ("MCMXLVII",) if preset == "muse" else ())
+
+
+def test_one_person_is_taken_out_of_a_single_file(tmp_path):
+    row = {"query": "Who?", "answer": "A", "level": "2", "subject": "Hanne Osk"}
+    path = tmp_path / "forget_level2.json"
+    path.write_text(json.dumps([row, {**row, "query": "Who else?", "subject": "Jon Weir"}]))
+    ran = CliRunner().invoke(app, ["facts", "check", str(path), "--preset", "rwku/hanne_osk", "--json"])
+    assert json.loads(ran.output)["count"] == 1
+    ran = CliRunner().invoke(app, ["facts", "check", str(path), "--preset", "RWKU"])
+    assert "no preset named 'RWKU'" in str(ran.exception)
+
+
 @pytest.mark.parametrize(
     ("benchmark", "says"),
     [

@@ -34,6 +34,15 @@ def read(tmp_path: Path, *rows: object, name: str = "facts.jsonl", columns: dict
         ({"wrong_answers": [1, "two"]}, {"wrong_answers": ("1", "two")}),
         ({"choices": ["Kiel", "Ostrow"], "answer": 1}, {"answer": "Ostrow", "wrong_answers": ("Kiel",)}),
         ({"id": None}, {"id": "row-1"}),
+        ({"answer": '["Ostrow", "Ostrov"]'}, {"answer": "Ostrow", "aliases": ("Ostrov",)}),
+        ({"answer": "['Ostrow', \"O'strov\"]"}, {"answer": "Ostrow", "aliases": ("O'strov",)}),
+        ({"answer": "[1, 2]"}, {"answer": "[1, 2]"}),
+        ({"answer": "[sic] Ostrow"}, {"answer": "[sic] Ostrow"}),
+        ({"answer": ["", None, "Ostrow"]}, {"answer": "Ostrow", "aliases": ()}),
+        ({"aliases": ""}, {"aliases": ()}),
+        ({"aliases": ["", " ", None, "Ostrov"]}, {"aliases": ("Ostrov",)}),
+        ({"aliases": '["Ostrov", "O."]'}, {"aliases": ("Ostrov", "O.")}),
+        ({"choices": "['Kiel', 'Ostrow']", "answer": "1"}, {"answer": "Ostrow", "wrong_answers": ("Kiel",)}),
     ],
 )
 def test_what_has_one_clear_meaning_is_read(tmp_path: Path, changes: dict, expected: dict) -> None:
@@ -72,6 +81,8 @@ def test_a_question_about_nobody_is_its_own_subject_and_that_is_said(tmp_path: P
         ([{**BORN, "answer": True}], "line 1: 'answer': "),
         ([{**BORN, "choices": ["a"], "answer": 3}], "line 1: unknown column 'choices'"),
         ([{**BORN, "aliases": {"a": 1}}], "line 1: 'aliases': "),
+        ([{**BORN, "answer": "['Velden' 'Ostrow']"}], "line 1: a list is printed in a way that cannot be read back"),
+        ([{**BORN, "answer": ["", None]}], "line 1: expected a question and an answer"),
     ],
 )
 def test_a_mistake_is_named_by_its_place_and_never_by_its_words(tmp_path: Path, rows: list, says: str) -> None:

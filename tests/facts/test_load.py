@@ -56,7 +56,7 @@ def test_columns_are_mapped(tmp_path):
         ([], "expected at least one fact in the forget set"),
         ([ROWS[0], ROWS[0]], "line 2: id '1' is already used in line 1"),
         ([ROWS[0], {**ROWS[1], "anwser": "x"}], "line 2: unknown column 'anwser'; did you mean 'answer'"),
-        ([{"id": "1", "answer": "a"}], "line 1: 'subject' is required"),
+        ([{"id": "1", "answer": "a"}], "line 1: expected a question and an answer, or a text; if your columns"),
         ([{"id": "1", "subject": "s", "question": "q"}], "line 1: expected a question and an answer, or a text"),
         ([{"id": "1", "subject": "s", "question": "q", "answer": " "}], "expected a question and an answer"),
         ([{**ROWS[0], "aliases": {"a": "London"}}], "line 1: 'aliases'"),

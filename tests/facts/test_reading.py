@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -89,8 +90,72 @@ def test_a_list_that_is_one_line_may_be_longer_than_a_line(tmp_path, name):
     (tmp_path / name).write_text(json.dumps(rows), encoding="utf-8")
     assert len(load_facts(str(tmp_path / name), FactSet.FORGET).facts) == 1100
     (tmp_path / name).write_text(json.dumps(rows[0] | {"answer": "x" * LONGEST_LINE}), encoding="utf-8")
-    with pytest.raises(SpecError, match=f"at most {LONGEST_LINE} characters in a line"):
+    with pytest.raises(SpecError, match=f"line 1: expected at most {LONGEST_LINE} characters in a (line|text)"):
         load_facts(str(tmp_path / name), FactSet.FORGET)
+
+
+def test_a_benchmark_that_is_one_object_on_one_line_is_read_however_long(tmp_path):
+    known = {f"Person {n}": {"P19": {"question": f"Where was {n} born?", "answers": ["x" * 500]}} for n in range(3000)}
+    (tmp_path / "facts.json").write_text(json.dumps({"dset": known, "context": {}}), encoding="utf-8")
+    assert (tmp_path / "facts.json").stat().st_size > LONGEST_LINE
+    assert len(load_facts(f"restor:{tmp_path / 'facts.json'}", FactSet.RETAIN).facts) == 3000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "question;answer\r\nWho, and when?;A\r\n",
+        "question\tanswer\nWho, and when?\tA\n",
+        ',question,answer\n0,"Who, and when?",A\n',
+        'Unnamed: 0,question,answer\n0,"Who, and when?",A\n',
+        'question,answer,,\n"Who, and when?",A,,\n,,,\n',
+        'question,answer\n,\n"Who, and when?",A\n',
+    ],
+)
+def test_tables_as_spreadsheets_and_pandas_write_them(tmp_path, content):
+    (tmp_path / "f.csv").write_text(content)
+    (fact,) = load_facts(str(tmp_path / "f.csv"), FactSet.FORGET).facts
+    assert (fact.question, fact.answer) == ("Who, and when?", "A")
+
+
+def test_a_cell_under_no_name_is_no_index(tmp_path):
+    (tmp_path / "f.csv").write_text("question,answer,,\nWho?,A,B,\n")
+    with pytest.raises(SpecError, match="line 2: unknown column ''"):
+        load_facts(str(tmp_path / "f.csv"), FactSet.FORGET)
+
+
+def test_a_mapped_column_of_a_table_may_hold_lists(tmp_path):
+    rows = ['Who?,A,"[""B"", ""C""]"', "Where?,D,E | F", "When?,G,\"['H', 'I']\"", "Why?,J,"]
+    (tmp_path / "f.csv").write_text("question,answer,alt\n" + "\n".join(rows))
+    facts = load_facts(str(tmp_path / "f.csv"), FactSet.FORGET, Reading(columns={"aliases": "alt"})).facts
+    assert [fact.aliases for fact in facts] == [("B", "C"), ("E", "F"), ("H", "I"), ()]
+
+
+def test_whole_numbers_beside_an_empty_cell_are_whole(tmp_path):
+    rows = [{"id": 1, "question": "When?", "answer": 1954}, {"id": 2, "text": "It rained.", "answer": None}]
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert load_facts(str(tmp_path / "f.parquet"), FactSet.FORGET).facts[0].answer == "1954"
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_pandas(frame).save_to_disk(str(tmp_path / "saved"))
+    assert load_facts(str(tmp_path / "saved"), FactSet.FORGET).facts[0].answer == "1954"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("f.jsonl.gz", "unpack it first"), ("f.xlsx", "save the sheet as CSV"), ("f.arrow", "the folder")],
+)
+def test_a_file_of_another_kind_is_refused_with_a_remedy(tmp_path, name, says):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(SpecError, match=says):
+        load_facts(str(tmp_path / name), FactSet.FORGET)
+
+
+def test_nothing_is_not_converted(tmp_path):
+    (tmp_path / "f.jsonl").write_text("")
+    told = CliRunner().invoke(app, ["facts", "convert", str(tmp_path / "f.jsonl"), "--out", str(tmp_path / "o.jsonl")])
+    assert "expected at least one fact" in str(told.exception)
+    assert not (tmp_path / "o.jsonl").exists()
 
 
 @pytest.mark.parametrize(

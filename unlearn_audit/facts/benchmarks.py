@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from unlearn_audit.api import FactPreset, FactSet
@@ -23,9 +24,10 @@ def benchmark_facts(source: Source, name: FactSet, *, download: bool) -> Iterato
         SpecError: a file is missing or not in the published layout, or the preset fails.
     """
     preset = named(PRESETS, FactPreset, source.preset or "", str(source))()  # type: ignore[type-abstract]
-    if source.config is None:
+    if source.config is None or Path(source.where).expanduser().is_file():
         rows = [row for _, row in read_rows(source.where, download=download, texts=True)]
-        yield from _numbered(source, lambda: preset.facts(rows))
+        config = source.config or ""
+        yield from _numbered(source, lambda: preset.facts(preset.chosen(config, rows)))
         return
     parts = preset.parts(source.config)
     if name not in {part.set for part in parts}:

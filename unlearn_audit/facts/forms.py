@@ -6,8 +6,10 @@ index for a choice. Whatever is not known here is left as it is, so that a missp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
+
+from unlearn_audit.facts.printed import unpacked
 
 Row: TypeAlias = dict[str, Any]
 
@@ -31,7 +33,7 @@ def as_fields(row: Mapping[str, Any], number: str) -> Row:
     for name, value in fields.items():
         if type(value) is str:
             if name in _LISTS:
-                fields[name] = [value]
+                fields[name] = _list(value)
         elif name in _TEXTS:
             fields[name] = _text(value)
         elif name in _LISTS:
@@ -51,7 +53,9 @@ def _tofu(row: Row) -> None:
 
 def _wmdp(row: Row) -> None:
     """WMDP: the right one of several choices, by its index."""
-    choices, right = row.get("choices"), row.get("answer")
+    choices, right = unpacked(row.get("choices")), row.get("answer")
+    if isinstance(choices, list) and isinstance(right, str) and right.strip().isdecimal():  # of a CSV file
+        right = int(right)
     if not isinstance(choices, list) or not isinstance(right, int) or isinstance(right, bool):
         return
     if 0 <= right < len(choices):
@@ -70,9 +74,9 @@ def _rwku(row: Row) -> None:
 
 def _answers(row: Row) -> None:
     """Several answers: the first, and the others as its aliases."""
-    given = row.get("answer")
+    given = unpacked(row.get("answer"))
     if isinstance(given, list) and given:
-        first, *others = given
+        first, *others = _items(given) or [""]
         row["answer"] = first
         known = _list(row.get("aliases", []))
         row["aliases"] = [*known, *others] if isinstance(known, list) else known
@@ -85,8 +89,14 @@ def _text(value: Any) -> Any:
 
 
 def _list(value: Any) -> Any:
-    """One text as a list of one, numbers as their texts."""
+    """One text as a list of one, or as the list that it is in JSON; numbers as their texts."""
+    value = unpacked(value)
     if isinstance(value, list | tuple):
-        return [_text(one) for one in value]
+        return _items(value)
     one = _text(value)
-    return [one] if isinstance(one, str) else value
+    return _items([one]) if isinstance(one, str) else value
+
+
+def _items(values: Sequence[Any]) -> list[Any]:
+    """What a list says: an item without a word says nothing, and would be found in every text."""
+    return [_text(one) for one in values if one is not None and not (isinstance(one, str) and not one.strip())]

@@ -19,6 +19,7 @@ from unlearn_audit.evidence.records import DataRecord
 from unlearn_audit.facts.benchmarks import benchmark_facts
 from unlearn_audit.facts.columns import FIELDS, renamed, with_subjects
 from unlearn_audit.facts.forms import as_fields
+from unlearn_audit.facts.readers.tables import LISTS
 from unlearn_audit.facts.rows import read_rows
 from unlearn_audit.facts.spelling import folded, remarks, with_one_spelling
 from unlearn_audit.spec.reading import Reading
@@ -106,7 +107,8 @@ def read_facts(source: str, name: FactSet, reading: Reading) -> Iterator[tuple[s
     parsed = parse_source(source)
     rows: Iterable[tuple[str, Mapping[str, Any]]]
     if parsed.preset is None:
-        read = read_rows(source, download=reading.download)
+        lists = {column for field, column in reading.columns.items() if field in LISTS}
+        read = read_rows(source, download=reading.download, lists=lists)
         rows = with_subjects(renamed(read, reading, source), reading, source)
     else:
         rows = benchmark_facts(parsed, name, download=reading.download)
@@ -191,7 +193,11 @@ def chance_levels(facts: Iterable[Fact]) -> dict[str, float]:
 
 def _fact(row: Mapping[str, Any], where: str) -> Fact:
     number = where.rpartition(" ")[2]
-    present = _as_passage(as_fields({key: value for key, value in row.items() if value is not None}, number))
+    try:
+        fields = as_fields({key: value for key, value in row.items() if value is not None}, number)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
+    present = _as_passage(fields)
     if "subject" not in present and present.get("question"):
         present["subject"] = present["id"]  # said aloud (`spelling.remarks`)
     try:
@@ -201,7 +207,13 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
         if first.unknown:
             hint = did_you_mean(first.key, FIELDS)
             raise SpecError(
-                f"{where}: unknown column {first.key!r}{hint}; map it with `columns` in the spec"
+                f"{where}: unknown column {first.key!r}{hint}; map it with `columns` in the spec (in `facts "
+                "check`: --column FIELD=COLUMN); columns that a mapping does not name are left out"
+            ) from error
+        if first.missing and not present.keys() & {"question", "text"}:
+            raise SpecError(
+                f"{where}: expected a question and an answer, or a text; if your columns have other names, map them "
+                "with `columns`"
             ) from error
         if first.missing:
             raise SpecError(

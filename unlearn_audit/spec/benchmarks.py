@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import SpecError
 from unlearn_audit.spec.sources import benchmark_source
 
+_LETTER = re.compile(r"\[[^]]*\]|([^\W\d_])")  # what stands in brackets is left as it is
 _SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt")
 
 
@@ -60,13 +62,22 @@ def files_of(folder: str, part: Part) -> list[Path]:
     below = Path(folder).expanduser()
     if not below.is_dir():
         raise SpecError(f"{folder}: expected the folder of a benchmark's files; check --data")
-    for pattern in part.files:
+    split = part.dataset.partition("@")[2] or "train"
+    # Of the hub, a part is a folder with one split: `NAME/train-00000-of-00001.parquet`, `NAME/train/0000.parquet`.
+    for pattern in (stem for file in part.files for stem in (file, f"{file}/{split}")):
         for suffix in _SUFFIXES:
-            found = sorted(below.glob(pattern + suffix))
-            shards = sorted(below.glob(f"{pattern}-*-of-*{suffix}")) if suffix == ".parquet" and not found else []
-            if found or shards:
-                return found[:1] or shards
-        saved = [one for one in sorted(below.glob(pattern)) if (one / "state.json").is_file()]
+            found = _matches(below, pattern + suffix)[:1]
+            if not found and suffix == ".parquet":
+                found = _matches(below, f"{pattern}-*-of-*{suffix}") or _matches(below, f"{pattern}/[0-9]*{suffix}")
+            if found:
+                return found
+        saved = [one for one in _matches(below, pattern) if (one / "state.json").is_file()]
         if saved:
             return saved[:1]
     return []
+
+
+def _matches(below: Path, pattern: str) -> list[Path]:
+    """What is there under a name, or under one that differs from it in case."""
+    any_case = _LETTER.sub(lambda it: f"[{it[1].lower()}{it[1].upper()}]" if it[1] else it[0], pattern)
+    return sorted(below.glob(pattern)) or sorted(below.glob(any_case))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from unlearn_audit.api import Fact, FactSet
+from unlearn_audit.api import Fact, FactPreset, FactSet
 from unlearn_audit.cli.common import Json, say
 from unlearn_audit.cli.common import stdout as _stdout
 from unlearn_audit.cli.network import Network
@@ -121,6 +121,7 @@ def given(source: str, preset: str | None, retain: str | None, reading: Reading)
     Raises:
         SpecError: there is no such preset, or its benchmark is not named although FACTS is a folder.
     """
+    from unlearn_audit.api.plugins import PRESETS, named
     from unlearn_audit.spec.benchmarks import sets_of
     from unlearn_audit.spec.sources import benchmark_source, parse_source
 
@@ -128,10 +129,12 @@ def given(source: str, preset: str | None, retain: str | None, reading: Reading)
     parsed = parse_source(source)
     if preset is not None and parsed.preset is None:
         if source and Path(source).expanduser().is_file():
-            sources = {FactSet.FORGET: f"{preset.partition('/')[0]}:{source}"}
+            name, slash, _ = preset.partition("/")
+            named(PRESETS, FactPreset, name, "preset")  # type: ignore[type-abstract]
+            sources = {FactSet.FORGET: benchmark_source(preset, source) if slash else f"{name}:{source}"}
         else:
             sources = {FactSet(name): benchmark_source(preset, source) for name in sets_of(preset, source)}
-    elif parsed.config is not None:
+    elif parsed.config is not None and not Path(parsed.where).expanduser().is_file():
         benchmark = f"{parsed.preset}/{parsed.config}" if parsed.config else str(parsed.preset)
         sources = {FactSet(name): source for name in sets_of(benchmark, parsed.where)}
     if retain is not None:
@@ -182,7 +185,7 @@ def convert_facts(asked: Given, out: Path) -> dict[Path, int]:
     if taken:
         raise SpecError(f"{taken[0]}: is there already; remove it, or give another --out")
     (out if several else out.parent).mkdir(parents=True, exist_ok=True)
-    return {path: _write(path, asked.facts(name)) for name, path in targets.items()}
+    return {path: _write(path, asked.facts(name), asked.sources[name]) for name, path in targets.items()}
 
 
 def convert_tasks(asked: Given, out: Path) -> dict[str, int]:
@@ -204,8 +207,12 @@ def convert_tasks(asked: Given, out: Path) -> dict[str, int]:
     }
 
 
-def _write(path: Path, facts: Iterator[tuple[str, Fact]]) -> int:
-    """Writes facts as they come, into a file that has its name once it is whole."""
+def _write(path: Path, facts: Iterator[tuple[str, Fact]], source: str) -> int:
+    """Writes facts as they come, into a file that has its name once it is whole.
+
+    Raises:
+        SpecError: there are none.
+    """
     from unlearn_audit.facts.load import as_row
 
     scratch, count = path.with_name(f".writing-{path.name}"), 0
@@ -214,6 +221,8 @@ def _write(path: Path, facts: Iterator[tuple[str, Fact]]) -> int:
             for _, fact in facts:
                 file.write(json_module.dumps(as_row(fact), ensure_ascii=False).encode() + b"\n")
                 count += 1
+        if not count:
+            raise SpecError(f"{source}: expected at least one fact, found none")
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -116,7 +116,8 @@ def _others(cases: Sequence[Row]) -> Iterator[Row]:
 def _hops(case: Row) -> list[Row]:
     found = case.get("single_hops")
     hops = found if isinstance(found, list) else []
-    return [hop for hop in hops if isinstance(hop, dict) and texts(hop, "question", "answer")]
+    told = [(hop, texts(hop, "question", "answer")) for hop in hops if isinstance(hop, dict)]
+    return [{**hop, "question": held[0], "answer": held[1]} for hop, held in told if held is not None]
 
 
 def _target(edit: Row, name: str) -> str:

@@ -12,7 +12,7 @@ from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 
-from ._reading import Row, named
+from ._reading import Row, listed, named
 
 ROWS_AN_AUTHOR = 20
 _HUB = "locuslab/TOFU"
@@ -188,5 +188,5 @@ def _fact(row: Row, subject: str) -> Mapping[str, object]:
     if row.get("paraphrased_question"):
         fact["paraphrases"] = [row["paraphrased_question"]]
     if row.get("perturbed_answer"):
-        fact["wrong_answers"] = row["perturbed_answer"]
+        fact["wrong_answers"] = listed(row["perturbed_answer"])
     return fact

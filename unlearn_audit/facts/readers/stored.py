@@ -8,6 +8,8 @@ from typing import Any
 
 from unlearn_audit.errors import SpecError, require
 
+from .tables import counted
+
 Placed = tuple[str, dict[str, Any]]
 
 _SAVED, _SEVERAL = "state.json", "dataset_dict.json"
@@ -68,4 +70,6 @@ def read_dataset(source: str, *, download: bool) -> Iterator[Placed]:
 
 
 def _placed(rows: Any) -> Iterator[Placed]:
-    return ((f"row {number}", dict(row)) for number, row in enumerate(rows, 1))
+    return (
+        (f"row {number}", {name: counted(value) for name, value in row.items()}) for number, row in enumerate(rows, 1)
+    )

@@ -1,0 +1,39 @@
+"""Lists that stand in one text: as JSON, or as Python prints them (`DataFrame.to_csv` does)."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from unlearn_audit.api.user_files import LONGEST_LINE, parse_json
+from unlearn_audit.errors import SpecError
+
+_LIST = re.compile(r"\s*\[\s*['\"].*\]\s*", re.DOTALL)
+"""A list that begins with a text: `[5]` and `[1, 2]` may be an answer."""
+
+
+def unpacked(value: object) -> object:
+    """The list that a text is, of texts and then maybe numbers; anything else as it is.
+
+    Raises:
+        SpecError: it is a printed list whose items cannot be told apart, as NumPy prints them.
+    """
+    if not isinstance(value, str) or len(value) > LONGEST_LINE or not _LIST.fullmatch(value):
+        return value
+    found = _parsed(value)
+    if isinstance(found, list) and all(one is None or type(one) in (str, int, float) for one in found):
+        return found
+    raise SpecError('a list is printed in a way that cannot be read back; write it as JSON, e.g. ["a", "b"]')
+
+
+def _parsed(text: str) -> object:
+    """What the text is as JSON, or in Python if it is exactly what Python prints; else None."""
+    try:
+        return parse_json(text, "")
+    except SpecError:
+        pass
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return value if repr(value) == text.strip() else None  # adjacent texts without a comma are one text in Python
