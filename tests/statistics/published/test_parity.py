@@ -188,6 +188,15 @@ FILES = {
 }
 
 
+def test_a_figure_that_is_not_a_number_is_kept_or_left_out_as_theirs_do():
+    assert math.isnan(truth.model_utility([0.5, math.nan, 0.0]))  # scipy's hmean
+    assert truth.model_utility([0.5, 0.0]) == 0.0
+    near(aggregates.harmonic_mean_with_tiny([0.5, math.nan, None, 1.0]), 2 / 3)
+    assert math.isnan(aggregates.harmonic_mean_with_tiny([None]))
+    assert aggregates.harmonic_mean([0.5, math.nan]) is None
+    assert membership.membership_score(0.5, 1e-13) is None
+
+
 @pytest.mark.parametrize("case", cases("model_utility", having="tofu_result_files"))
 def test_model_utility_from_tofus_logs(case):
     for name, expected in case["expected"].items():
@@ -269,6 +278,19 @@ def test_rouge_of_rwku(case):
     pairs = [(pair["answer"], pair["output"]) for pair in case.get("pairs", [case])]
     found = np.mean([texts.rouge_l_of_rouge(*pair) for pair in pairs], axis=0)
     near(list(found), [case["expected"][name] for name in ("r", "p", "f")])
+
+
+@pytest.mark.parametrize(
+    ("truth", "output", "expected"),
+    [  # of the package `rouge` 1.0.1
+        ("Oslo. ", "Oslo.", (0.5, 1.0)),
+        ("It is Oslo. . Norway", "Oslo. . Norway", (3 / 5, 1.0)),
+        (". .", "c", (0.0, 0.0)),
+        ("Oslo", "  \n", (0.0, 0.0)),
+    ],
+)
+def test_blanks_between_full_stops_are_a_word_of_the_package_rouge(truth, output, expected):
+    near(list(texts.rouge_l_of_rouge(truth, output)[:2]), list(expected))
 
 
 @pytest.mark.parametrize("case", cases("muse_verbmem"))

@@ -44,9 +44,12 @@ def harmonic_mean(values: Sequence[float | None]) -> float | None:
 
 
 def harmonic_mean_with_tiny(values: Sequence[float | None]) -> float:
-    """1e-12 is added to each value: the repository's `privacy_eval` and `utility_eval`. Absent ones drop out."""
-    held = np.array([value for value in values if value is not None], dtype=np.float64) + _TINY
-    return float(len(held) / np.sum(1 / held))
+    """1e-12 is added to each value: the repository's `privacy_eval` and `utility_eval`.
+
+    Absent ones and nan drop out; nan where none is left, as in `utility_eval` (`privacy_eval` has None then).
+    """
+    held = np.array([value for value in values if value is not None and value == value], dtype=np.float64) + _TINY
+    return float(len(held) / np.sum(1 / held)) if len(held) else float("nan")
 
 
 def robustness(relearning: float, quantization: float) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _TINY = 1e-10
+_SMALLEST_AREA = 1e-12
 
 
 def auc_memorised_high(forget: ArrayLike, holdout: ArrayLike) -> float:
@@ -62,7 +63,7 @@ def membership_score(unlearned: float, retrained: float) -> float | None:
 
     1 = like the retrained model.
     """
-    if not retrained:
+    if retrained <= _SMALLEST_AREA:
         return None
     return float(np.clip(1 - abs(unlearned - retrained) / retrained, 0.0, 1.0))
 

@@ -59,7 +59,7 @@ def rouge_l_of_rouge(truth: str, output: str) -> tuple[float, float, float]:
     Raises:
         ValueError: a text has no sentence (only full stops), where the package stops as well.
     """
-    reference, produced = _sentences(truth), _sentences(output or "NOANSWER")
+    reference, produced = _sentences(truth), _sentences(output.strip() or "NOANSWER")
     if not reference or not produced:
         raise ValueError("expected a text with words; got full stops only")
     known, said = ({word for words in one for word in words} for one in (reference, produced))
@@ -69,8 +69,8 @@ def rouge_l_of_rouge(truth: str, output: str) -> tuple[float, float, float]:
 
 
 def _sentences(text: str) -> list[list[str]]:
-    parts = [" ".join(part.split()) for part in text.split(".") if part]
-    return [part.split() for part in parts if part] if any(parts) else []
+    """Words by sentence; blanks between two full stops are a sentence of one empty word, as the package has it."""
+    return [" ".join(part.split()).split(" ") for part in text.split(".") if part]
 
 
 def _union_of_subsequences(reference: Sequence[Sequence[str]], produced: Sequence[Sequence[str]]) -> int:

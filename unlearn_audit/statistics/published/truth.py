@@ -78,9 +78,12 @@ def probability_among(right: float, wrong: ArrayLike) -> float:
 def model_utility(parts: Mapping[str, float] | Sequence[float], *, tiny: float = 0.0) -> float:
     """Harmonic mean of nine parts: probability, ROUGE-L recall and truth ratio on three sets, in [0, 1].
 
-    0 as soon as one part is 0 (open-unlearning, TOFU); the depth-score repository adds 1e-12 to each (`tiny`).
+    0 as soon as one part is 0 (open-unlearning, TOFU); the depth-score repository adds 1e-12 to each (`tiny`). A part
+    that is nan makes it nan.
     """
     values = _floats(list(parts.values()) if isinstance(parts, Mapping) else list(parts)) + tiny
+    if np.any(np.isnan(values)):
+        return float("nan")
     return float(len(values) / np.sum(1 / values)) if np.all(values > 0) else 0.0
 
 
