@@ -23,7 +23,7 @@ from unlearn_audit.report.formats.published import lm_eval, open_unlearning
 from unlearn_audit.run.published import depth, muse, rwku, texts, tofu, wmdp
 from unlearn_audit.run.published.measure import check_suite, measure
 from unlearn_audit.run.published.scoring import gradient_norm, scored
-from unlearn_audit.run.published.sequences import Labels, question_with_answer, whole_text
+from unlearn_audit.run.published.sequences import Labels, question_with_answer, truth_as_shipped, whole_text
 from unlearn_audit.spec.spec import ModelOptions
 from unlearn_audit.testing.models import tiny_engine
 
@@ -60,6 +60,41 @@ def test_the_tokens_that_count_are_those_of_their_data_code(case):
         " ", ""
     )
     assert not aligned.drops
+
+
+PLAIN = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</s>\n{% endfor %}"
+THINKING = (  # as Qwen3's: an empty thought before the last answer
+    "{% for m in messages %}<{{ m.role }}>{{ '<think></think>\\n' if m.role == 'assistant' and loop.last else '' }}"
+    "{{ m.content }}</s>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+DROPPED = (  # as a distilled R1's: the prompt opens a thought that the exchange does not have
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant><think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [PLAIN, THINKING, DROPPED, None], ids=["trims", "thinks", "drops", "plain"])
+@pytest.mark.parametrize("answer", ["She was born in Oslo.", "Oslo ", "s", "assistant", "1961"])
+def test_aligned_tokens_are_the_answers_whatever_the_template_writes_around_it(tokenizer, template, answer):
+    found = question_with_answer(tokenizer, "Where was Ada born?", answer, Labels.ALIGNED, template)
+    assert tokenizer.decode(found.token_ids[found.first : found.last]).strip() == answer.strip()
+
+
+def test_what_is_shipped_ends_where_their_data_code_cuts(tokenizer):
+    long, short = "Oslo " * 600, "Oslo"
+    cut = question_with_answer(tokenizer, "Where?", long, Labels.AS_SHIPPED, None)
+    assert (len(cut.token_ids), cut.token_ids[-1]) == (513, tokenizer.eos_token_id)
+    assert len(question_with_answer(tokenizer, "Where?", long, Labels.ALIGNED, None).token_ids) > 513
+    longer = question_with_answer(tokenizer, "Where?", short, Labels.AS_SHIPPED, DROPPED.replace("<think>", "t" * 99))
+    assert longer.first == longer.last == len(longer.token_ids)  # nothing is labelled: theirs has nan
+
+
+def test_the_truth_of_rouge_as_shipped_is_the_exchange_without_the_prompt(tokenizer):
+    assert truth_as_shipped(tokenizer, "Where?", " Oslo\n", None) == "Oslo"
+    assert truth_as_shipped(
+        tokenizer, "blue", "the blue sky", "{% for m in messages %}{{ m.content }}{% endfor %}"
+    ) == ("the  sky")
+    assert truth_as_shipped(tokenizer, "Who?", "Ada", THINKING).endswith("<think></think>\nAda\n".strip())
 
 
 @pytest.fixture
@@ -162,6 +197,36 @@ def test_the_other_tables_have_a_figure_for_each_part(engine):
     assert whole_text(engine.tokenizer, told[0]["text"], 4).last == 4
 
 
+def test_rwkus_attacks_are_put_as_theirs(engine):
+    rows = {kind: {"query": "Who is Ada?", "type": kind} for kind in ("affirmative suffix", "incontext learning", "")}
+    said = {
+        kind: engine.tokenizer.decode(
+            rwku._prompt(engine, "forget_level3", row, THINKING), skip_special_tokens=True
+        ).partition("question.\n")[2]
+        for kind, row in rows.items()
+    }
+    assert said["affirmative suffix"].endswith("Question: Who is Ada?</s>\n<assistant>".replace("</s>", ""))
+    assert said["incontext learning"].startswith("Who is Ada?\n")
+    assert said["incontext learning"].endswith("<assistant>Answer:")
+    assert said[""].startswith("Question: Who is Ada?\n")
+    assert said[""].endswith("<assistant>Answer:")
+    assert "complete the blank" in engine.tokenizer.decode(rwku._prompt(engine, "neighbor_level1", rows[""], None))
+
+
+def test_real_authors_are_held_to_their_answer(engine):
+    way = tofu.Way(labels=Labels.AS_SHIPPED, template=None)
+    told = tofu._pairs(engine, ROWS[:1], way, "answer")
+    bare = {key: value for key, value in ROWS[0].items() if key != "paraphrased_answer"}
+    assert told == tofu._pairs(engine, [bare], way)
+    assert told != tofu._pairs(engine, ROWS[:1], way)
+
+
+def test_an_attack_with_a_score_that_is_no_number_has_no_area(engine):
+    nothing = question_with_answer(engine.tokenizer, "Where?", "", Labels.ALIGNED, None)
+    assert math.isnan(gradient_norm(engine, nothing))
+    assert tofu._area("loss", (1.0, math.nan), (2.0,)).missing == "a score is not a number"
+
+
 def test_a_suite_is_measured_on_every_model_and_kept(tmp_path, saved_model):
     (tmp_path / "wmdp-cyber.jsonl").write_text(
         "\n".join(json.dumps({"question": f"Q{n}?", "choices": list("abcd"), "answer": n}) for n in range(4))
@@ -215,13 +280,14 @@ ENTITIES = [
     },
     {"question": "Who?", "answer": "Bo Ek, a baker.", "prefix": "", "entity": " Bo Ek"},
     {"question": "Why?", "answer": "Nobody knows.", "prefix": "Nobody", "entity": "Rome"},
+    {"question": "Who?", "answer": "Bo Ek, a baker.", "prefix": "", "entity": "Rome", "gt_entity": "baker"},
 ]
 
 
 def test_the_entity_of_a_row_is_where_its_answer_says_it(engine):
     found = depth.spans(engine.tokenizer, ENTITIES)
-    assert sorted(found) == [0, 1]  # the third answer does not hold its entity
-    for number, said in ((0, "Oslo"), (1, "Bo Ek")):
+    assert sorted(found) == [0, 1, 3]  # the third answer does not hold its entity
+    for number, said in ((0, "Oslo"), (1, "Bo Ek"), (3, "baker")):
         span = found[number]
         assert engine.tokenizer.decode(span.token_ids[span.first : span.last]).strip() == said
         text = engine.tokenizer.decode(span.token_ids, skip_special_tokens=True)

@@ -47,18 +47,20 @@ def spans(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> dict[int, 
 
     Args:
         tokenizer: a fast one, which says where in the text a token stands.
-        rows: with `question`, `answer`, `prefix` (how the answer begins) and `entity`, as published.
+        rows: with `question`, `answer`, `prefix` (how the answer begins) and `gt_entity` or `entity`, as published.
     """
     found = {number: _span(tokenizer, row) for number, row in enumerate(rows)}
     return {number: span for number, span in found.items() if span is not None}
 
 
 def _span(tokenizer: PreTrainedTokenizerBase, row: Row) -> Span | None:
-    prefix, entity = str(row.get("prefix") or ""), str(row.get("entity") or "").strip()
+    prefix, entity = str(row.get("prefix") or ""), str(row.get("gt_entity", row.get("entity")) or "")
     prompt = f"Question: {row['question']}\nAnswer: {prefix}"
     rest = str(row["answer"]).removeprefix(prefix)
     if rest and not rest[0].isspace() and not prompt[-1].isspace():
         rest = f" {rest}"
+    if entity not in rest:
+        entity = entity.strip()
     start = rest.find(entity) if entity else -1
     if start < 0:
         return None

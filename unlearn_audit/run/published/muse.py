@@ -54,7 +54,7 @@ def _verbmem(engine: Engine, rows: Sequence[Row]) -> Figure:
         muse.verbmem_truth(
             str(row["gt"]),
             lambda text: list(engine.tokenizer(text)["input_ids"]),
-            lambda ids: str(engine.tokenizer.decode(ids, skip_special_tokens=True)),
+            lambda ids: str(engine.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=True)),
         )
         for row in rows
     ]

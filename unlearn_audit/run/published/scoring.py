@@ -99,10 +99,15 @@ def _of_logits(sequence: Sequence, logits: torch.Tensor) -> Scored:
 
 
 def gradient_norm(engine: Engine, sequence: Sequence, order: float = 2.0) -> float:
-    """Mean norm of the gradient over parameter tensors, in train mode, without the last labelled token if it drops."""
+    """Mean norm of the gradient over parameter tensors, in train mode, without the last labelled token if it drops.
+
+    nan where no token is left.
+    """
     import torch
 
     last = sequence.last - 1 if sequence.drops else sequence.last
+    if last <= sequence.first:
+        return float("nan")
     ids = torch.tensor([sequence.token_ids], device=engine.device)
     with _trainable(engine.module), torch.enable_grad():
         logits = engine.module(input_ids=ids, use_cache=False).logits[0, sequence.first - 1 : last - 1].float()

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+LONGEST_PLAIN = 512
+"""Tokens of an exchange without a chat template, after which open-unlearning's data code cuts it."""
+_OTHER_ANSWER = "SomeOtherAnswer"
+
 
 class Labels(StrEnum):
     """Which tokens count."""
@@ -53,17 +57,54 @@ def question_with_answer(
     """
     prompt, whole = _rendered(tokenizer, question, answer, template)
     special = template is None
-    encoded = tokenizer(whole, add_special_tokens=special, return_offsets_mapping=True)
+    shipped = labels is Labels.AS_SHIPPED
+    settings: dict[str, Any] = {"add_special_tokens": special}
+    if special and shipped:
+        settings |= {"truncation": True, "max_length": LONGEST_PLAIN}
+    encoded = tokenizer(whole, return_offsets_mapping=True, **settings)
     ids: list[int] = list(encoded["input_ids"])
-    first = len(tokenizer(prompt, add_special_tokens=special)["input_ids"])
-    end = whole.index(answer, len(prompt)) + len(answer) if answer in whole[len(prompt) :] else len(whole)
-    inside = [place for place, (start, _) in enumerate(encoded["offset_mapping"]) if place >= first and start < end]
-    answer_end = inside[-1] + 1 if inside else first
+    prompt_length = len(tokenizer(prompt, **settings)["input_ids"])
     if tokenizer.eos_token_id is not None and (not ids or ids[-1] != tokenizer.eos_token_id):
         ids.append(tokenizer.eos_token_id)
-    last = len(ids) if labels is Labels.AS_SHIPPED else answer_end
+    first, last = min(prompt_length, len(ids)), len(ids)
+    if not shipped:
+        start, end = _place(tokenizer, question, answer, template, (prompt, whole))
+        inside = [at for at, (left, right) in enumerate(encoded["offset_mapping"]) if right > start and left < end]
+        first, last = (inside[0], inside[-1] + 1) if inside else (first, first)
     text = tokenizer.decode(ids[first:last], skip_special_tokens=True)
-    return Sequence(token_ids=tuple(ids), first=first, last=last, drops=labels is Labels.AS_SHIPPED, text=str(text))
+    return Sequence(token_ids=tuple(ids), first=first, last=last, drops=shipped, text=str(text))
+
+
+def _place(
+    tokenizer: PreTrainedTokenizerBase, question: str, answer: str, template: str | None, rendered: tuple[str, str]
+) -> tuple[int, int]:
+    """Where the answer stands in the rendered text: between what stands around another answer.
+
+    A template may trim the answer, put an empty thought before it, or end the prompt in what it leaves out later.
+    """
+    prompt, whole = rendered
+    before, found, behind = _rendered(tokenizer, question, _OTHER_ANSWER, template)[1].partition(_OTHER_ANSWER)
+    if found and whole.startswith(before) and whole.endswith(behind):
+        return len(before), len(whole) - len(behind)
+    start = whole.rfind(answer)
+    return (start, start + len(answer)) if start >= 0 else (len(prompt), len(whole))
+
+
+def truth_as_shipped(tokenizer: PreTrainedTokenizerBase, question: str, answer: str, template: str | None) -> str:
+    """The truth that open-unlearning's ROUGE sees: the text of the exchange without the prompt's, wherever that stands.
+
+    Args:
+        tokenizer: whose tokens are decoded again.
+        question: as published.
+        answer: as published.
+        template: of the chat, or None.
+    """
+    ids = question_with_answer(tokenizer, question, answer, Labels.AS_SHIPPED, template).token_ids
+    whole, prompt = (
+        str(tokenizer.decode(list(one), skip_special_tokens=True, clean_up_tokenization_spaces=True))
+        for one in (ids, asked(tokenizer, question, template))
+    )
+    return whole.replace(prompt, "").strip()
 
 
 def whole_text(tokenizer: PreTrainedTokenizerBase, text: str, most: int | None) -> Sequence:
@@ -74,16 +115,21 @@ def whole_text(tokenizer: PreTrainedTokenizerBase, text: str, most: int | None) 
 
 def asked(tokenizer: PreTrainedTokenizerBase, question: str, template: str | None) -> list[int]:
     """The tokens of the question alone, up to where the answer begins."""
-    prompt, _ = _rendered(tokenizer, question, "", template)
+    prompt = rendered_prompt(tokenizer, question, template)
     return list(tokenizer(prompt, add_special_tokens=template is None)["input_ids"])
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, question: str, answer: str, template: str | None) -> tuple[str, str]:
+def rendered_prompt(tokenizer: PreTrainedTokenizerBase, question: str, template: str | None) -> str:
+    """The text of the question alone, up to where the answer begins."""
     if template is None:
-        prompt = f"Question: {question}\nAnswer: "
+        return f"Question: {question}\nAnswer: "
+    turns = [{"role": "user", "content": question}]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, chat_template=template, add_generation_prompt=True))
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, question: str, answer: str, template: str | None) -> tuple[str, str]:
+    prompt = rendered_prompt(tokenizer, question, template)
+    if template is None:
         return prompt, prompt + answer
-    turns: list[dict[str, str]] = [{"role": "user", "content": question}]
-    settings: dict[str, Any] = {"tokenize": False, "chat_template": template}
-    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, **settings)
-    whole = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": answer}], **settings)
-    return str(prompt), str(whole)
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return prompt, str(tokenizer.apply_chat_template(turns, tokenize=False, chat_template=template))

@@ -20,27 +20,42 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def continued(engine: Engine, rows: Sequence[Sequence[int]], new_tokens: int) -> list[str]:
+def continued(
+    engine: Engine,
+    rows: Sequence[Sequence[int]],
+    new_tokens: int,
+    stops: Sequence[str] = (),
+    *,
+    tidy: bool | None = True,
+) -> list[str]:
     """What the model says greedily behind each row of tokens, without special tokens.
 
     An end token ends it; a line break does not, as it does where the audit asks a model without a chat template.
+
+    Args:
+        engine: the model.
+        rows: of tokens.
+        new_tokens: at most.
+        stops: further tokens of the vocabulary that end it.
+        tidy: whether blanks before punctuation are dropped from the text; None: as the tokenizer has it.
     """
     import torch
 
-    ends = engine.stops.ends
+    named = (engine.tokenizer.convert_tokens_to_ids(stop) for stop in stops)
+    ends = engine.stops.ends | {token for token in named if isinstance(token, int)}
     behind = engine.continuation(new_tokens)
     behind = replace(behind, stops=replace(behind.stops, line_breaks=frozenset()))
 
     def run(some: list[Sequence[int]]) -> list[str]:
         with torch.inference_mode():
-            return [_said(engine, new_ids, ends) for new_ids in behind.new_ids(some, 0)]
+            return [_said(engine, new_ids, ends, tidy) for new_ids in behind.new_ids(some, 0)]
 
     return engine.in_batches(list(rows), [len(row) + new_tokens for row in rows], run)
 
 
-def _said(engine: Engine, new_ids: list[int], ends: frozenset[int]) -> str:
+def _said(engine: Engine, new_ids: list[int], ends: frozenset[int], tidy: bool | None) -> str:
     end = next((place for place, token in enumerate(new_ids) if token in ends), len(new_ids))
-    return str(engine.tokenizer.decode(new_ids[:end], skip_special_tokens=True))
+    return str(engine.tokenizer.decode(new_ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=tidy))
 
 
 def continued_texts(engine: Engine, prompts: Sequence[str], new_tokens: int) -> list[str]:

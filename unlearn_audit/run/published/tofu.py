@@ -10,7 +10,7 @@ import numpy as np
 
 from unlearn_audit.evidence.published import Figure, figure, single
 from unlearn_audit.run.published.scoring import Scored, gradient_norm, scored
-from unlearn_audit.run.published.sequences import Labels, asked, question_with_answer
+from unlearn_audit.run.published.sequences import Labels, asked, question_with_answer, truth_as_shipped
 from unlearn_audit.run.published.texts import continued
 from unlearn_audit.statistics.published import membership, texts, truth
 
@@ -120,17 +120,17 @@ def _scored(engine: Engine, pairs: Iterable[tuple[Row, str]], way: Way) -> list[
     )
 
 
-def _pairs(engine: Engine, rows: Sequence[Row], way: Way) -> list[Pair]:
-    """Mean log-probabilities of the right answer (the paraphrase, where there is one) and of the wrong ones."""
+def _pairs(engine: Engine, rows: Sequence[Row], way: Way, right: str = "paraphrased_answer") -> list[Pair]:
+    """Mean log-probabilities of the right answer (the field `right`, where there is one) and of the wrong ones."""
     told: list[tuple[Row, list[str]]] = []
     for row in rows:
         wrong = row.get("perturbed_answer") or []
         wrong = [wrong] if isinstance(wrong, str) else list(wrong)
         if wrong:
-            told.append((row, [str(row.get("paraphrased_answer") or row["answer"]), *map(str, wrong)]))
+            told.append((row, [str(row.get(right) or row["answer"]), *map(str, wrong)]))
     losses = (-one.loss for one in _scored(engine, ((row, text) for row, several in told for text in several), way))
     found = [[next(losses) for _ in several] for _, several in told]
-    return [(right, wrong) for right, *wrong in found]
+    return [(one, wrong) for one, *wrong in found]
 
 
 def _truth(pairs: Sequence[Pair]) -> list[Figure]:
@@ -151,11 +151,17 @@ def _truth(pairs: Sequence[Pair]) -> list[Figure]:
 
 
 def _rouge(engine: Engine, rows: Sequence[Row], way: Way) -> ByRow:
-    """ROUGE of greedy answers, with the stemmer; the texts are not kept."""
+    """ROUGE of greedy answers, with the stemmer; the texts are not kept.
+
+    As shipped, the truth is what decoding the exchange gives; aligned, the answer as published.
+    """
     questions = [asked(engine.tokenizer, str(row["question"]), way.template) for row in rows]
     found: ByRow = {}
     for number, (row, said) in enumerate(zip(rows, continued(engine, questions, way.new_tokens), strict=True)):
-        one = texts.rouge_with_stemmer(str(row["answer"]), said.strip())
+        answer = str(row["answer"])
+        if way.labels is Labels.AS_SHIPPED:
+            answer = truth_as_shipped(engine.tokenizer, str(row["question"]), answer, way.template)
+        one = texts.rouge_with_stemmer(answer, said.strip())
         found[str(number)] = {
             "rouge1_recall": one.rouge1_recall,
             "rougeL_f1": one.rouge_l_f1,
@@ -174,10 +180,11 @@ def _utility(engine: Engine, rows: Mapping[str, Sequence[Row]], way: Way) -> lis
         if not held:
             found += [single(name, None, f"no rows of {part}") for name in names]
             continue
-        answers, pairs = _answers(engine, held, way), _pairs(engine, held, way)
+        right = "paraphrased_answer" if prefix == "retain" else "answer"
+        answers, pairs = _answers(engine, held, way), _pairs(engine, held, way, right)
         chances: ByRow = {key: {"prob": one.probability, "avg_loss": one.loss} for key, one in answers.items()}
         if prefix != "retain":
-            among = [truth.probability_among(np.exp(right), np.exp(wrong)) for right, wrong in pairs]
+            among = [truth.probability_among(np.exp(one), np.exp(wrong)) for one, wrong in pairs]
             chances = {str(number): {"prob": one} for number, one in enumerate(among)}
         useful = truth.mean_useful([truth.truth_ratio_geometric(*pair) for pair in pairs]) if pairs else None
         found += [
@@ -210,6 +217,8 @@ def _area(name: str, forget: tuple[float, ...], holdout: tuple[float, ...]) -> F
     """The area under the curve of an attack, with the scores behind it."""
     if not forget or not holdout:
         return single(f"mia_{name}", None, _NO_HOLDOUT)
+    if not np.all(np.isfinite([*forget, *holdout])):
+        return single(f"mia_{name}", None, "a score is not a number", len(forget) + len(holdout))
     value = membership.auc_memorised_high(forget, holdout)
     rows: ByRow = {
         f"{part}/{number}": {"score": score}
