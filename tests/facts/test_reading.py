@@ -162,7 +162,7 @@ def test_nothing_is_not_converted(tmp_path):
     ("name", "content", "says"),
     [
         ("f.csv", "question,answer\nq,a,b\n", "line 2: expected 2 cells, got 3"),
-        ("f.csv", "answer,answer\nq,a\n", "the column 'answer' stands twice"),
+        ("f.csv", "answer,answer\nq,a\n", "the columns 1 and 2 have the same name"),
         ("f.json", '[{"question": "q", "answer": "a"} {}]', "item 1: expected JSON: a comma or the end"),
         ("f.json", '[{"question": "q", "answer": "a"}] x', "nothing after the end of the list"),
         ("f.json", '[{"question": "q", "answer": "a"},', "item 2: expected JSON"),

@@ -11,6 +11,7 @@ from unlearn_audit.api.plugins import PRESETS, named
 from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import MissingExtraError, SpecError
 from unlearn_audit.facts.rows import read_rows
+from unlearn_audit.facts.usual import check_header
 from unlearn_audit.spec.benchmarks import files_of
 from unlearn_audit.spec.sources import Source
 
@@ -25,7 +26,7 @@ def benchmark_facts(source: Source, name: FactSet, *, download: bool) -> Iterato
     """
     preset = named(PRESETS, FactPreset, source.preset or "", str(source))()  # type: ignore[type-abstract]
     if source.config is None or Path(source.where).expanduser().is_file():
-        rows = [row for _, row in read_rows(source.where, download=download, texts=True)]
+        rows = [row for _, row in _read(source.where, preset, download=download)]
         config = source.config or ""
         yield from _numbered(source, lambda: preset.facts(preset.chosen(config, rows)))
         return
@@ -46,6 +47,19 @@ def benchmark_rows(source: Source, *, download: bool) -> dict[str, list[Mapping[
     """
     preset = named(PRESETS, FactPreset, source.preset or "", str(source))()  # type: ignore[type-abstract]
     return _rows(source, preset, preset.parts(source.config or ""), FactSet.FORGET, download=download)
+
+
+def _read(where: str, preset: FactPreset, *, download: bool = False) -> Iterator[Placed]:
+    """The rows of one file, which has the columns that the benchmark has, or at least one of them.
+
+    Raises:
+        SpecError: it cannot be read, or is a table without a header.
+    """
+    known = {name for rows in (preset.example, *preset.example_parts.values()) for row in rows for name in row}
+    for number, (place, row) in enumerate(read_rows(where, download=download, texts=True)):
+        if not number:
+            check_header(row, where, known)
+        yield place, row
 
 
 def _numbered(source: Source, facts: Callable[[], Iterable[Mapping[str, Any]]]) -> Iterator[Placed]:
@@ -69,7 +83,7 @@ def _rows(
     """
     found: dict[str, list[Mapping[str, Any]]] = {}
     for part in parts:
-        rows = _of_part(source.where, part, download=download)
+        rows = _of_part(source.where, preset, part, download=download)
         if rows is not None:
             found[part.name] = list(preset.chosen(source.config or "", [row for _, row in rows]))
         elif part.set is name and not part.optional:
@@ -79,11 +93,11 @@ def _rows(
     return found
 
 
-def _of_part(folder: str, part: Part, *, download: bool) -> Iterator[Placed] | None:
+def _of_part(folder: str, preset: FactPreset, part: Part, *, download: bool) -> Iterator[Placed] | None:
     """The rows of the first place where a part is found; None where there is none."""
     if folder:
         files = files_of(folder, part)
-        return None if not files else (row for file in files for row in read_rows(str(file), texts=True))
+        return None if not files else (row for file in files for row in _read(str(file), preset))
     if not part.dataset:
         return None
     try:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearn_audit.api import Fact
-from unlearn_audit.facts.columns import FIELDS
 from unlearn_audit.facts.spelling import folded
+from unlearn_audit.facts.usual import FIELDS
 
 MOST_KEPT = 500
 """Facts of a large set that are looked at closely, evenly spread over it; twice as many are all looked at."""

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from typing import Any
 
-from unlearn_audit.api import Fact
 from unlearn_audit.api.problems import did_you_mean
 from unlearn_audit.errors import SpecError
+from unlearn_audit.facts.usual import FIELDS, check_header, taken_for
 from unlearn_audit.spec.reading import Reading
 
-FIELDS = [field.name for field in fields(Fact)]
 Placed = tuple[str, dict[str, Any]]
+
+
+def usual(rows: Iterable[Placed], reading: Reading, source: str, taken: dict[str, str]) -> Iterator[Placed]:
+    """The rows, columns under usual names renamed to the fields that they are taken for.
+
+    Args:
+        rows: as they were read.
+        reading: whose mapping goes before.
+        source: for messages.
+        taken: column -> field, filled as rows come. One pair serves a whole file.
+
+    Raises:
+        SpecError: a table has no line of names.
+    """
+    for number, (place, row) in enumerate(rows):
+        if not number and row.keys().isdisjoint(reading.columns.values()):
+            check_header(row, source)
+        found = taken_for(row.keys(), reading.columns)
+        fields = {field: column for column, field in taken.items()}
+        found = {column: field for column, field in found.items() if fields.get(field, column) == column}
+        taken.update(found)
+        yield place, {found.get(column, column): value for column, value in row.items()} if found else row
 
 
 def renamed(rows: Iterable[Placed], reading: Reading, source: str) -> Iterator[Placed]:

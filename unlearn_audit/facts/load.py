@@ -12,16 +12,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from unlearn_audit.api import Fact, FactSet
-from unlearn_audit.api.problems import did_you_mean, first_problem
+from unlearn_audit.api.problems import first_problem
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import DataRecord
 from unlearn_audit.facts.benchmarks import benchmark_facts
-from unlearn_audit.facts.columns import FIELDS, renamed, with_subjects
+from unlearn_audit.facts.columns import renamed, usual, with_subjects
 from unlearn_audit.facts.forms import as_fields
 from unlearn_audit.facts.readers.tables import LISTS
 from unlearn_audit.facts.rows import read_rows
 from unlearn_audit.facts.spelling import folded, remarks, with_one_spelling
+from unlearn_audit.facts.usual import FIELDS, meant, told
 from unlearn_audit.spec.reading import Reading
 from unlearn_audit.spec.sources import parse_source
 
@@ -81,25 +82,36 @@ def load_facts(source: str, name: FactSet, reading: Reading | None = None) -> Fa
         SpecError: naming the file, the line and the remedy.
     """
     facts: list[Fact] = []
+    used: dict[str, str] = {}
     taken: dict[str, str] = {}
-    for place, fact in read_facts(source, name, reading or Reading()):
-        if folded(fact.id) in taken:
+    for place, fact in read_facts(source, name, reading or Reading(), taken):
+        if folded(fact.id) in used:
             raise SpecError(
-                f"{source}, {place}: id {fact.id!r} is already used in {taken[folded(fact.id)]}; ids must be unique, "
+                f"{source}, {place}: id {fact.id!r} is already used in {used[folded(fact.id)]}; ids must be unique, "
                 "whatever their case and blanks"
             )
-        taken[folded(fact.id)] = place
+        used[folded(fact.id)] = place
         facts.append(fact)
     if not facts:
         raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
-    places = {fact.id: taken[folded(fact.id)] for fact in facts}
+    places = {fact.id: used[folded(fact.id)] for fact in facts}
     _check_clusters(facts, places, source)
     _check_answers(facts, places, source)
-    return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=remarks(facts, places, source))
+    said = [f"{source}: the columns were taken as they are usually meant: {told(taken)}"] if taken else []
+    said += remarks(facts, places, source, published=parse_source(source).preset is not None)
+    return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=tuple(said))
 
 
-def read_facts(source: str, name: FactSet, reading: Reading) -> Iterator[tuple[str, Fact]]:
+def read_facts(
+    source: str, name: FactSet, reading: Reading, taken: dict[str, str] | None = None
+) -> Iterator[tuple[str, Fact]]:
     """The facts of a source one at a time, each with its place; each is looked at alone.
+
+    Args:
+        source: as `load_facts` takes it.
+        name: which set it is.
+        reading: what its columns are called, and whom its rows are about.
+        taken: filled with the columns that have a usual name, and the fields that they were taken for.
 
     Raises:
         SpecError: a row is no fact, or the source cannot be read.
@@ -109,7 +121,8 @@ def read_facts(source: str, name: FactSet, reading: Reading) -> Iterator[tuple[s
     if parsed.preset is None:
         lists = {column for field, column in reading.columns.items() if field in LISTS}
         read = read_rows(source, download=reading.download, lists=lists)
-        rows = with_subjects(renamed(read, reading, source), reading, source)
+        named = usual(read, reading, source, {} if taken is None else taken)
+        rows = with_subjects(renamed(named, reading, source), reading, source)
     else:
         rows = benchmark_facts(parsed, name, download=reading.download)
     for place, row in rows:
@@ -205,10 +218,9 @@ def _fact(row: Mapping[str, Any], where: str) -> Fact:
     except ValidationError as error:
         first = first_problem(error)
         if first.unknown:
-            hint = did_you_mean(first.key, FIELDS)
             raise SpecError(
-                f"{where}: unknown column {first.key!r}{hint}; map it with `columns` in the spec (in `facts "
-                "check`: --column FIELD=COLUMN); columns that a mapping does not name are left out"
+                f"{where}: unknown column {first.key!r}{meant(first.key)}; map it with `columns` in the spec (in "
+                "`facts check`: --column FIELD=COLUMN); columns that a mapping does not name are left out"
             ) from error
         if first.missing and not present.keys() & {"question", "text"}:
             raise SpecError(

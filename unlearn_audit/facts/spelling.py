@@ -43,27 +43,33 @@ def with_one_spelling(facts: Sequence[Fact]) -> tuple[Fact, ...]:
     )
 
 
-def remarks(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> tuple[str, ...]:
+def remarks(facts: Sequence[Fact], places: Mapping[str, str], source: str, *, published: bool) -> tuple[str, ...]:
     """What a user should know about the rows of a set: by place and id, never by name.
 
     Args:
         facts: as they were read.
         places: fact id -> its place in the source.
         source: where they came from.
+        published: a preset read them: it names the subjects itself, where the benchmark's files do.
     """
-    found = (_respelled(facts, places), _repeated(facts), _named_ids(facts), _alone(facts, places))
+    found = (_respelled(facts, places), _repeated(facts), _named_ids(facts), _alone(facts, places, published=published))
     return tuple(f"{source}: {remark}" for remark in found if remark)
 
 
-def _alone(facts: Sequence[Fact], places: Mapping[str, str]) -> str | None:
+def _alone(facts: Sequence[Fact], places: Mapping[str, str], *, published: bool) -> str | None:
     """Questions that nobody said whom they are about: each would count as somebody of its own."""
     alone = [places[fact.id] for fact in facts if fact.question and folded(fact.subject) == folded(fact.id)]
     if not alone:
         return None
+    remedy = (
+        "the benchmark's files name none; `facts convert` writes them for you to add a `subject`"
+        if published
+        else "name whom they are about (`subject`), say --subject-rows where they stand in blocks, or read a published "
+        "file through its preset (`list presets`)"
+    )
     return (
         f"{len(alone)} questions have no subject but their own id, so that each counts as one person and nobody can be "
-        f"seen to be back ({listed(alone, _MOST_NAMED)}); name whom they are about (`subject`), say --subject-rows "
-        "where they stand in blocks, or read a published file through its preset (`list presets`)"
+        f"seen to be back ({listed(alone, _MOST_NAMED)}); {remedy}"
     )
 
 

@@ -108,11 +108,11 @@ class Given:
     sources: Mapping[FactSet, str]
     reading: Reading = field(default_factory=Reading)
 
-    def facts(self, name: FactSet) -> Iterator[tuple[str, Fact]]:
-        """The facts of a set with their places."""
+    def facts(self, name: FactSet, taken: dict[str, str] | None = None) -> Iterator[tuple[str, Fact]]:
+        """The facts of a set with their places; `taken` is filled with columns under usual names, and their fields."""
         from unlearn_audit.facts.load import read_facts
 
-        return read_facts(self.sources[name], name, self.reading)
+        return read_facts(self.sources[name], name, self.reading, taken)
 
 
 def given(source: str, preset: str | None, retain: str | None, reading: Reading) -> Given:
@@ -153,11 +153,12 @@ def _check(asked: Given, *, as_json: bool, every: bool) -> None:
 
     sets: dict[FactSet, Shown] = {}
     for name, source in asked.sources.items():
-        found = Understood(asked.facts(name))
+        taken: dict[str, str] = {}
+        found = Understood(asked.facts(name, taken))
         if not found.facts:
             raise SpecError(f"{source}: expected at least one fact in the {name} set, found none")
         shared = found.shared_with(sets[FactSet.FORGET].found) if sets else None
-        sets[name] = Shown(name=name, source=source, found=found, shared=shared)
+        sets[name] = Shown(name=name, source=source, found=found, shared=shared, taken=taken)
     if as_json:
         document = {name.value: document_of(one) for name, one in sets.items()}
         own = document.pop(FactSet.FORGET.value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,9 @@ from unlearn_audit.facts.check import Places, Understood, places_of
 from unlearn_audit.facts.keys import Looked, looked_for, remarks_on
 from unlearn_audit.facts.load import as_row
 from unlearn_audit.facts.spelling import remarks
+from unlearn_audit.facts.usual import told
 from unlearn_audit.plan.findings import unscorable
+from unlearn_audit.spec.sources import parse_source
 
 _EXAMPLES, _MOST_NAMED, _MOST_ROWS, _MOST_PROBED = 3, 5, 40, 400
 """Facts shown whole; relations and places named; rows of a table of single facts, unless all are asked for; facts that
@@ -34,12 +36,14 @@ class Shown:
     Attributes:
         source: where it is from.
         shared: facts of it that are in the forget set as well, by id, question or subject; None for the forget set.
+        taken: columns under usual names, and the fields that they were taken for.
     """
 
     name: FactSet
     source: str
     found: Understood
     shared: Places | None = None
+    taken: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def facts(self) -> list[Fact]:
@@ -55,8 +59,13 @@ class Shown:
     def remarks(self) -> tuple[str, ...]:
         """What their owner should know."""
         places = {fact.id: place for place, fact in self.found.sample}
-        said = remarks(self.facts, places, "facts")
+        said = remarks(self.facts, places, "facts", published=self.published)
         return (*said, *remarks_on(self.looked, has_control=False))
+
+    @property
+    def published(self) -> bool:
+        """Whether a preset read them, and says itself whom they are about."""
+        return parse_source(self.source).preset is not None
 
     @property
     def places(self) -> dict[str, Places]:
@@ -72,6 +81,7 @@ def document_of(one: Shown) -> dict[str, Any]:
         "count": found.facts,
         "subjects": len(found.subject_sizes),
         "fields": found.held,
+        "taken": dict(one.taken),
         "relations": dict(found.relations.most_common()),
         "found": {name: {"count": of.count, "first": of.first} for name, of in one.places.items()},
         "probes": [{"measure": name, "can_score": count, "why_not": why} for name, count, why in _usable(facts)],
@@ -92,6 +102,7 @@ def document_of(one: Shown) -> dict[str, Any]:
 
 _SAYS = {
     "without_subject": "questions without a subject: each counts as one; name it, or use --subject-rows or --preset",
+    "as_published": "questions without a subject: each counts as one, because the benchmark's files name none",
     "same_id": "ids used before: refused by an audit",
     "repeated_question": "questions asked before, with the same answer",
     "other_answer": "questions asked before, with another answer: refused by an audit if they are about one subject",
@@ -117,6 +128,10 @@ def show(console: Console, one: Shown, *, every: bool) -> None:
     console.print()
 
 
+def _says(one: Shown, what: str) -> str:
+    return _SAYS["as_published" if what == "without_subject" and one.published else what]
+
+
 def _line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False)
 
@@ -130,8 +145,9 @@ def _summary(one: Shown) -> Table:
         ("subjects", f"{len(sizes):,}{each}"),
         ("relations", listed(relations, _MOST_NAMED) if relations else "none: probes that need twins have none"),
         ("fields", ", ".join(held)),
+        *((("columns", f"taken as usual: {told(one.taken)}"),) if one.taken else ()),
         *(
-            ("found", f"{places.count:,} {_SAYS[what]} ({listed(places.first, _MOST_NAMED)})")
+            ("found", f"{places.count:,} {_says(one, what)} ({listed(places.first, _MOST_NAMED)})")
             for what, places in one.places.items()
         ),
     ]

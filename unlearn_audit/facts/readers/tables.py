@@ -69,9 +69,12 @@ def _separator(first: str, path: Path) -> str:
 def _check_header(header: Sequence[str], path: Path) -> None:
     if len(header) > _MOST_COLUMNS:
         raise SpecError(f"{path}: expected at most {_MOST_COLUMNS} columns, got {len(header)}")
-    repeated = [name for name, count in Counter(header).items() if count > 1 and name]
-    if repeated:
-        raise SpecError(f"{path}, line 1: the column {repeated[0]!r} stands twice; remove or rename one of them")
+    repeated = next((name for name, count in Counter(header).items() if count > 1 and name), None)
+    if repeated is not None:  # not said: without a header, it is a row's cell
+        places = [str(place) for place, name in enumerate(header, 1) if name == repeated]
+        raise SpecError(
+            f"{path}, line 1: the columns {' and '.join(places)} have the same name; remove or rename one of them"
+        )
 
 
 def read_parquet(path: Path, lists: Collection[str] = LISTS) -> Iterator[Placed]:
