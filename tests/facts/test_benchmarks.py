@@ -212,7 +212,7 @@ def test_one_person_is_taken_out_of_a_single_file(tmp_path):
         ("tofu/forget11", "no benchmark 'tofu/forget11'; did you mean 'tofu/forget1"),
         ("tofu", "no benchmark 'tofu'"),
         ("tufo/forget10", "no preset named 'tufo' (known: "),
-        ("tofu/forget10", "expected forget10_perturbed as .jsonl, .json, .parquet or .csv below"),
+        ("tofu/forget10", "expected forget10_perturbed, forget10 as .jsonl, .json, .parquet or .csv below"),
     ],
 )
 def test_a_benchmark_that_is_not_there_is_named(tmp_path, benchmark, says):
@@ -222,7 +222,10 @@ def test_a_benchmark_that_is_not_there_is_named(tmp_path, benchmark, says):
 
 
 def test_without_a_folder_the_cache_is_asked_and_never_the_hub():
-    with pytest.raises(SpecError, match=r"locuslab/TOFU:forget10_perturbed is not in the local cache; .*--download"):
+    with pytest.raises(
+        SpecError,
+        match=r"locuslab/TOFU:forget10_perturbed and locuslab/TOFU:forget10 are not in the local cache; .*--download",
+    ):
         load_facts("tofu/forget10:", FactSet.FORGET)
 
 

@@ -26,9 +26,11 @@ class Part:
     Attributes:
         name: of the part, the same in every configuration (`forget`, `retain_qa`).
         set: the fact set that its rows belong to; None: no fact, rows that only the authors' own measures read.
-        files: paths below the benchmark's folder, without suffix, the best first; `*` stands for anything. Each is
-            looked for as .jsonl, .json, .parquet (its shards too), .csv and .txt.
+        files: paths below the benchmark's folder, without suffix, the best first; `*` stands for anything, and
+            a folder `*` for every folder: the files in all of them are the part. Each is looked for as .jsonl, .json,
+            .parquet (its shards too), .csv and .txt, here and in a folder `data`.
         dataset: its place on the hub as `owner/name:config@split`, or empty where there is none.
+        other_datasets: places on the hub that do as well where that one is not to be had, the best first.
         optional: the benchmark is read without it where it is not found.
     """
 
@@ -36,6 +38,7 @@ class Part:
     set: FactSet | None
     files: tuple[str, ...]
     dataset: str = ""
+    other_datasets: tuple[str, ...] = ()
     optional: bool = False
 
 

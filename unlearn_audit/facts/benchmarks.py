@@ -12,7 +12,7 @@ from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import MissingExtraError, SpecError
 from unlearn_audit.facts.rows import read_rows
 from unlearn_audit.facts.usual import check_header
-from unlearn_audit.spec.benchmarks import files_of
+from unlearn_audit.spec.benchmarks import files_of, where_else
 from unlearn_audit.spec.sources import Source
 
 Placed = tuple[str, Mapping[str, Any]]
@@ -98,24 +98,28 @@ def _of_part(folder: str, preset: FactPreset, part: Part, *, download: bool) -> 
     if folder:
         files = files_of(folder, part)
         return None if not files else (row for file in files for row in _read(str(file), preset))
-    if not part.dataset:
-        return None
-    try:
-        return read_rows(part.dataset, download=download)
-    except MissingExtraError:
-        raise
-    except SpecError:
-        return None
+    for dataset in _datasets(part):
+        try:
+            return read_rows(dataset, download=download)
+        except MissingExtraError:
+            raise
+        except SpecError:
+            continue
+    return None
+
+
+def _datasets(part: Part) -> list[str]:
+    return [dataset for dataset in (part.dataset, *part.other_datasets) if dataset]
 
 
 def _absent(source: Source, part: Part) -> str:
-    if not source.where:
-        place = part.dataset or "nowhere on the hub"
-        return (
-            f"{source}: {place} is not in the local cache; give the folder of its files (--data), or --download to "
-            "fetch it"
-        )
+    if source.where:
+        return f"{source}: {where_else(source.where, part)}"
+    places = _datasets(part)
+    if not places:
+        return f"{source}: the benchmark is not on the hub; give the folder of its files (--data)"
+    are = "are" if len(places) > 1 else "is"
     return (
-        f"{source}: expected {part.files[0]} as .jsonl, .json, .parquet or .csv below {source.where}, found none; "
-        "check --data"
+        f"{source}: {' and '.join(places)} {are} not in the local cache; give the folder of its files (--data), or "
+        "--download to fetch it"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from unlearn_audit.api.user_files import is_there, kind_of
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts.readers import lines, stored, tables
+from unlearn_audit.spec.benchmarks import PACKED
 
 
 def read_rows(
@@ -39,7 +40,7 @@ def read_rows(
 
 
 _REMEDIES = {
-    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "; unpack it first"),
+    **dict.fromkeys(PACKED, "; unpack it first"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "; save the sheet as CSV"),
     ".arrow": "; give the folder that it is in, as `save_to_disk` wrote it",
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from unlearn_audit.api import FactPreset, FactSet
+from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.api.plugins import PRESETS, named
 from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import SpecError
@@ -15,6 +17,8 @@ from unlearn_audit.spec.sources import benchmark_source
 
 _LETTER = re.compile(r"\[[^]]*\]|([^\W\d_])")  # what stands in brackets is left as it is
 _SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt")
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+_MOST_FOLDERS, _MOST_NAMED = 200, 4
 
 
 def with_preset(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,24 +60,49 @@ def sets_of(benchmark: str, folder: str) -> list[str]:
 def files_of(folder: str, part: Part) -> list[Path]:
     """The files of a part below a folder: one, the shards of a table, or a folder of `save_to_disk`; none where absent.
 
+    They may stand in the folder `data` below it, as in a copy of a hub's repository.
+
     Raises:
         SpecError: there is no such folder.
     """
     below = Path(folder).expanduser()
     if not below.is_dir():
         raise SpecError(f"{folder}: expected the folder of a benchmark's files; check --data")
+    return _files(below, part) or _files(below / "data", part)
+
+
+def where_else(folder: str, part: Part) -> str:
+    """What was looked for in a folder that does not have a part, and what to do about it."""
+    below = Path(folder).expanduser()
+    packed = [one for file in part.files for one in _matches(below, f"{file}.*") if one.suffix.lower() in PACKED]
+    folders = [one for one in islice(below.iterdir(), _MOST_FOLDERS) if one.is_dir() and files_of(str(one), part)]
+    remedy = (
+        f"{packed[0].name} is packed: unpack it first"
+        if packed
+        else f"give --data {sorted(folders)[0]}, which has it"
+        if len(folders) == 1
+        else f"give one of the folders that have it with --data: {listed(sorted(map(str, folders)), _MOST_NAMED)}"
+        if folders
+        else "check --data"
+    )
+    names = listed(part.files, _MOST_NAMED)
+    return f"expected {names} as .jsonl, .json, .parquet or .csv below {folder}, found none; {remedy}"
+
+
+def _files(below: Path, part: Part) -> list[Path]:
     split = part.dataset.partition("@")[2] or "train"
     # Of the hub, a part is a folder with one split: `NAME/train-00000-of-00001.parquet`, `NAME/train/0000.parquet`.
     for pattern in (stem for file in part.files for stem in (file, f"{file}/{split}")):
+        most = None if "*" in pattern.split("/") else 1  # a whole folder that may be any stands for all of them
         for suffix in _SUFFIXES:
-            found = _matches(below, pattern + suffix)[:1]
+            found = _matches(below, pattern + suffix)[:most]
             if not found and suffix == ".parquet":
                 found = _matches(below, f"{pattern}-*-of-*{suffix}") or _matches(below, f"{pattern}/[0-9]*{suffix}")
             if found:
                 return found
         saved = [one for one in _matches(below, pattern) if (one / "state.json").is_file()]
         if saved:
-            return saved[:1]
+            return saved[:most]
     return []
 
 

@@ -35,13 +35,13 @@ class Lume(FactPreset):
     }
 
     def parts(self, config: str) -> Sequence[Part]:
-        """The two files."""
+        """The two files; those of the validation split where there are no others."""
         if config:
             raise self.unknown(config)
 
         def part(name: str, fact_set: FactSet) -> Part:
-            files = (f"data/{name}", name, f"data/{name}_train", f"train/{name}", f"{name}_train")
-            return Part(name=name, set=fact_set, files=files)
+            splits = [file for split in ("train", "validation") for file in (f"{split}/{name}", f"{name}_{split}")]
+            return Part(name=name, set=fact_set, files=(name, *splits, f"validation/{name}_validation"))
 
         return (part("forget", FactSet.FORGET), part("retain", FactSet.RETAIN))
 

@@ -11,6 +11,8 @@ from unlearn_audit.api.preset import Part
 from ._reading import Row, distinct, listed, named, numbered, refused, texts
 
 _FILES = ("MQuAKE-CF-3k-v2", "MQuAKE-CF-3k", "MQuAKE-CF", "MQuAKE-T")
+_SPLITS = ("CF3k", "CF9k", "CF6334")
+"""What a data set of the hub calls them."""
 _CASE = {
     "case_id": 1,
     "requested_rewrite": [
@@ -50,7 +52,7 @@ class Mquake(FactPreset):
         """One file of cases, read for both sets."""
         if config:
             raise self.unknown(config)
-        files = tuple(f"{folder}{name}" for name in _FILES for folder in ("datasets/", ""))
+        files = tuple(f"{folder}{name}" for name in _FILES for folder in ("datasets/", "")) + _SPLITS
         return (
             Part(name="cases", set=FactSet.FORGET, files=files),
             Part(name="kept", set=FactSet.RETAIN, files=files),

@@ -52,8 +52,10 @@ class Muse(FactPreset):
 
         def part(name: str, fact_set: FactSet | None, kind: str, *splits: str, optional: bool = False) -> Part:
             files = tuple(f"{folder}{kind}/{split}" for split in splits for folder in folders)
-            dataset = f"{hub}:{kind}@{splits[0]}"
-            return Part(name=name, set=fact_set, files=files, dataset=dataset, optional=optional)
+            first, *others = (f"{hub}:{kind}@{split}" for split in splits)
+            return Part(
+                name=name, set=fact_set, files=files, dataset=first, other_datasets=tuple(others), optional=optional
+            )
 
         return (
             part("forget_qa", FactSet.FORGET, "knowmem", "forget_qa"),

@@ -52,7 +52,9 @@ class Rwku(FactPreset):
 
     def parts(self, config: str) -> Sequence[Part]:
         """Three levels about the person, two about neighbours."""
-        folders = (f"Target/*_{glob.escape('_'.join(config.split()))}/", "All/", "") if config else ("All/", "")
+        folders = (
+            (f"Target/*_{glob.escape('_'.join(config.split()))}/", "All/", "") if config else ("All/", "", "Target/*/")
+        )
 
         def part(name: str, fact_set: FactSet, *, optional: bool = False) -> Part:
             files = tuple(f"{folder}{name}" for folder in folders)

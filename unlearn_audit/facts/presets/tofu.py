@@ -82,7 +82,10 @@ class Tofu(FactPreset):
             raise self.unknown(config)
 
         def part(name: str, fact_set: FactSet, *files: str, optional: bool = False) -> Part:
-            return Part(name=name, set=fact_set, files=files, dataset=f"{_HUB}:{files[0]}", optional=optional)
+            first, *others = (f"{_HUB}:{file}" for file in files)
+            return Part(
+                name=name, set=fact_set, files=files, dataset=first, other_datasets=tuple(others), optional=optional
+            )
 
         return (
             part("forget", FactSet.FORGET, f"{config}_perturbed", config),

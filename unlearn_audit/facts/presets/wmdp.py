@@ -44,7 +44,7 @@ class Wmdp(FactPreset):
             Part(
                 name="questions",
                 set=FactSet.FORGET,
-                files=(f"{name}/test", name, config, f"data/{name}"),
+                files=(f"{name}/test", name, config, f"{config}_questions"),
                 dataset=f"cais/wmdp:{name}@test",
             ),
             Part(
