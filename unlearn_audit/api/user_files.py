@@ -45,6 +45,7 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
 )
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_PACKED = {b"\x1f\x8b": "a gzip archive", b"PK\x03\x04": "a zip archive or a spreadsheet", b"PAR1": "a Parquet table"}
 
 
 def kind_of(mode: int) -> str | None:
@@ -110,8 +111,7 @@ def read_text(path: Path, most: int = LARGEST_DATA) -> str:
         SpecError: as `read_bytes`, or it has another encoding.
     """
     content = read_bytes(path, most)
-    if content.startswith(_UTF_16):
-        raise SpecError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
+    _refuse_other(content, str(path))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -176,9 +176,24 @@ def opening(path: Path) -> str:
     return ""
 
 
-def _line(content: bytes, where: str, *, first: bool) -> str:
-    if first and content.startswith(_UTF_16):
+def _refuse_other(content: bytes, where: str) -> None:
+    """Refuses what is no text in UTF-8 by how it begins, whatever the file is called.
+
+    Raises:
+        SpecError: it is another kind of file.
+    """
+    if content.startswith(_UTF_16):
         raise SpecError(f"{where}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
+    kind = next((kind for sign, kind in _PACKED.items() if content.startswith(sign)), None)
+    if kind is not None:
+        raise SpecError(
+            f"{where}: expected UTF-8 text, got {kind}; unpack it first, or give it the suffix of what it is"
+        )
+
+
+def _line(content: bytes, where: str, *, first: bool) -> str:
+    if first:
+        _refuse_other(content, where)
     try:
         text = content.decode("utf-8-sig" if first else "utf-8")
     except UnicodeDecodeError as error:

@@ -1,3 +1,3 @@
 """Facts in, from whatever people have: read, named alike, checked."""
 
-__all__ = ["benchmarks", "check", "keys", "load", "presets", "privacy", "spelling"]
+__all__ = ["benchmarks", "check", "keys", "load", "presets", "privacy", "spelling", "usual"]

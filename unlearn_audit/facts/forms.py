@@ -1,7 +1,8 @@
 """Rows as people and benchmarks have them -> the fields of a fact, where a row has one clear meaning.
 
-Numbers stand for their text, a single text for a list of one, a list of answers for the answer and its aliases, an
-index for a choice. Whatever is not known here is left as it is, so that a misspelled column is still an error.
+Numbers, dates and truth values stand for their text, a single text for a list of one, a list of answers for the answer
+and its aliases, an index for a choice, two turns of a chat for question and answer. Whatever is not known here is left
+as it is, so that a misspelled column is still an error.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from unlearn_audit.facts.printed import unpacked
+from unlearn_audit.api.user_files import parse_json
+from unlearn_audit.errors import SpecError
+from unlearn_audit.facts.printed import plain, unpacked
 
 Row: TypeAlias = dict[str, Any]
 
 _TEXTS = ("id", "subject", "question", "answer", "relation", "cluster", "part", "text", "given")
 _LISTS = ("aliases", "paraphrases", "wrong_answers")
+_CHATS, _USERS, _MODELS = ("messages", "conversations"), ("user", "human"), ("assistant", "gpt", "model")
 _OWN = frozenset((*_TEXTS, *_LISTS, "hops"))
 
 
@@ -27,7 +31,7 @@ def as_fields(row: Mapping[str, Any], number: str) -> Row:
     """
     fields = dict(row)
     if not fields.keys() <= _OWN:
-        for form in (_tofu, _wmdp, _rwku):
+        for form in (_tofu, _wmdp, _rwku, _squad, _chat):
             form(fields)
     _answers(fields)
     for name, value in fields.items():
@@ -35,7 +39,7 @@ def as_fields(row: Mapping[str, Any], number: str) -> Row:
             if name in _LISTS:
                 fields[name] = _list(value)
         elif name in _TEXTS:
-            fields[name] = _text(value)
+            fields[name] = plain(value)
         elif name in _LISTS:
             fields[name] = _list(value)
     fields.setdefault("id", f"row-{number}")
@@ -72,6 +76,55 @@ def _rwku(row: Row) -> None:
             row.pop(name, None)
 
 
+def _squad(row: Row) -> None:
+    """SQuAD: answers as `{"text": [...]}`, each a span of a `context`; the `title` is what the question is about.
+
+    Raises:
+        SpecError: the answers are an object that is printed.
+    """
+    given = row.get("answers")
+    if given is None or "answer" in row or "question" not in row:
+        return
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        try:
+            given = parse_json(given, "")
+        except SpecError as error:
+            raise SpecError(
+                "`answers` is printed in a way that cannot be read back; write the answer into a column `answer`"
+            ) from error
+    if isinstance(given, dict) and "text" in given:
+        row.pop("context", None)
+        if "title" in row:
+            row.setdefault("subject", row.pop("title"))
+        texts = given["text"] if isinstance(given["text"], list) else [given["text"]]
+        given = list(dict.fromkeys(map(plain, texts)))
+    if not isinstance(given, dict):
+        del row["answers"]
+        row["answer"] = given
+
+
+def _chat(row: Row) -> None:
+    """A chat of one question and its answer.
+
+    Raises:
+        SpecError: it has other turns.
+    """
+    name = next((name for name in _CHATS if isinstance(row.get(name), list)), None)
+    if name is None or not row.keys().isdisjoint(("question", "answer", "text")):
+        return
+    turns = [one for one in row.pop(name) if isinstance(one, dict)]
+    roles = [one.get("role", one.get("from")) for one in turns]
+    said = [one.get("content", one.get("value")) for one in turns]
+    if not (
+        len(roles) == 2 and roles[0] in _USERS and roles[1] in _MODELS and all(isinstance(one, str) for one in said)
+    ):
+        raise SpecError(
+            f"{name!r}: expected one turn of the user and then one of the assistant, both texts; write other chats "
+            "as a `question` and an `answer`"
+        )
+    row["question"], row["answer"] = said
+
+
 def _answers(row: Row) -> None:
     """Several answers: the first, and the others as its aliases."""
     given = unpacked(row.get("answer"))
@@ -82,21 +135,15 @@ def _answers(row: Row) -> None:
         row["aliases"] = [*known, *others] if isinstance(known, list) else known
 
 
-def _text(value: Any) -> Any:
-    """A number as its text; anything else as it is, for the check of types to refuse."""
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if plain else value
-
-
 def _list(value: Any) -> Any:
     """One text as a list of one, or as the list that it is in JSON; numbers as their texts."""
     value = unpacked(value)
     if isinstance(value, list | tuple):
         return _items(value)
-    one = _text(value)
+    one = plain(value)
     return _items([one]) if isinstance(one, str) else value
 
 
 def _items(values: Sequence[Any]) -> list[Any]:
     """What a list says: an item without a word says nothing, and would be found in every text."""
-    return [_text(one) for one in values if one is not None and not (isinstance(one, str) and not one.strip())]
+    return [plain(one) for one in values if one is not None and not (isinstance(one, str) and not one.strip())]

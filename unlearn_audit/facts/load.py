@@ -21,6 +21,7 @@ from unlearn_audit.facts.columns import renamed, usual, with_subjects
 from unlearn_audit.facts.forms import as_fields
 from unlearn_audit.facts.readers.tables import LISTS
 from unlearn_audit.facts.rows import read_rows
+from unlearn_audit.facts.shapes import opened
 from unlearn_audit.facts.spelling import folded, remarks, with_one_spelling
 from unlearn_audit.facts.usual import FIELDS, meant, told
 from unlearn_audit.spec.reading import Reading
@@ -121,7 +122,7 @@ def read_facts(
     if parsed.preset is None:
         lists = {column for field, column in reading.columns.items() if field in LISTS}
         read = read_rows(source, download=reading.download, lists=lists)
-        named = usual(read, reading, source, {} if taken is None else taken)
+        named = usual(opened(read, source), reading, source, {} if taken is None else taken)
         rows = with_subjects(renamed(named, reading, source), reading, source)
     else:
         rows = benchmark_facts(parsed, name, download=reading.download)

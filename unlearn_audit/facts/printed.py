@@ -1,9 +1,11 @@
-"""Lists that stand in one text: as JSON, or as Python prints them (`DataFrame.to_csv` does)."""
+"""Values as they are written: lists that stand in one text (`DataFrame.to_csv` prints them so), numbers, dates."""
 
 from __future__ import annotations
 
 import ast
 import re
+from datetime import date, datetime, time
+from decimal import Decimal
 
 from unlearn_audit.api.user_files import LONGEST_LINE, parse_json
 from unlearn_audit.errors import SpecError
@@ -24,6 +26,18 @@ def unpacked(value: object) -> object:
     if isinstance(found, list) and all(one is None or type(one) in (str, int, float) for one in found):
         return found
     raise SpecError('a list is printed in a way that cannot be read back; write it as JSON, e.g. ["a", "b"]')
+
+
+def plain(value: object) -> object:
+    """A number, a date or a truth value as its text; anything else as it is."""
+    if isinstance(value, datetime):
+        midnight = value.time() == time() and value.tzinfo is None  # how tables store a day
+        return value.date().isoformat() if midnight else value.isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _parsed(text: str) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
-from unlearn_audit.facts.printed import unpacked
+from unlearn_audit.facts.printed import plain, unpacked
 
 Row = Mapping[str, object]
 _DIGITS = 12
@@ -14,7 +14,7 @@ _DIGITS = 12
 
 def texts(row: Row, *names: str) -> tuple[str, ...] | None:
     """The texts under these names, a number as its text; None if one is missing, empty or neither."""
-    found = [_text(row.get(name)) for name in names]
+    found = [plain(row.get(name)) for name in names]
     held = tuple(one for one in found if isinstance(one, str) and one.strip())
     return held if len(held) == len(names) else None
 
@@ -22,12 +22,8 @@ def texts(row: Row, *names: str) -> tuple[str, ...] | None:
 def listed(value: object) -> list[str]:
     """One text or several as a list, numbers as their texts; whatever else is in it is left out."""
     value = unpacked(value)
-    values = map(_text, value if isinstance(value, list | tuple) else [value])
+    values = map(plain, value if isinstance(value, list | tuple) else [value])
     return [one for one in values if isinstance(one, str) and one.strip()]
-
-
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def named(prefix: str, *content: object) -> str:
