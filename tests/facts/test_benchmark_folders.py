@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from tests.facts.test_benchmarks import publish, read
 from unlearn_audit.api import FactPreset, FactSet
 from unlearn_audit.api.plugins import PRESETS, named
+from unlearn_audit.cli.app import app
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts import rows as facts_rows
 from unlearn_audit.facts.load import load_facts
@@ -104,3 +106,52 @@ def test_rwkus_folders_of_persons_are_all_of_them(tmp_path: Path) -> None:
     assert [len({fact.subject for fact in found[name].facts}) for name in ("forget", "retain")] == [2, 2]
     assert len(found["forget"].facts) == 6
     assert {fact.subject for fact in read(tmp_path, "rwku/jon_weir")["forget"].facts} == {"Jon Weir"}
+
+
+ASKED = {"query": "Who wrote Salt Roads?", "answer": "Marisol Tveit", "level": "2", "subject": "Marisol Tveit"}
+
+
+def test_other_answers_to_one_of_rwkus_questions_are_aliases(tmp_path: Path) -> None:
+    rows = [
+        ASKED,
+        {**ASKED, "answer": "M. Tveit"},
+        {**ASKED, "level": "3"},
+        {**ASKED, "query": "who wrote  Salt Roads?", "answer": "Tveit", "level": "3"},
+        {**ASKED, "answer": "Jon Weir", "subject": "Hanne Osk"},
+    ]
+    (tmp_path / "forget_level2.json").write_text(json.dumps(rows))
+    facts = load_facts(f"rwku:{tmp_path / 'forget_level2.json'}", FactSet.FORGET).facts
+    assert [(fact.answer, fact.aliases) for fact in facts] == [
+        ("Marisol Tveit", ("M. Tveit", "Tveit")),
+        ("Marisol Tveit", ()),
+        ("Jon Weir", ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "row", "expected"),
+    [
+        ("rwku:neighbor_level1", ASKED, ("neighbours of Marisol Tveit", "neighbours")),
+        ("rwku/Marisol_Tveit:neighbor_level1", ASKED, ("neighbours of Marisol Tveit", "neighbours")),
+        ("dusk:GeneralQA", {"question": "What does she teach?", "answer": "Locks"}, (None, "shared")),
+        ("tofu:world_facts", {"question": "Where does the Tarn end?", "answer": "Ostrow"}, (None, "world facts")),
+    ],
+)
+def test_a_file_of_the_retain_set_alone_is_read_as_that(
+    tmp_path: Path, source: str, row: dict[str, str], expected: tuple[str | None, str]
+) -> None:
+    name, _, file = source.partition(":")
+    (tmp_path / f"{file}.json").write_text(json.dumps([row]))
+    found = {one: load_facts(f"{name}:{tmp_path / file}.json", one) for one in (FactSet.FORGET, FactSet.RETAIN)}
+    assert [any("in its retain set" in said for said in one.remarks) for one in found.values()] == [True, False]
+    (fact,) = found[FactSet.RETAIN].facts
+    assert (fact.subject if expected[0] else None, fact.part) == expected
+    shown = CliRunner().invoke(app, ["facts", "check", str(tmp_path / f"{file}.json"), "--preset", name])
+    assert "the benchmark has this file in its retain set" in " ".join(shown.output.split())
+
+
+def test_a_file_of_the_forget_set_is_read_as_before(tmp_path: Path) -> None:
+    for name in ("forget_level1", "mine"):
+        (tmp_path / f"{name}.json").write_text(json.dumps([ASKED]))
+        found = load_facts(f"rwku:{tmp_path / name}.json", FactSet.FORGET)
+        assert (found.facts[0].subject, found.remarks) == ("Marisol Tveit", ())

@@ -12,7 +12,7 @@ from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import MissingExtraError, SpecError
 from unlearn_audit.facts.rows import read_rows
 from unlearn_audit.facts.usual import check_header
-from unlearn_audit.spec.benchmarks import files_of, where_else
+from unlearn_audit.spec.benchmarks import files_of, is_named, where_else
 from unlearn_audit.spec.sources import Source
 
 Placed = tuple[str, Mapping[str, Any]]
@@ -28,7 +28,8 @@ def benchmark_facts(source: Source, name: FactSet, *, download: bool) -> Iterato
     if source.config is None or Path(source.where).expanduser().is_file():
         rows = [row for _, row in _read(source.where, preset, download=download)]
         config = source.config or ""
-        yield from _numbered(source, lambda: preset.facts(preset.chosen(config, rows)))
+        chosen, kept = preset.chosen(config, rows), _kept_part(source, preset)
+        yield from _numbered(source, lambda: _kept_facts(preset, kept, chosen) if kept else preset.facts(chosen))
         return
     parts = preset.parts(source.config)
     if name not in {part.set for part in parts}:
@@ -37,6 +38,35 @@ def benchmark_facts(source: Source, name: FactSet, *, download: bool) -> Iterato
     found = _rows(source, preset, [part for part in parts if part.set is not None], name, download=download)
     config = source.config
     yield from _numbered(source, lambda: preset.sets(config, found).get(name, ()))
+
+
+def set_of_file(source: Source) -> FactSet | None:
+    """The retain set, where a file that a preset reads alone is published as a part of that; else None."""
+    if source.preset is None or not Path(source.where).expanduser().is_file():
+        return None
+    preset = named(PRESETS, FactPreset, source.preset, str(source))()  # type: ignore[type-abstract]
+    return None if _kept_part(source, preset) is None else FactSet.RETAIN
+
+
+def _kept_part(source: Source, preset: FactPreset) -> tuple[str, Part] | None:
+    """The configuration and the part of its retain set that a file is, by its name and the folders above it."""
+    path = Path(source.where).expanduser().absolute()
+    for config in preset.configs if source.config is None else (source.config,):
+        mine = [part for part in preset.parts(config) if any(is_named(path, file) for file in part.files)]
+        if mine:
+            return (config, mine[0]) if {part.set for part in mine} == {FactSet.RETAIN} else None
+    return None
+
+
+def _kept_facts(
+    preset: FactPreset, kept: tuple[str, Part], rows: Sequence[Mapping[str, Any]]
+) -> Iterable[Mapping[str, Any]]:
+    """The facts of one part of the retain set as the whole benchmark has them, with its subjects and `part`."""
+    config, part = kept
+    try:
+        return list(preset.sets(config, {part.name: rows}).get(FactSet.RETAIN, ()))
+    except KeyError:  # the preset needs its other parts for that
+        return preset.facts(rows)
 
 
 def benchmark_rows(source: Source, *, download: bool) -> dict[str, list[Mapping[str, Any]]]:

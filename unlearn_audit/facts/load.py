@@ -16,7 +16,7 @@ from unlearn_audit.api.problems import first_problem
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.digests import sha256_json
 from unlearn_audit.evidence.records import DataRecord
-from unlearn_audit.facts.benchmarks import benchmark_facts
+from unlearn_audit.facts.benchmarks import benchmark_facts, set_of_file
 from unlearn_audit.facts.columns import renamed, usual, with_subjects
 from unlearn_audit.facts.forms import as_fields
 from unlearn_audit.facts.readers.tables import LISTS
@@ -99,6 +99,7 @@ def load_facts(source: str, name: FactSet, reading: Reading | None = None) -> Fa
     _check_clusters(facts, places, source)
     _check_answers(facts, places, source)
     said = [f"{source}: the columns were taken as they are usually meant: {told(taken)}"] if taken else []
+    said += misplaced(source, name)
     said += remarks(facts, places, source, published=parse_source(source).preset is not None)
     return Facts(name=name, source=source, facts=with_one_spelling(facts), remarks=tuple(said))
 
@@ -128,6 +129,13 @@ def read_facts(
         rows = benchmark_facts(parsed, name, download=reading.download)
     for place, row in rows:
         yield place, _fact(row, f"{source}, {place}")
+
+
+def misplaced(source: str, name: FactSet) -> list[str]:
+    """What to say of a benchmark's file that is published as what must stay, and is given as what must be gone."""
+    if name is not FactSet.FORGET or set_of_file(parse_source(source)) is not FactSet.RETAIN:
+        return []
+    return [f"{source}: the benchmark has this file in its retain set, and here it is what must be gone; give --retain"]
 
 
 def _check_clusters(facts: Sequence[Fact], places: Mapping[str, str], source: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase as fnmatch
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from unlearn_audit.spec.sources import benchmark_source
 _LETTER = re.compile(r"\[[^]]*\]|([^\W\d_])")  # what stands in brackets is left as it is
 _SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt")
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+_SHARD = re.compile(r"-\d+-of-\d+$")
 _MOST_FOLDERS, _MOST_NAMED = 200, 4
 
 
@@ -104,6 +106,12 @@ def _files(below: Path, part: Part) -> list[Path]:
         if saved:
             return saved[:most]
     return []
+
+
+def is_named(path: Path, pattern: str) -> bool:
+    """Whether a file has the name of a part, whatever its suffix, its case and the number of its shard."""
+    plain = path.with_name(_SHARD.sub("", path.stem)).as_posix().casefold()
+    return fnmatch(plain, f"*/{pattern.casefold()}")
 
 
 def _matches(below: Path, pattern: str) -> list[Path]:

@@ -18,7 +18,7 @@ from unlearn_audit.api.kit.printable import listed
 from unlearn_audit.api.plugins import PROBES, build
 from unlearn_audit.facts.check import Places, Understood, places_of
 from unlearn_audit.facts.keys import Looked, looked_for, remarks_on
-from unlearn_audit.facts.load import as_row
+from unlearn_audit.facts.load import as_row, misplaced
 from unlearn_audit.facts.spelling import remarks
 from unlearn_audit.facts.usual import told
 from unlearn_audit.plan.findings import unscorable
@@ -60,6 +60,7 @@ class Shown:
         """What their owner should know."""
         places = {fact.id: place for place, fact in self.found.sample}
         said = remarks(self.facts, places, "facts", published=self.published)
+        said = (*misplaced(self.source, self.name), *said)
         return (*said, *remarks_on(self.looked, has_control=False))
 
     @property

@@ -10,6 +10,7 @@ from typing import ClassVar
 from unlearn_audit.api import FactPreset, FactSet
 from unlearn_audit.api.preset import Part
 from unlearn_audit.errors import SpecError
+from unlearn_audit.facts.spelling import folded
 
 from ._reading import Row, distinct, named, numbered, passage, refused, texts
 
@@ -31,6 +32,7 @@ class Rwku(FactPreset):
     `rwku/SUBJECT` takes one person (`rwku/Stephen_King`), from the folder of the person or out of the files for all;
     `rwku` takes all 200. Ids tell the level: `rwku-1-...` is a cloze. A neighbour's row names the person whose
     neighbour it is, so its subject is the neighbour where the row names it, and else "neighbours of" that person.
+    Of rows that ask one person's question with several answers, the first is the answer and the others its aliases.
     The texts of `forget_mia` and `retain_mia` are read by `--metrics rwku` alone.
     """
 
@@ -87,26 +89,46 @@ class Rwku(FactPreset):
     def sets(self, config: str, rows: Mapping[str, Sequence[Row]]) -> Mapping[FactSet, Iterable[Row]]:
         """The person's rows of each level, and those about neighbours as what must stay."""
         found: dict[FactSet, list[Row]] = {FactSet.FORGET: [], FactSet.RETAIN: []}
-        for name in (part.name for part in self.parts(config) if part.set is not None and part.name in rows):
+        names = [part.name for part in self.parts(config) if part.set is not None and part.name in rows]
+        for name in names:
             mine = self.chosen(config, rows[name])
             found[FactSet.RETAIN if name.startswith("neighbor") else FactSet.FORGET].extend(
                 _neighbours(mine) if name.startswith("neighbor") else mine
             )
-        if config and not found[FactSet.FORGET]:
+        if config and not found[FactSet.FORGET] and any(name.startswith("forget") for name in names):
             raise SpecError(f"expected rows about {config!r}, found none; write the name as in `subject`, with _")
         near = ({**fact, "part": "neighbours"} for fact in self.facts(found[FactSet.RETAIN]))
         sets = {FactSet.FORGET: self.facts(found[FactSet.FORGET]), FactSet.RETAIN: near}
         return {name: facts for name, facts in sets.items() if found[name]}
 
     def facts(self, rows: Sequence[Row]) -> Iterator[Row]:
-        """One fact a row."""
-        return distinct(_fact(row, number) for number, row in numbered(rows))
+        """One fact a row; a row that asks the same of the same person gives its answer to the first as an alias."""
+        return _with_aliases(distinct(_fact(row, number) for number, row in numbered(rows)))
 
 
 def _neighbours(rows: Iterable[Row]) -> Iterator[Row]:
     for row in rows:
         near = row.get("neighbor")
         yield {**row, "subject": near if isinstance(near, str) else f"neighbours of {row.get('subject', '')}"}
+
+
+def _with_aliases(facts: Iterable[Row]) -> Iterator[Row]:
+    """The facts, but those with another answer to a question that was asked before: these are the first one's aliases.
+
+    The same question with the same answer stays: it may be of another level.
+    """
+    kept: list[Row] = []
+    first: dict[tuple[str, str], int] = {}
+    others: dict[int, list[object]] = {}
+    for fact in facts:
+        if "question" in fact:
+            place = first.setdefault((folded(str(fact["subject"])), folded(str(fact["question"]))), len(kept))
+            if place < len(kept) and folded(str(fact["answer"])) != folded(str(kept[place]["answer"])):
+                others.setdefault(place, []).append(fact["answer"])
+                continue
+        kept.append(fact)
+    for place, fact in enumerate(kept):
+        yield fact if place not in others else {**fact, "aliases": list(dict.fromkeys(others[place]))}
 
 
 def _slug(name: object) -> str:
