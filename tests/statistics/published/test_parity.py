@@ -418,3 +418,18 @@ def test_letters(case):
     else:
         found = letters.accuracy_of_texts(case["log_probs"], case["choices"], case["answer"])
         near([found[name] for name in found], [expected[name] for name in found])
+
+
+HARNESS = json.loads((Path(__file__).parent / "harness.json").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("case", HARNESS, ids=lambda case: case["id"])
+def test_choices_as_the_harness_has_them(case):
+    expected, sums = case["expected"], case["log_probs"]
+    found = letters.accuracy_of_texts(sums, case["choices"], case["answer"])
+    near([found[name] for name in found], [expected[name] for name in found])
+    named = [f"{place} {choice}" for place, choice in enumerate(case["choices"])]
+    by_choice = dict(zip(named, sums, strict=True))
+    near(rwku.mc2(by_choice, named, case["labels"]), expected["mc2"])
+    tied = sums[0] == max(sums[1:])  # wrong in RWKU's own code
+    near(rwku.mc1(by_choice, named, [1] + [0] * (len(sums) - 1)), 0.0 if tied else expected["mc1"])
