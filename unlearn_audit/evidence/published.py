@@ -68,6 +68,15 @@ class Metrics(BaseModel):
     labels: str
     models: tuple[ModelTable, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each model is called: its role, numbered as in the rest of the audit where several have one."""
+        roles = [one.role for one in self.models]
+        return tuple(
+            f"{role}-{roles[: place + 1].count(role)}" if roles.count(role) > 1 else role
+            for place, role in enumerate(roles)
+        )
+
 
 def figure(name: str, by_row: Mapping[str, Mapping[str, float | list[float] | None]], field: str) -> Figure:
     """The mean of a field over rows; rows without it are left out, and a mean of none is missing."""

@@ -19,8 +19,8 @@ def show_published(metrics: Metrics, console: Console) -> None:
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("figure", overflow="fold")
-    for one in metrics.models:
-        table.add_column(one.role, justify="right")
+    for name in metrics.names:
+        table.add_column(name, justify="right")
     missing: dict[str, str] = {}
     for figure in metrics.models[0].figures:
         values = [next((own for own in one.figures if own.name == figure.name), None) for one in metrics.models]
