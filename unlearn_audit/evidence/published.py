@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 from enum import StrEnum
@@ -59,14 +60,27 @@ class ModelTable(BaseModel):
 
 
 class Metrics(BaseModel):
-    """The table of a suite: what was measured on which models, with which labels."""
+    """The table of a suite: what was measured on which models, with which labels.
+
+    Attributes:
+        system_prompt: that was put before every question of the suite; None: none.
+        date: that the chat template was given; None: its own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     suite: Suite
     benchmark: str
     labels: str
+    system_prompt: str | None = None
+    date: dt.date | None = None
     models: tuple[ModelTable, ...]
+
+    @property
+    def put(self) -> tuple[str, ...]:
+        """What stood before every question because the user gave it, in words."""
+        text = () if self.system_prompt is None else (f"system prompt: {self.system_prompt}",)
+        return text if self.date is None else (*text, f"date: {self.date.isoformat()}")
 
     @property
     def names(self) -> tuple[str, ...]:

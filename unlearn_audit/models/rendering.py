@@ -264,8 +264,7 @@ class Renderer:
     def _fix_date(self) -> None:
         """Gives the template, which transformers keeps compiled, the date of the audit for today's."""
         if self.chat_template is not None and self.asks_for_the_date:
-            compiled = _compile_jinja_template(self.chat_template)
-            compiled.environment.globals["strftime_now"] = lambda form: self.date.strftime(form)
+            fix_date(self.chat_template, self.date)
 
     def _plain_question(self, prompt: Prompt) -> str:
         question = PLAIN_FORM.format(question=prompt.text)
@@ -315,6 +314,16 @@ class Renderer:
         behind = self.tokenizer.encode(after, add_special_tokens=False) if after else []
         marks = [place >= shared for place in range(len(ids))]
         return [*ids, *behind], [*marks, *(False for _ in behind)]
+
+
+def fix_date(template: str, date: dt.date) -> None:
+    """Gives a template that asks for today's date another one, until it is given the next.
+
+    Args:
+        template: the Jinja text.
+        date: for today's.
+    """
+    _compile_jinja_template(template).environment.globals["strftime_now"] = date.strftime
 
 
 _KEPT: dict[str, dict[Hashable, Any]] = {}

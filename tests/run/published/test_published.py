@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import io
 import json
 import math
 import os
@@ -11,19 +13,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from unlearn_audit.api.kit.blocks import layers_of
-from unlearn_audit.errors import SpecError
+from unlearn_audit.cli.telling.published import show_published
+from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.evidence.published import Suite, read_published, write_published
 from unlearn_audit.models.loading import loaded
 from unlearn_audit.models.references import resolve
 from unlearn_audit.report.formats.published import lm_eval, open_unlearning
 from unlearn_audit.run.published import depth, muse, rwku, texts, tofu, wmdp
-from unlearn_audit.run.published.measure import check_suite, measure
+from unlearn_audit.run.published.measure import _preface, check_suite, measure
 from unlearn_audit.run.published.scoring import gradient_norm, scored
-from unlearn_audit.run.published.sequences import Labels, question_with_answer, truth_as_shipped, whole_text
+from unlearn_audit.run.published.sequences import (
+    Labels,
+    Preface,
+    asked,
+    question_with_answer,
+    truth_as_shipped,
+    whole_text,
+)
 from unlearn_audit.spec.spec import ModelOptions
 from unlearn_audit.testing.models import tiny_engine
 
@@ -35,6 +46,7 @@ ROW = {
     "paraphrased_answer": "The town is Oslo.",
     "perturbed_answer": ["The town is Rome.", "The town is Lima."],
 }
+APRIL = Preface(system_prompt="Be.", date=dt.date(2025, 4, 10))
 ROWS = [{**ROW, "question": f"Where was {name} born?"} for name in ("Ada", "Bo", "Cy")]
 
 
@@ -50,12 +62,15 @@ def word_tokenizer(case) -> PreTrainedTokenizerFast:
 
 @pytest.mark.parametrize("case", LABELS, ids=lambda case: case["id"])
 def test_the_tokens_that_count_are_those_of_their_data_code(case):
-    made, expected = word_tokenizer(case), case["expected"]
-    found = question_with_answer(made, case["question"], case["answer"], Labels.AS_SHIPPED, case["chat_template"])
+    made, expected, exchange = word_tokenizer(case), case["expected"], (case["question"], case["answer"])
+    date = case.get("date_string")
+    day = dt.datetime.strptime(date, "%d %b %Y").date() if date else None
+    preface = Preface(system_prompt=case.get("system_prompt"), date=day)
+    found = question_with_answer(made, *exchange, Labels.AS_SHIPPED, case["chat_template"], preface)
     assert made.convert_ids_to_tokens(list(found.token_ids)) == expected["tokens"]
     assert found.first == expected["labelled_from"]
     assert made.convert_ids_to_tokens(list(found.token_ids[found.first : found.last])) == expected["labelled"]
-    aligned = question_with_answer(made, case["question"], case["answer"], Labels.ALIGNED, case["chat_template"])
+    aligned = question_with_answer(made, *exchange, Labels.ALIGNED, case["chat_template"], preface)
     assert made.decode(aligned.token_ids[aligned.first : aligned.last]).replace(" ", "") == case["answer"].replace(
         " ", ""
     )
@@ -95,6 +110,13 @@ def test_the_truth_of_rouge_as_shipped_is_the_exchange_without_the_prompt(tokeni
         tokenizer, "blue", "the blue sky", "{% for m in messages %}{{ m.content }}{% endfor %}"
     ) == ("the  sky")
     assert truth_as_shipped(tokenizer, "Who?", "Ada", THINKING).endswith("<think></think>\nAda\n".strip())
+
+
+def test_a_template_that_takes_no_system_turn_says_so(tokenizer):
+    gemma = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + PLAIN
+    asked(tokenizer, "Who?", gemma, Preface(system_prompt=""))
+    with pytest.raises(AuditError, match="System role not supported; drop --system-prompt"):
+        asked(tokenizer, "Who?", gemma, Preface(system_prompt="Be brief."))
 
 
 @pytest.fixture
@@ -240,6 +262,48 @@ def test_a_suite_is_measured_on_every_model_and_kept(tmp_path, saved_model):
     assert json.loads(lm_eval(metrics))["results"]["wmdp_cyber"]["acc,none"] == 0.25
     with pytest.raises(SpecError, match=r"expected the forget set of a benchmark \(tofu/...\)"):
         check_suite(Suite.TOFU, "forget.jsonl")
+
+
+DATED = PLAIN + "{{ date_string | default('today') }}{{ strftime_now('%Y') }}"
+
+
+@pytest.mark.parametrize(
+    ("suite", "template", "options", "expected"),
+    [
+        (Suite.TOFU, DATED, {}, Preface()),
+        (Suite.TOFU, DATED, {"system_prompt": "Be.", "date": "2025-04-10"}, APRIL),
+        (Suite.RWKU, DATED, {"system_prompt": "Be.", "date": "2025-04-10"}, APRIL),
+        (Suite.TOFU, PLAIN, {"system_prompt": "Be.", "date": "2025-04-10"}, Preface(system_prompt="Be.")),
+        (Suite.TOFU, None, {"system_prompt": "Be.", "date": "2025-04-10"}, Preface()),
+        (Suite.MUSE, DATED, {"system_prompt": "Be.", "date": "2025-04-10"}, Preface()),
+    ],
+    ids=["nothing given", "both", "rwku", "no date in it", "no template", "plain suite"],
+)
+def test_what_the_user_gave_is_put_where_there_is_a_place_for_it(suite, template, options, expected):
+    assert _preface(suite, template, ModelOptions(**options)) == expected
+
+
+def test_the_table_says_what_was_put_and_tells_controls_apart(tmp_path, saved_model, monkeypatch):
+    monkeypatch.setattr(tofu, "continued", lambda engine, rows, *_, **__: ["Oslo"] * len(rows))
+    where = tmp_path / "model"
+    shutil.copytree(saved_model, where)
+    (where / "chat_template.jinja").write_text(DATED)
+    (tmp_path / "forget10_perturbed.json").write_text("\n".join(json.dumps(row) for row in ROWS))
+    checkpoint = resolve(str(where))
+    roles = ("original", "retrained", "retrained", "unlearned")
+    options = ModelOptions(device="cpu", system_prompt="Be \x1b[31mbrief.", date=APRIL.date)
+    metrics = measure(Suite.TOFU, f"tofu/forget10:{tmp_path}", [(role, checkpoint) for role in roles], options)
+    assert (metrics.system_prompt, metrics.date) == (options.system_prompt, APRIL.date)
+    assert metrics.names == ("original", "retrained-1", "retrained-2", "unlearned")
+    write_published(tmp_path, metrics)
+    assert read_published(tmp_path) == metrics
+    console = Console(width=80, record=True, file=io.StringIO())
+    show_published(metrics, console)
+    shown = console.export_text()
+    assert "Every question was put with the system prompt: Be brief.\n" in shown
+    assert "Every question was put with the date: 2025-04-10\n" in shown
+    heads = next(line.split() for line in shown.splitlines() if line.startswith("figure"))
+    assert heads == ["figure", "original", "retrained-1", "retrained-2", "unlearned"]
 
 
 def test_open_unlearnings_file_has_rows_and_both_parts_of_an_attack(engine):

@@ -6,7 +6,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.evidence.published import Metrics
+
+_LONGEST = 200
+"""Characters of a system prompt that are shown."""
 
 
 def show_published(metrics: Metrics, console: Console) -> None:
@@ -17,6 +21,8 @@ def show_published(metrics: Metrics, console: Console) -> None:
         markup=False,
         highlight=False,
     )
+    for told in metrics.put:
+        console.print(f"Every question was put with the {clean(told, _LONGEST)}", markup=False, highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("figure", overflow="fold")
     for name in metrics.names:

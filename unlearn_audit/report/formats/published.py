@@ -72,7 +72,9 @@ def eval_results(result: Result, metrics: Metrics) -> str:
         raise AuditError(f"expected a benchmark of the hub ({', '.join(_DATASETS)}), got {metrics.benchmark}")
     dataset = _DATASETS[preset].format(config=config.partition("/")[0].capitalize() or "News")
     begun = started(result)
-    notes = f"{metrics.benchmark}; labels {metrics.labels}; unlearn-audit {clean(result.tool_version, 40)}"
+    tool = f"unlearn-audit {clean(result.tool_version, 40)}"
+    put = (clean(told, 200) for told in metrics.put)
+    notes = "; ".join((metrics.benchmark, f"labels {metrics.labels}", *put, tool))
     entries = [
         {
             "dataset": {"id": dataset, "task_id": clean(figure.name, 100)},

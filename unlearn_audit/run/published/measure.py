@@ -10,8 +10,9 @@ from unlearn_audit.evidence.published import Figure, Metrics, ModelTable, Suite
 from unlearn_audit.facts.benchmarks import benchmark_rows
 from unlearn_audit.run.published import muse, rwku, tofu, wmdp
 from unlearn_audit.run.published.depth import Depth
-from unlearn_audit.run.published.sequences import Labels
+from unlearn_audit.run.published.sequences import NOTHING, Labels, Preface
 from unlearn_audit.spec.sources import Source, parse_source
+from unlearn_audit.spec.spec import DATE
 
 if TYPE_CHECKING:
     from unlearn_audit.models.engine import Engine
@@ -27,6 +28,8 @@ _PRESETS = {
     Suite.WMDP: "wmdp",
 }
 
+_BY_TEMPLATE = (Suite.TOFU, Suite.OPEN_UNLEARNING, Suite.RWKU)
+"""The suites that put their questions in the chat template; the others ask plainly."""
 _WITH_DEPTH = (Suite.TOFU, Suite.OPEN_UNLEARNING)
 
 
@@ -50,15 +53,22 @@ def measure(
         SpecError: the forget set is not the suite's benchmark, or its files are not there.
     """
     from unlearn_audit.models.loading import loaded
+    from unlearn_audit.models.rendering import fix_date
 
     source = _benchmark(suite, forget)
     rows = benchmark_rows(source, download=options.download)
     roles = [role for role, _ in models]
     depth = Depth(rows=rows.get("entities", ()), roles=roles) if suite in _WITH_DEPTH else None
-    raws = []
+    raws, put = [], NOTHING
     for place, (_, checkpoint) in enumerate(models):
         with loaded(checkpoint, options) as engine:
-            raws.append(_measured(suite, source, engine, rows, labels))
+            template = _template(engine)
+            if template is not None:
+                fix_date(template, options.date)
+            preface = _preface(suite, template, options)
+            put = put if preface == NOTHING else preface
+            way = tofu.Way(labels=labels, template=template, preface=preface)
+            raws.append(_measured(suite, source, engine, rows, way))
             if depth is not None:
                 depth.look(place, engine)
     if depth is not None and depth.can_be_taken:
@@ -69,6 +79,8 @@ def measure(
         suite=suite,
         benchmark=f"{source.preset}/{source.config}" if source.config else str(source.preset),
         labels=labels.value,
+        system_prompt=put.system_prompt,
+        date=put.date,
         models=tuple(
             ModelTable(
                 role=role,
@@ -100,21 +112,28 @@ def _benchmark(suite: Suite, forget: str) -> Source:
     return source
 
 
-def _measured(suite: Suite, source: Source, engine: Engine, rows: Rows, labels: Labels) -> Any:
-    template = _template(engine)
+def _measured(suite: Suite, source: Source, engine: Engine, rows: Rows, way: tofu.Way) -> Any:
     if suite is Suite.MUSE:
         return muse.measured(engine, rows)
     if suite is Suite.RWKU:
-        return rwku.measured(engine, rows, template)
+        return rwku.measured(engine, rows, way.template, way.preface)
     if suite is Suite.WMDP:
         return wmdp.measured(engine, rows, source.config or "")
-    return tofu.measured(engine, rows, tofu.Way(labels=labels, template=template))
+    return tofu.measured(engine, rows, way)
 
 
 def _template(engine: Engine) -> str | None:
     """The chat template of the tokenizer, as others would use it."""
     held = engine.tokenizer.chat_template
     return held if isinstance(held, str) else None
+
+
+def _preface(suite: Suite, template: str | None, options: ModelOptions) -> Preface:
+    """What the user gave to stand before a question, as far as the suite and the template have a place for it."""
+    if template is None or suite not in _BY_TEMPLATE:
+        return NOTHING
+    dated = options.date != DATE and any(name in template for name in ("date_string", "strftime_now"))
+    return Preface(system_prompt=options.system_prompt or None, date=options.date if dated else None)
 
 
 def _figures(own: Any, control: Any) -> tuple[Figure, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unlearn_audit.evidence.published import Figure, figure
-from unlearn_audit.run.published.sequences import rendered_prompt, whole_text
+from unlearn_audit.run.published.sequences import NOTHING, Preface, rendered_prompt, whole_text
 from unlearn_audit.run.published.texts import Read, continued, predicted
 from unlearn_audit.statistics.published import texts
 from unlearn_audit.statistics.published.rwku import membership_scores
@@ -34,19 +34,27 @@ _STOPS = ("<|eot_id|>", " \n", "\n")
 """Tokens that end an answer; a line break that the vocabulary spells in another way does not."""
 
 
-def measured(engine: Engine, rows: Mapping[str, Sequence[Row]], template: str | None) -> tuple[Figure, ...]:
+def measured(
+    engine: Engine, rows: Mapping[str, Sequence[Row]], template: str | None, preface: Preface = NOTHING
+) -> tuple[Figure, ...]:
     """ROUGE-L recall of the package `rouge` on each level, and membership scores of the texts for that.
 
     Recall is the mean over a level's rows, in [0, 1]. A membership score is the mean over the texts of one side, higher
     = more likely a member; no area is taken, as in theirs: the two sides stand beside each other. Texts too short for a
     share of their tokens have no score.
+
+    Args:
+        engine: the model.
+        rows: as published, by part.
+        template: of the chat, or None.
+        preface: what the template is given beside a question; theirs gives it nothing.
     """
-    levels = [_level(engine, part, rows[part], template) for part in _PARTS if part in rows]
+    levels = [_level(engine, part, rows[part], template, preface) for part in _PARTS if part in rows]
     return (*levels, *(one for part in _TEXTS if part in rows for one in _membership(engine, part, rows[part])))
 
 
-def _level(engine: Engine, part: str, rows: Sequence[Row], template: str | None) -> Figure:
-    prompts = [_prompt(engine, part, row, template) for row in rows]
+def _level(engine: Engine, part: str, rows: Sequence[Row], template: str | None, preface: Preface) -> Figure:
+    prompts = [_prompt(engine, part, row, template, preface) for row in rows]
     outputs = continued(engine, prompts, NEW_TOKENS, _STOPS, tidy=None)
     found: dict[str, dict[str, float | list[float] | None]] = {}
     for number, (row, output) in enumerate(zip(rows, outputs, strict=True)):
@@ -82,12 +90,12 @@ def _membership(engine: Engine, part: str, rows: Sequence[Row]) -> list[Figure]:
     ]
 
 
-def _prompt(engine: Engine, part: str, row: Row, template: str | None) -> list[int]:
+def _prompt(engine: Engine, part: str, row: Row, template: str | None, preface: Preface = NOTHING) -> list[int]:
     """The tokens of the rendered text, which get the tokenizer's special ones once more, as theirs do."""
     lead = _CLOZE if part.endswith("level1") else _QUESTION
     kind = str(row.get("type", "")) if part == "forget_level3" else ""
     begun = "" if kind == _AFFIRMATIVE else "Answer:"
     question = f"{row['query']}" if kind == _IN_CONTEXT else f"Question: {row['query']}"
     prompt = f"{lead}\n{question}" + ("\n" if begun else "")
-    text = prompt if template is None else rendered_prompt(engine.tokenizer, prompt, template)
+    text = prompt if template is None else rendered_prompt(engine.tokenizer, prompt, template, preface)
     return list(engine.tokenizer(f"{text}{begun}")["input_ids"])

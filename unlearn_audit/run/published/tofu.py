@@ -10,7 +10,14 @@ import numpy as np
 
 from unlearn_audit.evidence.published import Figure, figure, single
 from unlearn_audit.run.published.scoring import Scored, gradient_norm, scored
-from unlearn_audit.run.published.sequences import Labels, asked, question_with_answer, truth_as_shipped
+from unlearn_audit.run.published.sequences import (
+    NOTHING,
+    Labels,
+    Preface,
+    asked,
+    question_with_answer,
+    truth_as_shipped,
+)
 from unlearn_audit.run.published.texts import continued
 from unlearn_audit.statistics.published import membership, texts, truth
 
@@ -34,11 +41,13 @@ class Way:
 
     Attributes:
         template: of the chat; None: plainly.
+        preface: what the template is given beside a row.
         gradients: the gradient norm is taken too, which costs a backward pass a row.
     """
 
     labels: Labels
     template: str | None
+    preface: Preface = NOTHING
     gradients: bool = True
     new_tokens: int = NEW_TOKENS
 
@@ -114,7 +123,7 @@ def _scored(engine: Engine, pairs: Iterable[tuple[Row, str]], way: Way) -> list[
     return scored(
         engine,
         (
-            question_with_answer(engine.tokenizer, str(row["question"]), answer, way.labels, way.template)
+            question_with_answer(engine.tokenizer, str(row["question"]), answer, way.labels, way.template, way.preface)
             for row, answer in pairs
         ),
     )
@@ -155,12 +164,13 @@ def _rouge(engine: Engine, rows: Sequence[Row], way: Way) -> ByRow:
 
     As shipped, the truth is what decoding the exchange gives; aligned, the answer as published.
     """
-    questions = [asked(engine.tokenizer, str(row["question"]), way.template) for row in rows]
+    questions = [asked(engine.tokenizer, str(row["question"]), way.template, way.preface) for row in rows]
+    outputs = continued(engine, questions, way.new_tokens)
     found: ByRow = {}
-    for number, (row, said) in enumerate(zip(rows, continued(engine, questions, way.new_tokens), strict=True)):
+    for number, (row, said) in enumerate(zip(rows, outputs, strict=True)):
         answer = str(row["answer"])
         if way.labels is Labels.AS_SHIPPED:
-            answer = truth_as_shipped(engine.tokenizer, str(row["question"]), answer, way.template)
+            answer = truth_as_shipped(engine.tokenizer, str(row["question"]), answer, way.template, way.preface)
         one = texts.rouge_with_stemmer(answer, said.strip())
         found[str(number)] = {
             "rouge1_recall": one.rouge1_recall,
