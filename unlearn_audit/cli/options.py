@@ -62,5 +62,8 @@ MetricsOf = Annotated[
     ),
 ]
 AsShipped = Annotated[
-    bool, typer.Option("--as-shipped", help="With --metrics: count the template's tail and the end token too.")
+    bool,
+    typer.Option(
+        "--as-shipped", help="With --metrics: as open-unlearning, with the template's tail and its ends of answers."
+    ),
 ]

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,50 @@ def test_the_table_says_what_was_put_and_tells_controls_apart(tmp_path, saved_mo
     assert "Every question was put with the date: 2025-04-10\n" in shown
     heads = next(line.split() for line in shown.splitlines() if line.startswith("figure"))
     assert heads == ["figure", "original", "retrained-1", "retrained-2", "unlearned"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"eos_token_id": 7}, {7}),
+        ({"eos_token_id": [7, 9, -1, 10**9, True, "8", None, [3]], "repetition_penalty": 2.0}, {7, 9}),
+        ({"do_sample": True}, set()),
+        ([7], {5}),
+        ("{", {5}),
+        (None, {5}),
+    ],
+    ids=["one", "several", "none", "no settings", "no json", "no file"],
+)
+def test_as_shipped_answers_end_where_the_checkpoint_says(tmp_path, saved_model, settings, expected):
+    where = tmp_path / "model"
+    shutil.copytree(saved_model, where)
+    config = json.loads((where / "config.json").read_text())
+    (where / "config.json").write_text(json.dumps({**config, "eos_token_id": 5}))
+    (where / "generation_config.json").unlink(missing_ok=True)
+    if settings is not None:
+        said = settings if isinstance(settings, str) else json.dumps(settings)
+        (where / "generation_config.json").write_text(said)
+    checkpoint = resolve(str(where))
+    with loaded(checkpoint, ModelOptions(device="cpu")) as found:
+        assert texts.ends_as_shipped(checkpoint, found) == expected
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_as_shipped_answers_are_those_of_generate(engine, leaves):
+    """Beside `generate` and what open-unlearning does with its output (src/evals/metrics/utils.py)."""
+    one = replace(engine, rows_leave=leaves)
+    tokenizer = one.tokenizer
+    rows = [asked(tokenizer, f"Where was {name} born?", None) for name in ("Ada", "Bo", "Cy", "Di")]
+    said = [one.module.generate(torch.tensor([row]), max_new_tokens=12, do_sample=False)[0, len(row) :] for row in rows]
+    ends = frozenset({int(said[0][3]), int(said[1][5])})
+    for chosen in (ends, frozenset()):
+        expected = []
+        for row in rows:
+            limits = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": sorted(chosen) or None}
+            out = one.module.generate(torch.tensor([row]), pad_token_id=tokenizer.eos_token_id, **limits)
+            text = tokenizer.decode(out[0, len(row) :], skip_special_tokens=True, clean_up_tokenization_spaces=True)
+            expected.append(text.split(tokenizer.decode([tokenizer.eos_token_id]))[0])
+        assert texts.continued(one, rows, 12, ends=chosen) == expected
 
 
 def test_open_unlearnings_file_has_rows_and_both_parts_of_an_attack(engine):

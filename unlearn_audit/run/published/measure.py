@@ -11,6 +11,7 @@ from unlearn_audit.facts.benchmarks import benchmark_rows
 from unlearn_audit.run.published import muse, rwku, tofu, wmdp
 from unlearn_audit.run.published.depth import Depth
 from unlearn_audit.run.published.sequences import NOTHING, Labels, Preface
+from unlearn_audit.run.published.texts import ends_as_shipped
 from unlearn_audit.spec.sources import Source, parse_source
 from unlearn_audit.spec.spec import DATE
 
@@ -67,7 +68,8 @@ def measure(
                 fix_date(template, options.date)
             preface = _preface(suite, template, options)
             put = put if preface == NOTHING else preface
-            way = tofu.Way(labels=labels, template=template, preface=preface)
+            ends = ends_as_shipped(checkpoint, engine) if labels is Labels.AS_SHIPPED else None
+            way = tofu.Way(labels=labels, template=template, preface=preface, ends=ends)
             raws.append(_measured(suite, source, engine, rows, way))
             if depth is not None:
                 depth.look(place, engine)

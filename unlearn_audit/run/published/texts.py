@@ -6,16 +6,20 @@ Texts are measured and never kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from unlearn_audit.api.user_files import LARGEST_SETTINGS, is_there, read_json
+from unlearn_audit.errors import AuditError
 from unlearn_audit.models.batching import run_batched
 
 if TYPE_CHECKING:
     import torch
 
     from unlearn_audit.models.engine import Engine
+    from unlearn_audit.models.references import Checkpoint
 
 T = TypeVar("T")
 
@@ -27,10 +31,13 @@ def continued(
     stops: Sequence[str] = (),
     *,
     tidy: bool | None = True,
+    ends: frozenset[int] | None = None,
 ) -> list[str]:
     """What the model says greedily behind each row of tokens, without special tokens.
 
     An end token ends it; a line break does not, as it does where the audit asks a model without a chat template.
+    With `ends`, an answer is what open-unlearning takes for it: an end token that is no special one is part of the
+    text, and the text is cut where it spells the tokenizer's end token.
 
     Args:
         engine: the model.
@@ -38,17 +45,23 @@ def continued(
         new_tokens: at most.
         stops: further tokens of the vocabulary that end it.
         tidy: whether blanks before punctuation are dropped from the text; None: as the tokenizer has it.
+        ends: tokens that end it in place of the audit's.
     """
     import torch
 
     named = (engine.tokenizer.convert_tokens_to_ids(stop) for stop in stops)
-    ends = engine.stops.ends | {token for token in named if isinstance(token, int)}
+    own = engine.stops.ends if ends is None else ends
+    cut = own | {token for token in named if isinstance(token, int)}
     behind = engine.continuation(new_tokens)
-    behind = replace(behind, stops=replace(behind.stops, line_breaks=frozenset()))
+    behind = replace(behind, stops=replace(behind.stops, ends=own, line_breaks=frozenset()))
+    behind.config.eos_token_id = sorted(own) or None
 
     def run(some: list[Sequence[int]]) -> list[str]:
         with torch.inference_mode():
-            return [_said(engine, new_ids, ends, tidy) for new_ids in behind.new_ids(some, 0)]
+            found = behind.new_ids(some, 0)
+            if ends is None:
+                return [_said(engine, new_ids, cut, tidy) for new_ids in found]
+            return [_said_as_shipped(engine, new_ids, cut, tidy) for new_ids in found]
 
     return engine.in_batches(list(rows), [len(row) + new_tokens for row in rows], run)
 
@@ -56,6 +69,38 @@ def continued(
 def _said(engine: Engine, new_ids: list[int], ends: frozenset[int], tidy: bool | None) -> str:
     end = next((place for place, token in enumerate(new_ids) if token in ends), len(new_ids))
     return str(engine.tokenizer.decode(new_ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=tidy))
+
+
+def _said_as_shipped(engine: Engine, new_ids: list[int], ends: frozenset[int], tidy: bool | None) -> str:
+    place = next((place for place, token in enumerate(new_ids) if token in ends), len(new_ids))
+    text = _said(engine, new_ids[: place + 1], frozenset(), tidy)
+    eos = engine.tokenizer.eos_token_id
+    mark = "" if eos is None else str(engine.tokenizer.decode([eos]))
+    return text.partition(mark)[0] if mark else text
+
+
+def ends_as_shipped(checkpoint: Checkpoint, engine: Engine) -> frozenset[int]:
+    """The tokens at which `generate` ends an answer if nothing else is said: those that the checkpoint names.
+
+    They are `eos_token_id` of generation_config.json, or of the configuration where that file is absent or cannot be
+    read. Nothing else is taken from it, and no token that the tokenizer does not have. Where the file names none,
+    nothing ends an answer but its limit.
+
+    Args:
+        checkpoint: of an adapter its base is asked, which is what `generate` follows there.
+        engine: the model.
+    """
+    if checkpoint.base is not None:
+        return ends_as_shipped(checkpoint.base, engine)
+    found = getattr(getattr(engine.module, "config", None), "eos_token_id", None)
+    path = checkpoint.path / "generation_config.json"
+    if is_there(path):
+        with suppress(AuditError):
+            settings = read_json(path, LARGEST_SETTINGS)
+            found = settings.get("eos_token_id") if isinstance(settings, dict) else found
+    several = found if isinstance(found, list) else [found]
+    size = len(engine.tokenizer)
+    return frozenset(one for one in several if type(one) is int and 0 <= one < size)
 
 
 def continued_texts(engine: Engine, prompts: Sequence[str], new_tokens: int) -> list[str]:

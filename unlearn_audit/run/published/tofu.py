@@ -42,12 +42,14 @@ class Way:
     Attributes:
         template: of the chat; None: plainly.
         preface: what the template is given beside a row.
+        ends: tokens that end an answer; None: those that end it elsewhere in the audit.
         gradients: the gradient norm is taken too, which costs a backward pass a row.
     """
 
     labels: Labels
     template: str | None
     preface: Preface = NOTHING
+    ends: frozenset[int] | None = None
     gradients: bool = True
     new_tokens: int = NEW_TOKENS
 
@@ -165,7 +167,7 @@ def _rouge(engine: Engine, rows: Sequence[Row], way: Way) -> ByRow:
     As shipped, the truth is what decoding the exchange gives; aligned, the answer as published.
     """
     questions = [asked(engine.tokenizer, str(row["question"]), way.template, way.preface) for row in rows]
-    outputs = continued(engine, questions, way.new_tokens)
+    outputs = continued(engine, questions, way.new_tokens, ends=way.ends)
     found: ByRow = {}
     for number, (row, said) in enumerate(zip(rows, outputs, strict=True)):
         answer = str(row["answer"])
