@@ -6,6 +6,7 @@ Nothing heavy is imported before a fixture needs it: the process that hands out 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, name in enumerate(LONGEST) if item.path.as_posix().endswith(name)), len(LONGEST))
 
     items.sort(key=turn)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def browser(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where no Chromium is, one that prints an empty document: tests of all formats look at what is around a PDF."""
+    from unlearn_audit.report.printing import BROWSERS
+
+    if any(map(shutil.which, BROWSERS)):
+        return
+    program = tmp_path_factory.mktemp("browser") / BROWSERS[0]
+    program.write_text(
+        '#!/bin/sh\nfor one in "$@"; do case "$one" in\n'
+        '  --print-to-pdf=*) printf "%%PDF-1.4 x" > "${one#*=}";;\nesac; done\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+
 from benchmarks.rivals.common import Asked, keep, timed
-from unlearn_audit.models.engine import Engine
 from unlearn_audit.run.published import tofu
 from unlearn_audit.run.published.sequences import Labels
 
@@ -28,7 +29,7 @@ def compare(asked: Asked, *, folder: Path) -> None:
     way = tofu.Way(labels=Labels.AS_SHIPPED, template=engine.tokenizer.chat_template, gradients=False)
     mine, raw = timed(lambda: tofu.measured(engine, {"forget": rows}, way))
     ours = {one.name: one.value for one in raw.figures}
-    others, theirs = timed(lambda: _theirs(engine, asked, folder))
+    others, theirs = timed(lambda: _theirs(asked, folder))
     gaps = {name: abs((ours[name] or 0.0) - theirs[name]) for name in FIGURES}
     keep(
         f"TOFU's figures, {asked.dtype}",
@@ -42,16 +43,14 @@ def compare(asked: Asked, *, folder: Path) -> None:
     )
 
 
-def _theirs(engine: Engine, asked: Asked, folder: Path) -> Mapping[str, float]:
+def _theirs(asked: Asked, folder: Path) -> Mapping[str, float]:
     sys.path.insert(0, str(folder / "src"))
     from data.collators import DataCollatorForSupervisedDataset
     from data.qa import QADataset
     from evals.metrics import memorization
     from omegaconf import OmegaConf
 
-    tokenizer, module = engine.tokenizer, asked.plain()
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer, module = _tokenizer(asked), asked.plain()
     settings = {"tokenizer": tokenizer, "batch_size": BATCH}
     generation = {"do_sample": False, "top_p": None, "temperature": None, "max_new_tokens": 200, "use_cache": True}
     found: dict[str, Any] = {}
@@ -84,3 +83,14 @@ def _theirs(engine: Engine, asked: Asked, folder: Path) -> Mapping[str, float]:
         found["exact_memorization"] = run(memorization.exact_memorization)["agg_value"]
         found["extraction_strength"] = run(memorization.extraction_strength)["agg_value"]
     return {name: float(found[name]) for name in FIGURES}
+
+
+def _tokenizer(asked: Asked) -> Any:
+    """The checkpoint's tokenizer, whose template gives ids, as in the versions that their code is for."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(asked.checkpoint, local_files_only=True)
+    # Their mask hides every token that is the pad, ends of turns inside the prompt too: it gets one of its own.
+    others = [token for token in tokenizer.all_special_tokens if token != tokenizer.eos_token]
+    tokenizer.pad_token = others[0] if others else tokenizer.eos_token
+    render = tokenizer.apply_chat_template
+    tokenizer.apply_chat_template = lambda *turns, **how: render(*turns, **{"return_dict": False, **how})
+    return tokenizer

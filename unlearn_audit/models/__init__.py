@@ -7,9 +7,8 @@ __all__ = [
     "examine",
     "loading",
     "modules",
-    "openings",
     "references",
     "rendering",
-    "sampling",
     "short_cuts",
+    "writing",
 ]

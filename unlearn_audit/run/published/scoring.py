@@ -86,6 +86,19 @@ def scored(engine: Engine, sequences: Iterable[Sequence]) -> list[Scored]:
     return predicted(engine, rows, lambda place, logits: _of_logits(held[place], logits))
 
 
+def mean_losses(engine: Engine, sequences: Iterable[Sequence]) -> list[float]:
+    """The loss of each sequence alone, as `Scored.loss`: a vocabulary's whole distribution is not looked at."""
+    held = list(sequences)
+    rows = [Read(token_ids=one.token_ids[: one.last], first=one.first) for one in held]
+
+    def loss(place: int, logits: torch.Tensor) -> float:
+        chosen = logits.new_tensor(rows[place].token_ids[rows[place].first :]).long()
+        log_probs = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(dim=-1)
+        return memorization.average_loss(log_probs.cpu().numpy())
+
+    return predicted(engine, rows, loss)
+
+
 def _of_logits(sequence: Sequence, logits: torch.Tensor) -> Scored:
     rows = logits.log_softmax(dim=-1).cpu().numpy()
     ids = np.asarray(sequence.token_ids[sequence.first : sequence.last], dtype=np.intp)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unlearn_audit.evidence.published import Figure, figure, single
-from unlearn_audit.run.published.scoring import Scored, gradient_norm, scored
+from unlearn_audit.run.published.scoring import Scored, gradient_norm, mean_losses, scored
 from unlearn_audit.run.published.sequences import (
     NOTHING,
     Labels,
@@ -18,6 +18,7 @@ from unlearn_audit.run.published.sequences import (
     question_with_answer,
     truth_as_shipped,
 )
+from unlearn_audit.run.published.sequences import Sequence as Exchange
 from unlearn_audit.run.published.texts import continued
 from unlearn_audit.statistics.published import membership, texts, truth
 
@@ -118,17 +119,14 @@ def against(own: Raw, control: Raw | None, *, is_control: bool = False) -> tuple
 
 def _answers(engine: Engine, rows: Sequence[Row], way: Way, field: str = "answer") -> dict[str, Scored]:
     held = {str(number): (row, str(row[field])) for number, row in enumerate(rows) if row.get(field)}
-    return dict(zip(held, _scored(engine, held.values(), way), strict=True))
+    return dict(zip(held, scored(engine, _sequences(engine, held.values(), way)), strict=True))
 
 
-def _scored(engine: Engine, pairs: Iterable[tuple[Row, str]], way: Way) -> list[Scored]:
-    return scored(
-        engine,
-        (
-            question_with_answer(engine.tokenizer, str(row["question"]), answer, way.labels, way.template, way.preface)
-            for row, answer in pairs
-        ),
-    )
+def _sequences(engine: Engine, pairs: Iterable[tuple[Row, str]], way: Way) -> Iterator[Exchange]:
+    for row, answer in pairs:
+        yield question_with_answer(
+            engine.tokenizer, str(row["question"]), answer, way.labels, way.template, way.preface
+        )
 
 
 def _pairs(engine: Engine, rows: Sequence[Row], way: Way, right: str = "paraphrased_answer") -> list[Pair]:
@@ -139,8 +137,9 @@ def _pairs(engine: Engine, rows: Sequence[Row], way: Way, right: str = "paraphra
         wrong = [wrong] if isinstance(wrong, str) else list(wrong)
         if wrong:
             told.append((row, [str(row.get(right) or row["answer"]), *map(str, wrong)]))
-    losses = (-one.loss for one in _scored(engine, ((row, text) for row, several in told for text in several), way))
-    found = [[next(losses) for _ in several] for _, several in told]
+    texts_of = ((row, text) for row, several in told for text in several)
+    losses = iter(mean_losses(engine, _sequences(engine, texts_of, way)))
+    found = [[-next(losses) for _ in several] for _, several in told]
     return [(one, wrong) for one, *wrong in found]
 
 
