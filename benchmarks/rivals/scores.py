@@ -89,7 +89,7 @@ def _tokenizer(asked: Asked) -> Any:
     """The checkpoint's tokenizer, whose template gives ids, as in the versions that their code is for."""
     tokenizer: Any = AutoTokenizer.from_pretrained(asked.checkpoint, local_files_only=True)
     # Their mask hides every token that is the pad, ends of turns inside the prompt too: it gets one of its own.
-    others = [token for token in tokenizer.all_special_tokens if token != tokenizer.eos_token]
+    others = [token for token in tokenizer.all_special_tokens if token not in tokenizer.chat_template]
     tokenizer.pad_token = others[0] if others else tokenizer.eos_token
     render = tokenizer.apply_chat_template
     tokenizer.apply_chat_template = lambda *turns, **how: render(*turns, **{"return_dict": False, **how})

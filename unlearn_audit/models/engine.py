@@ -20,6 +20,7 @@ from transformers import GenerationConfig
 from unlearn_audit.api import AnswerScore, Generation, Model, Prompt, Rendered
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import release_memory
+from unlearn_audit.api.kit.training.openings import logits_behind
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.adapters import adapted_layers, merged
 from unlearn_audit.models.batching import (
@@ -380,6 +381,10 @@ class Engine:
             return torch.as_tensor(out.logits).float()
         out = self.module(input_ids=input_ids, attention_mask=mask, use_cache=False)
         return torch.as_tensor(out.logits)[:, -keep:].float()
+
+    def logits_behind(self, rows: Sequence[Sequence[int]], shared: int) -> torch.Tensor:
+        """Logits from place `shared` on, of rows that open alike up to there: float32, (rows, places, vocabulary)."""
+        return logits_behind(self.module, *self._right_padded(rows), shared).float()
 
     def _right_padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and mask, both (rows, longest), padded where a causal model cannot see it."""

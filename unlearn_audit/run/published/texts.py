@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from unlearn_audit.api.kit.training.openings import FEWEST_SHARED, shared_opening
 from unlearn_audit.api.user_files import LARGEST_SETTINGS, is_there, read_json
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.batching import run_batched
@@ -124,18 +125,37 @@ def predicted(engine: Engine, rows: Sequence[Read], take: Callable[[int, torch.T
         rows: what is read.
         take: gets a row's place and its logits, float64, shape (tokens from `first` on, vocabulary).
     """
-    run = partial(_taken, engine, rows, take)
-    return run_batched(list(range(len(rows))), [len(row.token_ids) for row in rows], engine.budget, run)
+    found: dict[int, T] = {}
+    for places in _by_question(rows) if engine.shares_prefixes else [list(range(len(rows)))]:
+        lengths = [len(rows[place].token_ids) for place in places]
+        taken = run_batched(places, lengths, engine.budget, partial(_taken, engine, rows, take))
+        found.update(zip(places, taken, strict=True))
+    return [found[place] for place in range(len(rows))]
+
+
+def _by_question(rows: Sequence[Read]) -> list[list[int]]:
+    """Places of rows that differ in what is predicted alone, each kind together; all that stand alone come last."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(row.token_ids[: row.first - 1], []).append(place)
+    several = [places for asked, places in groups.items() if len(places) > 1 and len(asked) >= FEWEST_SHARED]
+    seen = {place for places in several for place in places}
+    alone = [place for place in range(len(rows)) if place not in seen]
+    return [*several, alone] if alone else several
 
 
 def _taken(engine: Engine, rows: Sequence[Read], take: Callable[[int, torch.Tensor], T], places: list[int]) -> list[T]:
     import torch
 
     some = [rows[place] for place in places]
-    width = max(len(row.token_ids) for row in some)
+    ids = [row.token_ids for row in some]
     skipped = max(0, min(row.first for row in some) - 1)
+    shared = shared_opening(ids, skipped) if engine.shares_prefixes else 0
     with torch.inference_mode():
-        logits = engine.last_logits([row.token_ids for row in some], width - skipped)
+        if shared == skipped > 0:
+            logits = engine.logits_behind(ids, shared)
+        else:
+            logits = engine.last_logits(ids, max(map(len, ids)) - skipped)
         return [
             take(place, one[row.first - 1 - skipped : len(row.token_ids) - 1 - skipped].double())
             for place, row, one in zip(places, some, logits, strict=True)
