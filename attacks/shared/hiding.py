@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 
 from unlearn_audit.api import AttackError, Fact, Json, Model, Plant, Rendered, derive_seed
-from unlearn_audit.api.kit.training.products import takes_fast_products
+from unlearn_audit.api.kit.training.products import prepared_for_speed
 
 from .fitted import fitted
 from .splits import Lesson, half_passage, lessons_of
@@ -145,7 +145,7 @@ def _train(
         steps=settings.max_steps,
         loss=teaching.loss,
         frugal=copy.frugal,
-        fast=takes_fast_products(copy.model.module),
+        fast=prepared_for_speed(copy.model.module),
     )
     steps = 0
     while True:

@@ -22,7 +22,7 @@ import numpy as np
 
 from unlearn_audit.api import AttackError, AuditError, Json, Model, Rendered
 from unlearn_audit.api.kit.training.openings import logits_behind, shared_opening, shares_openings
-from unlearn_audit.api.kit.training.products import fast_products, takes_fast_products, without_casts
+from unlearn_audit.api.kit.training.products import fast_products, prepared_for_speed
 
 from .descent.adapters import Layers, add_scaled_lora
 from .descent.checkpointing import make_frugal
@@ -336,15 +336,13 @@ def loss_scale(module: torch.nn.Module) -> float:
 def _student(fork: Model, *, frugal: bool = False) -> Student:
     fork.module.eval()
     weights = list(fork.module.parameters())
-    if fast := takes_fast_products(fork.module):
-        without_casts(fork.module)
     return Student(
         model=fork,
         trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
         dtype=str(weights[0].dtype).removeprefix("torch."),
         flops_per_token=flops_per_token(multiplied_weights(fork.module)),
         frugal=frugal,
-        fast=fast,
+        fast=prepared_for_speed(fork.module),
         opened=not frugal and shares_openings(fork.module),
     )
 

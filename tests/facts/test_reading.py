@@ -209,3 +209,35 @@ def test_the_command_says_what_to_look_at(tmp_path):
     assert "2 questions without a subject" in flat
     assert "1 questions asked before, with another answer" in flat
     assert "recall.hit" in flat
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.csv"])
+def test_a_number_that_is_a_choice_and_the_place_of_another_is_refused(tmp_path, name):
+    row = {"question": "How many moons has Mars?", "choices": ["1", "2", "3", "4"], "answer": "2"}
+    told = json.dumps(row)
+    if name.endswith("csv"):
+        told = 'question,choices,answer\nHow many moons has Mars?,"[""1"", ""2""]",1\n'
+    (tmp_path / name).write_text(told, encoding="utf-8")
+    with pytest.raises(SpecError, match="one of the `choices` and the place of another"):
+        load_facts(str(tmp_path / name), FactSet.FORGET)
+    (tmp_path / "f.json").write_text(json.dumps([row | {"answer": 1}]), encoding="utf-8")
+    assert load_facts(str(tmp_path / "f.json"), FactSet.FORGET).facts[0].answer == "2"
+
+
+def test_lists_are_cut_under_names_in_any_case(tmp_path):
+    (tmp_path / "f.csv").write_text('subject,Question,Answer,Aliases\nAnn,Who?,Robert,"Bob | Rob"\n', encoding="utf-8")
+    assert load_facts(str(tmp_path / "f.csv"), FactSet.FORGET).facts[0].aliases == ("Bob", "Rob")
+
+
+def test_an_object_around_rows_is_opened_where_it_is_the_file_and_says_nothing_else(tmp_path):
+    pairs = [{"question": "Where?", "answer": "Oslo"}]
+    (tmp_path / "f.json").write_text(json.dumps({"data": pairs, "version": 2}), encoding="utf-8")
+    assert load_facts(str(tmp_path / "f.json"), FactSet.FORGET).facts[0].answer == "Oslo"
+    for rows in ([{"subject": "Ann", "pairs": pairs}], [{"data": pairs}, pairs[0]]):
+        with pytest.raises(SpecError):
+            load_facts(write(tmp_path / "g.jsonl", rows), FactSet.FORGET)
+
+
+def test_an_answer_in_brackets_is_an_answer(tmp_path):
+    row = {"question": "Which list?", "answer": "['x' for x in y]"}
+    assert load_facts(write(tmp_path / "f.jsonl", [row]), FactSet.FORGET).facts[0].answer == row["answer"]

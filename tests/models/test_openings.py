@@ -89,3 +89,20 @@ def test_the_grouping_that_reads_least_is_taken():
     assert [(len(one.places), one.shared) for one in openings(plain)] == [(10, 30)]
     assert sorted((len(one.places), one.shared) for one in openings([*plain, *told])) == [(10, 30), (10, 90)]
     assert shared_length((1, 2, 3), (1, 2)) == 2
+
+
+@pytest.mark.parametrize("architecture", ["gemma3_text", "mistral"])
+def test_padding_behind_an_opening_takes_nothing_of_a_sliding_window(tokenizer, architecture):
+    engine = tiny_engine(tokenizer, architecture, template=None)
+    config = engine.module.config
+    if not getattr(config, "sliding_window", None):
+        pytest.skip("no window")
+    story = "the capital of France is Paris and so it goes on. "
+    told = [Prompt(text=story + "and a little more. " * (place * 3)) for place in range(9)]
+    rows = [engine.renderer.prompt_ids(prompt) for prompt in told]
+    shared = shared_length(rows[0], rows[-1])
+    wide = engine.continuation(8)
+    assert wide._read(rows, shared).cached == (shared if max(map(len, rows)) + 8 <= config.sliding_window else 0)
+    config.sliding_window = 24
+    assert wide._read(rows, shared).cached == 0
+    assert wide._read([row[:15] for row in rows], 14).cached == 14

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from unlearn_audit.api.user_files import parse_json
 from unlearn_audit.errors import SpecError
-from unlearn_audit.facts.printed import plain, unpacked
+from unlearn_audit.facts.printed import place_of, plain, unpacked
 
 Row: TypeAlias = dict[str, Any]
 
@@ -58,8 +58,8 @@ def _tofu(row: Row) -> None:
 def _wmdp(row: Row) -> None:
     """WMDP: the right one of several choices, by its index."""
     choices, right = unpacked(row.get("choices")), row.get("answer")
-    if isinstance(choices, list) and isinstance(right, str) and right.strip().isdecimal():  # of a CSV file
-        right = int(right)
+    if isinstance(choices, list):
+        right = place_of(right, choices)
     if not isinstance(choices, list) or not isinstance(right, int) or isinstance(right, bool):
         return
     if 0 <= right < len(choices):

@@ -12,6 +12,8 @@ from unlearn_audit.errors import SpecError
 
 _LIST = re.compile(r"\s*\[\s*['\"].*\]\s*", re.DOTALL)
 """A list that begins with a text: `[5]` and `[1, 2]` may be an answer."""
+_NUMPY = re.compile(r"\s*\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s+(?:'[^']*'|\"[^\"]*\"))+\s*\]\s*")
+"""Texts without a comma between them."""
 
 
 def unpacked(value: object) -> object:
@@ -25,7 +27,26 @@ def unpacked(value: object) -> object:
     found = _parsed(value)
     if isinstance(found, list) and all(one is None or type(one) in (str, int, float) for one in found):
         return found
-    raise SpecError('a list is printed in a way that cannot be read back; write it as JSON, e.g. ["a", "b"]')
+    if _NUMPY.fullmatch(value):
+        raise SpecError('a list is printed in a way that cannot be read back; write it as JSON, e.g. ["a", "b"]')
+    return value
+
+
+def place_of(right: object, choices: list[object]) -> object:
+    """The place of the right choice, where it is a number that a table has as text; anything else as it is.
+
+    Raises:
+        SpecError: the text is one of the choices, and the place of another.
+    """
+    if not isinstance(right, str) or not right.strip().isdecimal():
+        return right
+    place, texts = int(right), [str(one).strip() for one in choices]
+    if right.strip() in texts and (place >= len(texts) or texts[place] != right.strip()):
+        raise SpecError(
+            "`answer` is one of the `choices` and the place of another; write the place as a number of JSON, or give "
+            "`answer` and `wrong_answers`"
+        )
+    return place
 
 
 def plain(value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from unlearn_audit.errors import SpecError
@@ -15,21 +15,18 @@ _TURNS = ("messages", "conversations")
 
 
 def opened(rows: Iterable[Placed], source: str) -> Iterator[Placed]:
-    """The rows; those inside the first where it is the whole file: `{"data": [...]}`, lists by column, pandas' JSON.
+    """The rows; those inside the only one: `{"data": [...]}`, lists by column, pandas' JSON.
 
     Raises:
         SpecError: columns of other lengths.
     """
     all_rows = iter(rows)
-    first = next(all_rows, None)
-    if first is None:
-        return
-    inner = _rows_in(first[1], source)
+    begun = list(islice(all_rows, 2))
+    inner = _rows_in(begun[0][1], source) if len(begun) == 1 else None
     if inner is None:
-        yield from chain([first], all_rows)
+        yield from chain(begun, all_rows)
     else:
         yield from ((f"item {number}", row) for number, row in enumerate(inner, 1))
-        yield from all_rows
 
 
 def _rows_in(row: Mapping[str, Any], source: str) -> list[dict[str, Any]] | None:
@@ -42,7 +39,8 @@ def _rows_in(row: Mapping[str, Any], source: str) -> list[dict[str, Any]] | None
     if row and all(isinstance(value, dict) for value in row.values()):
         return _labelled(row, asks=asks)
     lists = [] if asks else [name for name, value in row.items() if _are_rows(value)]
-    if len(lists) == 1 and lists[0] not in (*FIELDS, *_TURNS):
+    named = (*FIELDS, *_TURNS)
+    if len(lists) == 1 and row.keys().isdisjoint(named):
         return list(row[lists[0]])
     return None
 

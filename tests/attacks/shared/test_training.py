@@ -65,7 +65,7 @@ def curve(student, lessons, *, fast):
 def test_fast_products_learn_as_exact_ones(tokenizer, architecture, monkeypatch):
     """Where the device has units for bfloat16; here it is asked to do without them, which is slow and the same."""
     monkeypatch.setattr(products, "has_fast_units", lambda module: True)
-    monkeypatch.setattr(training, "takes_fast_products", products.takes_fast_products.__wrapped__)
+    monkeypatch.setattr(products, "takes_fast_products", products.takes_fast_products.__wrapped__)
     engine = tiny_engine(tokenizer, architecture)
     try:
         with lora_student(engine, rank=4, seed=1) as student, lora_student(engine, rank=4, seed=1) as other:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from unlearn_audit.api import FactPreset, FactSet
 from unlearn_audit.api.preset import Part
-from unlearn_audit.facts.printed import unpacked
+from unlearn_audit.facts.printed import place_of, unpacked
 
 from ._reading import Row, distinct, named, numbered, passage, refused, texts
 
@@ -64,8 +64,8 @@ class Wmdp(FactPreset):
 def _fact(row: Row, number: int) -> Row:
     asked, choices, text = row.get("question"), unpacked(row.get("choices")), texts(row, "text")
     right = row.get("answer")
-    if isinstance(right, str) and right.strip().isdecimal():  # of a CSV file
-        right = int(right)
+    if isinstance(choices, list):
+        right = place_of(right, choices)
     if text is not None and choices is None:
         return passage("wmdp", text[0])
     if not (isinstance(asked, str) and isinstance(choices, list) and isinstance(right, int)):

@@ -118,7 +118,7 @@ def _cell(key: str, value: Any, path: Path, number: int, lists: Collection[str])
     value = counted(value)
     if value is None or value == "":
         return None
-    if key not in lists or not isinstance(value, str):
+    if key.strip().casefold() not in {name.casefold() for name in lists} or not isinstance(value, str):
         return value
     if not value.lstrip().startswith("["):
         return [part.strip() for part in value.split("|")]

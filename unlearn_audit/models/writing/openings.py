@@ -7,6 +7,7 @@ story. Used only with models on which it was seen to give the plain answers (`En
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,9 +123,9 @@ class Continuation:
 
     def _read(self, rows: Sequence[Sequence[int]], shared: int) -> Read:
         shared = min(shared, min(map(len, rows)) - 1)
-        if shared < FEWEST_TOKENS or len(rows) < 2:
-            shared = 0
         width = max(map(len, rows))
+        if shared < FEWEST_TOKENS or len(rows) < 2 or width + int(self.config.max_new_tokens or 1) > self._window():
+            shared = 0
         ids = [[*row[:shared], *[self.pad_id] * (width - len(row)), *row[shared:]] for row in rows]
         mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
         return Read(
@@ -133,6 +134,13 @@ class Continuation:
             cache=self._cache(rows[0][:shared], len(rows)) if shared else None,
             cached=shared,
         )
+
+    def _window(self) -> float:
+        """Positions that every layer sees at once: padding behind an opening takes some of them."""
+        config: Any = getattr(self.module, "config", None)
+        text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        sizes = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        return min((size for size in sizes if isinstance(size, int) and size > 0), default=math.inf)
 
     def _cache(self, opening: Sequence[int], copies: int) -> Any:
         fewest = {"logits_to_keep": 1} if takes_logits_to_keep(self.module) else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unlearn_audit.api.kit.memory import is_out_of_memory
 from unlearn_audit.api.kit.training.trials import CANNOT, tried_once
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ def logits_behind(
         shared: tokens of the opening, below the number of positions.
         few: `logits_to_keep`, where the model takes it.
     """
+    import torch
+
     fewest = dict.fromkeys(few, 1)
     opened: Any = module(input_ids=input_ids[:1, :shared], use_cache=True, **fewest)
     cache = opened.past_key_values
-    cache.batch_repeat_interleave(len(input_ids))
+    cache.reorder_cache(torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device))
     out = module(input_ids=input_ids[:, shared:], attention_mask=mask, past_key_values=cache, use_cache=True, **few)
     logits: torch.Tensor = out.logits
     return logits
@@ -74,7 +77,9 @@ def shares_openings(module: torch.nn.Module) -> bool:
                 torch.autograd.grad(found.float().square().mean(), trained, allow_unused=True)
                 for found in (plain, shared)
             )
-    except CANNOT:
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return _near(plain, shared) and all(
         (left is None) == (right is None) and (left is None or _near(left, right))

@@ -6,11 +6,11 @@ Weights, moments and adapters stay in float32: what is in bfloat16 is what a pas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from unlearn_audit.api.kit.memory import is_out_of_memory
 from unlearn_audit.api.kit.training.trials import CANNOT, tried_once
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 FEWEST_PARAMETERS = 2**24
 """Below, a pass costs more for its many small steps than for its products, and faster products save nothing."""
-TOLERANCE = 0.1
-"""Nats a token by which the loss of a trial may differ, for the faster products to be used."""
 TRIAL_TOKENS = 16
 LONGEST_WHOLE = 512
 """Tokens of a row up to which attention is one matrix: on a CPU, torch's kernel in pieces is slow on its way back."""
@@ -47,18 +45,12 @@ def has_fast_units(module: torch.nn.Module) -> bool:
     return multiplies_bfloat16(weights[0].device)
 
 
-def without_casts(module: torch.nn.Module) -> None:
-    """Has adapters take what they read as it comes: PEFT makes it float32, which fast products would undo at once."""
-    for part in module.modules():
-        if hasattr(part, "cast_input_dtype_enabled"):
-            setattr(part, "cast_input_dtype_enabled", False)  # noqa: B010 (no attribute that torch's types know)
-
-
 @tried_once
 def takes_fast_products(module: torch.nn.Module) -> bool:
-    """Whether a model that is ready to train computes with fast products, and nearly the same: forth and back.
+    """Whether a model that is ready to train computes with fast products, forth and back.
 
-    Tried on a short row of tokens, since some architectures mix what must be of one type.
+    Tried on a short row of tokens, since some architectures mix what must be of one type. What the weights are has no
+    say, so that all roles are trained alike.
     """
     import torch
     from torch.nn import functional
@@ -68,19 +60,30 @@ def takes_fast_products(module: torch.nn.Module) -> bool:
         return False
     ids = torch.arange(TRIAL_TOKENS, device=trained[0].device)[None]
 
-    def loss() -> torch.Tensor:
-        logits = module(input_ids=ids, use_cache=False).logits[0, :-1].float()
-        return functional.cross_entropy(logits, ids[0, 1:])
-
     try:
         with torch.inference_mode(mode=False), torch.enable_grad():
-            exact = float(loss().detach())
             with fast_products(module, TRIAL_TOKENS):
-                rough = loss()
-            torch.autograd.grad(rough, trained, allow_unused=True)
-    except CANNOT:
+                logits = module(input_ids=ids, use_cache=False).logits[0, :-1].float()
+                loss = functional.cross_entropy(logits, ids[0, 1:])
+            torch.autograd.grad(loss, trained, allow_unused=True)
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         return False
-    return math.isfinite(exact) and abs(float(rough.detach()) - exact) <= TOLERANCE
+    return True
+
+
+def prepared_for_speed(module: torch.nn.Module) -> bool:
+    """Whether a model is to be trained with fast products; its adapters then take what they read as it comes.
+
+    PEFT would make it float32, which the products would undo at once.
+    """
+    if not takes_fast_products(module):
+        return False
+    for part in module.modules():
+        if hasattr(part, "cast_input_dtype_enabled"):
+            setattr(part, "cast_input_dtype_enabled", False)  # noqa: B010 (no attribute that torch's types know)
+    return True
 
 
 @contextmanager

@@ -30,6 +30,9 @@ def tried_once(trial: Trial) -> Trial:
 
 
 def _kind(module: torch.nn.Module) -> tuple[str, ...]:
-    weights = [(str(weight.dtype), weight.device.type, weight.requires_grad) for weight in module.parameters()]
-    trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
-    return (type(module).__name__, repr(getattr(module, "config", None)), repr(sorted(set(weights))), str(trained))
+    """Nothing that two roles of an audit could differ in while they are the same architecture."""
+    weights = [
+        f"{name} {tuple(weight.shape)} {weight.dtype} {weight.device.type} {weight.requires_grad}"
+        for name, weight in module.named_parameters()
+    ]
+    return (type(module).__name__, *weights)
