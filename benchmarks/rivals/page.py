@@ -27,7 +27,7 @@ def write() -> None:
 
 
 def _table(rows: dict[str, Any]) -> str:
-    lines = ["| work | beside | ours | theirs | ratio | the same |", "|---|---|---:|---:|---:|---|"]
+    lines = ["| work | next to | ours | theirs | ratio | the same |", "|---|---|---:|---:|---:|---|"]
     for name, row in rows.items():
         beside = next(text for start, text in BESIDE.items() if name.startswith(start))
         lines.append(
