@@ -43,6 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)
 
 
+PRINTS_NOTHING_MUCH = (
+    'for one in "$@"; do case "$one" in --print-to-pdf=*) printf "%%PDF-1.4 x" > "${one#*=}";; esac; done'
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def browser(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where no Chromium is, one that prints an empty document: tests of all formats look at what is around a PDF."""
@@ -50,14 +55,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     if any(map(shutil.which, BROWSERS)):
         return
-    program = tmp_path_factory.mktemp("browser") / BROWSERS[0]
-    program.write_text(
-        '#!/bin/sh\nfor one in "$@"; do case "$one" in\n'
-        '  --print-to-pdf=*) printf "%%PDF-1.4 x" > "${one#*=}";;\nesac; done\n',
-        encoding="utf-8",
-    )
+    folder = tmp_path_factory.mktemp("browser")
+    stand_in_browser(folder)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def stand_in_browser(folder: Path, script: str = PRINTS_NOTHING_MUCH) -> None:
+    """Puts a program with a browser's name into a folder."""
+    from unlearn_audit.report.printing import BROWSERS
+
+    program = folder / BROWSERS[0]
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     program.chmod(0o755)
-    os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from unlearn_audit.api.kit.training.products import fast_products, prepared_for_
 from .descent.adapters import Layers, add_scaled_lora
 from .descent.checkpointing import make_frugal
 from .descent.optimizers import Descent, Optimizer
-from .descent.steps import BrokeDownError, step_at_once, step_in_passing
+from .descent.steps import BatchLoss, BrokeDownError, step_at_once, step_in_passing
 from .descent.weight_scales import scales_of
 from .fitted import fitted, longer_than_context
 from .splits import Lesson
@@ -227,7 +227,9 @@ def optimize(
     with torch.inference_mode(mode=False):  # a caller that measures has gradients off
         descent = _descent(model.module, optimizer, packed=frugal)
     scale, how = loss_scale(model.module), step_in_passing if frugal else step_at_once
-    of_a_batch = partial(_fast if fast else _plain, model, loss or partial(answer_loss, opened=opened))
+    of_a_batch = partial(loss or partial(answer_loss, opened=opened), model)
+    if fast:
+        of_a_batch = partial(_fast, model, of_a_batch)
     for step in range(1, steps + 1):
         rate = learning_rate * schedule.share(step, steps)
         with torch.inference_mode(mode=False), torch.enable_grad():
@@ -238,13 +240,9 @@ def optimize(
         yield value
 
 
-def _plain(model: Model, loss: Loss, batch: Sequence[Rendered]) -> torch.Tensor:
-    return loss(model, batch)
-
-
-def _fast(model: Model, loss: Loss, batch: Sequence[Rendered]) -> torch.Tensor:
+def _fast(model: Model, loss: BatchLoss, batch: Sequence[Rendered]) -> torch.Tensor:
     with fast_products(model.module, max(len(row.token_ids) for row in batch)):
-        return loss(model, batch)
+        return loss(batch)
 
 
 def _descent(module: torch.nn.Module, optimizer: Optimizer, *, packed: bool) -> Descent:

@@ -9,8 +9,9 @@ import torch
 
 from unlearn_audit.api import Prompt
 from unlearn_audit.api.kit.blocks import keep_head_inputs_whole
+from unlearn_audit.api.kit.training.openings import shared_length
 from unlearn_audit.models.short_cuts import may_share_openings
-from unlearn_audit.models.writing.openings import Opening, openings, shared_length
+from unlearn_audit.models.writing.openings import Opening, openings
 from unlearn_audit.testing.architectures import ARCHITECTURES
 from unlearn_audit.testing.models import CHATML, tiny_engine
 

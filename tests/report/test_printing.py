@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import stat
-
 import pytest
 
+from tests.conftest import stand_in_browser
 from tests.golden import sample
 from unlearn_audit.errors import AuditError
 from unlearn_audit.report import printing, render
@@ -21,9 +20,7 @@ def test_without_a_browser_it_says_what_to_do(monkeypatch, tmp_path):
     ("script", "says"), [("exit 1", "printed nothing"), ("sleep 9", r"did not print the page \(TimeoutExpired\)")]
 )
 def test_a_browser_that_prints_nothing_is_an_error(monkeypatch, tmp_path, script, says):
-    browser = tmp_path / "chromium"
-    browser.write_text(f"#!/bin/sh\n{script}\n")
-    browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
+    stand_in_browser(tmp_path, script)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(printing, "SECONDS", 0.5)
     with pytest.raises(AuditError, match=says):
@@ -31,11 +28,6 @@ def test_a_browser_that_prints_nothing_is_an_error(monkeypatch, tmp_path, script
 
 
 def test_what_was_printed_is_handed_on(monkeypatch, tmp_path):
-    browser = tmp_path / "chromium"
-    browser.write_text(
-        '#!/bin/sh\nfor one in "$@"; do case "$one" in\n'
-        '  --print-to-pdf=*) printf "%%PDF-1.4 x" > "${one#*=}";;\nesac; done\n'
-    )
-    browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
+    stand_in_browser(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert render(sample.passed(), "pdf") == b"%PDF-1.4 x"

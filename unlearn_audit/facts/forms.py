@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 from unlearn_audit.api.user_files import parse_json
 from unlearn_audit.errors import SpecError
 from unlearn_audit.facts.printed import place_of, plain, unpacked
+from unlearn_audit.facts.usual import CHATS
 
 Row: TypeAlias = dict[str, Any]
 
 _TEXTS = ("id", "subject", "question", "answer", "relation", "cluster", "part", "text", "given")
 _LISTS = ("aliases", "paraphrases", "wrong_answers")
-_CHATS, _USERS, _MODELS = ("messages", "conversations"), ("user", "human"), ("assistant", "gpt", "model")
+_USERS, _MODELS = ("user", "human"), ("assistant", "gpt", "model")
 _OWN = frozenset((*_TEXTS, *_LISTS, "hops"))
 
 
@@ -109,7 +110,7 @@ def _chat(row: Row) -> None:
     Raises:
         SpecError: it has other turns.
     """
-    name = next((name for name in _CHATS if isinstance(row.get(name), list)), None)
+    name = next((name for name in CHATS if isinstance(row.get(name), list)), None)
     if name is None or not row.keys().isdisjoint(("question", "answer", "text")):
         return
     turns = [one for one in row.pop(name) if isinstance(one, dict)]

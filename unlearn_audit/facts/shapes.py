@@ -7,11 +7,9 @@ from itertools import chain, islice
 from typing import Any
 
 from unlearn_audit.errors import SpecError
-from unlearn_audit.facts.usual import FIELDS, is_asked
+from unlearn_audit.facts.usual import CHATS, FIELDS, is_asked
 
 Placed = tuple[str, dict[str, Any]]
-
-_TURNS = ("messages", "conversations")
 
 
 def opened(rows: Iterable[Placed], source: str) -> Iterator[Placed]:
@@ -39,7 +37,7 @@ def _rows_in(row: Mapping[str, Any], source: str) -> list[dict[str, Any]] | None
     if row and all(isinstance(value, dict) for value in row.values()):
         return _labelled(row, asks=asks)
     lists = [] if asks else [name for name, value in row.items() if _are_rows(value)]
-    named = (*FIELDS, *_TURNS)
+    named = (*FIELDS, *CHATS)
     if len(lists) == 1 and row.keys().isdisjoint(named):
         return list(row[lists[0]])
     return None

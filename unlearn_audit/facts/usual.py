@@ -23,7 +23,9 @@ _PAIRS = (
 _ASKED = frozenset(asked for asked, _ in _PAIRS)
 _SAID = frozenset(said for _, said in _PAIRS)
 _DECIDED = ("question", "answer", "text", "given")
-_PUBLISHED = ("query", "choices", "gt", "answers", "messages", "conversations", "context")
+CHATS = ("messages", "conversations")
+"""How the turns of a chat are called."""
+_PUBLISHED = ("query", "choices", "gt", "answers", "context", *CHATS)
 _KNOWN = frozenset((*FIELDS, *_ASKED, *_SAID, *_PUBLISHED))
 _TABLES = (".csv", ".tsv")
 

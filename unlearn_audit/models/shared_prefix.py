@@ -14,9 +14,7 @@ import torch
 
 from unlearn_audit.api import AnswerScore, Rendered
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
-
-NO_SUCH_CACHE = (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError)
-"""What an architecture raises that keeps no cache of the form that is asked of it."""
+from unlearn_audit.api.kit.training.openings import shared_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +63,7 @@ def in_passes(groups: Sequence[Group], context: int | None) -> list[Sequence[Gro
 
 def _shared_length(rows: Sequence[Rendered]) -> int:
     limit = min(row.is_answer.index(True) for row in rows) - 1
-    first = rows[0].token_ids
-    for length in range(limit, 0, -1):
-        if all(row.token_ids[:length] == first[:length] for row in rows):
-            return length
-    return 0
+    return max(0, min(limit, shared_length(*(row.token_ids for row in rows))))
 
 
 def score_groups(

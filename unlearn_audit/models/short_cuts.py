@@ -7,9 +7,11 @@ from dataclasses import replace
 import torch
 
 from unlearn_audit.api import Prompt
+from unlearn_audit.api.kit.training.openings import shared_length
+from unlearn_audit.api.kit.training.trials import CANNOT
 from unlearn_audit.models.engine import Engine
-from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE, group_rows, score_groups
-from unlearn_audit.models.writing.openings import shared_length, with_logits
+from unlearn_audit.models.shared_prefix import group_rows, score_groups
+from unlearn_audit.models.writing.openings import with_logits
 
 TOLERANCE = {torch.float32: 1e-3}
 HALF_TOLERANCE = 0.1
@@ -61,7 +63,7 @@ def may_share_prefixes(engine: Engine) -> bool:
         return False
     try:
         shared = score_groups(engine.module, groups, engine.pad_id, engine.device)
-    except NO_SUCH_CACHE:
+    except CANNOT:
         return False
     plain = engine.score_rows(rendered)
     return all(

@@ -20,6 +20,7 @@ from transformers import DynamicCache
 from unlearn_audit.api import AttackError
 from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import is_out_of_memory, release_memory
+from unlearn_audit.api.kit.training.trials import CANNOT
 
 from ...shared.training import loss_scale
 from .passes import (
@@ -102,7 +103,7 @@ class SlotLosses:
             slopes = self.slopes(slots)
             found = zip(plain, self.losses(rows), slopes, strict=True)
             gap = max(max(abs(one - two), abs(one - slope.loss)) for one, two, slope in found)
-        except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError, AttackError):
+        except (*CANNOT, AttackError):
             gap = math.inf
         if gap <= (HALF_TOLERANCE if half else FLOAT32_TOLERANCE):  # false of what is not a number, too
             self.events.append("keys and values are reused")

@@ -37,8 +37,9 @@ def read_table(path: Path, lists: Collection[str] = LISTS) -> Iterator[Placed]:
 
     Args:
         path: the file.
-        lists: the columns whose cells are lists.
+        lists: the columns whose cells are lists, in any case.
     """
+    lists = {name.strip().casefold() for name in lists}
     # A line ends at its line feed, which a quoted cell may hold.
     lines = (line.removesuffix("\r") + "\n" for line in each_line(path))
     number = 1
@@ -82,7 +83,7 @@ def read_parquet(path: Path, lists: Collection[str] = LISTS) -> Iterator[Placed]
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-    size, number = 0, 1
+    size, number, lists = 0, 1, {name.strip().casefold() for name in lists}
     try:
         with open_regular(path) as content:
             file = ParquetFile(content)
@@ -118,7 +119,7 @@ def _cell(key: str, value: Any, path: Path, number: int, lists: Collection[str])
     value = counted(value)
     if value is None or value == "":
         return None
-    if key.strip().casefold() not in {name.casefold() for name in lists} or not isinstance(value, str):
+    if not isinstance(value, str) or key.strip().casefold() not in lists:
         return value
     if not value.lstrip().startswith("["):
         return [part.strip() for part in value.split("|")]

@@ -1,7 +1,7 @@
 """Greedy answers of which those that have ended leave the batch, so that nobody waits for the longest.
 
-transformers' `generate` computes every row until the last one ends, and prepares each step anew, which is half of the
-time of a small model. Used only with models on which it was seen to say what `generate` says.
+transformers' `generate` computes every row until the last one ends. Used only with models on which it was seen to say
+what `generate` says.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Decoder:
         """New token ids of each row, its end token included; at most so many, and at least one."""
         rows = [_Row(self.stops, limit) for limit in most]
         here = list(range(len(rows)))
-        logits, cache = self._first(read)
         mask = read.mask
+        logits, cache = self._read(read.ids[:, read.cached :], mask, read.cache)
         while True:
             if self.seen is not None:
                 self.seen(here, logits)
@@ -86,34 +86,15 @@ class Decoder:
                 cache.batch_select_indices(at)
                 tokens, mask, here = tokens[at], mask[at], [here[one] for one in left]
             mask = torch.cat([mask, mask.new_ones((len(here), 1))], dim=-1)
-            logits, cache = self._next(tokens, mask, cache)
+            logits, cache = self._read(tokens[:, None], mask, cache)
 
-    def _first(self, read: Read) -> tuple[torch.Tensor, Any]:
-        positions = (read.mask.cumsum(-1) - 1).clamp(min=0)[:, read.cached :]
+    def _read(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+        """The logits behind the last of the tokens, which stand behind the cache, and the cache with them."""
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        given = {} if cache is None else {"past_key_values": cache}
         fewest = {"logits_to_keep": 1} if takes_logits_to_keep(self.module) else {}
-        cached = {"past_key_values": read.cache} if read.cached else {}
-        return _of(
-            self.module(
-                input_ids=read.ids[:, read.cached :],
-                attention_mask=read.mask,
-                position_ids=positions,
-                use_cache=True,
-                **fewest,
-                **cached,
-            )
-        )
-
-    def _next(self, tokens: torch.Tensor, mask: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        positions = mask.sum(-1, keepdim=True) - 1
-        return _of(
-            self.module(
-                input_ids=tokens[:, None],
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-            )
-        )
+        out = self.module(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **given, **fewest)
+        return _of(out)
 
 
 def _of(out: Any) -> tuple[torch.Tensor, Any]:

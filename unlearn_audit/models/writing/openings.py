@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from unlearn_audit.api.kit.blocks import takes_logits_to_keep
 from unlearn_audit.api.kit.memory import is_out_of_memory
-from unlearn_audit.models.shared_prefix import NO_SUCH_CACHE
+from unlearn_audit.api.kit.training.openings import FEWEST_SHARED, opening_cache, shared_length
+from unlearn_audit.api.kit.training.trials import CANNOT
 from unlearn_audit.models.writing.decoding import Decoder, Read, Seen
 from unlearn_audit.models.writing.stops import Stops, line_end
 
-FEWEST_ROWS, FEWEST_TOKENS = 8, 8
-"""What is worth a pass of its own: this many prompts, and this many tokens."""
+FEWEST_ROWS = 8
+"""Prompts that are worth a pass of their own."""
 SHARES = (0.8, 0.6, 0.4, 0.2)
 """Of a prompt, what it must share with its group: of the groupings by these, the one that reads least is taken."""
 A_PASS = 64
@@ -48,7 +48,7 @@ def _tokens_read(rows: Sequence[Sequence[int]], groups: Sequence[Opening]) -> in
     """What a grouping costs, in tokens; nothing is shared where it would not be worth a pass."""
     cost = 0
     for group in groups:
-        shared = group.shared if group.shared >= FEWEST_TOKENS and len(group.places) > 1 else 0
+        shared = group.shared if group.shared >= FEWEST_SHARED and len(group.places) > 1 else 0
         cost += A_PASS + shared + sum(len(rows[place]) - shared for place in group.places)
     return cost
 
@@ -66,14 +66,7 @@ def _grouped(rows: Sequence[Sequence[int]], order: Sequence[int], share: float) 
 
 
 def _opening(rows: Sequence[Sequence[int]], places: list[int]) -> Opening:
-    sorted_rows = sorted(tuple(rows[place]) for place in places)
-    return Opening(places=tuple(places), shared=shared_length(sorted_rows[0], sorted_rows[-1]))
-
-
-def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many leading tokens two rows share."""
-    pairs = zip(one, other, strict=False)
-    return next((place for place, (own, its) in enumerate(pairs) if own != its), min(len(one), len(other)))
+    return Opening(places=tuple(places), shared=shared_length(*(rows[place] for place in places)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +91,7 @@ class Continuation:
             try:
                 most = [int(self.config.max_new_tokens or 1)] * len(rows)
                 return self.decoder().answers(self._read(rows, shared), most)
-            except NO_SUCH_CACHE as error:  # what an attack made of the module may keep another cache
+            except CANNOT as error:  # what an attack made of the module may keep another cache
                 if is_out_of_memory(error):
                     raise
         out, width = self.run(rows, shared)
@@ -124,14 +117,15 @@ class Continuation:
     def _read(self, rows: Sequence[Sequence[int]], shared: int) -> Read:
         shared = min(shared, min(map(len, rows)) - 1)
         width = max(map(len, rows))
-        if shared < FEWEST_TOKENS or len(rows) < 2 or width + int(self.config.max_new_tokens or 1) > self._window():
+        if shared < FEWEST_SHARED or len(rows) < 2 or width + int(self.config.max_new_tokens or 1) > self._window():
             shared = 0
         ids = [[*row[:shared], *[self.pad_id] * (width - len(row)), *row[shared:]] for row in rows]
         mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
+        held = torch.tensor(ids, device=self.device)
         return Read(
-            ids=torch.tensor(ids, device=self.device),
+            ids=held,
             mask=torch.tensor(mask, device=self.device),
-            cache=self._cache(rows[0][:shared], len(rows)) if shared else None,
+            cache=opening_cache(self.module, held[:1, :shared], len(rows)) if shared else None,
             cached=shared,
         )
 
@@ -141,12 +135,6 @@ class Continuation:
         text = config.get_text_config() if hasattr(config, "get_text_config") else config
         sizes = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
         return min((size for size in sizes if isinstance(size, int) and size > 0), default=math.inf)
-
-    def _cache(self, opening: Sequence[int], copies: int) -> Any:
-        fewest = {"logits_to_keep": 1} if takes_logits_to_keep(self.module) else {}
-        out = self.module(input_ids=torch.tensor([list(opening)], device=self.device), use_cache=True, **fewest)
-        out.past_key_values.reorder_cache(torch.zeros(copies, dtype=torch.long, device=self.device))
-        return out.past_key_values
 
     def agrees(self, rows: Sequence[Sequence[int]], shared: int, tolerance: float) -> bool:
         """Whether answers begin with the same logits when the opening is shared.
@@ -175,7 +163,7 @@ class Continuation:
         )
         try:
             decoder.answers(self._read(rows, 0), [1, *[len(plain)] * (len(rows) - 1)])
-        except NO_SUCH_CACHE:
+        except CANNOT:
             return False
         return agree([step[1:] for step in plain], found, tolerance)
 
@@ -198,7 +186,7 @@ def begin_alike(plain: Callable[[], Any], short: Callable[[], Any], tolerance: f
     whole = plain()
     try:
         found = short()
-    except NO_SUCH_CACHE:
+    except CANNOT:
         return False
     return agree(whole.logits, found.logits, tolerance)
 

@@ -54,8 +54,8 @@ def continued(
     own = engine.stops.ends if ends is None else ends
     cut = own | {token for token in named if isinstance(token, int)}
     behind = engine.continuation(new_tokens)
-    behind = replace(behind, stops=replace(behind.stops, ends=own, line_breaks=frozenset()))
-    behind.config.eos_token_id = sorted(own) or None
+    behind = replace(behind, stops=replace(behind.stops, ends=cut, line_breaks=frozenset()))
+    behind.config.eos_token_id = sorted(cut) or None
 
     def run(some: list[Sequence[int]]) -> list[str]:
         with torch.inference_mode():

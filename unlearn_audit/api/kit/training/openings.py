@@ -1,8 +1,8 @@
-"""Rows that open alike are trained on with their opening read once: its keys and values serve all of them.
+"""Rows that open alike are read with their opening read once: its keys and values serve all of them.
 
-A chat template with a system text is a third of a short lesson. The gradient goes through the opening as it would in
-each row. Only models on which it was seen to give the same loss are trained so: recurrent ones, for one, keep no such
-keys and values.
+A chat template with a system text is a third of a short lesson. In training the gradient goes through the opening as it
+would in each row, and only models on which it was seen to give the same are trained so: recurrent ones, for one, keep
+no such keys and values.
 """
 
 from __future__ import annotations
@@ -27,11 +27,28 @@ HALF_TOLERANCE = 0.05
 
 def shared_opening(rows: Sequence[Sequence[int]], most: int) -> int:
     """How many tokens all rows open with, at most `most`; 0 where a pass over them alone would not pay."""
-    first = rows[0]
-    shared = 0
-    while shared < most and all(len(row) > shared and row[shared] == first[shared] for row in rows):
-        shared += 1
+    shared = min(most, shared_length(*rows))
     return shared if len(rows) > 1 and shared >= FEWEST_SHARED else 0
+
+
+def shared_length(*rows: Sequence[int]) -> int:
+    """How many leading tokens all rows share."""
+    in_order = list(map(tuple, rows))
+    one, other = min(in_order), max(in_order)  # no two are less alike
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (own, its) in enumerate(pairs) if own != its), min(len(one), len(other)))
+
+
+def opening_cache(module: torch.nn.Module, opening: torch.Tensor, copies: int) -> Any:
+    """Keys and values of an opening, shape (1, positions), read once and repeated for so many rows."""
+    import torch
+
+    from unlearn_audit.api.kit.blocks import takes_logits_to_keep  # loads torch
+
+    fewest = {"logits_to_keep": 1} if takes_logits_to_keep(module) else {}
+    cache: Any = module(input_ids=opening, use_cache=True, **fewest).past_key_values
+    cache.reorder_cache(torch.zeros(copies, dtype=torch.long, device=opening.device))
+    return cache
 
 
 def logits_behind(
@@ -46,12 +63,7 @@ def logits_behind(
         shared: tokens of the opening, below the number of positions.
         few: `logits_to_keep`, where the model takes it.
     """
-    import torch
-
-    fewest = dict.fromkeys(few, 1)
-    opened: Any = module(input_ids=input_ids[:1, :shared], use_cache=True, **fewest)
-    cache = opened.past_key_values
-    cache.reorder_cache(torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device))
+    cache = opening_cache(module, input_ids[:1, :shared], len(input_ids))
     out = module(input_ids=input_ids[:, shared:], attention_mask=mask, past_key_values=cache, use_cache=True, **few)
     logits: torch.Tensor = out.logits
     return logits

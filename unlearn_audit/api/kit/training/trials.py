@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 Trial: TypeAlias = "Callable[[torch.nn.Module], bool]"
 
 CANNOT = (AttributeError, IndexError, TypeError, ValueError, RuntimeError, NotImplementedError)
-"""What an architecture raises that cannot compute in a way, and torch where memory is short."""
+"""What an architecture raises that cannot compute in a way, or keeps no cache of the form that is asked of it.
+
+So does torch where memory is short."""
 
 
 def tried_once(trial: Trial) -> Trial:
