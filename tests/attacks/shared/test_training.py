@@ -10,6 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
 from unlearn_audit.attacks.shared import training
 from unlearn_audit.attacks.shared.descent.weight_scales import matrix_scale
 from unlearn_audit.attacks.shared.splits import Lesson
@@ -26,6 +28,7 @@ from unlearn_audit.attacks.shared.training import (
 
 from unlearn_audit.api import Prompt
 from unlearn_audit.api.kit.training import products
+from unlearn_audit.api.kit.training.fast_layers import make_fast
 from unlearn_audit.api.kit.training.openings import shared_opening
 from unlearn_audit.errors import AttackError, AuditError, NotApplicableError
 from unlearn_audit.testing.architectures import ARCHITECTURES
@@ -76,6 +79,42 @@ def test_fast_products_learn_as_exact_ones(tokenizer, architecture, monkeypatch)
         pytest.skip("no adapter can be put on it")
     assert fast == pytest.approx(exact, abs=0.02)
     assert fast != exact
+
+
+def test_a_layer_with_its_adapter_is_one_step_with_the_gradients_of_its_parts():
+    module = nn.Sequential(nn.Linear(48, 32), nn.Linear(32, 24, bias=False))
+    inject_adapter_in_model(LoraConfig(r=4, lora_alpha=8, target_modules=["0", "1"]), module)
+    torch.manual_seed(0)
+    for part in (module[0], module[1]):
+        nn.init.normal_(part.lora_B["default"].weight, std=0.3)
+    x = torch.randn(2, 5, 48)
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+
+    def found():
+        out = module(x.requires_grad_())
+        return out, torch.autograd.grad(out.float().square().mean(), [x, *trained])
+
+    exact, by_parts = found()
+    make_fast(module)
+    assert torch.equal(found()[0], exact)  # not in a pass with fast products
+    with torch.autocast("cpu", torch.bfloat16):
+        out, gradients = found()
+    assert out.dtype is torch.bfloat16
+    for fast, plain in zip((out, *gradients), (exact, *by_parts), strict=True):
+        assert (fast - plain).norm() < 0.02 * plain.norm()
+
+
+def test_a_copy_of_a_fast_model_computes_with_the_weights_of_the_copy():
+    module = nn.Sequential(nn.Linear(16, 16))
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"]), module)
+    make_fast(module)
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        other[0].lora_B["default"].weight.fill_(1.0)
+    x = torch.randn(3, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(other(x), module(x))
+    assert not torch.equal(other(x), module(x))
 
 
 def test_weights_that_are_few_or_half_are_multiplied_as_they_are(tokenizer, monkeypatch):

@@ -74,12 +74,15 @@ def takes_fast_products(module: torch.nn.Module) -> bool:
 
 
 def prepared_for_speed(module: torch.nn.Module) -> bool:
-    """Whether a model is to be trained with fast products; its adapters then take what they read as it comes.
+    """Whether a model is to be trained with fast products; its adapters are then computed so (`fast_layers`).
 
-    PEFT would make it float32, which the products would undo at once.
+    Where they cannot be, they take what they read as it comes: PEFT would make it float32, which the products undo.
     """
     if not takes_fast_products(module):
         return False
+    from unlearn_audit.api.kit.training.fast_layers import make_fast  # loads torch and PEFT
+
+    make_fast(module)
     for part in module.modules():
         if hasattr(part, "cast_input_dtype_enabled"):
             setattr(part, "cast_input_dtype_enabled", False)  # noqa: B010 (no attribute that torch's types know)
