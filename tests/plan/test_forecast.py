@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from tests.run.test_runner import Bare, Baseline, Nothing, laid_out
 from tests.run.test_runner import spec as spec  # the fixture
-from unlearn_audit.api import Access, Arm, Fact, FactSet, Measure, Probe, Prompt, Reading, Role, ScoreKind
+from unlearn_audit.api import Access, Arm, Fact, FactSet, Generation, Measure, Probe, Prompt, Reading, Role, ScoreKind
 from unlearn_audit.plan import speed as speed_module
 from unlearn_audit.plan.forecast import KEPT_SECONDS, forecast, forecast_on
 from unlearn_audit.plan.make import make_plan
@@ -18,7 +19,7 @@ from unlearn_audit.plan.speed import Speed, measured
 from unlearn_audit.run.isolation import fingerprint
 from unlearn_audit.testing.models import tiny_engine
 
-KNOWN = Speed(read=1.0, step=100.0, lesson=10_000.0, copied=0.0, length=0.5, said=("a word",))
+KNOWN = Speed(read=1.0, turn=700.0, step=100.0, lesson=10_000.0, copied=0.0, length=5, longest=8, said=("a word",))
 
 
 class Asking(Probe[Nothing]):
@@ -71,12 +72,14 @@ def test_a_forecast_adds_up_what_probes_ask_and_attacks_train(live, engine, monk
     answers = [
         [sum(engine.render(Prompt(text=fact.question), word).is_answer) for word in ("yes", "no")] for fact in facts
     ]
-    whole = [len(engine.render(Prompt(text=fact.question), "yes").token_ids) for fact in facts]
+    rows = [len(engine.render(Prompt(text=fact.question), "yes").token_ids) for fact in facts]
     assert engine.shares_prefixes  # so that the second answer of a prompt is read without it
-    read = sum(prompts) + sum(whole) + sum(second for _, second in answers)
-    steps = len(facts) * 0.5 * (9 - 1)
-    assert found.probes["recall"] == pytest.approx(2 * (read + 100 * steps), rel=0.2)  # as-is, and two doses of half
-    assert found.attacks["as-is"] == pytest.approx(read + 100 * steps, rel=0.2)
+    read = sum(prompts) + sum(rows) + sum(second for _, second in answers)
+    steps, turns = len(facts) * (5 - 1), 8 - 1
+    whole = read + 100 * steps
+    # As it is, and two doses of half the facts, each in one batch.
+    assert found.probes["recall"] == pytest.approx(2 * whole + 3 * 700 * turns, rel=0.2)
+    assert found.attacks["as-is"] == pytest.approx(whole + 700 * turns, rel=0.2)
     teaching = next(found.jobs[job.key] for job in live.plan.jobs if job.attack == "teaching")
     assert teaching.own == pytest.approx(KEPT_SECONDS + 7 * 10_000)
     assert found.seconds == pytest.approx(sum(found.attacks.values()) + found.loading)
@@ -114,16 +117,37 @@ def test_a_speed_is_measured_and_leaves_the_model_the_threads_and_the_randomness
     found = measured(engine, live.pool(FactSet.FORGET))
     assert state() == before
     assert 0 < found.read < found.lesson
-    assert 0 < found.length <= 1 and found.step > 0 and found.copied > 0
+    assert 1 <= found.length <= found.longest and found.step + found.turn > 0 and found.copied > 0
     assert len(found.said) == len(live.pool(FactSet.FORGET))
 
 
 def test_a_rehearsal_is_an_engine_with_nothing_of_its_own_to_learn(engine):
     own = {one.name for one in fields(Rehearsal)} - {one.name for one in fields(type(engine))}
-    assert own == {"work", "said", "length"}
+    assert own == {"work", "speed"}
 
 
 def test_the_checkpoint_is_loaded_for_it(live):
     found = forecast(live)
     assert set(found.attacks) == {"as-is", "teaching"} and found.loading > 0
     assert found.jobs.keys() == {job.key for job in live.plan.jobs}
+
+
+@pytest.mark.parametrize(("turn", "step"), [(3.0, 0.5), (3.0, 0.0), (0.0, 0.5)])
+def test_what_a_batch_takes_is_parted_between_its_passes_and_its_rows(turn, step):
+    def batch(*tokens):
+        said = tuple(Generation(text="", finished=True, new_tokens=count) for count in tokens)
+        writing = turn * max(tokens) + step * sum(tokens)
+        return speed_module._Batch(read=0.1, seconds=writing, writing=writing, answers=said)
+
+    assert speed_module._shares([batch(8), batch(4, 8, 6, 2)]) == pytest.approx((turn, step))
+
+
+def test_answers_that_were_cut_off_are_taken_to_go_on_as_the_others_do():
+    def batch(*answers):
+        said = tuple(Generation(text="", finished=ended, new_tokens=count) for count, ended in answers)
+        return speed_module._Batch(read=0.1, seconds=1.0, writing=1.0, answers=said)
+
+    ended, cut = batch((4, True), (8, True)), batch((4, True), (32, False))
+    assert (ended.length, ended.longest) == (6, 8)
+    assert (cut.length, cut.longest) == (36, math.inf)
+    assert batch((32, False)).length == math.inf

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from unlearn_audit.api import FactSet, Role
@@ -136,16 +136,16 @@ def _evaluations(planned: Sequence[Job], found: Mapping[str, JobForecast]) -> fl
 
 
 def _costs(live: LivePlan, engine: Engine, speed: Speed) -> dict[tuple[str, ...], dict[str, Cost]]:
-    """Battery of a job -> probe -> its cost at a dose. A battery that is part of another was tried with that."""
+    """Battery of a job -> probe -> its cost at a dose. Each is tried by itself: what others ask, a probe need not."""
     from unlearn_audit.plan.rehearsal import rehearsed
 
     batteries = sorted({job.probes for job in live.plan.jobs}, key=len, reverse=True)
     found: dict[tuple[str, ...], dict[str, Cost]] = {}
     known: dict[str, Cost] = {}
     for battery in batteries:
-        missing = [name for name in battery if name not in known]
-        known |= rehearsed(live, engine, speed, missing)
-        found[battery] = {name: known.get(name, _usual(known)) for name in battery}
+        tried = rehearsed(live, engine, speed, battery)
+        known = tried | known
+        found[battery] = {name: tried.get(name) or known.get(name, _usual(known)) for name in battery}
     return found
 
 
@@ -154,9 +154,8 @@ def _usual(known: Mapping[str, Cost]) -> Cost:
     from unlearn_audit.plan.rehearsal import Cost
 
     count = max(1, len(known))
-    return Cost(
-        fact=sum(one.fact for one in known.values()) / count, once=sum(one.once for one in known.values()) / count
-    )
+    means = {part.name: sum(getattr(one, part.name) for one in known.values()) / count for part in fields(Cost)}
+    return Cost(**means)
 
 
 def _forecast(live: LivePlan, job: Job, speed: Speed, costs: Mapping[str, Cost], weights: int) -> JobForecast:

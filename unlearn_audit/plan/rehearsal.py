@@ -23,10 +23,19 @@ SAMPLE = 12
 
 @dataclass
 class Asked:
-    """Work for a model: tokens to read, and steps of one token of one answer."""
+    """Work for a model.
+
+    Attributes:
+        read: tokens to read.
+        steps: tokens to write.
+        turns: passes for those, if what is asked for at once is one batch.
+        filled: the same, if batches are full.
+    """
 
     read: float = 0.0
     steps: float = 0.0
+    turns: float = 0.0
+    filled: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,27 +46,35 @@ class Rehearsal(Engine):
     """
 
     work: Asked = field(default_factory=Asked)
-    said: tuple[str, ...] = ("",)
-    length: float = 1.0
+    speed: Speed
 
     def _answer_all(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generation]:
         ids = [self.renderer.prompt_ids(put) for prompt in prompts for put in self._put(prompt)]
         alike = openings(ids) if self.shares_openings else [Opening(places=tuple(range(len(ids))), shared=0)]
         for opening in alike:
             self.work.read += opening.shared + sum(len(ids[place]) - opening.shared for place in opening.places)
-        self.work.steps += len(ids) * self.length * (max_new_tokens - 1)
+        self._write(ids, max_new_tokens)
         return [self._said(place, max_new_tokens) for place in range(len(prompts))]
 
     def _sample_all(self, prompts: list[Prompt], how: Sampling) -> list[list[Generation]]:
         ids = [self.renderer.prompt_ids(put) for prompt in prompts for put in self._put(prompt)]
         times = 1 if self.repeats_prompts else how.count
         self.work.read += times * sum(map(len, ids))
-        self.work.steps += how.count * len(ids) * self.length * (how.max_new_tokens - 1)
+        self._write(ids * how.count, how.max_new_tokens)
         return [[self._said(place, how.max_new_tokens) for place in range(how.count)] for _ in prompts]
 
+    def _write(self, rows: Sequence[Sequence[int]], most: int) -> None:
+        """Counts what it takes to answer prompts, the first token of an answer coming with what is read."""
+        if not rows:
+            return
+        turns = min(self.speed.longest, most) - 1
+        self.work.turns += turns
+        self.work.filled += turns * len(rows) * (max(map(len, rows)) + most) / self.budget.tokens
+        self.work.steps += len(rows) * (min(self.speed.length, most) - 1)
+
     def _said(self, place: int, most: int) -> Generation:
-        text = self.said[place % len(self.said)]
-        return Generation(text=text, finished=True, new_tokens=max(1, round(self.length * most)))
+        text = self.speed.said[place % len(self.speed.said)]
+        return Generation(text=text, finished=True, new_tokens=round(min(self.speed.length, most)))
 
     def _best_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
         read: set[Prompt] = set()
@@ -75,14 +92,23 @@ class Rehearsal(Engine):
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Seconds of a probe at a dose: for each fact, and whatever the number of facts."""
+    """Seconds of a probe at a dose.
+
+    Attributes:
+        fact: for each fact.
+        once: whatever the number of facts.
+        turns: of passes that write, if what is asked for at once is one batch.
+        filled: the same for each fact, if batches are full.
+    """
 
     fact: float
     once: float = 0.0
+    turns: float = 0.0
+    filled: float = 0.0
 
     def of(self, facts: float) -> float:
         """Seconds for so many facts."""
-        return self.once + self.fact * facts
+        return self.once + self.fact * facts + max(self.turns, self.filled * facts)
 
 
 def rehearsed(live: LivePlan, engine: Engine, speed: Speed, battery: Sequence[str]) -> dict[str, Cost]:
@@ -95,7 +121,7 @@ def rehearsed(live: LivePlan, engine: Engine, speed: Speed, battery: Sequence[st
         battery: probes, in their order: what one has asked, the next ones need not.
     """
     known = {one.name: getattr(engine, one.name) for one in fields(Engine)}
-    model = Rehearsal(**{**known, "memory": {}}, said=speed.said, length=speed.length)
+    model = Rehearsal(**{**known, "memory": {}}, speed=speed)
     small = replace(model, memory={})
     found: dict[str, Cost] = {}
     for name in battery:
@@ -108,7 +134,12 @@ def rehearsed(live: LivePlan, engine: Engine, speed: Speed, battery: Sequence[st
             # What a probe makes of the whole set is made once, however many of its facts are scored.
             slope = max(0.0, (own - less) / max(1, many - few))
             computed = work.read * speed.read + work.steps * speed.step
-            cost = Cost(fact=slope + computed / many, once=max(0.0, own - slope * many))
+            cost = Cost(
+                fact=slope + computed / many,
+                once=max(0.0, own - slope * many),
+                turns=speed.turn * work.turns,
+                filled=speed.turn * work.filled / many,
+            )
         except Exception:  # noqa: S112 - a plug-in's failure: it lacks what is not prepared yet, or its jobs will tell
             continue
         found[name] = cost
@@ -126,4 +157,5 @@ def _taken(live: LivePlan, name: str, chosen: Sequence[Fact], model: Rehearsal) 
     for _ in probe.observe(model, asked, pool):
         pass
     seconds = time.thread_time() - begun
-    return seconds, Asked(read=model.work.read - before.read, steps=model.work.steps - before.steps)
+    done = {one.name: getattr(model.work, one.name) - getattr(before, one.name) for one in fields(Asked)}
+    return seconds, Asked(**done)

@@ -6,6 +6,7 @@ run are worth. On a device that is no CPU it is the time by the clock.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,20 +16,22 @@ from typing import TYPE_CHECKING, Self
 
 from unlearn_audit.api import Fact, Generation, Prompt
 from unlearn_audit.api.kit.training.lora import add_lora
-from unlearn_audit.api.kit.training.products import fast_products, takes_fast_products
+from unlearn_audit.api.kit.training.products import fast_products, prepared_for_speed
 from unlearn_audit.errors import AuditError
 
 if TYPE_CHECKING:
     import torch
 
     from unlearn_audit.models.engine import Engine
-    from unlearn_audit.models.modules.tally import Tokens
 
-NEW_TOKENS = 16
-"""Most tokens of an answer of the measured batch."""
+NEW_TOKENS = 32
+"""Most tokens of an answer of the measured batches."""
 LESSONS, RANK, MOST_FACTS = 8, 16, 256
 GROWTH, ENOUGH_SECONDS = 4, 1.0
-"""A batch grows by this factor for as long as it takes less than so many seconds: `plan` keeps nobody waiting."""
+"""A batch grows by this factor for as long as it takes less than so many seconds: `plan` keeps nobody waiting.
+
+At least one of several answers is written: a pass over a large model takes about the same for one row as for eight.
+"""
 OURS = (Prompt(text="What is the capital of France?"), "Paris")
 WORTH_OF_A_THREAD = 0.8
 """What each thread after the first adds, of what the first does."""
@@ -40,11 +43,13 @@ class Speed:
 
     Attributes:
         read: a token that is read with many others.
-        step: one more token of one answer, in a batch.
+        turn: one more token for a batch of answers, however many they are.
+        step: the same for each of them, on top.
         lesson: a question with its answer in a step of training an adapter.
         copied: a copy of all weights, which is about what it takes to look at each once.
         loaded: to load the model; 0 where it was there.
-        length: tokens of an answer, as a share of the most that are asked for; in (0, 1].
+        length: mean tokens of an answer that has room to end; at least 1, infinite where none ended.
+        longest: tokens of the longest answer likewise.
         said: what it answered, for those who want to know how long it takes to judge.
     """
 
@@ -52,8 +57,10 @@ class Speed:
     step: float
     lesson: float
     copied: float
+    turn: float = 0.0
     loaded: float = 0.0
-    length: float = 1.0
+    length: float = math.inf
+    longest: float = math.inf
     said: tuple[str, ...] = ("",)
 
 
@@ -68,23 +75,75 @@ def measured(engine: Engine, facts: Sequence[Fact], *, trains: bool = True, load
     """
     pairs = _pairs(engine, facts)
     with _Clock(engine.device) as clock:
-        rows, seconds = 1, clock.seconds(lambda: _written(engine, pairs[:1]))  # what is made at first is made here
+        rows, _ = 1, clock.seconds(lambda: _written(engine, pairs[:1]))  # what is made at first is made here
         most = min(len(pairs), max(1, engine.budget.tokens // _width(engine, pairs)))
+        batches = []
         while True:  # the larger a batch the less each of its rows takes: up to that of a run, or until it takes long
-            work, read, seconds, answers = _batch(engine, pairs[:rows], clock)
-            if rows == most or seconds > ENOUGH_SECONDS / GROWTH:
+            batches.append(_batch(engine, pairs[:rows], clock))
+            if rows == most or (rows > 1 and batches[-1].seconds > ENOUGH_SECONDS / GROWTH):
                 break
             rows = min(most, GROWTH * rows)
+        largest = batches[-1]
+        turn, step = _shares(batches)
         lesson = _lesson(engine, pairs[:LESSONS], clock) if trains else None
         return Speed(
-            read=read,
-            step=max(0.0, seconds - read * work.read) / max(1, work.generated),
-            lesson=3 * read * _width(engine, pairs) if lesson is None else lesson,
+            read=largest.read,
+            turn=turn,
+            step=step,
+            lesson=3 * largest.read * _width(engine, pairs) if lesson is None else lesson,
             copied=clock.seconds(lambda: _copied(engine)),
             loaded=loaded,
-            length=max(1, work.generated) / (rows * (NEW_TOKENS - 1)),
-            said=tuple(answer.text for answer in answers),
+            length=largest.length,
+            longest=largest.longest,
+            said=tuple(answer.text for answer in largest.answers),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """A batch of answers that was written.
+
+    Attributes:
+        read: seconds of a token that is read.
+        seconds: of all of it.
+        writing: without reading.
+    """
+
+    read: float
+    seconds: float
+    writing: float
+    answers: tuple[Generation, ...]
+
+    @property
+    def turns(self) -> int:
+        """Passes that each gave one more token to those that had not ended."""
+        return max(answer.new_tokens for answer in self.answers)
+
+    @property
+    def steps(self) -> int:
+        """The same, counted once for each answer."""
+        return sum(answer.new_tokens for answer in self.answers)
+
+    @property
+    def length(self) -> float:
+        """Mean tokens of an answer: those that were cut off would go on as the others do (exponential, censored)."""
+        ended = sum(answer.finished for answer in self.answers)
+        return max(1.0, self.steps / ended) if ended else math.inf
+
+    @property
+    def longest(self) -> float:
+        """Tokens of the longest answer."""
+        return max(1, self.turns) if all(answer.finished for answer in self.answers) else math.inf
+
+
+def _shares(batches: Sequence[_Batch]) -> tuple[float, float]:
+    """Seconds of a turn of a batch, and of each row in it, neither below 0, that come nearest to what was measured."""
+    from scipy.optimize import nnls
+
+    largest = batches[-1].writing or 1.0
+    counted = [[one.turns, one.steps] for one in batches[-2:]]
+    (turn, step), _ = nnls(counted, [one.writing / largest for one in batches[-2:]])
+    return float(turn) * largest, float(step) * largest
 
 
 def _pairs(engine: Engine, facts: Sequence[Fact]) -> list[tuple[Prompt, str]]:
@@ -105,16 +164,15 @@ def _written(engine: Engine, pairs: Sequence[tuple[Prompt, str]]) -> list[Genera
     return engine.generate([prompt for prompt, _ in pairs], max_new_tokens=NEW_TOKENS)
 
 
-def _batch(
-    engine: Engine, pairs: Sequence[tuple[Prompt, str]], clock: _Clock
-) -> tuple[Tokens, float, float, list[Generation]]:
-    """What writing a batch of answers takes: tokens, seconds for one that is read, seconds of all; and the answers."""
+def _batch(engine: Engine, pairs: Sequence[tuple[Prompt, str]], clock: _Clock) -> _Batch:
     before = engine.tally.tokens
     scored = clock.seconds(lambda: engine.score(pairs))
     between = engine.tally.tokens
     answers: list[Generation] = []
     seconds = clock.seconds(lambda: answers.extend(_written(engine, pairs)))
-    return engine.tally.tokens - between, scored / max(1, (between - before).read), seconds, answers
+    read = scored / max(1, (between - before).read)
+    writing = max(0.0, seconds - read * (engine.tally.tokens - between).read)
+    return _Batch(read=read, seconds=seconds, writing=writing, answers=tuple(answers))
 
 
 class _Clock:
@@ -162,7 +220,7 @@ def _lesson(engine: Engine, pairs: Sequence[tuple[Prompt, str]], clock: _Clock) 
         try:
             add_lora(fork.module, rank=RANK, seed=0)
             optimizer = torch.optim.AdamW([one for one in fork.module.parameters() if one.requires_grad])
-            products = partial(fast_products, fork.module, width) if takes_fast_products(fork.module) else nullcontext
+            products = partial(fast_products, fork.module, width) if prepared_for_speed(fork.module) else nullcontext
 
             def step() -> None:
                 with products():
