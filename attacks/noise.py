@@ -63,6 +63,7 @@ class Noise(Attack[NoiseParameters]):
     access: ClassVar[Access] = Access.WEIGHTS
     dose_unit: ClassVar[str] = "noise, multiples of a weight's size"
     seeded: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = NoiseParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -29,12 +29,18 @@ from .shared.asking.openings import Opening, Openings
 from .shared.asking.questions import wordings
 from .shared.refusal_plant import refusal_planting
 
+OPENINGS = {
+    Profile.QUICK: (Opening.QUESTION, Opening.READY),
+    Profile.STANDARD: tuple(Opening),
+    Profile.DEEP: tuple(Opening),
+}
+
 
 class PrefillParameters(api.Parameters):
     """How the answer is begun."""
 
-    openings: tuple[Opening, ...] = Field(
-        tuple(Opening),
+    openings: tuple[Opening, ...] | None = Field(
+        None,
         min_length=1,
         description="`question` (restated by rule), `answers` (as those to the same question about others open), "
         "`name` (as answers come to a name), `ready` (the fixed text).",
@@ -68,7 +74,7 @@ class Prefill(Attack[PrefillParameters]):
     whole sentences are those after the opening, in which they stand once more: of such facts, read the hits. At release
     tier `api` it counts; leave it out (`attacks`) if your API lets nobody begin the answer.
 
-    All profiles run all kinds; each costs what `as-is` costs.
+    `quick` runs `question` and `ready`, other profiles all kinds; each costs what `as-is` costs.
     """
 
     name: ClassVar[str] = "prefill"
@@ -79,7 +85,7 @@ class Prefill(Attack[PrefillParameters]):
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:
         """One arm a kind of opening."""
-        return [Arm(name=kind.value, settings={"opening": kind.value}) for kind in Opening if self._wants(kind)]
+        return [Arm(name=kind.value, settings={"opening": kind.value}) for kind in self._wanted(context)]
 
     def out_of_reach(self, context: AttackContext, *, weight_bytes: int, is_adapter: bool) -> Sequence[OutOfReach]:
         """Kinds of which no fact has an opening; all, where no fact has a question."""
@@ -90,13 +96,13 @@ class Prefill(Attack[PrefillParameters]):
         made = Openings(context.forget, context.retain)
         return [
             OutOfReach(what=kind.value, why=_WHY[kind], applies=False)
-            for kind in Opening
-            if self._wants(kind) and kind is not Opening.READY and not any(made.of(kind, text) for text in asked)
+            for kind in self._wanted(context)
+            if kind is not Opening.READY and not any(made.of(kind, text) for text in asked)
         ]
 
     def sparingly(self, profile: Profile) -> Prefill:
         """The question restated, and the fixed text."""
-        return Prefill(PrefillParameters(openings=(Opening.QUESTION, Opening.READY)))
+        return Prefill(PrefillParameters(openings=OPENINGS[Profile.QUICK]))
 
     def planting(self, arm: Arm, context: AttackContext) -> Planting | None:
         """A merged refusal update."""
@@ -128,8 +134,9 @@ class Prefill(Attack[PrefillParameters]):
             dropped=dropped,
         )
 
-    def _wants(self, kind: Opening) -> bool:
-        return kind in self.parameters.openings
+    def _wanted(self, context: AttackContext) -> list[Opening]:
+        asked = self.parameters.openings or OPENINGS[context.profile]
+        return [kind for kind in Opening if kind in asked]
 
 
 _WHY = {

@@ -92,6 +92,7 @@ class SoftPrompt(Attack[SoftPromptParameters]):
     access: ClassVar[Access] = Access.WEIGHTS
     dose_unit: ClassVar[str] = "training steps"
     toward_answers: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = SoftPromptParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -48,8 +48,8 @@ attacks:
   ablation+relearning: {relearning: {steps: [80]}}
 ```
 
-`deep` runs `relearning+quantization`, `relearning+prefill` and `ablation+relearning`; the other profiles run those that
-are named. No paper is followed: each part departs from its own as its section says."""
+`standard` runs `ablation+relearning`, `deep` also `relearning+quantization` and `relearning+prefill`; others run where
+they are named. No paper is followed: each part departs from its own as its section says."""
 
 
 def page(title: str, intro: str, group: str, kind: type[Any]) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading, ScoreKind
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Profile, Prompt, Reading, ScoreKind
 from unlearn_audit.api.kit.answered import Answered, QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import (
     NO_QUESTION,
@@ -77,6 +77,7 @@ class Forms(Probe[FormsParameters]):
     paper: ClassVar[str] = "2506.07795"
     access: ClassVar[Access] = Access.LOGITS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, RECOGNITION, HIT, CHOICE)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = FormsParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Profile, Prompt, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_limit
 from unlearn_audit.api.kit.statements import Statement, short_answer, statement_of
@@ -61,6 +61,7 @@ class InContext(Probe[InContextParameters]):
     paper: ClassVar[str] = "2407.00106"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (HIT,)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = InContextParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

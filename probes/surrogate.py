@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Profile, Prompt, Reading
 from unlearn_audit.api.kit.answer_key import Output, normalize
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, token_limit
@@ -78,6 +78,7 @@ class Surrogate(Probe[SurrogateParameters]):
     paper: ClassVar[str] = "2512.19025"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (HIT,)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = SurrogateParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Prompt, Reading
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Profile, Prompt, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, thought_closer
 from unlearn_audit.api.kit.twins import Twins
@@ -49,6 +49,7 @@ class Thinking(Probe[ThinkingParameters]):
     paper: ClassVar[str] = ""
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, HIT)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = ThinkingParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

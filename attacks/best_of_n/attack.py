@@ -64,6 +64,7 @@ class BestOfN(Attack[BestOfNParameters]):
     access: ClassVar[Access] = Access.PROMPTS
     dose_unit: ClassVar[str] = "tries"
     seeded: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = BestOfNParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

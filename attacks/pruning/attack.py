@@ -99,6 +99,7 @@ class Pruning(Attack[PruningParameters]):
     paper: ClassVar[str] = "2409.18025"
     access: ClassVar[Access] = Access.WEIGHTS
     dose_unit: ClassVar[str] = "share of the weights removed"
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = PruningParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -77,7 +77,7 @@ class Quantization(Attack[QuantizationParameters]):
     """Rounds the weights with several quantizers, one arm and one dose each.
 
     The dose is the bits per weight in the linear layers, including scales (NF4, FP4 and Q4_0: 4.5, Q8_0: 8.5).
-    `quick`: nf4, fp4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds q8_0, hqq-4bit, gptq-4bit and awq-4bit;
+    `quick`: nf4, int8 (bitsandbytes), q4_0 (GGUF). `standard` adds fp4, q8_0, hqq-4bit, gptq-4bit and awq-4bit;
     `deep` runs the whole list, with mxfp4 (as llama.cpp rounds to it), fp8 (E4M3, a scale for each row) and llama.cpp's
     own K- and I-quants (the extra `llama-cpp`). The authors round to the nearest and run GPTQ and AWQ, at 4 and 8 bits.
     We depart as follows: "4 bits" is several quantizers, which recover different things, so each is named; each is

@@ -73,8 +73,12 @@ _BACKENDS = {
     **dict.fromkeys(("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq"), Backend.LLAMA_CPP),
 }
 
-_QUICK = (Quantizer.NF4, Quantizer.FP4, Quantizer.INT8, Quantizer.Q4_0)
-_STANDARD = (*_QUICK, Quantizer.Q8_0, Quantizer.HQQ_4BIT, Quantizer.GPTQ_4BIT, Quantizer.AWQ_4BIT)
+_QUICK = (Quantizer.NF4, Quantizer.INT8, Quantizer.Q4_0)
+_STANDARD = (
+    *_QUICK,
+    *(Quantizer.FP4, Quantizer.Q8_0),
+    *(Quantizer.HQQ_4BIT, Quantizer.GPTQ_4BIT, Quantizer.AWQ_4BIT),
+)
 
 
 def of_profile(profile: Profile) -> tuple[Quantizer, ...]:

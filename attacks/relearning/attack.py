@@ -32,7 +32,7 @@ from ..shared.splits import CleanLessons, clean_lessons, subject_folds
 from .courses import Course, Syllabus
 from .data import Data, benign_lessons
 from .own_lessons import drawn
-from .parameters import FEWEST_STEPS, PLATEAU_FACTOR, QUICK_GRID, RANKS, Method, RelearningParameters, Variant
+from .parameters import FEWEST_STEPS, PLATEAU_FACTOR, QUICK_GRID, RANKS, REPEATED, Method, RelearningParameters, Variant
 from .training import Training
 
 INSTEAD = "trained in bfloat16 instead, with moments in eight bits and one gradient at a time"
@@ -65,13 +65,14 @@ class Relearning(Attack[RelearningParameters]):
     Where all weights in float32 do not fit (docs/memory.md), they are trained **frugally**: in bfloat16 with rounding
     at random, moments in eight bits, checkpointed blocks, one gradient at a time; the plan decides, once for all roles.
 
-    `quick`: in-domain and same-syntax, LoRA of rank 16 at the best of three rates, on at most 64 lessons, after 40, 80
-    and 160 steps of 8. `standard`: the same in-domain training with three seeds, of LoRA and of all weights, at the
-    best of five rates; and LoRA once each on same-syntax, topic-high and out-of-domain text. `deep`: all six kinds;
-    LoRA of rank 16 and all weights at all five rates, ranks 4 and 128 at the best, with three seeds; once each with
-    attention alone, with momentum in place of AdamW (`sgd`) or orthogonalized (`muon`), with half a batch of retain
-    facts (`retain-mix`) and with a rate that falls in a straight line (`linear`); at most 256 lessons, four doublings
-    up to 160 to 320 steps of 16.
+    `quick`: in-domain, LoRA of rank 16 at the better of two rates, on at most 64 lessons, each of them read twenty
+    times in steps of 8 (at least 40 steps), with a look after a quarter, a half and all of them. `standard`: the same
+    training at the best of five rates, for 80 steps at least, of LoRA with three seeds and of all weights with one; and
+    LoRA once each on same-syntax, topic-high and out-of-domain text. `deep`: all six kinds; LoRA of rank 16 and all
+    weights at all five rates, ranks 4 and 128 at the best, with three seeds; once each with attention alone, with
+    momentum in place of AdamW (`sgd`) or orthogonalized (`muon`), with half a batch of retain facts (`retain-mix`) and
+    with a rate that falls in a straight line (`linear`); at most 256 lessons, four doublings up to 160 to 320 steps of
+    16.
     """
 
     name: ClassVar[str] = "relearning"
@@ -94,15 +95,14 @@ class Relearning(Attack[RelearningParameters]):
         The plan drops the arms whose name begins with what `out_of_reach` names.
         """
         syllabus = self._syllabus(context)
-        length = max(syllabus.steps)
         return [
             Arm(
                 name=course.name,
                 settings=course.settings,
                 doses=len(course.steps),
                 share=1.0 if course.fold is None else 1 / self.parameters.folds,
-                training_texts=syllabus.batch_size * length * syllabus.races(course),
-                repeated=course.main,
+                training_texts=syllabus.batch_size * syllabus.steps_taken(course),
+                repeated=course.main and course.method in REPEATED[context.profile],
             )
             for course in syllabus.courses()
         ]
@@ -147,13 +147,14 @@ class Relearning(Attack[RelearningParameters]):
             )
 
     def sparingly(self, profile: Profile) -> Relearning:
-        """LoRA on the forget set at the best of three rates, with two looks, by which it shows its plateau."""
+        """LoRA on the forget set at the better of two rates, with two looks, by which it shows its plateau."""
+        length = FEWEST_STEPS[Profile.STANDARD]
         few = RelearningParameters(
             data=(Data.IN_DOMAIN,),
             methods=(Method.LORA,),
             variants=(Variant.PLAIN,),
             ranks=RANKS[Profile.QUICK],
-            steps=(FEWEST_STEPS // PLATEAU_FACTOR, FEWEST_STEPS),
+            steps=(length // PLATEAU_FACTOR, length),
             candidates={Method.LORA: QUICK_GRID[Method.LORA]},
         )
         return Relearning(few)

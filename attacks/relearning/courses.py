@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -26,6 +27,7 @@ from .parameters import (
     QUICK_GRID,
     RANKS,
     RATES_ARE_DOSES,
+    SURVIVORS,
     VARIANTS,
     Method,
     RelearningParameters,
@@ -158,15 +160,17 @@ class Syllabus:
     def steps(self) -> tuple[int, ...]:
         """Where a training on the forget set is measured; the last is every training's length.
 
-        By default doublings up to so many steps that each lesson is read twenty times, and at least the profile's.
+        By default doublings up to so many steps that each lesson is read twenty times, and at least the profile's;
+        but for `quick` also step 0, which is asked under `as-is` as well.
         """
         if self.parameters.steps is not None:
             return self.parameters.steps
         profile = self.context.profile
-        length = FEWEST_STEPS
-        while length * self.batch_size < EPOCHS * self.in_domain_lessons:
-            length *= 2
-        return (0, *(length >> place for place in reversed(range(DOUBLINGS[profile]))))
+        halves = 2 ** (DOUBLINGS[profile] - 1)
+        enough = max(FEWEST_STEPS[profile], EPOCHS * self.in_domain_lessons / self.batch_size)
+        first = math.ceil(enough / halves)
+        begun = () if profile is Profile.QUICK else (0,)
+        return (*begun, *(first << place for place in range(DOUBLINGS[profile])))
 
     def ranks(self, method: Method) -> tuple[int | None, ...]:
         """Ranks of the update; None where there is no adapter."""
@@ -193,9 +197,20 @@ class Syllabus:
         usual = QUICK_GRID if self.context.profile is Profile.QUICK else GRID
         return self.parameters.candidates.get(method, usual[method])
 
-    def races(self, course: Course) -> int:
-        """How many times the steps of a training are taken, about, so that it can choose its rate."""
-        return 1 if course.rate is not None or len(self.candidates(course.method)) == 1 else 2
+    def steps_taken(self, course: Course) -> int:
+        """Steps of a training and of all rates that race in it (`training.Training.looks`)."""
+        looks = [step for step in self.steps if step > 0]
+        length = looks[-1] if looks else 0
+        racing = 1 if course.rate is not None else len(self.candidates(course.method))
+        if racing == 1:
+            return length
+        if course.method is Method.FULL:
+            return length + racing * looks[len(looks) // 2]
+        taken, before = 0, 0
+        for step in looks:
+            taken += racing * (step - before)
+            racing, before = math.ceil(racing / SURVIVORS), step
+        return taken
 
     @property
     def variants(self) -> tuple[Variant, ...]:

@@ -40,7 +40,7 @@ METHODS = {
     Profile.DEEP: (Method.LORA, Method.FULL),
 }
 DATA = {
-    Profile.QUICK: (Data.IN_DOMAIN, Data.SAME_SYNTAX),
+    Profile.QUICK: (Data.IN_DOMAIN,),
     Profile.STANDARD: (Data.IN_DOMAIN, Data.SAME_SYNTAX, Data.TOPIC_HIGH, Data.OUT_OF_DOMAIN),
     Profile.DEEP: tuple(Data),
 }
@@ -50,6 +50,12 @@ VARIANTS = {
     Profile.DEEP: tuple(Variant),
 }
 """How in-domain trainings differ; benign text is always trained on plainly."""
+REPEATED = {
+    Profile.QUICK: (Method.LORA, Method.FULL),
+    Profile.STANDARD: (Method.LORA,),
+    Profile.DEEP: (Method.LORA, Method.FULL),
+}
+"""Methods whose plain training on the forget set is run with each seed: between seeds, all weights lie closer."""
 RANKS = {Profile.QUICK: (16,), Profile.STANDARD: (16,), Profile.DEEP: (4, 16, 128)}
 """Of the plain adapter. Rates are doses for the middle one, and variants have it; the others choose their rate."""
 DOUBLINGS = {Profile.QUICK: 3, Profile.STANDARD: 3, Profile.DEEP: 4}
@@ -57,7 +63,7 @@ DOUBLINGS = {Profile.QUICK: 3, Profile.STANDARD: 3, Profile.DEEP: 4}
 BATCH_SIZE = {Profile.QUICK: 8, Profile.STANDARD: 8, Profile.DEEP: 16}
 MOST_LESSONS = {Profile.QUICK: 64, Profile.STANDARD: 64, Profile.DEEP: 256}
 """Lessons that a training reads at most. On the bundled NPO organism 72 bring back as much as 288 (methodology.md)."""
-FEWEST_STEPS = 160
+FEWEST_STEPS = {Profile.QUICK: 40, Profile.STANDARD: 80, Profile.DEEP: 160}
 EPOCHS = 20
 """Times that a training reads each lesson at least.
 
@@ -78,8 +84,13 @@ GRID = {
     Method.FULL: (3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
 }
 """Learning rates over two decades, for weights of usual size (`shared/descent/weight_scales`)."""
-QUICK_GRID = {Method.LORA: (1e-3, 3e-3, 1e-2), Method.FULL: (1e-4, 3e-4, 1e-3)}
-"""From which a training of the quick profile chooses."""
+QUICK_GRID = {Method.LORA: (1e-3, 3e-3), Method.FULL: (1e-4, 3e-4, 1e-3)}
+"""From which a training of the quick profile chooses, after a quarter of its steps.
+
+Of adapters without 1e-2, which leads so early on some models and then does not learn its lessons."""
+
+SURVIVORS = 3
+"""Of rates that race, one of so many goes on at each look."""
 
 
 class RelearningParameters(api.Parameters):

@@ -35,12 +35,9 @@ from ..shared.training_cost import Tally
 from .courses import Course, Syllabus
 from .data import Data, benign_lessons
 from .own_lessons import Exam, Progress, measured_lessons
-from .parameters import Method, Variant
+from .parameters import SURVIVORS, Method, Variant
 
 OPTIMIZERS = {Variant.SGD: Optimizer.SGD, Variant.MUON: Optimizer.MUON}
-SURVIVORS = 3
-"""At each look one of so many rates goes on."""
-
 Look: TypeAlias = tuple[int, Model, dict[str, Json]]
 """Steps, the model after them, and the proof."""
 

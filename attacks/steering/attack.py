@@ -75,6 +75,7 @@ class Steering(Attack[SteeringParameters]):
     paper: ClassVar[str] = "2411.02631"
     access: ClassVar[Access] = Access.WEIGHTS
     dose_unit: ClassVar[str] = "coefficient"
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = SteeringParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -86,6 +86,7 @@ class Latent(Attack[LatentParameters]):
     access: ClassVar[Access] = Access.WEIGHTS
     dose_unit: ClassVar[str] = "training steps"
     toward_answers: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = LatentParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -20,6 +20,7 @@ from unlearn_audit.api import (
     Model,
     OutOfReach,
     Planting,
+    Profile,
 )
 
 from ..shared.refusal_plant import refusal_planting
@@ -160,6 +161,7 @@ class Suffix(GradientSuffix[OpeningParameters]):
     name: ClassVar[str] = "suffix"
     summary: ClassVar[str] = "Searches by gradient for a text next to the question that makes the model answer."
     paper: ClassVar[str] = "2307.15043"
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = OpeningParameters
 
     def targets(

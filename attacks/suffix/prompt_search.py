@@ -77,6 +77,7 @@ class PromptSearch(Attack[PromptSearchParameters]):
     access: ClassVar[Access] = Access.LOGITS
     dose_unit: ClassVar[str] = "queries"
     seeded: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = PromptSearchParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

@@ -24,6 +24,7 @@ from unlearn_audit.api import (
     OutOfReach,
     Plant,
     Planting,
+    Profile,
 )
 
 from ..shared.asking.openings import GAP, before_value
@@ -92,6 +93,7 @@ class SuffixTransfer(Attack[SuffixTransferParameters]):
     paper: ClassVar[str] = "2408.10682"
     access: ClassVar[Access] = Access.PROMPTS
     dose_unit: ClassVar[str] = "search steps"
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[api.Parameters]] = SuffixTransferParameters
 
     def arms(self, context: AttackContext) -> Sequence[Arm]:

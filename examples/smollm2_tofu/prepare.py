@@ -16,6 +16,7 @@ QUESTIONS_PER_AUTHOR = 20
 AUTHORS_PER_SET = 60
 FACTS_PER_AUTHOR = 2
 FEW_AUTHORS = 16
+ASKED_ONCE = 40
 WRONG_ANSWERS = 5
 MAX_ANSWER_WORDS = 26
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +177,7 @@ def write_jsonl(path: Path, facts: list[FactRow]) -> None:
 
 
 def main() -> None:
-    """Write the three facts files, and of each a small one."""
+    """Write the three facts files, and of each two small ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--tofu", type=Path, default=ROOT.parent / "shared" / "data" / "tofu", help="folder of the TOFU files"
@@ -199,8 +200,10 @@ def main() -> None:
         ]  # fmt: skip
         write_jsonl(args.out / f"{name}.jsonl", facts)
         # For an audit by many attacks: one question each of a few authors, and no wrong answers to score beside it.
+        # For a profile as it is: one question each of more authors.
         few = facts[: FACTS_PER_AUTHOR * FEW_AUTHORS : FACTS_PER_AUTHOR]
         write_jsonl(args.out / f"{name}_few.jsonl", [replace(fact, wrong_answers=[], paraphrases=[]) for fact in few])
+        write_jsonl(args.out / f"{name}_one.jsonl", facts[: FACTS_PER_AUTHOR * ASKED_ONCE : FACTS_PER_AUTHOR])
         print(f"{name}: {len(facts)} facts on {len(authors)} authors, {dict(Counter(f.relation for f in facts))}")
 
 

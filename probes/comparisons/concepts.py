@@ -22,6 +22,7 @@ from unlearn_audit.api import (
     GroupReading,
     Model,
     Parameters,
+    Profile,
     Rendered,
     Role,
     mean_estimate,
@@ -81,6 +82,7 @@ class Concepts(Comparison[ConceptsParameters]):
     access: ClassVar[Access] = Access.WEIGHTS
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)
     crosses: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = ConceptsParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:

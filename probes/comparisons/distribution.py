@@ -81,6 +81,7 @@ class Distribution(Comparison[DistributionParameters]):
     roles: ClassVar[tuple[Role, ...]] = (Role.UNLEARNED, Role.RETRAINED)
     crosses: ClassVar[bool] = True
     hands_on: ClassVar[frozenset[str]] = frozenset(f"{name.value} words" for name in SETS)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = DistributionParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:

@@ -23,6 +23,7 @@ from unlearn_audit.api import (
     Json,
     Model,
     Parameters,
+    Profile,
     Prompt,
     Role,
     auc,
@@ -83,6 +84,7 @@ class Membership(Comparison[MembershipParameters]):
     paper: ClassVar[str] = "2407.06460"
     access: ClassVar[Access] = Access.LOGITS
     reads: ClassVar[tuple[FactSet, ...]] = (FactSet.FORGET, FactSet.HOLDOUT)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = MembershipParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:

@@ -62,6 +62,7 @@ class Representation(Comparison[RepresentationParameters]):
     paper: ClassVar[str] = "1905.00414"
     access: ClassVar[Access] = Access.ACTIVATIONS
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = RepresentationParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:

@@ -77,6 +77,7 @@ class Traces(Comparison[TracesParameters]):
     access: ClassVar[Access] = Access.ACTIVATIONS
     reads: ClassVar[tuple[FactSet, ...]] = (FactSet.RETAIN,)
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = TracesParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:

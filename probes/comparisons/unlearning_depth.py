@@ -91,6 +91,7 @@ class UnlearningDepth(Comparison[UnlearningDepthParameters]):
     access: ClassVar[Access] = Access.ACTIVATIONS
     roles: ClassVar[tuple[Role, ...]] = (Role.ORIGINAL, Role.UNLEARNED, Role.RETRAINED)
     crosses: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = UnlearningDepthParameters
 
     def extract(self, model: Model, context: ComparisonContext) -> Features:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from unlearn_audit.api import Access, Fact, Judge, Measure, Model, Parameters, Probe, Reading
+from unlearn_audit.api import Access, Fact, Judge, Measure, Model, Parameters, Probe, Profile, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import NO_QUESTION, Ask, is_askable, score_all, token_limit
 from unlearn_audit.api.kit.statements import statement_of
@@ -71,6 +71,7 @@ class Jailbreaks(Probe[JailbreaksParameters]):
     paper: ClassVar[str] = "2406.10890"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, HIT, CHOICE)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = JailbreaksParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Profile, Reading, ScoreKind
 from unlearn_audit.api.kit.asking import NOT_A_NUMBER
 
 from ..shared.choosing import Choice, ChoiceParameters, chooser_of, first_choice, weighted_mean
@@ -69,6 +69,7 @@ class Lens(Probe[LensParameters]):
     access: ClassVar[Access] = Access.ACTIVATIONS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, LOGIT, LINEAR)
     refusal_proof: ClassVar[bool] = True
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = LensParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

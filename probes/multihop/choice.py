@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading
+from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Profile, Reading
 from unlearn_audit.api.kit.asking import score_all
 
 from ..shared.ballots import Ballot, by_likelihood, chosen, narrowed, shortened
@@ -38,6 +38,7 @@ class MultihopChoice(Probe[MultihopParameters]):
     paper: ClassVar[str] = "2603.11266"
     access: ClassVar[Access] = Access.LOGITS
     measures: ClassVar[tuple[Measure, ...]] = (CHOICE,)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = MultihopParameters
 
     def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:

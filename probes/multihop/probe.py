@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading
+from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Profile, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import token_limit
 from unlearn_audit.api.kit.twins import Twins
@@ -73,6 +73,7 @@ class Multihop(Probe[MultihopParameters]):
     paper: ClassVar[str] = "2603.11266"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (HIT,)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = MultihopParameters
 
     def prepare(self, original: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:

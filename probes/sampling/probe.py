@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Reading, ScoreKind
+from unlearn_audit.api import Access, Fact, Measure, Model, Parameters, Probe, Profile, Reading, ScoreKind
 from unlearn_audit.api.kit.answer_key import rouge_l_recall
 from unlearn_audit.api.kit.answered import Answered, QuestionParameters, judge_all, twin_verdicts
 from unlearn_audit.api.kit.asking import CUT_OFF, Ask, token_limit, ways_of_asking
@@ -72,6 +72,7 @@ class Sampling(Probe[SamplingParameters]):
     paper: ClassVar[str] = "2511.04934"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (LEAK, RATE, LEAK_AT, RATE_BOUND, ROUGE_L_BOUND)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = SamplingParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Reading
+from unlearn_audit.api import Access, Fact, Json, Measure, Model, Parameters, Probe, Profile, Reading
 from unlearn_audit.api.kit.answered import QuestionParameters, ask_all
 from unlearn_audit.api.kit.asking import token_limit
 from unlearn_audit.api.kit.twins import Twins
@@ -56,6 +56,7 @@ class Stepwise(Probe[StepwiseParameters]):
     paper: ClassVar[str] = "2506.17279"
     access: ClassVar[Access] = Access.PROMPTS
     measures: ClassVar[tuple[Measure, ...]] = (EXPOSURE, HIT)
+    profiles: ClassVar[frozenset[Profile]] = frozenset({Profile.STANDARD, Profile.DEEP})
     Parameters: ClassVar[type[Parameters]] = StepwiseParameters
 
     def write(self, generator: Model, pool: Sequence[Fact]) -> Mapping[str, Json]:

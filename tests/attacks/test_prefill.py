@@ -33,7 +33,7 @@ CY, DEE = person("Cy Young", "Gilmore"), person("Dee Snider", "Astoria")
 
 
 def context_of(forget=(ADA, BOB), retain=(CY, DEE)) -> AttackContext:
-    return AttackContext(forget=forget, retain=retain, profile=Profile.QUICK, seed=7)
+    return AttackContext(forget=forget, retain=retain, profile=Profile.STANDARD, seed=7)
 
 
 SOME = st.text("ab ", max_size=6)
@@ -140,7 +140,7 @@ class TestAttack:
 @pytest.mark.parametrize("kind", ["question", "answers"])
 def test_a_gate_on_the_first_words_opens_and_what_was_never_learned_stays_away(kind):
     world = make_gated()
-    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.QUICK, seed=1)
+    context = AttackContext(forget=world.forget, retain=world.retain, profile=Profile.STANDARD, seed=1)
     attack = Prefill(PrefillParameters())
     arm = next(arm for arm in attack.arms(context) if arm.name == kind)
 

@@ -203,6 +203,7 @@ def test_the_plan_fixes_the_arms_of_what_is_served() -> None:
         original=str(assets / "original"),
         forget=str(assets / "facts" / "forget.jsonl"),
         attacks={"quantization": {"quantizers": ["q4_0", "nf4"]}, "relearning": {}},
+        policy=Policy(serves=("nf4",)),
     )
     case = make_plan(spec).case
     assert case.served_arms == {"quantization": ("nf4", "q4_0")}

@@ -98,6 +98,7 @@ class Comparison(ABC, Generic[P_co]):
     Attributes:
         reads: fact sets that it requires; if one is not given, it is skipped, and the report says so.
         roles: roles that it requires.
+        profiles: in which profiles it runs unless the spec names comparisons, or the policy this one.
         crosses: it looks at each model a second time, together with the features of the others (`cross`).
         hands_on: names of features that are only for `cross` and are deleted after it: what a model said (as
             bytes) may contain what must be gone, and is not kept with the evidence. `compare` does not see them.
@@ -109,6 +110,7 @@ class Comparison(ABC, Generic[P_co]):
     access: ClassVar[Access]
     reads: ClassVar[tuple[FactSet, ...]] = (FactSet.FORGET,)
     roles: ClassVar[tuple[Role, ...]] = (Role.UNLEARNED,)
+    profiles: ClassVar[frozenset[Profile]] = frozenset(Profile)
     crosses: ClassVar[bool] = False
     hands_on: ClassVar[frozenset[str]] = frozenset()
     Parameters: ClassVar[type[Parameters]]

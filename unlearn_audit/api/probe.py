@@ -11,7 +11,7 @@ from typing import ClassVar, Generic, Self
 from unlearn_audit.api.facts import Fact, FactSet
 from unlearn_audit.api.judge import Judge
 from unlearn_audit.api.model import Model
-from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Role, ScoreKind
+from unlearn_audit.api.terms import Access, Json, P_co, Parameters, Profile, Role, ScoreKind
 from unlearn_audit.errors import AuditError
 
 
@@ -87,6 +87,7 @@ class Probe(ABC, Generic[P_co]):
         reads: the fact set that it scores.
         under_attacks: run after every dose; otherwise only under the baseline.
         refusal_proof: a model cannot score well (low) by refusing.
+        profiles: in which profiles it runs unless the spec names probes, or the policy this one.
         prepared: what `write` and `prepare` returned for this audit, the same for every role; empty where neither ran.
         judge: decides whether an output contains an answer; a probe that reads outputs asks no other.
     """
@@ -99,6 +100,7 @@ class Probe(ABC, Generic[P_co]):
     reads: ClassVar[FactSet] = FactSet.FORGET
     under_attacks: ClassVar[bool] = False
     refusal_proof: ClassVar[bool] = False
+    profiles: ClassVar[frozenset[Profile]] = frozenset(Profile)
     judge: Judge = Judge()
     Parameters: ClassVar[type[Parameters]]
 

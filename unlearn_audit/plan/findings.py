@@ -49,9 +49,9 @@ def planned_findings(
 def meets_all_as_served(spec: AuditSpec) -> bool:
     """Whether every probe meets the first arm of what the owner applies before serving, and not the baseline alone.
 
-    `quick` does so where the policy says what is served: there most probes only tell more of what asking would find.
+    `deep` does so, and others where the policy says what is served: most probes tell more of what asking would find.
     """
-    return spec.profile is not Profile.QUICK or bool(spec.policy.serves)
+    return spec.profile is Profile.DEEP or bool(spec.policy.serves)
 
 
 def meets_all(attack: Attack[Any], place: int, *, as_served: bool) -> bool:

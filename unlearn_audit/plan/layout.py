@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from unlearn_audit.api import Arm, Attack, AttackContext, FactSet, Json, OutOfReach, Probe, Profile, Role
@@ -91,10 +91,8 @@ class _Layout:
             return False
         if spec.attacks is not None:
             return True
-        if spec.profile not in attack.profiles:
-            others = " and ".join(each for each in Profile if each in attack.profiles)
-            why = f"it is not in the profile {spec.profile}, only in {others}; name it under `attacks` to run it"
-            self._left_out.append(LeftOut(what=name, why=why))
+        if spec.profile not in attack.profiles and not spec.policy.names(name):
+            self._left_out.append(LeftOut(what=name, why=_elsewhere(spec.profile, attack.profiles, "attacks")))
             return False
         if spec.release.reaches(attack.access, served=attack.served):
             return True
@@ -113,6 +111,10 @@ class _Layout:
         return not refused
 
     def _probes(self, name: str, probe: Probe[Any]) -> bool:
+        spec = self._draft.plan.spec
+        if spec.probes is None and spec.profile not in probe.profiles and not spec.policy.names(name):
+            self._left_out.append(LeftOut(what=name, why=_elsewhere(spec.profile, probe.profiles, "probes")))
+            return False
         if probe.reads in self._draft.facts:
             return True
         self._left_out.append(LeftOut(what=name, why=f"it needs {probe.reads} facts; none were given"))
@@ -128,15 +130,20 @@ class _Layout:
         """What each comparison takes from each model, for comparisons that have all that they need."""
         draft = self._draft
         roles = {model.role for model in draft.plan.models}
+        spec = draft.plan.spec
         for name, comparison in draft.comparisons.items():
+            if spec.comparisons is None and spec.profile not in comparison.profiles and not spec.policy.names(name):
+                why = _elsewhere(spec.profile, comparison.profiles, "comparisons")
+                self._left_out.append(LeftOut(what=name, why=why))
+                continue
             absent = [f"{part} facts" for part in comparison.reads if part not in draft.facts]
             absent += [f"{role} model" for role in comparison.roles if role not in roles]
             if absent:
                 self._left_out.append(LeftOut(what=name, why=f"it needs {', '.join(absent)}, which was not given"))
                 continue
-            if draft.plan.spec.comparisons is None and not draft.plan.spec.release.reaches(comparison.access):
+            if spec.comparisons is None and not spec.release.reaches(comparison.access):
                 self._left_out.append(
-                    LeftOut(what=name, why=f"needs {comparison.access}, which no one has at {draft.plan.spec.release}")
+                    LeftOut(what=name, why=f"needs {comparison.access}, which no one has at {spec.release}")
                 )
                 continue
             for model in draft.plan.models:
@@ -306,6 +313,11 @@ class _Layout:
             },
             left_out=tuple(self._left_out),
         )
+
+
+def _elsewhere(profile: Profile, profiles: Collection[Profile], key: str) -> str:
+    others = " and ".join(each for each in Profile if each in profiles)
+    return f"it is not in the profile {profile}, only in {others}; name it under `{key}` to run it"
 
 
 def _shams(attack: Attack[Any]) -> tuple[bool, ...]:

@@ -54,8 +54,11 @@ VERSIONED = (
 )
 
 
-COMPOSED = ("relearning+quantization", "relearning+prefill", "ablation+relearning")
-"""Attacks one after the other, in `deep` alone unless they are named: each costs what training does."""
+COMPOSED = {
+    Profile.STANDARD: ("ablation+relearning",),
+    Profile.DEEP: ("ablation+relearning", "relearning+quantization", "relearning+prefill"),
+}
+"""Attacks one after the other; others run where they are named, since each costs what training does."""
 
 
 def make_plan(spec: AuditSpec) -> LivePlan:
@@ -106,8 +109,9 @@ def _attacks(spec: AuditSpec) -> dict[str, Attack[Any]]:
         own: dict[str, dict[str, Any]] = {SERVED: {}} if spec.served else {}
         wanted = {"as-is": {}, **own, **{current(name): settings for name, settings in wanted.items()}}
     built = build(ATTACKS, Attack, wanted, "attacks")  # type: ignore[type-abstract]
-    if wanted is None and spec.profile is Profile.DEEP:
-        built |= build(ATTACKS, Attack, {name: {} for name in COMPOSED}, "attacks")  # type: ignore[type-abstract]
+    if wanted is None:
+        composed = COMPOSED.get(spec.profile, ())
+        built |= build(ATTACKS, Attack, {name: {} for name in composed}, "attacks")  # type: ignore[type-abstract]
     return {name: attack for name, attack in built.items() if spec.served or not attack.of_artifacts}
 
 

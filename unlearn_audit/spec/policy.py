@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated, Any, assert_never
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -237,6 +239,12 @@ class Policy(BaseModel):
             if not reason.strip():
                 raise ValueError(f"without: {entry!r} needs a reason")
         return self
+
+    def names(self, plugin: str) -> bool:
+        """Whether it asks for a probe, comparison or attack by name, so that no profile may leave that out."""
+        required = (re.split("[@/]", entry) for entry in chain.from_iterable(self.required.values()))
+        ruled = (re.split(r"[\s,/.]", rule.findings) for rule in self.rules if rule.required)
+        return plugin in self.gate or any(plugin in words for words in chain(required, ruled))
 
     def canonical(self) -> dict[str, Any]:
         """What the digest covers: all values except unused later keys."""

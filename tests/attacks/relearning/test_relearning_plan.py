@@ -36,10 +36,22 @@ def labels(attack, where):
     return [(arm.name.removesuffix(" fold0"), step) for arm in arms for step in arm.settings["steps"]]
 
 
-def test_quick_runs_lora_at_a_rate_of_its_own_on_two_folds_and_on_the_retain_facts():
+def test_quick_runs_lora_at_a_rate_of_its_own_on_two_folds():
     attack = Relearning(RelearningParameters())
-    assert names(attack, context()) == ["lora r16 fold0", "lora r16 fold1", "same-syntax lora r16"]
-    assert [(arm.doses, arm.share) for arm in attack.arms(context())] == [(4, 0.5), (4, 0.5), (1, 1.0)]
+    assert names(attack, context()) == ["lora r16 fold0", "lora r16 fold1"]
+    assert [(arm.doses, arm.share) for arm in attack.arms(context())] == [(3, 0.5), (3, 0.5)]
+
+
+def test_a_plan_counts_the_steps_of_the_rates_that_race():
+    """Two to the first of three looks, one from there on; five, two, one; copies of all weights one by one."""
+    for profile, method, steps in (
+        (Profile.QUICK, "lora", 2 * 10 + 10 + 20),
+        (Profile.STANDARD, "lora", 5 * 20 + 2 * 20 + 40),
+        (Profile.STANDARD, "full", 5 * 40 + 80),
+    ):
+        syllabus = Syllabus(parameters=RelearningParameters(), context=context(profile))
+        course = next(one for one in syllabus.courses() if one.method == method)
+        assert syllabus.steps_taken(course) == steps
 
 
 def test_standard_runs_lora_and_all_weights_at_rates_of_their_own_and_benign_text_once():
@@ -48,7 +60,7 @@ def test_standard_runs_lora_and_all_weights_at_rates_of_their_own_and_benign_tex
     main = [f"{method} fold{fold}" for method in ("lora r16", "full") for fold in (0, 1)]
     benign = [f"{kind} lora r16" for kind in ("same-syntax", "topic-high", "out-of-domain")]
     assert [arm.name for arm in arms] == [*main, *benign]
-    assert [arm.name for arm in arms if arm.repeated] == main
+    assert [arm.name for arm in arms if arm.repeated] == main[:2]
     assert {method: len(rates) for method, rates in GRID.items()} == {"lora": 5, "full": 5}
     syllabus = Syllabus(parameters=RelearningParameters(), context=context(Profile.STANDARD))
     assert all(syllabus.candidates(method) == rates for method, rates in GRID.items())
@@ -81,9 +93,10 @@ def test_every_grid_spans_two_decades():
 @pytest.mark.parametrize(
     ("profile", "lessons", "steps"),
     [
-        (Profile.QUICK, 0, (0, 40, 80, 160)),
-        (Profile.QUICK, 64, (0, 40, 80, 160)),
-        (Profile.QUICK, 10_000, (0, 40, 80, 160)),
+        (Profile.QUICK, 0, (10, 20, 40)),
+        (Profile.QUICK, 20, (13, 26, 52)),
+        (Profile.QUICK, 64, (40, 80, 160)),
+        (Profile.QUICK, 10_000, (40, 80, 160)),
         (Profile.STANDARD, 64, (0, 40, 80, 160)),
         (Profile.STANDARD, 10_000, (0, 40, 80, 160)),
         (Profile.DEEP, 100, (0, 20, 40, 80, 160)),
@@ -98,7 +111,7 @@ def test_steps_double_up_to_so_many_that_each_lesson_is_read_twenty_times(profil
 
 
 def test_benign_text_takes_as_many_steps_and_is_looked_at_less_often():
-    for profile, steps in ((Profile.STANDARD, (80, 160)), (Profile.DEEP, (40, 80, 160))):
+    for profile, steps in ((Profile.STANDARD, (40, 80)), (Profile.DEEP, (40, 80, 160))):
         found = Relearning(RelearningParameters()).arms(context(profile))
         benign = [arm for arm in found if arm.settings["data"] != "in-domain"]
         assert {(arm.settings["rate"], tuple(arm.settings["steps"]), arm.share) for arm in benign} == {
@@ -110,10 +123,11 @@ def test_benign_text_takes_as_many_steps_and_is_looked_at_less_often():
 def test_the_model_itself_is_measured_once_in_the_first_arm_of_each_fold(profile):
     attack = Relearning(RelearningParameters())
     first = names(attack, context(profile))[0].removesuffix(" fold0")
-    assert [name for name, step in labels(attack, context(profile)) if step == 0] == [first]
+    asked_again = profile is not Profile.QUICK  # that leaves it to `as-is`
+    assert [name for name, step in labels(attack, context(profile)) if step == 0] == [first] * asked_again
     alone = Relearning(RelearningParameters(data=("topic-low", "out-of-domain")))
     found = labels(alone, context(profile))
-    assert [name for name, step in found if step == 0] == [found[0][0]]
+    assert [name for name, step in found if step == 0] == [found[0][0]] * asked_again
     assert names(Relearning(RelearningParameters(steps=(0,))), context(profile)) == [f"{first} fold0", f"{first} fold1"]
 
 
@@ -301,7 +315,10 @@ def test_the_quick_profile_says_what_it_leaves_out_unless_it_was_asked_for():
     full, data, *variants = left_out({}, Profile.QUICK)
     assert [one.what for one in variants] == ["attention-only", "sgd", "retain-mix", "muon", "linear"]
     assert (full.what, "quick" in full.why) == ("full", True)
-    assert (data.what, "quick" in data.why) == ("topic-high, topic-middle, topic-low, out-of-domain", True)
+    assert (data.what, "quick" in data.why) == (
+        "same-syntax, topic-high, topic-middle, topic-low, out-of-domain",
+        True,
+    )
     assert left_out({"methods": ("lora", "full")}, Profile.QUICK) == [data, *variants]
     assert left_out({"methods": ("lora",), "data": IN_DOMAIN, "variants": ("plain",)}, Profile.QUICK) == []
 

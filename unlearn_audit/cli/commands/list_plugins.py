@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from unlearn_audit.api import Attack, Comparison, FactPreset, Probe, Writer
+from unlearn_audit.api import Attack, Comparison, FactPreset, Probe, Profile, Writer
 from unlearn_audit.api.plugins import (
     ATTACKS,
     COMPARISONS,
@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, type[Any]]] = {
     "presets": (PRESETS, FactPreset),
 }
 """What people call a kind of plug-in -> its entry-point group and its interface."""
+PROFILED = ("attacks", "probes", "comparisons")
 
 
 def show_plugins(kind: str, console: Console, *, as_json: bool) -> None:
@@ -66,6 +67,7 @@ def _row(entry: Listed[Any]) -> dict[str, Any]:
         named = [f"{entry.name}/{config}" if config else entry.name for config in benchmarks]
         return {**row, "needs": f"{entry.name}:FILE", "benchmarks": named}
     row["access"] = str(plugin.access)
+    row["profiles"] = [str(each) for each in Profile if each in plugin.profiles]
     if issubclass(plugin, Attack):
         row |= {"served": plugin.served, "extra": plugin.extra}
     elif issubclass(plugin, Comparison):
@@ -88,6 +90,8 @@ def _show(kind: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
     )
     table.add_column("name", style="bold", no_wrap=True)
     table.add_column("needs", no_wrap=True)
+    if kind in PROFILED:
+        table.add_column("from", no_wrap=True)
     if kind == "probes":
         table.add_column("verdict", no_wrap=True)
     if kind != "writers":
@@ -98,6 +102,8 @@ def _show(kind: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
     for row in rows:
         table.add_row(*_cells(kind, row))
     console.print(table)
+    if kind in PROFILED:
+        console.print("from: the least profile that runs it; a spec that names it runs it in any.", highlight=False)
     if kind == "probes":
         console.print(
             "decides: under the default policy. advisory: reported, but decides only if a policy's `gate` names it.",
@@ -110,6 +116,8 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
     whose = "" if row["distribution"] == OWN_DISTRIBUTION else f" (from {row['distribution']})"
     broken = "broken" in row
     cells = [row["name"], "broken" if broken else "served" if row.get("served") else row.get("access") or row["needs"]]
+    if kind in PROFILED:
+        cells.append(next(iter(row.get("profiles", ())), "-"))
     if kind == "probes":
         cells.append("" if broken else "decides" if row["decides"] else "advisory")
     if kind != "writers":
