@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.conftest import LLAMA2
-from unlearn_audit.api import Prompt
+from unlearn_audit.api import Prompt, Rendered
 from unlearn_audit.errors import AuditError
 from unlearn_audit.models.batching import Budget, batches
+from unlearn_audit.models.shared_prefix import group_rows, score_groups
 from unlearn_audit.models.short_cuts import with_checked_padding
 from unlearn_audit.testing.architectures import ARCHITECTURES
 from unlearn_audit.testing.models import CHATML, tiny_engine
@@ -168,7 +169,7 @@ def test_batches_keep_the_budget_and_lose_nothing():
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_options_behind_a_shared_prompt_get_their_plain_scores(tokenizer, architecture):
     engine = tiny_engine(tokenizer, architecture)
-    answers = ["Paris", "London", "George Eliot wrote Middlemarch", "a", "The capital of France is Paris."]
+    answers = ["Paris", "London", "George Eliot wrote Middlemarch", "a", "The capital of France is Paris.", "London is"]
     pairs = [(prompt, answer) for answer in answers for prompt in PROMPTS[:4]] + PAIRS[4:]
     plain = replace(engine, shares_prefixes=False).score(pairs)
     for budget in (4096, 150):
@@ -176,6 +177,43 @@ def test_options_behind_a_shared_prompt_get_their_plain_scores(tokenizer, archit
             assert one.log_probs == pytest.approx(two.log_probs, abs=1e-4)
             assert one.greedy == two.greedy
     assert engine.shares_prefixes == (architecture != "mamba")
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_what_answers_open_with_is_read_once(tokenizer, architecture):
+    engine = tiny_engine(tokenizer, architecture)
+    if not engine.shares_prefixes:
+        pytest.skip("it keeps no keys and values that could be shared")
+    answers = [f"The capital of France, as all of you know, is {town}" for town in ("Paris", "London", "Rome or so")]
+    pairs = [(prompt, answer) for prompt in PROMPTS[:2] for answer in answers]
+    plain = replace(engine, shares_prefixes=False).score(pairs)
+    before = engine.tally.tokens
+    for one, two in zip(engine.score(pairs), plain, strict=True):
+        assert one.log_probs == pytest.approx(two.log_probs, abs=1e-4)
+        assert one.greedy == two.greedy
+    rows = [engine.render(prompt, answer) for prompt, answer in pairs]
+    groups = group_rows([prompt for prompt, _ in pairs], rows, engine.budget.tokens)
+    assert all(group.shared > group.begun + 5 for group in groups)
+    padded = sum(max(one.shared for one in groups) + 3 * max(map(len, one.rests)) for one in groups)
+    assert sum(group.read for group in groups) <= (engine.tally.tokens - before).read <= padded + 4
+
+
+def test_options_of_one_token_need_one_pass(tokenizer):
+    engine = tiny_engine(tokenizer)
+    first = engine.render(PROMPTS[0], "Paris").token_ids
+    begun = engine.render(PROMPTS[0], "Paris").is_answer.index(True)
+    rows = tuple(
+        Rendered(token_ids=(*first[:begun], token), is_answer=(*[False] * begun, True)) for token in (5, 9, 11)
+    )
+    (group,) = group_rows([0, 0, 0], rows, 4096)
+    assert (group.shared, group.read) == (begun, begun)
+    with torch.inference_mode():
+        before = engine.tally.tokens
+        (found,) = score_groups(engine.module, [group], engine.pad_id, engine.device)
+        assert (engine.tally.tokens - before).read == begun
+        plain = engine.score_rows(list(rows))
+    for one, two in zip(found, plain, strict=True):
+        assert one.log_probs == pytest.approx(two.log_probs, abs=1e-4)
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.0, True), (0.04, True), (0.4, False)])

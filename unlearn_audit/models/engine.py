@@ -38,7 +38,7 @@ from unlearn_audit.models.modules.forks import fork_module
 from unlearn_audit.models.modules.tally import Tally
 from unlearn_audit.models.prompting import Way, composed, joined, likeliest, put_soft_rows
 from unlearn_audit.models.rendering import Renderer
-from unlearn_audit.models.shared_prefix import answer_score, group_rows, in_passes, score_groups
+from unlearn_audit.models.shared_prefix import Group, answer_score, by_width, group_rows, in_passes, score_groups
 from unlearn_audit.models.writing.openings import Continuation, Opening, openings
 from unlearn_audit.models.writing.sampling import Draw, Sampler, Sampling
 from unlearn_audit.models.writing.stops import Stops
@@ -347,19 +347,15 @@ class Engine:
                 strict=True,
             )
         )
-        scored = run_batched(
-            shared,
-            [group.tokens for group in shared],
-            self.budget,
-            lambda batch: [
-                scores
-                for groups in in_passes(batch, self.context)
-                for scores in score_groups(self.module, groups, self.pad_id, self.device)
-            ],
-        )
-        for group, scores in zip(shared, scored, strict=True):
-            found.update(zip(group.places, scores, strict=True))
+        for alike in by_width(shared):
+            scored = run_batched(alike, [group.tokens for group in alike], self.budget, self._score_groups)
+            for group, scores in zip(alike, scored, strict=True):
+                found.update(zip(group.places, scores, strict=True))
         return [found[place] for place in range(len(pairs))]
+
+    def _score_groups(self, batch: list[Group]) -> list[list[AnswerScore]]:
+        passes = in_passes(batch, self.context)
+        return [one for groups in passes for one in score_groups(self.module, groups, self.pad_id, self.device)]
 
     def score_rows(self, rows: list[Rendered]) -> list[AnswerScore]:
         """Scores of one batch of rendered answers, each read whole."""

@@ -1,7 +1,8 @@
-"""Many answers to one prompt: the prompt is read once, and each answer goes on from its key-value cache.
+"""Many answers to one prompt: what they open with is read once, and each goes on from its key-value cache.
 
-Twenty options a question would otherwise read the question twenty times. Used only with models on which it was seen
-to give the plain scores (`Engine.checked`); recurrent models, for one, keep no such cache.
+Twenty options a question would otherwise read the question twenty times, and the words with which all of them begin.
+Used only with models on which it was seen to give the plain scores (`Engine.checked`); recurrent models, for one, keep
+no such cache.
 """
 
 from __future__ import annotations
@@ -23,18 +24,29 @@ class Group:
 
     Attributes:
         places: where each row belongs in the caller's list.
-        shared: number of leading tokens that all rows share, at least 1, none of them an answer's predecessor: the
-            token before an answer is read again, so that all predictions come from one pass.
+        shared: number of leading tokens that all rows share, below the length of the shortest; they are read once.
+        begun: index of the first token of an answer.
     """
 
     places: tuple[int, ...]
     rows: tuple[Rendered, ...]
     shared: int
+    begun: int
 
     @property
     def tokens(self) -> int:
         """Memory that the group takes, in cached tokens."""
         return len(self.rows) * max(len(row.token_ids) for row in self.rows)
+
+    @property
+    def rests(self) -> list[tuple[int, ...]]:
+        """What each row reads by itself: all behind the opening but its last token, which predicts nothing."""
+        return [row.token_ids[self.shared : -1] for row in self.rows]
+
+    @property
+    def read(self) -> int:
+        """Tokens that go through the model, without padding."""
+        return self.shared + sum(map(len, self.rests))
 
 
 def group_rows(prompts: Sequence[object], rows: Sequence[Rendered], most_tokens: int) -> list[Group]:
@@ -48,9 +60,22 @@ def group_rows(prompts: Sequence[object], rows: Sequence[Rendered], most_tokens:
         size = max(1, most_tokens // longest)
         for start in range(0, len(places), size):
             chosen = places[start : start + size]
-            shared = _shared_length([rows[place] for place in chosen])
-            groups.append(Group(places=tuple(chosen), rows=tuple(rows[place] for place in chosen), shared=shared))
+            groups.append(_group(tuple(chosen), tuple(rows[place] for place in chosen)))
     return groups
+
+
+def _group(places: tuple[int, ...], rows: tuple[Rendered, ...]) -> Group:
+    ids, begun = [row.token_ids for row in rows], min(row.is_answer.index(True) for row in rows)
+    shared = min(shared_length(*ids), min(map(len, ids)) - 1) if begun else 0  # nothing predicts a row's first token
+    return Group(places=places, rows=rows, shared=shared, begun=begun)
+
+
+def by_width(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups whose rows go on for about as long: what is read together is filled up to the longest, at most twice."""
+    found: dict[int, list[Group]] = {}
+    for group in groups:
+        found.setdefault(max(map(len, group.rests)).bit_length(), []).append(group)
+    return [found[size] for size in sorted(found, reverse=True)]
 
 
 def in_passes(groups: Sequence[Group], context: int | None) -> list[Sequence[Group]]:
@@ -61,48 +86,66 @@ def in_passes(groups: Sequence[Group], context: int | None) -> list[Sequence[Gro
     return [groups] if context is None or longest <= context else [[group] for group in groups]
 
 
-def _shared_length(rows: Sequence[Rendered]) -> int:
-    limit = min(row.is_answer.index(True) for row in rows) - 1
-    return max(0, min(limit, shared_length(*(row.token_ids for row in rows))))
-
-
 def score_groups(
     module: torch.nn.Module, groups: Sequence[Group], pad_id: int, device: torch.device
 ) -> list[list[AnswerScore]]:
-    """Scores of every row of every group, in one pass over the prompts and one over the answers."""
+    """Scores of every row of every group, in one pass over the openings and one over the rest of the answers."""
     width = max(group.shared for group in groups)
-    prefix = [[pad_id] * (width - group.shared) + list(group.rows[0].token_ids[: group.shared]) for group in groups]
-    prefix_mask = torch.tensor([[0] * (width - group.shared) + [1] * group.shared for group in groups], device=device)
-    positions = (prefix_mask.cumsum(-1) - 1).clamp(min=0)
-    # Only the cache is wanted of this pass, and a large vocabulary makes logits dear.
-    fewest = {"logits_to_keep": 1} if takes_logits_to_keep(module) else {}
+    opening = [[pad_id] * (width - group.shared) + list(group.rows[0].token_ids[: group.shared]) for group in groups]
+    mask = torch.tensor([[0] * (width - group.shared) + [1] * group.shared for group in groups], device=device)
+    keep = max(1, *(group.shared - group.begun + 1 for group in groups))
     first = module(
-        input_ids=torch.tensor(prefix, device=device),
-        attention_mask=prefix_mask,
-        position_ids=positions,
+        input_ids=torch.tensor(opening, device=device),
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
         use_cache=True,
-        **fewest,
+        **({"logits_to_keep": keep} if takes_logits_to_keep(module) else {}),  # a large vocabulary makes logits dear
     )
-    owner = torch.tensor([place for place, group in enumerate(groups) for _ in group.rows], device=device)
-    cache = first.past_key_values
-    cache.reorder_cache(owner)
-    rest = [row.token_ids[group.shared :] for group in groups for row in group.rows]
-    logits = _continue(module, cache, rest, prefix_mask[owner], pad_id)
-    scores = []
-    place = 0
-    for group in groups:
-        found = []
-        for row in group.rows:
-            found.append(answer_score(logits[place], row, group.shared))
-            place += 1
-        scores.append(found)
+    begun = torch.as_tensor(first.logits)[:, -keep:].float()
+    rests = [rest for group in groups for rest in group.rests]
+    behind: Sequence[torch.Tensor | None] = [None] * len(rests)
+    if any(rests):
+        owner = torch.tensor([place for place, group in enumerate(groups) for _ in group.rows], device=device)
+        cache = first.past_key_values
+        cache.reorder_cache(owner)
+        behind = list(_continue(module, cache, rests, mask[owner], pad_id))
+    scores, place = [], 0
+    for group, ends in zip(groups, begun, strict=True):
+        scores.append(_scores(group, ends, behind[place : place + len(group.rows)]))
+        place += len(group.rows)
     return scores
+
+
+def _scores(group: Group, ends: torch.Tensor, behind: Sequence[torch.Tensor | None]) -> list[AnswerScore]:
+    """Scores of a group's rows.
+
+    Args:
+        group: the group.
+        ends: logits of the last places of the opening, shape (places, vocabulary).
+        behind: of each row behind it, shape (places, vocabulary); None where no row has any.
+    """
+    offset = group.shared - len(ends)
+    log_probs, best = torch.log_softmax(ends, dim=-1), ends.argmax(dim=-1)
+    found = []
+    for row, rest in zip(group.rows, behind, strict=True):
+        early = [place for place, mark in enumerate(row.is_answer) if mark and place <= group.shared]
+        tokens = [row.token_ids[place] for place in early]
+        at = [place - 1 - offset for place in early]
+        score = AnswerScore(
+            log_probs=tuple(log_probs[at, tokens].tolist()),
+            greedy=tuple(int(best[spot]) == token for spot, token in zip(at, tokens, strict=True)),
+        )
+        if rest is not None and sum(row.is_answer) > len(early):
+            late = answer_score(rest, row, group.shared)
+            score = AnswerScore(log_probs=score.log_probs + late.log_probs, greedy=score.greedy + late.greedy)
+        found.append(score)
+    return found
 
 
 def _continue(
     module: torch.nn.Module, cache: Any, rest: Sequence[Sequence[int]], prefix_mask: torch.Tensor, pad_id: int
 ) -> torch.Tensor:
-    """Logits of the answers' tokens: float32, (rows, longest rest, vocabulary)."""
+    """Logits behind each token of the rests: float32, (rows, longest rest, vocabulary)."""
     device = prefix_mask.device
     width = max(map(len, rest))
     ids = torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rest], device=device)
@@ -120,14 +163,14 @@ def _continue(
 
 
 def answer_score(logits: torch.Tensor, row: Rendered, offset: int) -> AnswerScore:
-    """The score of one row.
+    """The score of the answer's tokens that are predicted by the given logits.
 
     Args:
         logits: (kept positions, vocabulary); position `p` predicts token `offset + p + 1`.
         row: the rendered answer.
         offset: index of the token at the first kept position.
     """
-    places = [place for place, mark in enumerate(row.is_answer) if mark]
+    places = [place for place, mark in enumerate(row.is_answer) if mark and place > offset]
     at = torch.tensor([place - 1 - offset for place in places], device=logits.device)
     chosen = torch.tensor([row.token_ids[place] for place in places], device=logits.device)
     selected = logits[at]

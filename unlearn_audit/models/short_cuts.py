@@ -56,7 +56,8 @@ def with_checked_padding(engine: Engine) -> Engine:
 
 def may_share_prefixes(engine: Engine) -> bool:
     """Whether answers scored behind a shared prompt get their plain scores."""
-    pairs = [(question, answer) for question in (QUESTION, SHORT) for answer in ("Paris", "It is a long answer", "No")]
+    answers = {QUESTION: ("Paris, I say", "Paris, she says so"), SHORT: ("Paris", "It is a long answer", "No")}
+    pairs = [(question, answer) for question, own in answers.items() for answer in own]
     rendered = [engine.renderer.render(prompt, answer) for prompt, answer in pairs]
     groups = group_rows([prompt for prompt, _ in pairs], rendered, engine.budget.tokens)
     if any(group.shared == 0 for group in groups):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from unlearn_audit.api import AnswerScore, Fact, FactSet, Generation, Prompt
 from unlearn_audit.models.engine import Engine
+from unlearn_audit.models.shared_prefix import group_rows
 from unlearn_audit.models.writing.openings import Opening, openings
 from unlearn_audit.models.writing.sampling import Sampling
 from unlearn_audit.plan.live import LivePlan
@@ -77,17 +78,15 @@ class Rehearsal(Engine):
         return Generation(text=text, finished=True, new_tokens=round(min(self.speed.length, most)))
 
     def _best_all(self, pairs: list[tuple[Prompt, str]]) -> list[AnswerScore]:
-        read: set[Prompt] = set()
-        scores = []
-        for asked, answer in pairs:
-            for prompt in self._put(asked):
-                row = self.renderer.render(prompt, answer)
-                count = sum(row.is_answer)
-                again = self.shares_prefixes and prompt in read
-                self.work.read += count if again else len(row.token_ids)
-                read.add(prompt)
-            scores.append(AnswerScore(log_probs=(-1.0,) * count, greedy=(False,) * count))
-        return scores
+        put = [(prompt, answer) for asked, answer in pairs for prompt in self._put(asked)]
+        rows = [self.renderer.render(prompt, answer) for prompt, answer in put]
+        groups = group_rows([prompt for prompt, _ in put], rows, self.budget.tokens) if self.shares_prefixes else ()
+        alike = [group for group in groups if len(group.rows) > 1 and group.shared]
+        once = {place for group in alike for place in group.places}
+        self.work.read += sum(group.read for group in alike)
+        self.work.read += sum(len(row.token_ids) for place, row in enumerate(rows) if place not in once)
+        counts = [sum(row.is_answer) for row in rows[:: max(1, len(self.ways))]]
+        return [AnswerScore(log_probs=(-1.0,) * count, greedy=(False,) * count) for count in counts]
 
 
 @dataclass(frozen=True, kw_only=True)
