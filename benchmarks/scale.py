@@ -47,7 +47,7 @@ from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.testing.models import tiny_module, tiny_tokenizer
 
 PROMPT, ANSWER, OPTIONS = 40, 16, 31
-"""Tokens of a prompt and of an answer, and options of a choice, as `plan.forecast` counts them."""
+"""Tokens of a prompt and of an answer, and options of a choice, as `plan.forecasting` counts them."""
 ROWS = 256
 """Of a batch that writes."""
 DRIVE = 2e9
@@ -105,7 +105,7 @@ def _fact(name: str, number: int) -> dict[str, str]:
 
 
 def tokens_of(live: LivePlan, job: Job) -> Tokens:
-    """What a job takes, as `plan.forecast` counts it."""
+    """What a job takes, as `plan.forecasting` counts it."""
     facts = len(live.pool(FactSet.FORGET)) * job.arm.doses * job.arm.share
     choices = sum(probe == "forced-choice" for probe in job.probes)
     others = len(job.probes) - choices

@@ -34,7 +34,7 @@ def one(kind: Kind, out: Path) -> dict[str, Any]:
 
     from unlearn_audit.audit.hops import audit
     from unlearn_audit.audit.telling.progress import Quiet
-    from unlearn_audit.plan.forecast import forecast
+    from unlearn_audit.plan.forecasting.forecast import forecast
     from unlearn_audit.plan.make import make_plan
 
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from unlearn_audit.spec.spec import load_policy
 @pytest.fixture
 def invoke(monkeypatch, capsys):
     from unlearn_audit.audit import prospects
-    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.plan.forecasting.forecast import Forecast
 
     def foretold(live):  # no test here is about times, which are measured for seconds: `tests/plan/test_forecast.py`
         return Forecast(attacks=dict.fromkeys(live.plan.attacks, 1.0), probes=dict.fromkeys(live.plan.probes, 1.0))

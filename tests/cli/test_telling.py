@@ -21,7 +21,7 @@ from unlearn_audit.cli.common import Telling
 from unlearn_audit.cli.telling.event_log import event_log
 from unlearn_audit.errors import AuditError, SpecError
 from unlearn_audit.models.modules.tally import Tokens
-from unlearn_audit.plan.forecast import Forecast, JobForecast
+from unlearn_audit.plan.forecasting.forecast import Forecast, JobForecast
 from unlearn_audit.report.formats.console import summary
 from unlearn_audit.run.progress import Work
 

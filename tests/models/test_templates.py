@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Prompt
-from unlearn_audit.errors import AuditError
+from unlearn_audit.errors import AuditError, SpecError
+from unlearn_audit.models.loading import load
 from unlearn_audit.models.references import resolve
 from unlearn_audit.models.rendering import Renderer
-from unlearn_audit.models.stored.templates import check_stored, check_template
+from unlearn_audit.models.stored.templates import check_stored, check_template, chosen_template
 from unlearn_audit.plan.make import make_plan
 
 COUNTS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{{ messages[0].content }}"
@@ -94,6 +96,46 @@ def test_a_template_that_takes_off_white_space_asks_alike(tokenizer, content: st
     renderer = Renderer(tokenizer=tokenizer, chat_template=TURNS.replace("CONTENT", content))
     assert renderer.prompt_ids(Prompt(text=text, system="Be brief."))
     assert renderer.render(Prompt(text=text, prefix="It is"), "here")
+
+
+def with_template(spec, name: str, content: str) -> str:
+    text = TURNS.replace("CONTENT", content)
+    (Path(getattr(spec, name)) / "chat_template.jinja").write_text(text)
+    return text
+
+
+@pytest.mark.parametrize("content", TOLD_APART.values(), ids=TOLD_APART)
+def test_all_are_asked_by_the_first_template_that_tells_no_questions_apart(spec, content: str) -> None:
+    plain = with_template(spec, "original", "{{ m.content }}")
+    with_template(spec, "checkpoint", content)
+    plan = make_plan(spec).plan
+    assert plan.spec.models.chat_template == spec.original
+    assert "unlearned: the chat template writes other words around one question" in plan.notes[0]
+    assert plan.notes[0].endswith("so that all models are asked by that of original")
+    assert plan.template == sha256(plain.encode()).hexdigest()
+    engine = load(resolve(spec.checkpoint), plan.spec.models)
+    assert engine.renderer.chat_template == plain
+
+
+def test_where_every_template_tells_questions_apart_nothing_is_planned(spec) -> None:
+    for name in ("original", "checkpoint"):
+        with_template(spec, name, TOLD_APART["a word more"])
+    with pytest.raises(SpecError, match=r"original, unlearned: the chat template writes other words"):
+        make_plan(spec)
+
+
+@pytest.mark.parametrize("place", [name for name in PLACES if name != "beside"])
+def test_a_folder_is_taken_for_its_template_in_force(tmp_path: Path, place: str) -> None:
+    name, write = PLACES[place]
+    (tmp_path / name).write_text(write("{{ 1 }}"))
+    assert chosen_template(str(tmp_path)) == ("x" if place == "one of several" else "{{ 1 }}")
+
+
+def test_a_folder_without_a_template_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("x")
+    with pytest.raises(AuditError, match="no chat template lies in that folder"):
+        chosen_template(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["{{ ['a', 'b'] | random }}", "{% if 0 %}{{ lipsum(n=1) }}{% endif %}"])

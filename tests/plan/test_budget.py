@@ -11,7 +11,7 @@ from tests.cli.test_cli import invoke, request, world  # noqa: F401
 from unlearn_audit.audit import prospects
 from unlearn_audit.plan import budget
 from unlearn_audit.plan.budget import plan_within, required_attacks, too_dear
-from unlearn_audit.plan.forecast import Forecast
+from unlearn_audit.plan.forecasting.forecast import Forecast
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.spec.policy import Policy, Release
 from unlearn_audit.spec.spec import AuditSpec

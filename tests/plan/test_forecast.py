@@ -11,11 +11,11 @@ import torch
 from tests.run.test_runner import Bare, Baseline, Nothing, laid_out
 from tests.run.test_runner import spec as spec  # the fixture
 from unlearn_audit.api import Access, Arm, Fact, FactSet, Generation, Measure, Probe, Prompt, Reading, Role, ScoreKind
-from unlearn_audit.plan import speed as speed_module
-from unlearn_audit.plan.forecast import KEPT_SECONDS, forecast, forecast_on
+from unlearn_audit.plan.forecasting import speed as speed_module
+from unlearn_audit.plan.forecasting.forecast import KEPT_SECONDS, forecast, forecast_on
+from unlearn_audit.plan.forecasting.rehearsal import SAMPLE, Rehearsal, rehearsed
+from unlearn_audit.plan.forecasting.speed import Speed, measured
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.plan.rehearsal import SAMPLE, Rehearsal, rehearsed
-from unlearn_audit.plan.speed import Speed, measured
 from unlearn_audit.run.isolation import fingerprint
 from unlearn_audit.testing.models import tiny_engine
 

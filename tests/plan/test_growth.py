@@ -12,9 +12,9 @@ import pytest
 
 from unlearn_audit.api import FactSet
 from unlearn_audit.api.kit import twins
+from unlearn_audit.plan.forecasting.rehearsal import Rehearsal
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
-from unlearn_audit.plan.rehearsal import Rehearsal
 from unlearn_audit.spec.spec import AuditSpec
 from unlearn_audit.testing.models import tiny_engine
 

@@ -13,7 +13,7 @@ from unlearn_audit.api import FactSet, Role
 from unlearn_audit.api.kit.printable import clean
 from unlearn_audit.audit.outlooks import outlook_lines
 from unlearn_audit.plan.budget import budget_line
-from unlearn_audit.plan.forecast import Forecast, forecast
+from unlearn_audit.plan.forecasting.forecast import Forecast, forecast
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.report.parts.numbers import duration
 from unlearn_audit.spec.policy import Population, Unit

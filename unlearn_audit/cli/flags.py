@@ -77,7 +77,7 @@ _ANNOTATIONS: dict[str, Any] = {
     "dtype": _option(str | None, "--dtype", "auto, float32, float16 or bfloat16.", _MODEL),
     "device": _option(str | None, "--device", "auto, cpu, cuda, cuda:1, mps.", _MODEL),
     "device_map": _option(str | None, "--device-map", "Spread the model over devices, e.g. auto.", _MODEL),
-    "chat_template": _option(str | None, "--chat-template", "auto, none, or a Jinja file.", _MODEL),
+    "chat_template": _option(str | None, "--chat-template", "auto, none, a Jinja file, or a folder with one.", _MODEL),
     "date": _option(str | None, "--date", "The day that chat templates write, e.g. 2024-07-26 (default).", _MODEL),
     "system_prompt": _option(str | None, "--system-prompt", "System text of every prompt, for all models.", _MODEL),
     "max_batch_tokens": _option(int | None, "--max-batch-tokens", "Most tokens per batch.", _MODEL),

@@ -100,6 +100,21 @@ def form_of(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str] 
         raise AuditError(f"{checkpoint.reference}: its tokenizer cannot be used: {cause_of(error)}") from error
 
 
+def told_apart(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str]) -> str | None:
+    """The first text that the chat template does not write as it writes others; None where it asks all alike.
+
+    Raises:
+        AuditError: the tokenizer or template cannot be used at all.
+    """
+    renderer = renderer_of(load_tokenizer(checkpoint, options), options)
+    for text in texts if renderer.chat_template is not None else ():
+        try:
+            renderer.prompt_ids(Prompt(text=text))
+        except AuditError:
+            return text
+    return None
+
+
 def _read(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[str, ...]:
     rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
     said = ("".join(text.split()) for text in tokenizer.batch_decode(rows))  # blanks are a matter of its settings

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from unlearn_audit.models.rendering import Renderer, remembering
 from unlearn_audit.models.short_cuts import with_short_cuts
 from unlearn_audit.models.stored.codes import as_weights, notes_of
 from unlearn_audit.models.stored.files import model_files, tensor_tables
-from unlearn_audit.models.stored.templates import check_template
+from unlearn_audit.models.stored.templates import check_template, chosen_template
 from unlearn_audit.spec.spec import ModelOptions
 
 _HARMLESS = {"_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id"}
@@ -147,17 +146,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def chat_template(tokenizer: PreTrainedTokenizerBase, choice: str) -> str | None:
-    """The Jinja text in force: the tokenizer's own, none, or a file's."""
+    """The Jinja text in force: the tokenizer's own, none, a file's, or that of the checkpoint in a folder."""
     if choice == "none":
         return None
     if choice == "auto":
         if not tokenizer.chat_template:
             return None
         return str(tokenizer.get_chat_template())
-    try:
-        return Path(choice).read_text(encoding="utf-8")
-    except OSError as error:
-        raise AuditError(f"--chat-template {choice}: cannot be read; give auto, none or a file") from error
+    return chosen_template(choice)
 
 
 def record(role: str, name: str, checkpoint: Checkpoint, engine: Engine) -> ModelRecord:

@@ -9,7 +9,7 @@ from pathlib import Path
 from unlearn_audit.api.extent import Extent
 from unlearn_audit.api.terms import CheckpointReference
 from unlearn_audit.errors import AuditError, IntegrityError, require
-from unlearn_audit.evidence.digests import sha256_json
+from unlearn_audit.evidence.digests import sha256_json, sha256_text
 from unlearn_audit.evidence.files import read_json
 from unlearn_audit.models.adapters import refused
 from unlearn_audit.models.digests import extent, file_digest, files_digest, weights_digest
@@ -18,7 +18,7 @@ from unlearn_audit.models.stored.files import WeightFiles, adapter_files, model_
 from unlearn_audit.models.stored.gguf import gguf_extent
 from unlearn_audit.models.stored.sameness import same_weights
 from unlearn_audit.models.stored.states import READING
-from unlearn_audit.models.stored.templates import check_stored
+from unlearn_audit.models.stored.templates import check_stored, chosen_template
 
 _SETTINGS = ("config.json", "generation_config.json", "adapter_config.json")
 _TOKENIZER = (
@@ -175,17 +175,12 @@ def check_templates(checkpoint: Checkpoint, choice: str = "auto") -> None:
 
 
 def template_digest(choice: str) -> str | None:
-    """SHA-256 of the file that was chosen as `--chat-template`; None for auto and none.
+    """SHA-256 of the text that was chosen as `--chat-template`; None for auto and none.
 
     Raises:
         AuditError: it cannot be read.
     """
-    if choice in ("auto", "none"):
-        return None
-    try:
-        return file_digest(Path(choice))
-    except AuditError as error:
-        raise AuditError(f"--chat-template {choice}: cannot be read; give auto, none or a file") from error
+    return None if choice in ("auto", "none") else sha256_text(chosen_template(choice))
 
 
 def check_unchanged(checkpoint: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from unlearn_audit.errors import AuditError
 from unlearn_audit.evidence.manifest import SPEC
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.plan.case import BASELINE, SERVED
-from unlearn_audit.plan.forecast import Forecast, forecast
+from unlearn_audit.plan.forecasting.forecast import Forecast, forecast
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.make import make_plan
 from unlearn_audit.plan.steps import PROVEN

@@ -17,7 +17,8 @@ from unlearn_audit.api.plugins import ATTACKS, COMPARISONS, PROBES, build
 from unlearn_audit.errors import SpecError
 from unlearn_audit.evidence.old_names import current
 from unlearn_audit.facts.load import Facts, check_disjoint, load_facts
-from unlearn_audit.models.references import Checkpoint, check_templates, resolve, same_model, template_digest
+from unlearn_audit.models.references import Checkpoint, resolve, same_model, template_digest
+from unlearn_audit.plan.asking import asked_alike
 from unlearn_audit.plan.case import SERVED, Case
 from unlearn_audit.plan.layout import lay_out
 from unlearn_audit.plan.live import LivePlan, with_stand_ins
@@ -72,7 +73,7 @@ def make_plan(spec: AuditSpec) -> LivePlan:
     """
     facts = _facts(spec)
     models, served = _models(spec), _served(spec)
-    notes = _asked_alike((*models, *served), spec, texts_of(facts.values()))
+    spec, notes = asked_alike((*models, *served), spec, texts_of(facts.values()))
     draft = with_stand_ins(
         LivePlan(
             plan=Plan(
@@ -207,41 +208,6 @@ def texts_of(facts: Iterable[Facts]) -> list[str]:
             found.append(text)
             room -= len(text)
     return found
-
-
-def _asked_alike(models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]) -> tuple[str, ...]:
-    """In what the models' prompts differ from the checkpoint's: such a difference is not forgetting.
-
-    Raises:
-        SpecError: one has a chat template and the checkpoint has none, or the reverse; or one reads the audit's texts
-            as other tokens of the same vocabulary: what it does not read it cannot show.
-        AuditError: a tokenizer or template cannot be used.
-    """
-    for model in models:
-        check_templates(model.checkpoint, spec.models.chat_template)
-    from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of, read_otherwise
-
-    forms = {model.name: form_of(model.checkpoint, spec.models, texts) for model in models}
-    own = next(model.name for model in models if model.role is Role.UNLEARNED)
-    notes = []
-    for name, form in forms.items():
-        if (form.template == NO_TEMPLATE) != (forms[own].template == NO_TEMPLATE):
-            without, beside = (name, own) if form.template == NO_TEMPLATE else (own, name)
-            raise SpecError(
-                f"{without}: has no chat template, and {beside} has one: they would be asked in different forms. Save "
-                "it with its template, or give one for all with --chat-template FILE (or none)"
-            )
-        if other := read_otherwise(form, forms[own]):
-            raise SpecError(
-                f"{own}: its tokenizer reads {other} of {len(texts)} texts otherwise than {name}'s, though they have "
-                "one vocabulary: it would be asked something else. Save all models with the same tokenizer files"
-            )
-        if found := differences(form, forms[own]):
-            notes.append(f"{name} is not asked like {own}: {', '.join(found)} differ")
-    dated = [name for name, form in forms.items() if form.dated]
-    if dated:
-        notes.append(f"{', '.join(dated)}: the template writes {spec.models.date} for today's date (--date)")
-    return tuple(notes)
 
 
 def versions() -> dict[str, str]:

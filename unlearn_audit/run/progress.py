@@ -12,7 +12,7 @@ from unlearn_audit.errors import AuditError
 from unlearn_audit.models.batching import Budget
 from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.modules.tally import Tokens
-from unlearn_audit.plan.forecast import Forecast, forecast_on
+from unlearn_audit.plan.forecasting.forecast import Forecast, forecast_on
 from unlearn_audit.plan.live import LivePlan
 from unlearn_audit.plan.plan import Job, PlannedModel
 

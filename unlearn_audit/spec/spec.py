@@ -55,7 +55,7 @@ class ModelOptions(BaseModel):
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     device_map: str | None = Field(None, description="spread over devices by accelerate, e.g. auto")
-    chat_template: str = Field("auto", description="auto: the tokenizer's, if it has one; none; or a file")
+    chat_template: str = Field("auto", description="auto: the tokenizer's, if it has one; none; a file or folder")
     date: dt.date = Field(DATE, description="the day that templates write which ask for today's")
     system_prompt: str | None = Field(None, description="system text of every prompt that has none of its own")
     base: str | None = Field(

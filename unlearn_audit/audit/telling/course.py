@@ -11,7 +11,7 @@ from unlearn_audit.audit.telling.time_left import TimeLeft
 from unlearn_audit.plan.plan import Job
 
 if TYPE_CHECKING:
-    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.plan.forecasting.forecast import Forecast
     from unlearn_audit.run.progress import Work
 
 HEARTBEAT = 30.0

@@ -21,7 +21,7 @@ from unlearn_audit.plan.plan import Job, PlannedModel
 
 if TYPE_CHECKING:
     from unlearn_audit.audit.telling.found_so_far import Leading
-    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.plan.forecasting.forecast import Forecast
     from unlearn_audit.run.progress import Progress as Progress_
     from unlearn_audit.run.progress import Work
 

@@ -18,7 +18,7 @@ from unlearn_audit.verdict.policy.planned import under
 
 if TYPE_CHECKING:
     from unlearn_audit.audit.telling.found_so_far import Leading
-    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.plan.forecasting.forecast import Forecast
     from unlearn_audit.run.progress import Work
 
 _MOST_MESSAGES, _LONGEST = 50, 300

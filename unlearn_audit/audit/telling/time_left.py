@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unlearn_audit.plan.plan import Job
 
 if TYPE_CHECKING:
-    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.plan.forecasting.forecast import Forecast
 
 OWN = ""
 """Stands for what an attack does itself, where else a probe is named."""

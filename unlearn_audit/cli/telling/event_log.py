@@ -19,7 +19,7 @@ from unlearn_audit.verdict.result import Result
 
 if TYPE_CHECKING:
     from unlearn_audit.audit.telling.found_so_far import Leading
-    from unlearn_audit.plan.forecast import Forecast
+    from unlearn_audit.plan.forecasting.forecast import Forecast
     from unlearn_audit.run.progress import Work
 
 

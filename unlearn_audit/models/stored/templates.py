@@ -110,7 +110,7 @@ def check_stored(directory: Path, choice: str = "auto") -> None:
 
     Args:
         directory: of the checkpoint; a GGUF file's template is read with its tokenizer.
-        choice: as `--chat-template`: auto, none or a file.
+        choice: as `--chat-template`: auto, none, a file, or the folder of a checkpoint that has one.
 
     Raises:
         AuditError: naming the file or directory, and the limit.
@@ -118,13 +118,43 @@ def check_stored(directory: Path, choice: str = "auto") -> None:
     texts: Iterator[str] = iter(())
     if choice == "auto" and directory.is_dir():
         texts = _stored(directory)
-    elif choice not in ("auto", "none") and is_there(Path(choice)):
-        directory, texts = Path(choice), iter([read_text(Path(choice))])
+    elif choice not in ("auto", "none") and Path(choice).exists():
+        directory, texts = Path(choice), iter([chosen_template(choice)])
     for template in dict.fromkeys(texts):
         try:
             check_template(template)
         except AuditError as error:
             raise AuditError(f"{directory}: {error}") from error
+
+
+def chosen_template(choice: str) -> str:
+    """The text of a template file, or of the template in force of the checkpoint in a folder.
+
+    Raises:
+        AuditError: there is none, or it cannot be read.
+    """
+    place = Path(choice)
+    try:
+        text = _in_force(place) if place.is_dir() else read_text(place)
+    except AuditError as error:
+        raise AuditError(f"--chat-template {choice}: cannot be read; give auto, none or a file") from error
+    if text is None:
+        raise AuditError(f"--chat-template {choice}: no chat template lies in that folder; give auto, none or a file")
+    return text
+
+
+def _in_force(directory: Path) -> str | None:
+    """The template that transformers would take where none is named."""
+    if is_there(file := directory / "chat_template.jinja"):
+        return read_text(file)
+    for name in ("tokenizer_config.json", "chat_template.json"):
+        settings = read_json(directory / name) if is_there(directory / name) else None
+        stored = settings.get("chat_template") if isinstance(settings, dict) else None
+        if isinstance(stored, list):
+            stored = {one.get("name"): one.get("template") for one in stored if isinstance(one, dict)}
+        if found := next(_texts(stored.get("default") if isinstance(stored, dict) else stored), None):
+            return found
+    return None
 
 
 def _stored(directory: Path) -> Iterator[str]:

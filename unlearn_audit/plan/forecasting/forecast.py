@@ -20,8 +20,8 @@ from unlearn_audit.plan.plan import Job
 
 if TYPE_CHECKING:
     from unlearn_audit.models.engine import Engine
-    from unlearn_audit.plan.rehearsal import Cost
-    from unlearn_audit.plan.speed import Speed
+    from unlearn_audit.plan.forecasting.rehearsal import Cost
+    from unlearn_audit.plan.forecasting.speed import Speed
 
 LOADED_TWICE = 2
 """A model is opened before the first job, and loaded again for its own."""
@@ -100,7 +100,7 @@ def forecast_on(live: LivePlan, engine: Engine, *, loading: float = 0.0) -> Fore
         engine: one of its models; the others are taken to be as fast for their size.
         loading: seconds that loading it took.
     """
-    from unlearn_audit.plan.speed import measured
+    from unlearn_audit.plan.forecasting.speed import measured
 
     trains = any(job.arm.training_texts for job in live.plan.jobs)
     speed = measured(engine, live.pool(FactSet.FORGET), trains=trains, loaded=loading)
@@ -137,7 +137,7 @@ def _evaluations(planned: Sequence[Job], found: Mapping[str, JobForecast]) -> fl
 
 def _costs(live: LivePlan, engine: Engine, speed: Speed) -> dict[tuple[str, ...], dict[str, Cost]]:
     """Battery of a job -> probe -> its cost at a dose. Each is tried by itself: what others ask, a probe need not."""
-    from unlearn_audit.plan.rehearsal import rehearsed
+    from unlearn_audit.plan.forecasting.rehearsal import rehearsed
 
     batteries = sorted({job.probes for job in live.plan.jobs}, key=len, reverse=True)
     found: dict[tuple[str, ...], dict[str, Cost]] = {}
@@ -151,7 +151,7 @@ def _costs(live: LivePlan, engine: Engine, speed: Speed) -> dict[tuple[str, ...]
 
 def _usual(known: Mapping[str, Cost]) -> Cost:
     """What stands in for a probe that cannot be tried before something is prepared for it: the mean of the others."""
-    from unlearn_audit.plan.rehearsal import Cost
+    from unlearn_audit.plan.forecasting.rehearsal import Cost
 
     count = max(1, len(known))
     means = {part.name: sum(getattr(one, part.name) for one in known.values()) / count for part in fields(Cost)}

@@ -15,8 +15,8 @@ from unlearn_audit.models.engine import Engine
 from unlearn_audit.models.shared_prefix import group_rows
 from unlearn_audit.models.writing.openings import Opening, openings
 from unlearn_audit.models.writing.sampling import Sampling
+from unlearn_audit.plan.forecasting.speed import Speed
 from unlearn_audit.plan.live import LivePlan
-from unlearn_audit.plan.speed import Speed
 
 SAMPLE = 12
 """Facts that a probe is tried on; an audit with fewer is tried whole."""
