@@ -24,7 +24,6 @@ from .shared.choosing import (
     Choice,
     ChoiceParameters,
     Chooser,
-    calibrated,
     chooser_of,
     first_choice,
     option_probabilities,
@@ -33,7 +32,6 @@ from .shared.choosing import (
 
 PROBABILITY = Measure(name="probability", kind=ScoreKind.SOFT, gates=True)
 TOP1 = Measure(name="top1", kind=ScoreKind.HIT)
-SUPPLIED = Measure(name="supplied", kind=ScoreKind.SOFT)
 VARIANT = "question"
 
 
@@ -46,7 +44,6 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
 
     - `probability`: exp(l_0) / sum_i exp(l_i), with l_i the *summed* log-likelihood of option i after the question.
     - `top1`: 1 if the true answer has strictly the highest l; a tie is not a hit.
-    - `supplied`: as `probability`, among the fact's own wrong answers, where it has no other options; decides nothing.
 
     Options are scored by likelihood as in GPT-3 (2005.14165, section 2.4), but by the sum, while they normalize by
     length. By the chain rule the sum is the required probability, and only the sum makes refusing pointless: a model
@@ -75,39 +72,31 @@ class ForcedChoice(Probe[ForcedChoiceParameters]):
     score and mean twin score, however uneven the answers. Where no answer is shared this is (1 - score) / K, and
     score - twin score is (h - 1/(K+1)) / (1 - 1/(K+1)) of the design.
 
-    **Wrong answers that are supplied** (TOFU's perturbed ones) are not exchangeable with the truth: a language model
-    tells them from it by their style. They are a measure of their own, which means something only where a control is
-    near its level. Their log-likelihoods are taken relative to those after the question asked of "this one"
-    (2104.08315), which removes what an answer owes to its wording alone, and not what it owes to the subject's name.
+    **Wrong answers that are supplied** (TOFU's perturbed ones) are no options: see `wrong-answers`.
     """
 
     name: ClassVar[str] = "forced-choice"
     summary: ClassVar[str] = "Compares the likelihood of the true answer with that of other subjects' answers."
     paper: ClassVar[str] = "2005.14165"
     access: ClassVar[Access] = Access.LOGITS
-    measures: ClassVar[tuple[Measure, ...]] = (PROBABILITY, TOP1, SUPPLIED)
+    measures: ClassVar[tuple[Measure, ...]] = (PROBABILITY, TOP1)
     under_attacks: ClassVar[bool] = True
     refusal_proof: ClassVar[bool] = True
     Parameters: ClassVar[type[Parameters]] = ForcedChoiceParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
-        """Three readings a fact, for the question alone."""
+        """Two readings a fact, for the question alone."""
         chooser = self.chooser(pool)
         choices = [chooser.choice(fact) for fact in facts]
-        supplied = [chooser.supplied(fact) for fact in facts]
-        pairs = [pair for choice in choices for pair in choice.pairs]
-        pairs += [pair for choice in supplied for pair in (*choice.pairs, *choice.neutral_pairs)]
-        scores = score_all(model, pairs)
-        for choice, own in zip(choices, supplied, strict=True):
+        scores = score_all(model, [pair for choice in choices for pair in choice.pairs])
+        for choice in choices:
             yield from _readings(choice, scores)
-            yield _supplied(own, scores)
 
     def outlook(self, pool: Sequence[Fact]) -> dict[str, Outlook]:
         """How often a guess is right, and which facts have no options."""
         chooser = self.chooser(pool)
         chosen = Outlook.of({fact.id: _seen(chooser.choice(fact)) for fact in pool})
-        supplied = Outlook.of({fact.id: _seen(chooser.supplied(fact)) for fact in pool})
-        return {PROBABILITY.name: chosen, TOP1.name: chosen, SUPPLIED.name: supplied}
+        return {PROBABILITY.name: chosen, TOP1.name: chosen}
 
     def chooser(self, pool: Sequence[Fact]) -> Chooser:
         """What draws the options of a pool's facts; the same for every model."""
@@ -137,15 +126,3 @@ def _readings(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Iterator[Re
             score=values[0],
             twin_score=None if choice.weights is None else weighted_mean(values, choice.weights),
         )
-
-
-def _supplied(choice: Choice, scores: Mapping[Pair, AnswerScore]) -> Reading:
-    values, missing = calibrated(choice, scores)
-    probabilities = None if missing else option_probabilities(values)
-    return Reading(
-        fact_id=choice.fact.id,
-        measure=SUPPLIED.name,
-        variant=VARIANT,
-        score=None if probabilities is None else probabilities[0],
-        missing=missing or (NO_MASS if probabilities is None else None),
-    )

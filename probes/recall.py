@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import fsum
 from typing import ClassVar
 
 from pydantic import Field
@@ -35,7 +34,6 @@ from unlearn_audit.api.kit.twins import Twins
 HIT = Measure(name="hit", kind=ScoreKind.HIT, gates=True)
 ROUGE_L = Measure(name="rouge_l", kind=ScoreKind.SOFT)
 PROBABILITY = Measure(name="probability", kind=ScoreKind.SOFT)
-TRUTH_RATIO = Measure(name="truth_ratio", kind=ScoreKind.SOFT)
 
 
 class RecallParameters(QuestionParameters):
@@ -48,27 +46,24 @@ class RecallParameters(QuestionParameters):
 class Recall(Probe[RecallParameters]):
     """Greedy answers against the answer key, along with the soft measures of TOFU (2401.06121).
 
-    `hit` decides, and needs only prompts; `probability` and `truth_ratio` also read logits.
+    `hit` decides, and needs only prompts; `probability` also reads logits. TOFU's truth ratio is in `wrong-answers`.
 
     - `hit`: the output contains the answer (see `api.kit.answer_key`). Its twin score is the share of other subjects'
       answers, by their frequency, that the same output contains (see `api.kit.twins`).
     - `rouge_l`: ROUGE-L recall of the answer, stemmed. Answers that repeat the question score without knowledge.
     - `probability`: P(answer | question) ** (1 / tokens).
-    - `truth_ratio`: 1 / (1 + R) with R = mean over wrong answers of P(wrong | question) ** (1 / tokens), over the same
-      of the true answer (section 2.2.2, R_truth). The mean is arithmetic, as printed; the true answer is the fact's
-      own, while the authors take a paraphrase of it; and R falls as knowledge grows, hence 1 / (1 + R).
     """
 
     name: ClassVar[str] = "recall"
     summary: ClassVar[str] = "Asks each question and its paraphrases and looks for the answer in the output."
     paper: ClassVar[str] = "2401.06121"
     access: ClassVar[Access] = Access.PROMPTS
-    measures: ClassVar[tuple[Measure, ...]] = (HIT, ROUGE_L, PROBABILITY, TRUTH_RATIO)
+    measures: ClassVar[tuple[Measure, ...]] = (HIT, ROUGE_L, PROBABILITY)
     under_attacks: ClassVar[bool] = True
     Parameters: ClassVar[type[Parameters]] = RecallParameters
 
     def observe(self, model: Model, facts: Sequence[Fact], pool: Sequence[Fact]) -> Iterator[Reading]:
-        """Readings of every fact in every variant of the pool; `truth_ratio` for the question alone."""
+        """Readings of every fact in every variant of the pool."""
         own = self.parameters
         twins = Twins.shared(pool, rouge_threshold=own.rouge_threshold, judge=self.judge)
         asks = list(ways_of_asking(facts, pool, max_paraphrases=own.max_paraphrases))
@@ -91,39 +86,19 @@ class Recall(Probe[RecallParameters]):
         yield _reading(one.ask, ROUGE_L, rouge, CUT_OFF)
 
 
-def _wrong_answers(ask: Ask) -> list[str]:
-    """The wrong answers that `truth_ratio` needs; it is read for the question alone."""
-    return [wrong for wrong in ask.fact.wrong_answers if wrong.strip()] if ask.variant == "question" else []
-
-
 def _pairs(ask: Ask) -> Iterator[Pair]:
     if ask.missing is None:
-        yield from ((ask.prompt, answer) for answer in (ask.fact.answer or "", *_wrong_answers(ask)))
+        yield ask.prompt, ask.fact.answer or ""
 
 
 def _read_scores(ask: Ask, scores: Mapping[Pair, AnswerScore]) -> Iterator[Reading]:
     true = scores[ask.prompt, ask.fact.answer or ""]
     why = unreadable([true])
     yield _reading(ask, PROBABILITY, None if why else true.probability, why)
-    if ask.variant == "question":
-        score, missing = truth_ratio(true, [scores[ask.prompt, wrong] for wrong in _wrong_answers(ask)])
-        yield _reading(ask, TRUTH_RATIO, score, missing)
-
-
-def truth_ratio(true: AnswerScore, wrong: Sequence[AnswerScore]) -> tuple[float | None, str | None]:
-    """1 / (1 + R_truth) in [0, 1], or None and why; 0.5 where the truth is as probable as a wrong answer."""
-    if not wrong:
-        return None, "the fact has no wrong answers"
-    if why := unreadable((true, *wrong)):
-        return None, why
-    mean_wrong = fsum(score.probability for score in wrong) / len(wrong)
-    total = true.probability + mean_wrong
-    # 1 / (1 + wrong / true) without a division by a true answer of probability 0.
-    return (true.probability / total, None) if total > 0 else (None, "every answer has probability 0")
 
 
 def _unasked(ask: Ask, reason: str) -> Iterator[Reading]:
-    for measure in (HIT, ROUGE_L, PROBABILITY, *((TRUTH_RATIO,) if ask.variant == "question" else ())):
+    for measure in (HIT, ROUGE_L, PROBABILITY):
         yield _reading(ask, measure, None, reason)
 
 

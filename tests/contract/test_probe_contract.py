@@ -28,6 +28,7 @@ SETTINGS = {
     "thinking": SHORT,
     "utility": {},
     "verbatim": {},
+    "wrong-answers": {},
 }
 
 

@@ -24,7 +24,8 @@ from unlearn_audit.probes.passages.extraction_strength import (
     extraction_strength,
     followed_share,
 )
-from unlearn_audit.probes.recall import Recall, RecallParameters, truth_ratio
+from unlearn_audit.probes.perturbed.wrong_answers import WrongAnswers, WrongAnswersParameters, truth_ratio
+from unlearn_audit.probes.recall import Recall, RecallParameters
 from unlearn_audit.probes.shared.choosing import HAS_HONEST, NAMES_ANOTHER, NO_RELATION, TOO_FEW
 from unlearn_audit.probes.shared.passages import split_passage
 from unlearn_audit.probes.utility import QuestionParameters, Utility
@@ -130,6 +131,10 @@ def recall(**parameters: Any) -> Recall:
 
 def forced_choice(**parameters: Any) -> ForcedChoice:
     return ForcedChoice(ForcedChoiceParameters(**parameters))
+
+
+def wrong_answers(**parameters: Any) -> WrongAnswers:
+    return WrongAnswers(WrongAnswersParameters(**parameters))
 
 
 def strength(**parameters: Any) -> ExtractionStrength:
@@ -315,11 +320,12 @@ def test_soft_measures_by_hand() -> None:
     model = FakeModel(says=lambda _: "In the end it was Paris", scores=lambda _, answer: table[answer])
     readings = all_of(recall(), model, [fact])
     assert only(readings, "probability")["f0"].score == pytest.approx(0.5)
-    assert only(readings, "truth_ratio")["f0"].score == pytest.approx(1 / (1 + 0.5))
+    ratio = all_of(wrong_answers(), model, [fact, person(1, "Paris it was in the end", wrong_answers=())])
+    assert only(ratio, "truth_ratio")["f0"].score == pytest.approx(1 / (1 + 0.5))
+    assert only(ratio, "truth_ratio")["f1"].missing == "the fact has no wrong answers"
     # Longest common subsequence "in the end" of six words.
     assert only(readings, "rouge_l")["f0"].score == pytest.approx(3 / 6)
     assert only(readings, "probability", "paraphrase-1")["f0"].score == pytest.approx(0.5)
-    assert not only(readings, "truth_ratio", "paraphrase-1")
 
 
 def test_truth_ratio_rises_with_knowledge_and_has_no_value_without_wrong_answers() -> None:
@@ -388,14 +394,16 @@ def test_supplied_wrong_answers_are_a_measure_of_their_own_against_nobodys_quest
     asked["Where was this one born?"] = {"Paris": -1.0, "Rome": -1.0, "Oslo": -3.0 + math.log(2)}
 
     def scores(question: str, answer: str) -> AnswerScore:
-        return score_of(asked[question][answer])
+        return score_of(asked[question][answer.removesuffix(".")])
 
-    readings = all_of(forced_choice(), FakeModel(scores=scores), [fact])
+    readings = all_of(wrong_answers(), FakeModel(scores=scores), [fact])
     # Gains 0, 0 and -ln 2: 1 / (1 + 1 + 1/2).
     assert only(readings, "supplied")["f0"].score == pytest.approx(0.4)
     assert only(readings, "supplied")["f0"].twin_score is None
-    assert only(readings, "probability")["f0"].missing == NO_RELATION
-    honest = all_of(forced_choice(), FakeModel(), [replace(one, wrong_answers=("A", "B")) for one in people(9)])
+    chosen = all_of(forced_choice(), FakeModel(scores=scores), [fact])
+    assert only(chosen, "probability")["f0"].missing == NO_RELATION
+    assert wrong_answers().outlook([fact])["supplied"].levels == {"f0": pytest.approx(1 / 3)}
+    honest = all_of(wrong_answers(), FakeModel(), [replace(one, wrong_answers=("A", "B")) for one in people(9)])
     assert {one.missing for one in honest if one.measure == "supplied"} == {HAS_HONEST}
 
 
@@ -572,11 +580,9 @@ def test_the_level_is_that_of_the_commonest_answer() -> None:
 
 def test_fewer_than_two_wrong_options_are_missing() -> None:
     readings = all_of(forced_choice(minimum_twins=1), FakeModel(), people(2))
-    assert {one.missing for one in readings if one.measure != "supplied"} == {TOO_FEW}
-    assert {one.measure for one in readings} == {"probability", "top1", "supplied"}
-    scored = [
-        one for one in all_of(forced_choice(minimum_twins=1), FakeModel(), people(3)) if one.measure != "supplied"
-    ]
+    assert {one.missing for one in readings} == {TOO_FEW}
+    assert {one.measure for one in readings} == {"probability", "top1"}
+    scored = all_of(forced_choice(minimum_twins=1), FakeModel(), people(3))
     assert all(one.score is not None for one in scored)
 
 
@@ -735,16 +741,16 @@ def test_a_model_is_asked_once_for_all_facts(make: Callable[[], Any]) -> None:
         assert model.calls == [("score", 30 * 30)]
 
 
-@pytest.mark.parametrize("make", [recall, forced_choice, strength])
+@pytest.mark.parametrize("make", [recall, forced_choice, strength, wrong_answers])
 def test_a_broken_models_nan_is_missing_and_not_a_perfect_score(make: Callable[[], Any]) -> None:
     broken = score_of(-1.0, math.nan, greedy=[True, True])
     facts = [replace(fact, wrong_answers=("Atlantis", "Avalon")) for fact in people(25)]
     readings = all_of(make(), FakeModel(scores=lambda *_: broken), facts)
-    soft = [one for one in readings if one.measure not in ("hit", "rouge_l", "supplied")]
+    soft = [one for one in readings if one.measure not in ("hit", "rouge_l") and one.missing != HAS_HONEST]
     assert soft
     assert all(one.missing == NOT_A_NUMBER for one in soft if one.variant == "question")
 
 
 def test_no_probability_at_all_is_missing_in_a_forced_choice() -> None:
     readings = all_of(forced_choice(), FakeModel(scores=lambda *_: score_of(-math.inf)), people(25))
-    assert {one.missing for one in readings if one.measure != "supplied"} == {"every option has probability 0"}
+    assert {one.missing for one in readings} == {"every option has probability 0"}

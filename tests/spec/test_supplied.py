@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from unlearn_audit.probes.forced_choice import SUPPLIED
+from unlearn_audit.probes.perturbed.wrong_answers import SUPPLIED
 
 from tests.verdict.test_verdict import PLANNED, POLICY, Audit
 from unlearn_audit.spec.policy import Policy, Population, Rule

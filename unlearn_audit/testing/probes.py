@@ -18,6 +18,7 @@ from unlearn_audit.testing.promises import (
     promise,
 )
 
+FEW = 4
 FACTS = (
     *(
         Fact(
@@ -27,6 +28,7 @@ FACTS = (
             answer=f"Town{place}.",
             aliases=(f"Town{place}",),
             paraphrases=(f"Person {place} was born in which town?",) if place % 2 else (),
+            wrong_answers=("Hamlet.", "Nowhere.") if place < FEW else (),
             relation="born",
         )
         for place in range(24)
@@ -44,9 +46,9 @@ TOLERANCE = 1e-4
 def check_probe(probe: type[Probe[Any]], parameters: Settings | None = None) -> None:
     """Whether a probe keeps the contract of `api.probe`, on a tiny random model.
 
-    The facts are 24 people with a question each, every second with a paraphrase, and one passage. A probe that reads
-    outputs (access `prompts` or `logits`) and has a measure named `hit`, `exposure` or `leak` must leave these to the
-    judge of the audit, as `api.kit.answered` does.
+    The facts are 24 people with a question each, every second with a paraphrase and the first few with wrong answers,
+    and one passage. A probe that reads outputs (access `prompts` or `logits`) and has a measure named `hit`,
+    `exposure` or `leak` must leave these to the judge of the audit, as `api.kit.answered` does.
 
     Args:
         probe: the class.
