@@ -65,7 +65,7 @@ class Relearning(Attack[RelearningParameters]):
     Where all weights in float32 do not fit (docs/memory.md), they are trained **frugally**: in bfloat16 with rounding
     at random, moments in eight bits, checkpointed blocks, one gradient at a time; the plan decides, once for all roles.
 
-    `quick`: in-domain, LoRA of rank 16 at the better of two rates, on at most 64 lessons, each of them read twenty
+    `quick`: in-domain, LoRA of rank 16 at the best of three rates, on at most 64 lessons, each of them read twenty
     times in steps of 8 (at least 40 steps), with a look after a quarter, a half and all of them. `standard`: the same
     training at the best of five rates, for 80 steps at least, of LoRA with three seeds and of all weights with one; and
     LoRA once each on same-syntax, topic-high and out-of-domain text. `deep`: all six kinds; LoRA of rank 16 and all
@@ -147,7 +147,7 @@ class Relearning(Attack[RelearningParameters]):
             )
 
     def sparingly(self, profile: Profile) -> Relearning:
-        """LoRA on the forget set at the better of two rates, with two looks, by which it shows its plateau."""
+        """LoRA on the forget set at the best of three rates, with two looks, by which it shows its plateau."""
         length = FEWEST_STEPS[Profile.STANDARD]
         few = RelearningParameters(
             data=(Data.IN_DOMAIN,),

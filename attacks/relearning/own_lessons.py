@@ -100,14 +100,19 @@ class Progress:
         """Whether it answered its lessons two doublings ago."""
         return self.broke_down is None and self.since is not None and step >= PLATEAU_FACTOR * self.since
 
-    def worth(self, kept_share: float) -> tuple[bool, bool, float]:
-        """What rates are compared by: sound, leaves what it must, has learned.
+    @property
+    def knows(self) -> bool:
+        """Whether it answers its lessons."""
+        return self.broke_down is None and self.standing.answered >= ANSWERED
 
-        To two digits: of rates that all know the lessons the gentlest goes on, and at the first look, where none knows
-        them, the one that has begun to learn.
+    def worth(self, kept_share: float) -> tuple[bool, bool, bool, float]:
+        """What rates are compared by: sound, leaves what it must, answers its lessons, has learned.
+
+        Of rates that answer their lessons the gentlest goes on: it holds what it has learned. Where none does, the one
+        that has learned most, to two digits.
         """
-        kept = self.standing.kept
-        return self.broke_down is None, kept is None or kept >= kept_share, float(f"{self.standing.learned:.2g}")
+        kept, learned = self.standing.kept, float(f"{self.standing.learned:.2g}")
+        return self.broke_down is None, kept is None or kept >= kept_share, self.knows, 1.0 if self.knows else learned
 
     def to_json(self, step: int) -> dict[str, Json]:
         """For the proof of a dose."""

@@ -84,13 +84,11 @@ GRID = {
     Method.FULL: (3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
 }
 """Learning rates over two decades, for weights of usual size (`shared/descent/weight_scales`)."""
-QUICK_GRID = {Method.LORA: (1e-3, 3e-3), Method.FULL: (1e-4, 3e-4, 1e-3)}
-"""From which a training of the quick profile chooses, after a quarter of its steps.
+QUICK_GRID = {Method.LORA: (1e-3, 3e-3, 1e-2), Method.FULL: (1e-4, 3e-4, 1e-3)}
+"""From which a training of the quick profile chooses."""
 
-Of adapters without 1e-2, which leads so early on some models and then does not learn its lessons."""
-
-SURVIVORS = 3
-"""Of rates that race, one of so many goes on at each look."""
+SURVIVORS, HALF = 3, 2
+"""Of rates that race, one of so many goes on at each look: of three, or of two where none answers its lessons yet."""
 
 
 class RelearningParameters(api.Parameters):

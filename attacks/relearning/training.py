@@ -1,8 +1,9 @@
 """One training of relearning: its rate, its steps, and how far it came with its own lessons.
 
 A training without a rate of its own races several: all take the same batches, at each look the one that knows the
-lessons best is the attacked model, and two of three drop out. So the choice has seen as many steps as the dose has:
-the rate that leads after ten steps is often too high to get anywhere in eighty.
+lessons best is the attacked model, and two of three drop out, or half of them where none answers its lessons yet. So
+the choice has seen as many steps as the dose has: the rate that leads after ten steps is often too high to get anywhere
+in eighty.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from ..shared.training_cost import Tally
 from .courses import Course, Syllabus
 from .data import Data, benign_lessons
 from .own_lessons import Exam, Progress, measured_lessons
-from .parameters import SURVIVORS, Method, Variant
+from .parameters import HALF, SURVIVORS, Method, Variant
 
 OPTIMIZERS = {Variant.SGD: Optimizer.SGD, Variant.MUON: Optimizer.MUON}
 Look: TypeAlias = tuple[int, Model, dict[str, Json]]
@@ -94,7 +95,8 @@ class Training:
                 for run in runs:
                     run.go_on(step, exam)
                 runs.sort(key=lambda run: (run.progress.worth(self._kept_share), -run.rate), reverse=True)
-                best, left = runs[0], math.ceil(len(runs) / SURVIVORS)
+                best = runs[0]
+                left = math.ceil(len(runs) / (SURVIVORS if best.progress.knows else HALF))
                 if step in self.course.steps:
                     attacked = best.student.model if best.progress.broke_down is None else model
                     yield step, attacked, self._proof(best, step, dropped)
@@ -141,7 +143,7 @@ class Training:
             return candidates
         return (max(candidates, key=lambda rate: (self._worth_alone(model, rate, exam), -rate)),)
 
-    def _worth_alone(self, model: Model, rate: float, exam: Exam) -> tuple[bool, bool, float]:
+    def _worth_alone(self, model: Model, rate: float, exam: Exam) -> tuple[bool, bool, bool, float]:
         every = self._every_look
         with ExitStack() as stack:
             run = self._begun(stack, model, rate)

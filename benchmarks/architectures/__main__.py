@@ -52,7 +52,7 @@ SPARING: dict[str, dict[str, Any]] = {
     "suffix": _TEXT,
     "suffix-answer": _TEXT,
 }
-"""The attacks of the profile `quick`, and `few-shot`, with as little work as each can have."""
+"""Attacks with as little work as each can have."""
 
 
 def main() -> None:

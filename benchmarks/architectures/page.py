@@ -12,7 +12,7 @@ RESULTS, PAGE = HERE / "results.json", HERE.parents[1] / "docs" / "architectures
 HEAD = "<!-- Written by benchmarks/architectures from its results.json. Do not edit. -->"
 INTRO = """
 A tiny random model of each architecture (2 layers, width 64, {transformers}) went through `doctor` and a whole
-audit under every attack of the profile `quick`, few-shot and full fine-tuning, with as little work as each can have.
+audit under fourteen attacks, full fine-tuning among them, with as little work as each can have.
 The models know nothing, so the outcome is INCONCLUSIVE; what counts is that no attack breaks. A part of an attack that
 cannot exist for a model is *skipped with its reason*: it is no ERROR, and it does not count as withstood.
 

@@ -43,9 +43,9 @@ def test_quick_runs_lora_at_a_rate_of_its_own_on_two_folds():
 
 
 def test_a_plan_counts_the_steps_of_the_rates_that_race():
-    """Two to the first of three looks, one from there on; five, two, one; copies of all weights one by one."""
+    """Three to the first of three looks, one from there on; five, two, one; copies of all weights one by one."""
     for profile, method, steps in (
-        (Profile.QUICK, "lora", 2 * 10 + 10 + 20),
+        (Profile.QUICK, "lora", 3 * 10 + 10 + 20),
         (Profile.STANDARD, "lora", 5 * 20 + 2 * 20 + 40),
         (Profile.STANDARD, "full", 5 * 40 + 80),
     ):
@@ -198,15 +198,16 @@ def test_a_training_is_at_its_plateau_two_doublings_after_it_answered_its_lesson
 
 
 def test_rates_are_compared_by_what_they_teach_among_the_sound_and_the_gentle():
-    def worth(learned, kept=None, broke=None):
+    def worth(learned, kept=None, broke=None, answered=0.0):
         progress = Progress()
-        progress.note(20, Standing(answered=0.0, learned=learned, kept=kept))
+        progress.note(20, Standing(answered=answered, learned=learned, kept=kept))
         progress.broke_down = broke
         return progress.worth(0.8)
 
     assert worth(0.5) > worth(0.4)
     assert worth(0.4, kept=0.9) > worth(0.5, kept=0.7)
     assert worth(0.1) > worth(0.5, broke="loss nan")
+    assert worth(0.8, answered=0.9) == worth(0.99, answered=1.0) > worth(0.99, answered=0.89)  # the gentler goes on
 
 
 @pytest.mark.parametrize(
