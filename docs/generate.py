@@ -48,7 +48,7 @@ attacks:
   ablation+relearning: {relearning: {steps: [80]}}
 ```
 
-`standard` runs `ablation+relearning`, `deep` also `relearning+quantization` and `relearning+prefill`; others run where
+`standard` runs `relearning+quantization`, `deep` also `relearning+prefill` and `ablation+relearning`; others run where
 they are named. No paper is followed: each part departs from its own as its section says."""
 
 

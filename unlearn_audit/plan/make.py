@@ -56,8 +56,8 @@ VERSIONED = (
 
 
 COMPOSED = {
-    Profile.STANDARD: ("ablation+relearning",),
-    Profile.DEEP: ("ablation+relearning", "relearning+quantization", "relearning+prefill"),
+    Profile.STANDARD: ("relearning+quantization",),
+    Profile.DEEP: ("relearning+quantization", "relearning+prefill", "ablation+relearning"),
 }
 """Attacks one after the other; others run where they are named, since each costs what training does."""
 

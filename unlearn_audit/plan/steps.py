@@ -13,11 +13,11 @@ PROVEN = {
     "latent": (2, 2),
     "quantization": (1, 2),
     "pruning": (1, 2),
-    "soft-prompt": (2, 4),
-    "relearning+quantization": (3, 14),
-    "relearning": (3, 20),
-    "ablation+relearning": (4, 27),
-    "relearning+prefill": (2, 14),
+    "relearning+quantization": (4, 8),
+    "relearning+prefill": (3, 7),
+    "soft-prompt": (2, 5),
+    "ablation+relearning": (4, 14),
+    "relearning": (3, 12),
 }
 """Leaks proven on the leaky organisms of docs/battery.md, and seconds a model there; none for any other attack.
 
