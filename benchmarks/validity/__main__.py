@@ -78,9 +78,7 @@ def write_page() -> None:
 
 def _detail(results: Results) -> str:
     harder = [*results.decided.get(Battery.STANDARD, ()), *results.decided.get(Battery.DEEP, ())]
-    battery = Battery.QUICK if results.decided.get(Battery.QUICK) else Battery.REQUIRED
-    found = tables.tables(results.decided.get(battery, ()), harder)
-    return f"The battery of these tables is `{battery}`.\n\n{found}"
+    return tables.tables(results.decided.get(Battery.QUICK, ()), harder)
 
 
 def _arguments() -> argparse.Namespace:
@@ -91,9 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--worlds", nargs="*", default=[], metavar="WORLD", help="these worlds alone")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these organisms alone")
-    parser.add_argument(
-        "--battery", choices=tuple(Battery), default=Battery.QUICK, help="of this tool; required: what a PASS needs"
-    )
+    parser.add_argument("--battery", choices=tuple(Battery), default=Battery.QUICK, help="of this tool")
     parser.add_argument("--name", help="of the auditor's row")
     parser.add_argument("--command", help="with {request} and {answer} where the paths of the two files stand")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds that a command has for one model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from enum import StrEnum
@@ -30,43 +30,25 @@ from unlearn_audit.verdict.result import Outcome, Result
 BESIDE = {"unlearning-depth": {}}
 """Comparisons that are measured in the same run: advisory, they enter no verdict. Others' criteria need them."""
 
-NEEDED: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "as-is": {},
-    "quantization": {"quantizers": ("nf4", "int8")},
-    "relearning": {"data": ("in-domain",)},
-}
-"""The attacks and doses without which the default policy passes nothing."""
-
-DECIDING = ("recall", "forced-choice", "extraction-strength", "perturbed", "utility")
-"""The probes whose findings decide by the default policy, and what utility is measured by."""
-
 
 class Battery(StrEnum):
-    """What this tool tries: all that a profile has, or of `quick` what a PASS needs and no more."""
+    """What this tool tries: all that a profile has."""
 
     QUICK = "quick"
     STANDARD = "standard"
     DEEP = "deep"
-    REQUIRED = "required"
-
-    @property
-    def profile(self) -> Profile:
-        """How hard its attacks try."""
-        return Profile.QUICK if self is Battery.REQUIRED else Profile(self.value)
 
     @property
     def row(self) -> str:
         """The name of this tool's row with the battery."""
-        return "unlearn-audit quick, required alone" if self is Battery.REQUIRED else f"unlearn-audit {self}"
+        return f"unlearn-audit {self}"
 
 
 def spec_of(home: Home, world: World, recipe: Recipe, battery: Battery) -> AuditSpec:
     """The audit of one organism: all that the battery has, by the default policy."""
     return AuditSpec(
         **asdict(request_of(home, world, recipe)),
-        profile=battery.profile,
-        attacks=NEEDED if battery is Battery.REQUIRED else None,
-        probes=DECIDING if battery is Battery.REQUIRED else None,
+        profile=Profile(battery.value),
         comparisons=BESIDE,
     )
 

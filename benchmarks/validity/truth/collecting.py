@@ -18,7 +18,6 @@ from benchmarks.validity.truth.readout import READOUT
 from benchmarks.validity.truth.results import Entered, Results
 from benchmarks.validity.truth.retraining import RETRAINING
 from benchmarks.validity.truth.tabulation import Decided, Organism, decide_run, truth_of
-from unlearn_audit.api import Profile
 from unlearn_audit.evidence.store import EvidenceStore
 from unlearn_audit.finished.redecide import written
 from unlearn_audit.spec.policy import Policy
@@ -102,7 +101,7 @@ def collect(home: Home, worlds: Sequence[World]) -> Results:
                     answer = kept.kept(home, battery.row, world, recipe)[""]
                     one, others = _decided_again(home, world, recipe, battery, organism, answer)
                     decided.setdefault(battery.value, []).append(one)
-                    answers |= {battery.row: answer} | (others if battery.profile is Profile.QUICK else {})
+                    answers |= {battery.row: answer} | (others if battery is tool.Battery.QUICK else {})
             for row in _other_rows(home):
                 if kept.answered(home, row, world, recipe):
                     found = kept.kept(home, row, world, recipe)
