@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -98,6 +99,13 @@ def test_a_template_that_takes_off_white_space_asks_alike(tokenizer, content: st
     assert renderer.render(Prompt(text=text, prefix="It is"), "here")
 
 
+@pytest.fixture
+def own(spec, tmp_path: Path):
+    """The request with a checkpoint of its own: that of the fixture is shared by all tests."""
+    checkpoint = shutil.copytree(spec.checkpoint, tmp_path / "checkpoint")
+    return spec.model_copy(update={"checkpoint": str(checkpoint)})
+
+
 def with_template(spec, name: str, content: str) -> str:
     text = TURNS.replace("CONTENT", content)
     (Path(getattr(spec, name)) / "chat_template.jinja").write_text(text)
@@ -105,23 +113,23 @@ def with_template(spec, name: str, content: str) -> str:
 
 
 @pytest.mark.parametrize("content", TOLD_APART.values(), ids=TOLD_APART)
-def test_all_are_asked_by_the_first_template_that_tells_no_questions_apart(spec, content: str) -> None:
-    plain = with_template(spec, "original", "{{ m.content }}")
-    with_template(spec, "checkpoint", content)
-    plan = make_plan(spec).plan
-    assert plan.spec.models.chat_template == spec.original
+def test_all_are_asked_by_the_first_template_that_tells_no_questions_apart(own, content: str) -> None:
+    plain = with_template(own, "original", "{{ m.content }}")
+    with_template(own, "checkpoint", content)
+    plan = make_plan(own).plan
+    assert plan.spec.models.chat_template == own.original
     assert "unlearned: the chat template writes other words around one question" in plan.notes[0]
     assert plan.notes[0].endswith("so that all models are asked by that of original")
     assert plan.template == sha256(plain.encode()).hexdigest()
-    engine = load(resolve(spec.checkpoint), plan.spec.models)
+    engine = load(resolve(own.checkpoint), plan.spec.models)
     assert engine.renderer.chat_template == plain
 
 
-def test_where_every_template_tells_questions_apart_nothing_is_planned(spec) -> None:
+def test_where_every_template_tells_questions_apart_nothing_is_planned(own) -> None:
     for name in ("original", "checkpoint"):
-        with_template(spec, name, TOLD_APART["a word more"])
+        with_template(own, name, TOLD_APART["a word more"])
     with pytest.raises(SpecError, match=r"original, unlearned: the chat template writes other words"):
-        make_plan(spec)
+        make_plan(own)
 
 
 @pytest.mark.parametrize("place", [name for name in PLACES if name != "beside"])

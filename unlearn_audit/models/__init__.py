@@ -9,6 +9,7 @@ __all__ = [
     "modules",
     "references",
     "rendering",
+    "shared_prefix",
     "short_cuts",
     "writing",
 ]
