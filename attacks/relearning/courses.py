@@ -198,7 +198,7 @@ class Syllabus:
         return self.parameters.candidates.get(method, usual[method])
 
     def steps_taken(self, course: Course) -> int:
-        """Steps of a training and of all rates that race in it (`training.Training.looks`)."""
+        """Steps of a training and of all rates that race in it, where one answers its lessons by the first look."""
         looks = [step for step in self.steps if step > 0]
         length = looks[-1] if looks else 0
         racing = 1 if course.rate is not None else len(self.candidates(course.method))

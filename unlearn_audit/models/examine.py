@@ -100,8 +100,8 @@ def form_of(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str] 
         raise AuditError(f"{checkpoint.reference}: its tokenizer cannot be used: {cause_of(error)}") from error
 
 
-def told_apart(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str]) -> str | None:
-    """The first text that the chat template does not write as it writes others; None where it asks all alike.
+def tells_apart(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[str]) -> bool:
+    """Whether there is a text that the chat template does not write as it writes others.
 
     Raises:
         AuditError: the tokenizer or template cannot be used at all.
@@ -111,8 +111,8 @@ def told_apart(checkpoint: Checkpoint, options: ModelOptions, texts: Sequence[st
         try:
             renderer.prompt_ids(Prompt(text=text))
         except AuditError:
-            return text
-    return None
+            return True
+    return False
 
 
 def _read(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[str, ...]:

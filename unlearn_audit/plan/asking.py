@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from unlearn_audit.api import Role
 from unlearn_audit.errors import SpecError
 from unlearn_audit.models.references import Storage, check_templates
 from unlearn_audit.plan.plan import PlannedModel
 from unlearn_audit.spec.spec import AuditSpec
+
+if TYPE_CHECKING:
+    from unlearn_audit.models.examine import Form
 
 
 def asked_alike(
@@ -27,33 +31,50 @@ def asked_alike(
     """
     for model in models:
         check_templates(model.checkpoint, spec.models.chat_template)
-    notes: tuple[str, ...] = ()
-    if spec.models.chat_template == "auto":
-        spec, notes = _by_one_that_asks_alike(models, spec, texts)
-    return spec, (*notes, *_differences(models, spec, texts))
+    forms = _forms(models, spec, texts)
+    if spec.models.chat_template != "auto" or not (odd := _that_tell_apart(models, forms, spec, texts)):
+        return spec, _differences(models, forms, spec, texts)
+    spec, note = _by_one_that_asks_alike(models, forms, odd, spec)
+    return spec, (note, *_differences(models, _forms(models, spec, texts), spec, texts))
+
+
+def _forms(models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]) -> dict[str, Form]:
+    from unlearn_audit.models.examine import form_of
+
+    return {model.name: form_of(model.checkpoint, spec.models, texts) for model in models}
+
+
+def _that_tell_apart(
+    models: Sequence[PlannedModel], forms: Mapping[str, Form], spec: AuditSpec, texts: Sequence[str]
+) -> set[str]:
+    """Digests of the templates that do; each is tried once, on the first model that has it."""
+    from unlearn_audit.models.examine import tells_apart
+
+    first = {forms[model.name].template: model for model in reversed(models)}
+    return {template for template, model in first.items() if tells_apart(model.checkpoint, spec.models, texts)}
 
 
 def _by_one_that_asks_alike(
-    models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]
-) -> tuple[AuditSpec, tuple[str, ...]]:
-    from unlearn_audit.models.examine import told_apart
+    models: Sequence[PlannedModel], forms: Mapping[str, Form], odd: Container[str], spec: AuditSpec
+) -> tuple[AuditSpec, str]:
+    from unlearn_audit.models.examine import NO_TEMPLATE
 
-    odd = {model.name: told_apart(model.checkpoint, spec.models, texts) for model in models}
-    if not (found := [name for name, text in odd.items() if text is not None]):
-        return spec, ()
-    whole = [one for one in models if odd[one.name] is None and one.checkpoint.storage is Storage.DIRECTORY]
+    found = [model.name for model in models if forms[model.name].template in odd]
     fault = f"{', '.join(found)}: the chat template writes other words around one question than around another"
-    if not whole:
-        raise SpecError(f"{fault}; give one that writes the same for all models with --chat-template FILE (or none)")
-    options = spec.models.model_copy(update={"chat_template": str(whole[0].checkpoint.path)})
-    note = f"{fault}, so that all models are asked by that of {whole[0].name}"
-    return spec.model_copy(update={"models": options}), (note,)
+    for model in models:
+        template = forms[model.name].template
+        if template not in odd and template != NO_TEMPLATE and model.checkpoint.storage is Storage.DIRECTORY:
+            options = spec.models.model_copy(update={"chat_template": str(model.checkpoint.path)})
+            note = f"{fault}, so that all models are asked by that of {model.name}"
+            return spec.model_copy(update={"models": options}), note
+    raise SpecError(f"{fault}; give one that writes the same for all models with --chat-template FILE (or none)")
 
 
-def _differences(models: Sequence[PlannedModel], spec: AuditSpec, texts: Sequence[str]) -> tuple[str, ...]:
-    from unlearn_audit.models.examine import NO_TEMPLATE, differences, form_of, read_otherwise
+def _differences(
+    models: Sequence[PlannedModel], forms: Mapping[str, Form], spec: AuditSpec, texts: Sequence[str]
+) -> tuple[str, ...]:
+    from unlearn_audit.models.examine import NO_TEMPLATE, differences, read_otherwise
 
-    forms = {model.name: form_of(model.checkpoint, spec.models, texts) for model in models}
     own = next(model.name for model in models if model.role is Role.UNLEARNED)
     notes = []
     for name, form in forms.items():

@@ -19,8 +19,6 @@ class FastLinear(Linear):  # type: ignore[misc]
     A class and no hook, so that a copy of the model computes with the weights of the copy.
     """
 
-    half_weight: torch.Tensor
-
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The output, in bfloat16 where it is fast."""
         asked_more = args or kwargs or self.merged or self.disable_adapters
@@ -28,17 +26,15 @@ class FastLinear(Linear):  # type: ignore[misc]
             return super().forward(x, *args, **kwargs)  # type: ignore[no-any-return]
         (name,) = self.active_adapters
         low, high = self.lora_A[name].weight, self.lora_B[name].weight
-        weights = low, high, self.half_weight, self.base_layer.bias
+        weights = low, high, self.base_layer.weight, self.base_layer.bias
         return _Sum.apply(x, *weights, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
 
 
 def make_fast(module: torch.nn.Module) -> None:
-    """Gives every plain layer with one trained adapter this way; its weight is held in bfloat16 as well."""
-    part: Any
+    """Gives every plain layer with one trained adapter this way."""
     for part in module.modules():
-        if type(part) in (Linear, FastLinear) and _is_plain(part):
+        if type(part) is Linear and _is_plain(part):
             part.__class__ = FastLinear
-            part.half_weight = part.base_layer.weight.detach().to(torch.bfloat16)
 
 
 def _is_plain(part: Any) -> bool:
@@ -66,7 +62,8 @@ class _Sum(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         half = torch.bfloat16
-        rows, low, high = x.reshape(-1, x.shape[-1]).to(half), low.to(half), high.to(half) * scale
+        rows, weight = x.reshape(-1, x.shape[-1]).to(half), weight.to(half)  # held until the way back, as by autocast
+        low, high = low.to(half), high.to(half) * scale
         inner = rows @ low.t()
         found = functional.linear(rows, weight, None if bias is None else bias.to(half))
         found.addmm_(inner, high.t())
