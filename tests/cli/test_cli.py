@@ -218,6 +218,14 @@ def test_the_plan_fits_80_columns(world, invoke):
     assert "skipped" in out
 
 
+def test_what_is_skipped_for_one_reason_is_one_line(world, invoke):
+    _, out, _ = invoke("plan", *request(world))
+    told = " ".join(out.split())
+    why = "it is not in the profile quick, only in standard and deep; name it under `probes` to run it"
+    assert told.count(why) == 1
+    assert "skipped: forms, in-context, jailbreaks, lens" in told
+
+
 def test_probes_that_could_decide_and_are_named_nowhere_are_advisory_aloud(world, invoke):
     probes = {"--probes": "recall,jailbreaks,utility"}
     _, out, _ = invoke("plan", *request(world, **probes))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from unlearn_audit.audit.prospects import Prospects
+from unlearn_audit.plan.case import LeftOut
 from unlearn_audit.report.parts.numbers import duration
 from unlearn_audit.verdict.result import Outcome
 
 _DEAREST = 3  # probes whose time is shown
+_MANY = 3  # that are skipped for one reason
 
 
 def show_forecasts(plans: Mapping[str, Prospects], console: Console, *, as_json: bool) -> int:
@@ -38,6 +40,15 @@ def show_forecasts(plans: Mapping[str, Prospects], console: Console, *, as_json:
     return Outcome.INCONCLUSIVE.exit_code if any(obstacles) else 0
 
 
+def _skipped(left_out: Iterable[LeftOut]) -> list[str]:
+    """A line for each that is left out; one for all where a reason keeps out many."""
+    found: dict[str, dict[str, None]] = {}
+    for item in left_out:
+        found.setdefault(item.why, {})[item.what] = None
+    lines = (([", ".join(names)] if len(names) >= _MANY else names, why) for why, names in found.items())
+    return [f"skipped: {what}: {why}" for told, why in lines for what in told]
+
+
 def _show(found: Prospects, console: Console) -> None:
     live, took = found.live, found.forecast
     models = ", ".join(model.name for model in live.plan.loaded)
@@ -53,8 +64,8 @@ def _show(found: Prospects, console: Console) -> None:
         time = duration(took.attacks[name])
         table.add_row(name, time, escape(", ".join(arms)), str(len(jobs)), ", ".join(probes))
     console.print(table)
-    for item in live.case.left_out:
-        console.print(f"skipped: {item.what}: {item.why}", markup=False, highlight=False)
+    for line in _skipped(live.case.left_out):
+        console.print(line, markup=False, highlight=False)
     for line in (*(f"Note: {remark}." for remark in found.notes), *found.lines):
         console.print(line, markup=False, highlight=False)
     dear = sorted(took.probes, key=lambda name: -took.probes[name])[:_DEAREST]
